@@ -1,0 +1,79 @@
+"""The backends every test runs on, and how hidden synchronization is refused on each."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import array_api_strict
+import fakecupy
+import numpy as np
+
+from xpnet.backend import Backend, CudaBackend, select
+
+STRICT_DEVICE = array_api_strict.Device("device1")
+"""On purpose not the default one: an array made without saying where lands elsewhere, and mixing is refused."""
+
+
+class StrictBackend(Backend):
+    """array-api-strict: the standard and nothing beyond it."""
+
+    def __init__(self) -> None:
+        super().__init__("strict", array_api_strict, str(STRICT_DEVICE), "for tests")
+
+    def holds(self, array: Any) -> bool:
+        return isinstance(array, type(array_api_strict.empty(()))) and array.device == STRICT_DEVICE
+
+    def _share(self, data: Any) -> Any:
+        return data if isinstance(data, type(array_api_strict.empty(()))) else None
+
+    def _upload(self, data: np.ndarray) -> Any:
+        return array_api_strict.asarray(data, device=STRICT_DEVICE, copy=True)
+
+    def _download(self, array: Any) -> np.ndarray:
+        return np.array(array_api_strict.asarray(array, device=array_api_strict.Device("CPU_DEVICE"))._array)
+
+
+def make(name: str) -> Backend:
+    if name == "numpy":
+        return select("cpu")
+    if name == "strict":
+        return StrictBackend()
+    if name == "fake":
+        return CudaBackend(fakecupy, 0, "for tests")
+    return select("gpu")
+
+
+@contextlib.contextmanager
+def no_sync(backend: Backend) -> Iterator[None]:
+    """Refuse, inside, all that would make the host wait for the device."""
+    if backend.xp is fakecupy:
+        with fakecupy.no_sync():
+            yield
+    elif backend.xp is array_api_strict:
+        with _no_scalars(type(array_api_strict.empty(()))):
+            yield
+    elif backend.name == "gpu":
+        import cupyx
+
+        with cupyx.allow_synchronize(False):
+            yield
+    else:
+        yield
+
+
+@contextlib.contextmanager
+def _no_scalars(kind: type) -> Iterator[None]:
+    """Make Python's conversions of an array to a number raise: each would read a device back."""
+
+    def refuse(array: Any) -> Any:
+        raise fakecupy.HiddenSynchronization(f"an array of shape {array.shape} was made a Python number")
+
+    methods = ("__bool__", "__complex__", "__float__", "__index__", "__int__")
+    originals = {name: getattr(kind, name) for name in methods}
+    for name in methods:
+        setattr(kind, name, refuse)
+    try:
+        yield
+    finally:
+        for name, original in originals.items():
+            setattr(kind, name, original)

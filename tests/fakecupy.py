@@ -1,0 +1,273 @@
+"""A CuPy without a GPU: NumPy underneath, loud wherever CuPy is loud or silently slow.
+
+It refuses what CuPy refuses: conversion to NumPy behind one's back, NumPy arrays as arguments, `where=` in
+ufuncs, functions CuPy lacks. It counts what would make the host wait for the device, and inside `no_sync()`
+refuses it. It is stricter in one place: scattering to one index twice is undefined on CuPy, an error here.
+
+The module is used like `cupy` itself; `CudaBackend(fakecupy, 0, ...)` is the real GPU code path on it.
+"""
+
+import contextlib
+import types
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as _np
+from numpy.lib.mixins import NDArrayOperatorsMixin
+
+__version__ = "14.0.0+fake"
+
+MISSING = frozenset(
+    {
+        "block", "errstate", "geomspace", "insert", "matvec", "memmap", "ndenumerate", "nditer", "testing",
+        "unstack", "vecdot", "vecmat",
+    }
+)  # fmt: skip
+"""Public names of NumPy that CuPy does not have."""
+
+_WAITING = frozenset({"allclose", "argwhere", "array_equal", "extract", "flatnonzero", "nonzero", "unique"})
+
+
+class HiddenSynchronization(RuntimeError):
+    """The host would have waited for the device."""
+
+
+class _Counter:
+    allowed = True
+    synchronizations = 0
+    uploads = 0
+
+
+def _synchronize(what: str) -> None:
+    _Counter.synchronizations += 1
+    if not _Counter.allowed:
+        raise HiddenSynchronization(what)
+
+
+@contextlib.contextmanager
+def no_sync() -> Iterator[None]:
+    """Refuse, inside, everything that would make the host wait for the device."""
+    before, _Counter.allowed = _Counter.allowed, False
+    try:
+        yield
+    finally:
+        _Counter.allowed = before
+
+
+class Device:
+    """Device 0, the only one."""
+
+    def __init__(self, id: int = 0) -> None:  # noqa: A002
+        if id != 0:
+            raise ValueError(f"cudaErrorInvalidDevice: {id}")
+        self.id = id
+
+    def __enter__(self) -> "Device":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Device) and other.id == self.id
+
+    def synchronize(self) -> None:
+        _synchronize("Device.synchronize")
+
+
+class ndarray(NDArrayOperatorsMixin):  # noqa: N801  (CuPy's name)
+    """A NumPy array that pretends to lie on device 0."""
+
+    __slots__ = ("_on_host",)
+
+    def __init__(self, on_host: _np.ndarray) -> None:
+        self._on_host = on_host
+
+    def __array_namespace__(self, api_version: str | None = None) -> types.ModuleType:  # noqa: ARG002
+        import fakecupy
+
+        return fakecupy
+
+    @property
+    def device(self) -> Device:
+        return Device(0)
+
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        raise TypeError("Implicit conversion to a NumPy array is not allowed. Please use `.get()` to construct one.")
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: Any = None, where: Any = True, **kw: Any) -> Any:
+        if where is not True:
+            raise TypeError("Wrong arguments {'where': ...}")
+        if out is not None:
+            kw["out"] = tuple(_inside(o, ufunc.__name__) for o in out)
+        result = getattr(ufunc, method)(*(_inside(i, ufunc.__name__) for i in inputs), **kw)
+        return out[0] if out is not None else _outside(result)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:  # noqa: ARG002
+        return _call(function, args, kwargs)
+
+    def get(self) -> _np.ndarray:
+        _synchronize("get")
+        return self._on_host.copy()
+
+    def __bool__(self) -> bool:
+        _synchronize("bool")
+        return bool(self._on_host)
+
+    def __float__(self) -> float:
+        _synchronize("float")
+        return float(self._on_host)
+
+    def __int__(self) -> int:
+        _synchronize("int")
+        return int(self._on_host)
+
+    def __index__(self) -> int:
+        _synchronize("index")
+        return self._on_host.__index__()
+
+    def item(self) -> Any:
+        _synchronize("item")
+        return self._on_host.item()
+
+    def tolist(self) -> Any:
+        _synchronize("tolist")
+        return self._on_host.tolist()
+
+    def __repr__(self) -> str:
+        _synchronize("repr")
+        return repr(self._on_host)
+
+    def __format__(self, spec: str) -> str:
+        _synchronize("format")
+        return format(self._on_host[()], spec)
+
+    def __len__(self) -> int:
+        return len(self._on_host)
+
+    def __iter__(self) -> Iterator[Any]:
+        return (_outside(row) for row in self._on_host)
+
+    def _key(self, key: Any) -> Any:
+        keys = key if isinstance(key, tuple) else (key,)
+        for part in keys:
+            if isinstance(part, _np.ndarray | list):
+                _Counter.uploads += 1
+                _synchronize("index array on the host")
+            if isinstance(part, ndarray) and part._on_host.dtype == bool:
+                _synchronize("boolean mask")
+        inside = tuple(part._on_host if isinstance(part, ndarray) else part for part in keys)
+        return inside if isinstance(key, tuple) else inside[0]
+
+    def __getitem__(self, key: Any) -> Any:
+        return _outside(self._on_host[self._key(key)])
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        inside = self._key(key)
+        for part in inside if isinstance(inside, tuple) else (inside,):
+            if isinstance(part, _np.ndarray) and part.dtype != bool and len(_np.unique(part)) != part.size:
+                raise AssertionError("an index occurs twice in a scatter: undefined on CuPy, use xp.add.at")
+        self._on_host[inside] = _inside(value, "setitem")
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        attribute = getattr(self._on_host, name)
+        if callable(attribute):
+            return lambda *args, **kwargs: _call(attribute, args, kwargs)
+        return _outside(attribute)
+
+
+def _inside(value: Any, where: str) -> Any:
+    if isinstance(value, ndarray):
+        return value._on_host
+    if isinstance(value, _np.ndarray):
+        raise TypeError(f"{where}: Unsupported type {type(value)}")
+    if isinstance(value, list | tuple):
+        return type(value)(_inside(item, where) for item in value)
+    return value
+
+
+def _outside(value: Any) -> Any:
+    if isinstance(value, _np.ndarray | _np.generic):
+        return ndarray(_np.asarray(value))
+    if isinstance(value, list | tuple):
+        return type(value)(_outside(item) for item in value)
+    return value
+
+
+def _call(function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    name = function.__name__
+    if name in MISSING:
+        raise AttributeError(f"module 'cupy' has no attribute {name!r}")
+    if name in _WAITING:
+        _synchronize(name)
+    if "where" in kwargs:
+        raise TypeError("Wrong arguments {'where': ...}")
+    result = function(*_inside(args, name), **{key: _inside(value, name) for key, value in kwargs.items()})
+    return kwargs["out"] if kwargs.get("out") is not None else _outside(result)
+
+
+class _Ufunc:
+    """A NumPy ufunc over device arrays, with its methods (`add.at`, `add.reduce`, ...)."""
+
+    def __init__(self, ufunc: Any) -> None:
+        self._ufunc = ufunc
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return _call(self._ufunc, args, kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._ufunc, name)
+        return lambda *args, **kwargs: _call(method, args, kwargs)
+
+
+_CREATING = frozenset({"array", "asarray", "ascontiguousarray", "asfortranarray"})
+_DEVICE_LESS = frozenset({"arange", "empty", "eye", "full", "linspace", "ones", "zeros"})
+
+
+def __getattr__(name: str) -> Any:
+    if name in MISSING:
+        raise AttributeError(f"module 'cupy' has no attribute {name!r}")
+    found = getattr(_np, name)
+    if isinstance(found, type | float | int | types.ModuleType) or found is None:
+        return found
+    if isinstance(found, _np.ufunc):
+        return _Ufunc(found)
+    if name in _CREATING:
+        return lambda data, *args, **kwargs: _create(found, data, *args, **kwargs)
+
+    def function(*args: Any, **kwargs: Any) -> Any:
+        if name in _DEVICE_LESS and "device" in kwargs:
+            raise TypeError(f"{name}() got an unexpected keyword argument 'device'")
+        return _call(found, args, kwargs)
+
+    return function
+
+
+def _create(function: Any, data: Any, *args: Any, **kwargs: Any) -> ndarray:
+    if not isinstance(data, ndarray):
+        _Counter.uploads += 1
+        return ndarray(_np.array(function(data, *args, **kwargs)))
+    return ndarray(function(data._on_host, *args, **kwargs))
+
+
+def asnumpy(array: Any) -> _np.ndarray:
+    return array.get() if isinstance(array, ndarray) else _np.asarray(array)
+
+
+def from_dlpack(array: Any) -> ndarray:
+    raise BufferError(f"{type(array).__name__} lies in host memory")
+
+
+def synchronizations() -> int:
+    """How often the host waited so far."""
+    return _Counter.synchronizations
+
+
+def uploads() -> int:
+    """How often host data was made a device array so far."""
+    return _Counter.uploads
+
+
+cuda = types.SimpleNamespace(Device=Device)

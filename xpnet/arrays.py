@@ -1,0 +1,89 @@
+"""What an array is: its library (`xp`) and its dtype. Everything numeric asks its arguments here."""
+
+import functools
+import sys
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from xpnet.errors import ArrayTypeError, DtypeError
+
+Array: TypeAlias = Any
+"""An array of any library that follows the Python array API standard: NumPy, CuPy, PyTorch, ..."""
+
+Namespace: TypeAlias = Any
+"""An array library's module, by convention named `xp`."""
+
+_namespaces: dict[type, Namespace] = {}
+
+
+def namespace(array: Array) -> Namespace:
+    """Return the library whose array this is: `numpy`, `cupy`, or another with the array API standard.
+
+    Raises:
+        ArrayTypeError: `array` is not an array, or one whose operators mean something else.
+    """
+    kind = type(array)
+    try:
+        return _namespaces[kind]
+    except KeyError:
+        xp = _namespaces[kind] = _find_namespace(array)
+        return xp
+
+
+def _find_namespace(array: Array) -> Namespace:
+    kind = type(array)
+    if isinstance(array, np.matrix | np.ma.MaskedArray):
+        raise ArrayTypeError(
+            f"{kind.__name__} is not supported (its operators differ from an array's): use numpy.asarray(...)"
+        )
+    if isinstance(array, np.ndarray):
+        return np
+    if kind.__module__.partition(".")[0] == "cupy" and hasattr(array, "dtype"):
+        return sys.modules["cupy"]
+    if hasattr(array, "__array_namespace__"):
+        return array.__array_namespace__()
+    import array_api_compat
+
+    try:
+        return array_api_compat.array_namespace(array)
+    except TypeError:
+        name = f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
+        raise ArrayTypeError(f"expected an array, got a {name}: make one with backend.send(...)") from None
+
+
+@functools.cache
+def is_real_floating(xp: Namespace, dtype: Any) -> bool:
+    """Whether `dtype` of the library `xp` is a real floating-point one."""
+    return bool(xp.isdtype(dtype, "real floating"))
+
+
+def refuse_other_than_floats(function: str, parameter: str, array: Array, xp: Namespace) -> None:
+    """Raise `DtypeError` unless `array` holds real floating-point numbers.
+
+    Integers are refused and not converted: a uint8 matrix would be copied whole to a wider type, and
+    uint8 arithmetic wraps around at 256.
+    """
+    if not is_real_floating(xp, array.dtype):
+        raise DtypeError(
+            f"{function}: {parameter} is {array.dtype}, expected floats: "
+            f'cast it first, for example with backend.send({parameter}, dtype="float32")'
+        )
+
+
+def cast_like(array: Array, like: Array) -> Array:
+    """Return `array` with the dtype of `like`: itself if it has it already."""
+    if array.dtype == like.dtype:
+        return array
+    if isinstance(array, np.ndarray):
+        return array.astype(like.dtype)  # a quarter of the time of numpy.astype
+    return namespace(like).astype(array, like.dtype)
+
+
+def indices_like(array: Array, count: int) -> Array:
+    """Return the column 0, 1, ..., count - 1, shape (count, 1), int64, on the device of `array`."""
+    xp = namespace(array)
+    # CuPy's creation functions take no device: they use the current one, the only one on which its
+    # arrays can be used at all.
+    on = {} if xp.__name__.endswith("cupy") else {"device": array.device}
+    return xp.arange(count, dtype=xp.int64, **on)[:, None]

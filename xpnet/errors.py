@@ -1,0 +1,33 @@
+"""Every exception xpnet raises on purpose."""
+
+
+class XpnetError(Exception):
+    """Base of the errors below: catch it once, at the edge of a program."""
+
+
+class ShapeError(XpnetError, ValueError):
+    """Shapes do not fit: a rank-1 array, an inner dimension, labels of a wrong shape or range."""
+
+
+class DtypeError(XpnetError, TypeError):
+    """An array holds the wrong kind of numbers: raw uint8 pixels where floats belong, say."""
+
+
+class ArrayTypeError(XpnetError, TypeError):
+    """Not an array xpnet can compute with, or arrays of two libraries in one call."""
+
+
+class GraphError(XpnetError, ValueError):
+    """A computation graph is asked for something it does not hold, or a pullback breaks its contract."""
+
+
+class DeviceError(XpnetError, RuntimeError):
+    """A device cannot be used.
+
+    Attributes:
+        problem: which of the known causes it is, as a short stable word such as `"no-driver"`.
+    """
+
+    def __init__(self, problem: str, message: str) -> None:
+        super().__init__(message)
+        self.problem = problem

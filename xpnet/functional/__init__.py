@@ -1,0 +1,67 @@
+"""Every primitive, with its derivative, and the helpers that give arrays the shapes they expect."""
+
+from xpnet.functional.activations import (
+    identity,
+    identity_derivative,
+    leaky_relu,
+    leaky_relu_derivative,
+    log_softmax,
+    relu,
+    relu_derivative,
+    sigmoid,
+    sigmoid_derivative,
+    softmax,
+    softplus,
+    softplus_derivative,
+    tanh,
+    tanh_derivative,
+)
+from xpnet.functional.elementwise import exp, exp_derivative, log, log_derivative
+from xpnet.functional.linear import affine
+from xpnet.functional.losses import L1, L2, logistic_loss, softmax_cross_entropy, squared_error
+from xpnet.functional.reductions import mean, sum  # noqa: A004  (the arrays' own word)
+from xpnet.functional.vectors import as_column, as_row, image2vector, normalize_rows, one_hot, vector2image
+from xpnet.graph.arithmetic import add, divide, matmul, multiply, negative, power, subtract, transpose
+
+__all__ = [
+    "L1",
+    "L2",
+    "add",
+    "affine",
+    "as_column",
+    "as_row",
+    "divide",
+    "exp",
+    "exp_derivative",
+    "identity",
+    "identity_derivative",
+    "image2vector",
+    "leaky_relu",
+    "leaky_relu_derivative",
+    "log",
+    "log_derivative",
+    "log_softmax",
+    "logistic_loss",
+    "matmul",
+    "mean",
+    "multiply",
+    "negative",
+    "normalize_rows",
+    "one_hot",
+    "power",
+    "relu",
+    "relu_derivative",
+    "sigmoid",
+    "sigmoid_derivative",
+    "softmax",
+    "softmax_cross_entropy",
+    "softplus",
+    "softplus_derivative",
+    "squared_error",
+    "subtract",
+    "sum",
+    "tanh",
+    "tanh_derivative",
+    "transpose",
+    "vector2image",
+]

@@ -1,0 +1,154 @@
+"""Activation functions and their derivatives. Each keeps the dtype and is exact at both tails."""
+
+from typing import Any
+
+from xpnet.arrays import Array, cast_like, namespace
+from xpnet.graph import primitive
+from xpnet.shapes import require_floats, require_matrix
+
+
+def sigmoid_pullback(grad: Array, a: Array, z: Array) -> tuple[Any, ...]:
+    """Gradient of `sigmoid`: grad * a * (1 - a)."""
+    del z
+    return (grad * a * (1.0 - a),)
+
+
+@primitive(sigmoid_pullback)
+def sigmoid(z: Array) -> Array:
+    """Logistic function 1 / (1 + e^-z), elementwise. z: any shape, float."""
+    xp = namespace(z)
+    # Both exponents are <= 0, so nothing overflows, and the left tail keeps its relative precision.
+    return xp.exp(xp.minimum(z, 0.0)) / (1.0 + xp.exp(-xp.abs(z)))
+
+
+def sigmoid_derivative(z: Array) -> Array:
+    """Derivative of the sigmoid at z, s (1 - s) with s = sigmoid(z), elementwise. z: any shape, float."""
+    z = require_floats("sigmoid_derivative", "z", z)
+    return sigmoid(z) * sigmoid(-z)  # 1 - sigmoid(z) = sigmoid(-z), without the cancellation
+
+
+def tanh_pullback(grad: Array, a: Array, z: Array) -> tuple[Any, ...]:
+    """Gradient of `tanh`: grad * (1 - a^2)."""
+    del z
+    return (grad * (1.0 - a * a),)
+
+
+@primitive(tanh_pullback)
+def tanh(z: Array) -> Array:
+    """Hyperbolic tangent, elementwise. z: any shape, float."""
+    return namespace(z).tanh(z)
+
+
+def tanh_derivative(z: Array) -> Array:
+    """Derivative of tanh at z, 1 - tanh(z)^2, elementwise. z: any shape, float."""
+    z = require_floats("tanh_derivative", "z", z)
+    return 4.0 * sigmoid_derivative(2.0 * z)  # tanh(z) = 2 sigmoid(2z) - 1
+
+
+def relu_pullback(grad: Array, a: Array, z: Array) -> tuple[Any, ...]:
+    """Gradient of `relu`: grad where a > 0, else 0."""
+    del z
+    return (grad * cast_like(a > 0, grad),)
+
+
+@primitive(relu_pullback)
+def relu(z: Array) -> Array:
+    """Rectified linear unit max(z, 0), elementwise. z: any shape, float."""
+    return namespace(z).maximum(z, 0.0)
+
+
+def relu_derivative(z: Array) -> Array:
+    """Derivative of relu at z: 1 where z > 0, else 0 (also at 0), elementwise. z: any shape, float."""
+    z = require_floats("relu_derivative", "z", z)
+    return cast_like(z > 0, z)
+
+
+def leaky_relu_pullback(grad: Array, a: Array, z: Array, *, slope: float = 0.01) -> tuple[Any, ...]:
+    """Gradient of `leaky_relu`: grad where z > 0, else slope * grad."""
+    del a
+    return (namespace(z).where(z > 0, grad, slope * grad),)
+
+
+@primitive(leaky_relu_pullback)
+def leaky_relu(z: Array, *, slope: float = 0.01) -> Array:
+    """Leaky rectified linear unit: z where z > 0, else slope * z, elementwise. z: any shape, float."""
+    return namespace(z).where(z > 0, z, slope * z)
+
+
+def leaky_relu_derivative(z: Array, *, slope: float = 0.01) -> Array:
+    """Derivative of leaky_relu at z: 1 where z > 0, else slope (also at 0). z: any shape, float."""
+    z = require_floats("leaky_relu_derivative", "z", z)
+    xp = namespace(z)
+    return xp.where(z > 0, xp.ones_like(z), slope)
+
+
+def softplus_pullback(grad: Array, a: Array, z: Array) -> tuple[Any, ...]:
+    """Gradient of `softplus`: grad * sigmoid(z)."""
+    del a
+    return (grad * sigmoid(z),)
+
+
+@primitive(softplus_pullback)
+def softplus(z: Array) -> Array:
+    """Smooth relu log(1 + e^z), elementwise. z: any shape, float."""
+    xp = namespace(z)
+    return xp.maximum(z, 0.0) + xp.log1p(xp.exp(-xp.abs(z)))
+
+
+def softplus_derivative(z: Array) -> Array:
+    """Derivative of softplus at z, which is sigmoid(z), elementwise. z: any shape, float."""
+    z = require_floats("softplus_derivative", "z", z)
+    return sigmoid(z)
+
+
+def identity_pullback(grad: Array, a: Array, z: Array) -> tuple[Any, ...]:
+    """Gradient of `identity`: grad."""
+    del a, z
+    return (grad,)
+
+
+@primitive(identity_pullback)
+def identity(z: Array) -> Array:
+    """The linear activation: z itself, not a copy. z: any shape, float."""
+    return z
+
+
+def identity_derivative(z: Array) -> Array:
+    """Derivative of identity at z: ones. z: any shape, float."""
+    z = require_floats("identity_derivative", "z", z)
+    return namespace(z).ones_like(z)
+
+
+def softmax_pullback(grad: Array, a: Array, z: Array, *, axis: int = 0) -> tuple[Any, ...]:
+    """Gradient of `softmax`: a * (grad - sum(grad * a))."""
+    del z
+    xp = namespace(a)
+    return (a * (grad - xp.sum(grad * a, axis=axis, keepdims=True)),)
+
+
+@primitive(softmax_pullback)
+def softmax(z: Array, *, axis: int = 0) -> Array:
+    """Softmax e^z / sum(e^z) along `axis`. z: (n_classes, m), float.
+
+    With axis 0 each column, one example's logits, sums to 1; axis 1 is the row-wise softmax.
+    """
+    require_matrix("softmax", "z", z)
+    xp = namespace(z)
+    e = xp.exp(z - xp.max(z, axis=axis, keepdims=True))
+    return e / xp.sum(e, axis=axis, keepdims=True)
+
+
+def log_softmax_pullback(grad: Array, a: Array, z: Array, *, axis: int = 0) -> tuple[Any, ...]:
+    """Gradient of `log_softmax`: grad - softmax(z) * sum(grad)."""
+    del z
+    xp = namespace(a)
+    return (grad - xp.exp(a) * xp.sum(grad, axis=axis, keepdims=True),)
+
+
+@primitive(log_softmax_pullback)
+def log_softmax(z: Array, *, axis: int = 0) -> Array:
+    """Logarithm of the softmax along `axis`, without taking the logarithm of 0. z: (n_classes, m), float."""
+    require_matrix("log_softmax", "z", z)
+    xp = namespace(z)
+    shifted = z - xp.max(z, axis=axis, keepdims=True)
+    return shifted - xp.log(xp.sum(xp.exp(shifted), axis=axis, keepdims=True))

@@ -1,0 +1,172 @@
+"""Open a CUDA device through CuPy, or say exactly why it cannot be used."""
+
+import importlib
+import os
+import warnings
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+
+from xpnet.arrays import Namespace
+from xpnet.errors import DeviceError
+
+OLDEST_CUPY = 14
+"""Major version of the oldest CuPy whose array functions are those xpnet uses."""
+
+_CUDA_WHEELS = ("cupy-cuda11x", "cupy-cuda12x", "cupy-cuda13x", "cupy-cuda14x", "cupy")
+_ROCM_WHEELS = ("cupy-rocm-7-14", "cupy-rocm-7-1", "cupy-rocm-7-0", "cupy-rocm-5-0", "amd-cupy")
+
+_INSTALL = (
+    'pip install "xpnet[cuda13]" (or "xpnet[cuda12]"); on a machine without the CUDA Toolkit, '
+    '"xpnet[cuda13-runtime]" (or "xpnet[cuda12-runtime]")'
+)
+_RUNTIME = 'install CUDA\'s own run-time wheels: pip install "xpnet[cuda{major}-runtime]"'
+
+
+def working_cupy(ordinal: int) -> Namespace:
+    """Return the module `cupy` after device `ordinal` has run a kernel and a matrix product.
+
+    Raises:
+        DeviceError: it cannot; `problem` is "not-installed", "doubled-wheels", "wrong-wheel", "no-driver",
+            "driver-too-old", "no-device", "no-such-device", "no-nvrtc", "no-cublas" or "unusable".
+    """
+    wheels = installed_wheels()
+    cupy = _import_cupy(wheels)
+    _check_driver(cupy, wheels)
+    _check_ordinal(cupy, ordinal)
+    _check_libraries(cupy)
+    _check_work(cupy, ordinal)
+    return cupy
+
+
+def installed_wheels() -> dict[str, str]:
+    """Return the installed packages that bring a module `cupy`, with their versions."""
+    found = {}
+    for name in _CUDA_WHEELS + _ROCM_WHEELS:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def download(array: Any) -> np.ndarray:
+    """Return a host copy of an array of any library that lies on a CUDA device.
+
+    Raises:
+        DeviceError: CuPy, which does the copying, is not installed or cannot read it.
+    """
+    cupy = _import_cupy(installed_wheels())
+    try:
+        return cupy.asnumpy(cupy.from_dlpack(array))  # type: ignore[no-any-return]
+    except Exception as error:
+        raise DeviceError("unusable", f"cannot copy the array from its device: {_said(error)}") from error
+
+
+def _import_cupy(wheels: dict[str, str]) -> Namespace:
+    listed = ", ".join(f"{name} {version}" for name, version in wheels.items())
+    if len(wheels) > 1:
+        raise DeviceError(
+            "doubled-wheels",
+            f"several CuPy packages overwrite each other here: {listed}. "
+            f"Remove all, then keep one: pip uninstall {' '.join(wheels)}; then {_INSTALL}",
+        )
+    rocm = [name for name in wheels if name in _ROCM_WHEELS]
+    if rocm:
+        raise DeviceError(
+            "wrong-wheel",
+            f"{rocm[0]} is CuPy for AMD's ROCm, and xpnet needs CUDA: pip uninstall {rocm[0]}; then {_INSTALL}",
+        )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # CuPy warns of what is told apart here
+            cupy: Any = importlib.import_module("cupy")
+    except ModuleNotFoundError as error:
+        if error.name != "cupy":
+            raise DeviceError("wrong-wheel", f"CuPy is incomplete: {_said(error)}. Reinstall it: {_INSTALL}") from error
+        raise DeviceError("not-installed", f"CuPy is not installed: {_INSTALL}") from None
+    except Exception as error:
+        raise DeviceError(
+            "wrong-wheel", f"CuPy ({listed or 'of unknown origin'}) does not import: {_said(error)}. {_INSTALL}"
+        ) from error
+    if int(cupy.__version__.partition(".")[0]) < OLDEST_CUPY:
+        raise DeviceError(
+            "wrong-wheel", f"CuPy {cupy.__version__} is too old, xpnet needs {OLDEST_CUPY} or newer: {_INSTALL}"
+        )
+    return cupy
+
+
+def _check_driver(cupy: Namespace, wheels: dict[str, str]) -> None:
+    supported = cupy.cuda.runtime.driverGetVersion()
+    needed = cupy.cuda.runtime.runtimeGetVersion()
+    if supported == 0:
+        raise DeviceError(
+            "no-driver",
+            "CuPy is installed, but there is no NVIDIA driver (libcuda): install it; "
+            "in a container, start it with the GPUs passed through (docker run --gpus all)",
+        )
+    if supported // 1000 < needed // 1000:
+        wheel = next(iter(wheels), "this CuPy")
+        raise DeviceError(
+            "driver-too-old",
+            f"the NVIDIA driver supports CUDA {_version(supported)}, and {wheel} needs {needed // 1000}.0 or newer: "
+            f"update the driver, or replace {wheel} by the wheel for CUDA {supported // 1000}: "
+            f'pip uninstall {wheel}; pip install "xpnet[cuda{supported // 1000}]"',
+        )
+
+
+def _check_ordinal(cupy: Namespace, ordinal: int) -> None:
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    setting = "is not set" if visible is None else f"is {visible!r}"
+    try:
+        count = cupy.cuda.runtime.getDeviceCount()
+    except Exception as error:
+        if getattr(error, "status", None) != 100:  # cudaErrorNoDevice
+            raise DeviceError("unusable", f"CUDA cannot list its devices: {_said(error)}") from error
+        count = 0
+    if count == 0:
+        raise DeviceError(
+            "no-device",
+            f"the NVIDIA driver sees no device (CUDA_VISIBLE_DEVICES {setting}): check nvidia-smi, and unset "
+            "CUDA_VISIBLE_DEVICES or name a device in it",
+        )
+    if ordinal >= count:
+        there = "only gpu:0 is" if count == 1 else f"gpu:0 to gpu:{count - 1} are"
+        raise DeviceError(
+            "no-such-device", f"gpu:{ordinal} does not exist: {there} visible (CUDA_VISIBLE_DEVICES {setting})"
+        )
+
+
+def _check_libraries(cupy: Namespace) -> None:
+    remedy = _RUNTIME.format(major=cupy.cuda.runtime.runtimeGetVersion() // 1000)
+    # CuPy loads both when they are first used: ask now, while the reason can still be told.
+    try:
+        cupy.cuda.nvrtc.getVersion()
+    except (ImportError, RuntimeError) as error:
+        raise DeviceError("no-nvrtc", f"NVRTC, which compiles kernels, is missing: {remedy} ({_said(error)})") from error
+    try:
+        cupy.cuda.cublas.getVersion  # noqa: B018  (the attribute loads the library)
+    except (ImportError, RuntimeError) as error:
+        raise DeviceError("no-cublas", f"cuBLAS, which multiplies matrices, is missing: {remedy} ({_said(error)})") from error
+
+
+def _check_work(cupy: Namespace, ordinal: int) -> None:
+    try:
+        with cupy.cuda.Device(ordinal):
+            ones = cupy.ones((2, 2), dtype=cupy.float32)
+            got = float(cupy.asnumpy(ones @ ones + ones)[0, 0])
+    except Exception as error:
+        raise DeviceError("unusable", f"gpu:{ordinal} fails at a first small computation: {_said(error)}") from error
+    if got != 3.0:
+        raise DeviceError("unusable", f"gpu:{ordinal} computed 1 * 1 + 1 * 1 + 1 = {got}: the device is broken")
+
+
+def _version(number: int) -> str:
+    return f"{number // 1000}.{number % 1000 // 10}"
+
+
+def _said(error: Exception) -> str:
+    first = next((line.strip(" =") for line in str(error).splitlines() if line.strip(" =")), "")
+    return f"{type(error).__name__}: {first}"
+

@@ -1,0 +1,116 @@
+"""Reverse-mode differentiation: walk the graph once, from the output back to the inputs."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import numpy as np
+
+from xpnet.arrays import Array, cast_like, namespace
+from xpnet.errors import GraphError, ShapeError
+from xpnet.graph.node import Node
+from xpnet.graph.primitive import Primitive
+
+
+def gradients(output: Node, inputs: Sequence[Node], grad: Array | None = None) -> list[Array]:
+    """Return the derivative of `output` with respect to each of `inputs`.
+
+    The walk is iterative, visits only nodes between the inputs and the output, and lets go of each gradient
+    once it was used.
+
+    Args:
+        output: the node to derive; of one element, unless `grad` is given.
+        inputs: the nodes to derive with respect to; one that `output` does not depend on gets zeros.
+        grad: the derivative of some further quantity with respect to `output`, of its shape; ones by default.
+
+    Returns:
+        One array for each input, with its shape and dtype, on its device.
+
+    Raises:
+        GraphError: `output` or an input is not a node, or a pullback breaks its contract.
+        ShapeError: `output` has more than one element and `grad` is not given, or `grad` has another shape.
+    """
+    _refuse_other_than_nodes(output, inputs)
+    xp = namespace(output.value)
+    if grad is None:
+        if math.prod(output.shape) != 1:
+            raise ShapeError(
+                f"gradients: the output has shape {output.shape}, expected one element such as a cost J: "
+                "take its mean(...), or give grad"
+            )
+        grad = xp.ones_like(output.value)
+    elif tuple(grad.shape) != output.shape:
+        raise ShapeError(f"gradients: grad is {tuple(grad.shape)}, the output is {output.shape}: same expected")
+
+    wanted = set(inputs)
+    order = ancestors(output)
+    leading = _leading_to(wanted, order)
+    pending: dict[Node, Array] = {output: grad}
+    found: dict[Node, Array] = {}
+    del grad
+    while order:
+        node = order.pop()
+        if node not in leading or node not in pending:
+            continue
+        arrived = pending.pop(node)
+        if node in wanted:
+            found[node] = arrived
+        if node.primitive is not None:
+            _pull(node, node.primitive, arrived, leading, pending)
+    return [found[node] if node in found else xp.zeros_like(node.value) for node in inputs]
+
+
+def ancestors(output: Node) -> list[Node]:
+    """Return `output` and every node it was computed from, each after its inputs."""
+    found: dict[Node, None] = {}
+    stack = [output]
+    while stack:
+        node = stack.pop()
+        if node not in found:
+            found[node] = None
+            stack.extend(parent for parent in reversed(node.inputs) if type(parent) is Node)
+    # A node is deeper than each of its inputs, so depth is a topological order.
+    return sorted(found, key=lambda node: node.depth)
+
+
+def _leading_to(wanted: set[Node], order: list[Node]) -> set[Node]:
+    """Return the nodes of `order` that are, or depend on, a wanted one."""
+    leading: set[Node] = set()
+    for node in order:
+        if node in wanted or any(type(parent) is Node and parent in leading for parent in node.inputs):
+            leading.add(node)
+    return leading
+
+
+def _pull(
+    node: Node, primitive: Primitive, arrived: Array, leading: set[Node], pending: dict[Node, Array]
+) -> None:
+    """Add the gradients for the inputs of `node`, made by `primitive`, to `pending`."""
+    pulled = primitive.pull(arrived, node)
+    for parent, entry in zip(node.inputs, pulled, strict=True):
+        if type(parent) is not Node or parent not in leading:
+            continue
+        partial = cast("Callable[[], Any]", entry)() if callable(entry) else entry
+        if partial is None:
+            raise GraphError(f"{primitive.__name__} has no derivative with respect to {parent!r}")
+        if isinstance(partial, np.generic):
+            partial = np.asarray(partial)
+        if tuple(partial.shape) != parent.shape:
+            raise GraphError(
+                f"{primitive.pullback.__name__} returned a gradient of shape {tuple(partial.shape)} "
+                f"for an input of shape {parent.shape}"
+            )
+        partial = cast_like(partial, parent.value)
+        before = pending.get(parent)
+        # Not added in place: a pullback may hand the same array to several inputs.
+        pending[parent] = partial if before is None else before + partial
+
+
+def _refuse_other_than_nodes(output: Any, inputs: Any) -> None:
+    if isinstance(inputs, Node):
+        raise GraphError("gradients: inputs is one node, expected a sequence of nodes: [node]")
+    for node in (output, *inputs):
+        if type(node) is not Node:
+            raise GraphError(
+                f"gradients: {type(node).__name__} is not a Node: wrap an array before using it, Node(array)"
+            )

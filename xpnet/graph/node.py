@@ -1,0 +1,133 @@
+"""One value in the computation graph."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+
+from xpnet.arrays import Array, namespace, refuse_other_than_floats
+from xpnet.shapes import refuse_rank_1
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from xpnet.graph.primitive import Primitive
+
+
+@final
+class Node:
+    """A value that remembers how it was computed.
+
+    Arithmetic on nodes (`+ - * / ** @`, with nodes, arrays or Python numbers on the other side) and every
+    primitive called with a node make new nodes. An array that is not a node is a constant: nothing is ever
+    derived with respect to it, and no work is done for it.
+
+    Attributes:
+        value: the array, real floating, of any shape but rank 1. A Python number becomes float64.
+        name: what drawings and errors call it, or None.
+        primitive: what computed it; None for a node made from a value.
+        inputs: the arguments `primitive` was called with: nodes, arrays, Python numbers.
+        options: its keyword arguments.
+        depth: 0 for a node made from a value, else one more than the deepest input.
+
+    Raises:
+        ShapeError: `value` has rank 1.
+        DtypeError: `value` does not hold floats.
+        ArrayTypeError: `value` is not an array.
+    """
+
+    __array_ufunc__ = None  # so that array * node is left to Node.__rmul__ by NumPy and CuPy alike
+    __slots__ = ("__weakref__", "depth", "inputs", "name", "options", "primitive", "value")
+
+    def __init__(self, value: Array, name: str | None = None) -> None:
+        if isinstance(value, int | float | np.generic):
+            value = np.asarray(value, dtype=None if isinstance(value, np.generic) else np.float64)
+        xp = namespace(value)
+        label = name or "value"
+        if value.ndim == 1:
+            refuse_rank_1("Node", label, value)
+        refuse_other_than_floats("Node", label, value, xp)
+        self.value = value
+        self.name = name
+        self.primitive: Primitive | None = None
+        self.inputs: tuple[Any, ...] = ()
+        self.options: Mapping[str, Any] = {}
+        self.depth = 0
+
+    @classmethod
+    def computed(
+        cls, value: Array, primitive: Primitive, inputs: tuple[Any, ...], options: Mapping[str, Any]
+    ) -> Node:
+        """Return the node of a value that `primitive` computed from `inputs`."""
+        node = object.__new__(cls)
+        node.value = value
+        node.name = None
+        node.primitive = primitive
+        node.inputs = inputs
+        node.options = options
+        node.depth = 1 + max(input.depth for input in inputs if isinstance(input, Node))
+        return node
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the value."""
+        return tuple(self.value.shape)
+
+    @property
+    def dtype(self) -> Any:
+        """Dtype of the value."""
+        return self.value.dtype
+
+    @property
+    def T(self) -> Node:  # noqa: N802  (the arrays' own word)
+        """The transpose of a matrix."""
+        return transpose(self)
+
+    def __repr__(self) -> str:
+        made_by = f" by {self.primitive.__name__}" if self.primitive else ""
+        return f"<Node {self.name or ''}{self.shape} {self.dtype}{made_by}>"
+
+    def __bool__(self) -> bool:
+        # Reading the value would stall a device, and not reading it would make every `if node:` true.
+        raise TypeError("a Node has no truth value: test node.value")
+
+    def __add__(self, other: Any) -> Node:
+        return add(self, other)
+
+    def __radd__(self, other: Any) -> Node:
+        return add(other, self)
+
+    def __sub__(self, other: Any) -> Node:
+        return subtract(self, other)
+
+    def __rsub__(self, other: Any) -> Node:
+        return subtract(other, self)
+
+    def __mul__(self, other: Any) -> Node:
+        return multiply(self, other)
+
+    def __rmul__(self, other: Any) -> Node:
+        return multiply(other, self)
+
+    def __truediv__(self, other: Any) -> Node:
+        return divide(self, other)
+
+    def __rtruediv__(self, other: Any) -> Node:
+        return divide(other, self)
+
+    def __matmul__(self, other: Any) -> Node:
+        return matmul(self, other)
+
+    def __rmatmul__(self, other: Any) -> Node:
+        return matmul(other, self)
+
+    def __pow__(self, exponent: float) -> Node:
+        return power(self, exponent=exponent)
+
+    def __neg__(self) -> Node:
+        return negative(self)
+
+
+# Operators are primitives, and primitives make nodes: one of the two has to be imported last.
+from xpnet.graph.arithmetic import add, divide, matmul, multiply, negative, power, subtract, transpose  # noqa: E402

@@ -1,0 +1,230 @@
+"""Differentiable functions: arrays in, array out; nodes in, node out."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from xpnet import kernels
+from xpnet.arrays import Array, Namespace, is_real_floating, namespace, refuse_other_than_floats
+from xpnet.errors import ArrayTypeError, GraphError
+from xpnet.graph.node import Node
+from xpnet.shapes import refuse_rank_1
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Pullback: TypeAlias = Callable[..., tuple[Any, ...]]
+
+_NUMBERS = frozenset({bool, int, float})
+
+
+def primitive(
+    pullback: Pullback, *, constants: tuple[str, ...] = (), numbers: bool = False
+) -> Callable[[Callable[..., Array]], Primitive]:
+    """Make a differentiable function of a portable one.
+
+        def swish_pullback(grad, a, z):
+            s = sigmoid(z)
+            return (grad * (s + a * (1 - s)),)
+
+        @primitive(swish_pullback)
+        def swish(z):
+            return z * sigmoid(z)
+
+    Positional parameters are arrays; options are keyword-only. Given arrays, the function returns an array of
+    the same library and device; given at least one `Node`, a node.
+
+    Args:
+        pullback: `pullback(grad, value, *arrays, **options)` returns a tuple with one entry for each array:
+            the gradient with respect to it, of its shape; or a function without arguments that computes it,
+            called only if it is wanted; or None. It must not refer to nodes.
+        constants: parameters that have no gradient, such as labels. They may hold integers, and may not be
+            nodes.
+        numbers: whether Python numbers may stand for some of the arrays.
+    """
+
+    def decorate(function: Callable[..., Array]) -> Primitive:
+        return Primitive(function, pullback, frozenset(constants), numbers)
+
+    return decorate
+
+
+class Primitive:
+    """What `primitive` makes; call it like the function it was made of.
+
+    Raises, when called:
+        ShapeError: an array has rank 1, or shapes do not fit.
+        DtypeError: an array other than a constant does not hold floats.
+        ArrayTypeError: an argument is not an array, or they are of different libraries.
+        GraphError: a node stands where a constant belongs.
+    """
+
+    __name__: str
+
+    def __init__(
+        self, function: Callable[..., Array], pullback: Pullback, constants: frozenset[str], numbers: bool
+    ) -> None:
+        functools.update_wrapper(self, function)
+        self.function = function
+        self.pullback = pullback
+        parameters = inspect.signature(function).parameters.values()
+        self._parameters = tuple(p.name for p in parameters if p.kind is not p.KEYWORD_ONLY)
+        self._options = frozenset(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
+        self._constants = frozenset(self._parameters.index(name) for name in constants)
+        self._numbers = numbers
+        self._kernels: dict[tuple[str, str], Callable[..., Any]] = {}
+        self._forward: dict[Namespace, Callable[..., Array]] = {}
+        self._backward: dict[Namespace, Pullback] = {}
+
+    def __repr__(self) -> str:
+        return f"<primitive {self.__name__}({', '.join(self._parameters)})>"
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        if options:
+            args, options = self._bind(args, options)
+        for arg in args:
+            if type(arg) is Node:
+                return self._record(args, options)
+        xp, arrays = self._prepare(args)
+        return self._compute(xp, arrays, options)
+
+    def pull(self, grad: Array, node: Node) -> tuple[Any, ...]:
+        """Return what the pullback returns for `grad`, the gradient of a node this primitive made."""
+        xp = namespace(node.value)
+        backward = self._backward.get(xp)
+        if backward is None:
+            backward = self._backward[xp] = self._resolve(self.pullback, xp)
+        arrays = [a.value if type(a) is Node else a for a in node.inputs]
+        pulled = backward(grad, node.value, *arrays, **node.options)
+        if pulled is NotImplemented:
+            pulled = self.pullback(grad, node.value, *arrays, **node.options)
+        if len(pulled) != len(arrays):
+            raise GraphError(
+                f"{self.pullback.__name__} returned {len(pulled)} gradients, "
+                f"expected {len(arrays)}: one for each of {', '.join(self._parameters)}"
+            )
+        return pulled
+
+    def kernel(self, library: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """Register a faster text of this function, or of its pullback, for one array library.
+
+        The kernel has the name and the parameters of what it stands for, and may return `NotImplemented`
+        for arguments it does not handle.
+
+            @swish.kernel("cupy")
+            def swish(z): ...
+
+        Args:
+            library: the array library's name, such as "numpy" or "cupy".
+
+        Raises:
+            GraphError: the name or the parameters differ.
+        """
+
+        def register(kernel: Callable[..., Any]) -> Callable[..., Any]:
+            for portable in (self.function, self.pullback):
+                if kernel.__name__ != portable.__name__:
+                    continue
+                expected, got = inspect.signature(portable), inspect.signature(kernel)
+                if list(expected.parameters) != list(got.parameters):
+                    raise GraphError(f"kernel {kernel.__name__} takes {got}, expected {expected}")
+                self._kernels[library, kernel.__name__] = kernel
+                self._forward.clear()
+                self._backward.clear()
+                return kernel
+            raise GraphError(
+                f"a kernel of {self.__name__} must be named {self.__name__} or {self.pullback.__name__}, "
+                f"got {kernel.__name__}"
+            )
+
+        return register
+
+    def _resolve(self, portable: Callable[..., Any], xp: Namespace) -> Callable[..., Any]:
+        """Return the kernel for `portable` on the library `xp`, or `portable` itself."""
+        library = kernels.library_name(xp)
+        kernel = self._kernels.get((library, portable.__name__)) or kernels.find(portable, library)
+        return kernel or portable
+
+    def _record(self, args: tuple[Any, ...], options: dict[str, Any]) -> Node:
+        for index in self._constants:
+            if index < len(args) and type(args[index]) is Node:
+                raise GraphError(
+                    f"{self.__name__}: {self._parameters[index]} is a constant and has no gradient: "
+                    "pass its array, node.value"
+                )
+        xp, arrays = self._prepare(tuple([a.value if type(a) is Node else a for a in args]))
+        inputs = tuple([a if type(a) is Node else array for a, array in zip(args, arrays, strict=True)])
+        return Node.computed(self._compute(xp, arrays, options), self, inputs, options)
+
+    def _compute(self, xp: Namespace, arrays: tuple[Any, ...], options: dict[str, Any]) -> Array:
+        forward = self._forward.get(xp)
+        if forward is None:
+            forward = self._forward[xp] = self._resolve(self.function, xp)
+        value = forward(*arrays, **options)
+        if value is NotImplemented:
+            value = self.function(*arrays, **options)
+        # NumPy turns 0-d results into scalars, which would later pass for Python numbers.
+        return np.asarray(value) if isinstance(value, np.generic) else value
+
+    def _prepare(self, args: tuple[Any, ...]) -> tuple[Namespace, tuple[Any, ...]]:
+        """Check the arguments; return their library, and them with scalars made arrays or numbers."""
+        xp: Namespace = None
+        scalars = False
+        for index, arg in enumerate(args):
+            if type(arg) in _NUMBERS:
+                scalars = True
+                continue
+            try:
+                found = namespace(arg)
+            except ArrayTypeError as error:
+                raise ArrayTypeError(f"{self.__name__}: {self._parameter(index)}: {error}") from None
+            rank = arg.ndim
+            if rank == 1:
+                refuse_rank_1(self.__name__, self._parameter(index), arg)
+            if rank == 0 and isinstance(arg, np.generic):
+                scalars = True
+                continue
+            if not is_real_floating(found, arg.dtype) and index not in self._constants:
+                refuse_other_than_floats(self.__name__, self._parameter(index), arg, found)
+            if found is not xp:
+                if xp is not None:
+                    raise self._mixed(xp, found)
+                xp = found
+        if not scalars:
+            return xp, args
+        if xp is None:  # numbers only: a Python number is a float64 array of rank 0
+            return np, tuple(np.asarray(a) if isinstance(a, np.generic) else np.asarray(float(a)) for a in args)
+        if not self._numbers:
+            index = next(i for i, a in enumerate(args) if not hasattr(a, "device") or isinstance(a, np.generic))
+            raise ArrayTypeError(
+                f"{self.__name__}: {self._parameter(index)} is the number {args[index]!r}, expected an array"
+            )
+        # A NumPy scalar keeps its width among arrays (float64 would win); a Python number takes theirs.
+        return xp, tuple(a.item() if isinstance(a, np.generic) else a for a in args)
+
+    def _parameter(self, index: int) -> str:
+        if index < len(self._parameters):
+            return self._parameters[index]
+        raise TypeError(f"{self.__name__} takes {len(self._parameters)} arrays, got more")
+
+    def _mixed(self, first: Namespace, second: Namespace) -> ArrayTypeError:
+        names = f"{kernels.library_name(first)} and {kernels.library_name(second)}"
+        return ArrayTypeError(
+            f"{self.__name__}: the arguments are arrays of {names}, expected one library: "
+            "bring them together with backend.send(...) or backend.fetch(...)"
+        )
+
+    def _bind(self, args: tuple[Any, ...], options: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Move arrays passed by keyword to their positions; make NumPy scalars Python numbers."""
+        if not self._options.issuperset(options):
+            try:
+                bound = inspect.signature(self.function).bind(*args, **options)
+            except TypeError as error:
+                raise TypeError(f"{self.__name__}: {error}") from None
+            args, options = bound.args, bound.kwargs
+        # A NumPy float64 scalar among the options would turn float32 arrays into float64.
+        return args, {k: v.item() if isinstance(v, np.generic) else v for k, v in options.items()}
