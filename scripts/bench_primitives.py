@@ -1,4 +1,4 @@
-"""Measure what a primitive costs: its overhead on one element, its speed on ten million, and each kernel's gain.
+"""Measure what a primitive costs: overhead on one element, speed on ten million, each kernel's gain.
 
     python scripts/bench_primitives.py [--json FILE]
 
@@ -52,7 +52,10 @@ def overhead() -> list[dict[str, Any]]:
         "matmul": (lambda: F.matmul(w, z), lambda: w @ z),
         "affine": (lambda: F.affine(w, z, w), lambda: w @ z + w),
         "sum": (lambda: F.sum(z), lambda: np.sum(z)),
-        "logistic_loss": (lambda: F.logistic_loss(z, y), lambda: np.maximum(z, 0.0) - z * y + np.log1p(np.exp(-np.abs(z)))),
+        "logistic_loss": (
+            lambda: F.logistic_loss(z, y),
+            lambda: np.maximum(z, 0.0) - z * y + np.log1p(np.exp(-np.abs(z))),
+        ),
     }
     rows = []
     for name, (ours, bare) in pairs.items():
@@ -111,7 +114,10 @@ def kernel_gains() -> list[dict[str, Any]]:
         if kernel is None:
             continue
         measured = medians(
-            {"kernel": lambda k=kernel, a=arguments: k(*a), "portable": lambda p=portable, a=arguments: p(*a)},
+            {
+                "kernel": lambda k=kernel, a=arguments: k(*a),
+                "portable": lambda p=portable, a=arguments: p(*a),
+            },
             repeat=9,
             number=max(1, 1_000_000 // arguments[0].size),
         )
@@ -154,10 +160,19 @@ def table(title: str, rows: list[dict[str, Any]]) -> None:
     if not rows:
         print("  (none)")
         return
-    cells = [list(rows[0]), *([f"{v:.3g}" if isinstance(v, float) else str(v) for v in row.values()] for row in rows)]
+    cells = [
+        list(rows[0]),
+        *([f"{v:.3g}" if isinstance(v, float) else str(v) for v in row.values()] for row in rows),
+    ]
     widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
     for row in cells:
-        print("  " + "  ".join(f"{cell:<{w}}" if i == 0 else f"{cell:>{w}}" for i, (cell, w) in enumerate(zip(row, widths, strict=True))))
+        print(
+            "  "
+            + "  ".join(
+                f"{cell:<{w}}" if i == 0 else f"{cell:>{w}}"
+                for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+            )
+        )
 
 
 def main() -> None:
@@ -173,7 +188,10 @@ def main() -> None:
     }
     print("  ".join(f"{k} {v}" for k, v in results["machine"].items()))
     table("Overhead of a primitive on one element, microseconds", results["overhead"])
-    table(f"{SHAPE[0]}x{SHAPE[1]} float32, milliseconds; ratio above 1: faster than SciPy", results["against_scipy"])
+    table(
+        f"{SHAPE[0]}x{SHAPE[1]} float32, milliseconds; ratio above 1: faster than SciPy",
+        results["against_scipy"],
+    )
     table("Kernels for NumPy; ratio above 1: faster than the portable function", results["kernels"])
     if options.json:
         options.json.write_text(json.dumps(results, indent=2) + "\n")

@@ -11,7 +11,7 @@ import numpy as np
 from xpnet.backend import Backend, CudaBackend, select
 
 STRICT_DEVICE = array_api_strict.Device("device1")
-"""On purpose not the default one: an array made without saying where lands elsewhere, and mixing is refused."""
+"""Not the default one: an array made without saying where lands elsewhere, and mixing is refused."""
 
 
 class StrictBackend(Backend):

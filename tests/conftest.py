@@ -31,7 +31,7 @@ def dtype(request: pytest.FixtureRequest) -> str:
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    global _gpu_tests_passed  # noqa: PLW0603  (pytest's hooks share nothing else)
+    global _gpu_tests_passed
     _gpu_tests_passed += report.when == "call" and report.passed and "gpu" in report.keywords
 
 
@@ -39,4 +39,4 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     # Selecting tests that all skip is a success to pytest, and no proof of anything.
     if session.config.getoption("--require-gpu") and exitstatus == 0 and not _gpu_tests_passed:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
-        print("\n--require-gpu: no test ran on a GPU")  # noqa: T201
+        print("\n--require-gpu: no test ran on a GPU")

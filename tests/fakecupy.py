@@ -19,7 +19,7 @@ __version__ = "14.0.0+fake"
 
 MISSING = frozenset(
     {
-        "block", "errstate", "geomspace", "insert", "matvec", "memmap", "ndenumerate", "nditer", "testing",
+        "block", "errstate", "geomspace", "insert", "matvec", "memmap", "ndenumerate", "nditer",
         "unstack", "vecdot", "vecmat",
     }
 )  # fmt: skip
@@ -57,7 +57,7 @@ def no_sync() -> Iterator[None]:
 class Device:
     """Device 0, the only one."""
 
-    def __init__(self, id: int = 0) -> None:  # noqa: A002
+    def __init__(self, id: int = 0) -> None:
         if id != 0:
             raise ValueError(f"cudaErrorInvalidDevice: {id}")
         self.id = id
@@ -75,7 +75,7 @@ class Device:
         _synchronize("Device.synchronize")
 
 
-class ndarray(NDArrayOperatorsMixin):  # noqa: N801  (CuPy's name)
+class ndarray(NDArrayOperatorsMixin):
     """A NumPy array that pretends to lie on device 0."""
 
     __slots__ = ("_on_host",)
@@ -83,7 +83,7 @@ class ndarray(NDArrayOperatorsMixin):  # noqa: N801  (CuPy's name)
     def __init__(self, on_host: _np.ndarray) -> None:
         self._on_host = on_host
 
-    def __array_namespace__(self, api_version: str | None = None) -> types.ModuleType:  # noqa: ARG002
+    def __array_namespace__(self, api_version: str | None = None) -> types.ModuleType:
         import fakecupy
 
         return fakecupy
@@ -93,9 +93,13 @@ class ndarray(NDArrayOperatorsMixin):  # noqa: N801  (CuPy's name)
         return Device(0)
 
     def __array__(self, *_: Any, **__: Any) -> Any:
-        raise TypeError("Implicit conversion to a NumPy array is not allowed. Please use `.get()` to construct one.")
+        raise TypeError(
+            "Implicit conversion to a NumPy array is not allowed. Please use `.get()` to construct one."
+        )
 
-    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: Any = None, where: Any = True, **kw: Any) -> Any:
+    def __array_ufunc__(
+        self, ufunc: Any, method: str, *inputs: Any, out: Any = None, where: Any = True, **kw: Any
+    ) -> Any:
         if where is not True:
             raise TypeError("Wrong arguments {'where': ...}")
         if out is not None:
@@ -103,7 +107,7 @@ class ndarray(NDArrayOperatorsMixin):  # noqa: N801  (CuPy's name)
         result = getattr(ufunc, method)(*(_inside(i, ufunc.__name__) for i in inputs), **kw)
         return out[0] if out is not None else _outside(result)
 
-    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:  # noqa: ARG002
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         return _call(function, args, kwargs)
 
     def get(self) -> _np.ndarray:

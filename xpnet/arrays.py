@@ -34,9 +34,10 @@ def namespace(array: Array) -> Namespace:
 def _find_namespace(array: Array) -> Namespace:
     kind = type(array)
     if isinstance(array, np.matrix | np.ma.MaskedArray):
-        raise ArrayTypeError(
+        msg = (
             f"{kind.__name__} is not supported (its operators differ from an array's): use numpy.asarray(...)"
         )
+        raise ArrayTypeError(msg)
     if isinstance(array, np.ndarray):
         return np
     if kind.__module__.partition(".")[0] == "cupy" and hasattr(array, "dtype"):
@@ -49,7 +50,8 @@ def _find_namespace(array: Array) -> Namespace:
         return array_api_compat.array_namespace(array)
     except TypeError:
         name = f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
-        raise ArrayTypeError(f"expected an array, got a {name}: make one with backend.send(...)") from None
+        msg = f"expected an array, got a {name}: make one with backend.send(...)"
+        raise ArrayTypeError(msg) from None
 
 
 @functools.cache
@@ -65,10 +67,11 @@ def refuse_other_than_floats(function: str, parameter: str, array: Array, xp: Na
     uint8 arithmetic wraps around at 256.
     """
     if not is_real_floating(xp, array.dtype):
-        raise DtypeError(
+        msg = (
             f"{function}: {parameter} is {array.dtype}, expected floats: "
             f'cast it first, for example with backend.send({parameter}, dtype="float32")'
         )
+        raise DtypeError(msg)
 
 
 def cast_like(array: Array, like: Array) -> Array:

@@ -124,9 +124,12 @@ class Backend:
         try:
             own = getattr(self.xp, np.dtype(dtype).name)
         except (TypeError, AttributeError) as error:
-            raise DtypeError(f"send: {dtype!r} is not a dtype of {self.xp.__name__}: {error}") from None
+            msg = f"send: {dtype!r} is not a dtype of {self.xp.__name__}: {error}"
+            raise DtypeError(msg) from None
+        if array.dtype == own:
+            return array
         with self.activate():
-            return self.xp.astype(array, own, copy=False)
+            return self.xp.astype(array, own)
 
 
 class CudaBackend(Backend):
@@ -142,24 +145,27 @@ class CudaBackend(Backend):
         self.ordinal = ordinal
         self._device = xp.cuda.Device(ordinal)
 
-    def holds(self, array: Array) -> bool:  # noqa: D102
+    def holds(self, array: Array) -> bool:
+        """As `Backend.holds`."""
         return isinstance(array, self.xp.ndarray) and array.device.id == self.ordinal
 
-    def synchronize(self) -> None:  # noqa: D102
+    def synchronize(self) -> None:
+        """As `Backend.synchronize`."""
         self._device.synchronize()
 
-    def activate(self) -> AbstractContextManager[Any]:  # noqa: D102
+    def activate(self) -> AbstractContextManager[Any]:
+        """As `Backend.activate`."""
         return self.xp.cuda.Device(self.ordinal)  # type: ignore[no-any-return]
 
     def _share(self, data: Any) -> Array | None:
         if isinstance(data, self.xp.ndarray):
             if data.device.id == self.ordinal:
                 return data
-            raise DeviceError(
-                "other-device",
+            msg = (
                 f"send: the array lies on gpu:{data.device.id}, this backend is {self.device}: "
-                "fetch it there, then send it here",
+                "fetch it there, then send it here"
             )
+            raise DeviceError(msg, problem="other-device")
         if _dlpack_device(data) == (2, self.ordinal):  # kDLCUDA
             with self.activate():
                 return _from_dlpack(self.xp, data)
@@ -192,7 +198,8 @@ def select(device: str | None = None) -> Backend:
     matched = _DEVICE.fullmatch(name.strip().lower())
     if matched is None:
         where = "" if device is not None else " (from XPNET_DEVICE)"
-        raise DeviceError("unknown-name", f"device {name!r}{where}: expected auto, cpu, gpu, gpu:N, cuda or cuda:N")
+        msg = f"device {name!r}{where}: expected auto, cpu, gpu, gpu:N, cuda or cuda:N"
+        raise DeviceError(msg, problem="unknown-name")
     if matched[0] == "cpu":
         return Backend("cpu", np, "cpu", f"cpu was {asked_by}")
     from xpnet import gpu
@@ -225,10 +232,12 @@ def to_host(data: Any) -> np.ndarray:
         try:
             array = np.asarray(data)
         except ValueError as error:
-            raise ShapeError(f"send: no array can be made of this {type(data).__name__}: {error}") from None
+            msg = f"send: no array can be made of this {type(data).__name__}: {error}"
+            raise ShapeError(msg) from None
     if array.dtype.kind not in "biuf":
         kind = f"an array of {array.dtype}" if array.ndim else f"a {type(data).__name__}"
-        raise DtypeError(f"send: got {kind}, expected numbers")
+        msg = f"send: got {kind}, expected numbers"
+        raise DtypeError(msg)
     return array
 
 
@@ -245,4 +254,5 @@ def _from_dlpack(xp: Namespace, data: Any) -> Array:
         return xp.from_dlpack(data)
     except (BufferError, RuntimeError, TypeError, ValueError) as error:
         name = f"{type(data).__module__}.{type(data).__qualname__}"
-        raise ArrayTypeError(f"send: {name} cannot be shared through DLPack: {error}") from None
+        msg = f"send: {name} cannot be shared through DLPack: {error}"
+        raise ArrayTypeError(msg) from None

@@ -28,6 +28,6 @@ class DeviceError(XpnetError, RuntimeError):
         problem: which of the known causes it is, as a short stable word such as `"no-driver"`.
     """
 
-    def __init__(self, problem: str, message: str) -> None:
+    def __init__(self, message: str, *, problem: str) -> None:
         super().__init__(message)
         self.problem = problem

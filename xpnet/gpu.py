@@ -61,39 +61,41 @@ def download(array: Any) -> np.ndarray:
     try:
         return cupy.asnumpy(cupy.from_dlpack(array))  # type: ignore[no-any-return]
     except Exception as error:
-        raise DeviceError("unusable", f"cannot copy the array from its device: {_said(error)}") from error
+        msg = f"cannot copy the array from its device: {_said(error)}"
+        raise DeviceError(msg, problem="unusable") from error
 
 
 def _import_cupy(wheels: dict[str, str]) -> Namespace:
     listed = ", ".join(f"{name} {version}" for name, version in wheels.items())
     if len(wheels) > 1:
-        raise DeviceError(
-            "doubled-wheels",
+        msg = (
             f"several CuPy packages overwrite each other here: {listed}. "
-            f"Remove all, then keep one: pip uninstall {' '.join(wheels)}; then {_INSTALL}",
+            f"Remove all, then keep one: pip uninstall {' '.join(wheels)}; then {_INSTALL}"
         )
+        raise DeviceError(msg, problem="doubled-wheels")
     rocm = [name for name in wheels if name in _ROCM_WHEELS]
     if rocm:
-        raise DeviceError(
-            "wrong-wheel",
-            f"{rocm[0]} is CuPy for AMD's ROCm, and xpnet needs CUDA: pip uninstall {rocm[0]}; then {_INSTALL}",
+        msg = (
+            f"{rocm[0]} is CuPy for AMD's ROCm, and xpnet needs CUDA: "
+            f"pip uninstall {rocm[0]}; then {_INSTALL}"
         )
+        raise DeviceError(msg, problem="wrong-wheel")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # CuPy warns of what is told apart here
             cupy: Any = importlib.import_module("cupy")
     except ModuleNotFoundError as error:
         if error.name != "cupy":
-            raise DeviceError("wrong-wheel", f"CuPy is incomplete: {_said(error)}. Reinstall it: {_INSTALL}") from error
-        raise DeviceError("not-installed", f"CuPy is not installed: {_INSTALL}") from None
+            msg = f"CuPy is incomplete: {_said(error)}. Reinstall it: {_INSTALL}"
+            raise DeviceError(msg, problem="wrong-wheel") from error
+        msg = f"CuPy is not installed: {_INSTALL}"
+        raise DeviceError(msg, problem="not-installed") from None
     except Exception as error:
-        raise DeviceError(
-            "wrong-wheel", f"CuPy ({listed or 'of unknown origin'}) does not import: {_said(error)}. {_INSTALL}"
-        ) from error
+        msg = f"CuPy ({listed or 'of unknown origin'}) does not import: {_said(error)}. {_INSTALL}"
+        raise DeviceError(msg, problem="wrong-wheel") from error
     if int(cupy.__version__.partition(".")[0]) < OLDEST_CUPY:
-        raise DeviceError(
-            "wrong-wheel", f"CuPy {cupy.__version__} is too old, xpnet needs {OLDEST_CUPY} or newer: {_INSTALL}"
-        )
+        msg = f"CuPy {cupy.__version__} is too old, xpnet needs {OLDEST_CUPY} or newer: {_INSTALL}"
+        raise DeviceError(msg, problem="wrong-wheel")
     return cupy
 
 
@@ -101,19 +103,20 @@ def _check_driver(cupy: Namespace, wheels: dict[str, str]) -> None:
     supported = cupy.cuda.runtime.driverGetVersion()
     needed = cupy.cuda.runtime.runtimeGetVersion()
     if supported == 0:
-        raise DeviceError(
-            "no-driver",
+        msg = (
             "CuPy is installed, but there is no NVIDIA driver (libcuda): install it; "
-            "in a container, start it with the GPUs passed through (docker run --gpus all)",
+            "in a container, start it with the GPUs passed through (docker run --gpus all)"
         )
+        raise DeviceError(msg, problem="no-driver")
     if supported // 1000 < needed // 1000:
         wheel = next(iter(wheels), "this CuPy")
-        raise DeviceError(
-            "driver-too-old",
-            f"the NVIDIA driver supports CUDA {_version(supported)}, and {wheel} needs {needed // 1000}.0 or newer: "
-            f"update the driver, or replace {wheel} by the wheel for CUDA {supported // 1000}: "
-            f'pip uninstall {wheel}; pip install "xpnet[cuda{supported // 1000}]"',
+        msg = (
+            f"the NVIDIA driver supports CUDA {_version(supported)}, and {wheel} needs "
+            f"{needed // 1000}.0 or newer: update the driver, or replace {wheel} by the wheel for "
+            f"CUDA {supported // 1000}: "
+            f'pip uninstall {wheel}; pip install "xpnet[cuda{supported // 1000}]"'
         )
+        raise DeviceError(msg, problem="driver-too-old")
 
 
 def _check_ordinal(cupy: Namespace, ordinal: int) -> None:
@@ -123,19 +126,19 @@ def _check_ordinal(cupy: Namespace, ordinal: int) -> None:
         count = cupy.cuda.runtime.getDeviceCount()
     except Exception as error:
         if getattr(error, "status", None) != 100:  # cudaErrorNoDevice
-            raise DeviceError("unusable", f"CUDA cannot list its devices: {_said(error)}") from error
+            msg = f"CUDA cannot list its devices: {_said(error)}"
+            raise DeviceError(msg, problem="unusable") from error
         count = 0
     if count == 0:
-        raise DeviceError(
-            "no-device",
+        msg = (
             f"the NVIDIA driver sees no device (CUDA_VISIBLE_DEVICES {setting}): check nvidia-smi, and unset "
-            "CUDA_VISIBLE_DEVICES or name a device in it",
+            "CUDA_VISIBLE_DEVICES or name a device in it"
         )
+        raise DeviceError(msg, problem="no-device")
     if ordinal >= count:
         there = "only gpu:0 is" if count == 1 else f"gpu:0 to gpu:{count - 1} are"
-        raise DeviceError(
-            "no-such-device", f"gpu:{ordinal} does not exist: {there} visible (CUDA_VISIBLE_DEVICES {setting})"
-        )
+        msg = f"gpu:{ordinal} does not exist: {there} visible (CUDA_VISIBLE_DEVICES {setting})"
+        raise DeviceError(msg, problem="no-such-device")
 
 
 def _check_libraries(cupy: Namespace) -> None:
@@ -144,11 +147,13 @@ def _check_libraries(cupy: Namespace) -> None:
     try:
         cupy.cuda.nvrtc.getVersion()
     except (ImportError, RuntimeError) as error:
-        raise DeviceError("no-nvrtc", f"NVRTC, which compiles kernels, is missing: {remedy} ({_said(error)})") from error
+        msg = f"NVRTC, which compiles kernels, is missing: {remedy} ({_said(error)})"
+        raise DeviceError(msg, problem="no-nvrtc") from error
     try:
         cupy.cuda.cublas.getVersion  # noqa: B018  (the attribute loads the library)
     except (ImportError, RuntimeError) as error:
-        raise DeviceError("no-cublas", f"cuBLAS, which multiplies matrices, is missing: {remedy} ({_said(error)})") from error
+        msg = f"cuBLAS, which multiplies matrices, is missing: {remedy} ({_said(error)})"
+        raise DeviceError(msg, problem="no-cublas") from error
 
 
 def _check_work(cupy: Namespace, ordinal: int) -> None:
@@ -157,9 +162,11 @@ def _check_work(cupy: Namespace, ordinal: int) -> None:
             ones = cupy.ones((2, 2), dtype=cupy.float32)
             got = float(cupy.asnumpy(ones @ ones + ones)[0, 0])
     except Exception as error:
-        raise DeviceError("unusable", f"gpu:{ordinal} fails at a first small computation: {_said(error)}") from error
+        msg = f"gpu:{ordinal} fails at a first small computation: {_said(error)}"
+        raise DeviceError(msg, problem="unusable") from error
     if got != 3.0:
-        raise DeviceError("unusable", f"gpu:{ordinal} computed 1 * 1 + 1 * 1 + 1 = {got}: the device is broken")
+        msg = f"gpu:{ordinal} computed 1 * 1 + 1 * 1 + 1 = {got}: the device is broken"
+        raise DeviceError(msg, problem="unusable")
 
 
 def _version(number: int) -> str:
@@ -169,4 +176,3 @@ def _version(number: int) -> str:
 def _said(error: Exception) -> str:
     first = next((line.strip(" =") for line in str(error).splitlines() if line.strip(" =")), "")
     return f"{type(error).__name__}: {first}"
-

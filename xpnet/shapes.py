@@ -21,7 +21,8 @@ def refuse_rank_1(function: str, parameter: str, array: Array) -> NoReturn:
         fix = f"make it {row}"
     else:
         fix = f"make it {column}, or {row}"
-    raise ShapeError(f"{function}: {parameter} has shape ({n},), which is neither a column nor a row: {fix}")
+    msg = f"{function}: {parameter} has shape ({n},), which is neither a column nor a row: {fix}"
+    raise ShapeError(msg)
 
 
 def require_floats(function: str, parameter: str, array: Array) -> Array:
@@ -44,7 +45,8 @@ def require_floats(function: str, parameter: str, array: Array) -> Array:
 def require_matrix(function: str, parameter: str, array: Array) -> None:
     """Raise `ShapeError` unless `array` is a matrix (rank 2)."""
     if array.ndim != 2:
-        raise ShapeError(f"{function}: {parameter} has shape {tuple(array.shape)}, expected a matrix (rank 2)")
+        msg = f"{function}: {parameter} has shape {tuple(array.shape)}, expected a matrix (rank 2)"
+        raise ShapeError(msg)
 
 
 def require_inner(function: str, left: str, x: Array, right: str, y: Array) -> None:
@@ -55,30 +57,33 @@ def require_inner(function: str, left: str, x: Array, right: str, y: Array) -> N
         require_matrix(function, right, y)
     if x.shape[1] != y.shape[0]:
         fix = f": transpose {right}?" if x.shape[1] == y.shape[1] else ""
-        raise ShapeError(
+        msg = (
             f"{function}: {left} is {tuple(x.shape)} and {right} is {tuple(y.shape)}, but the columns of "
             f"{left} ({x.shape[1]}) must be as many as the rows of {right} ({y.shape[0]}){fix}"
         )
+        raise ShapeError(msg)
 
 
 def require_affine(W: Array, X: Array, b: Array) -> None:
     """Raise `ShapeError` unless `W X + b` exists, with `b` a column."""
     require_inner("affine", "W", W, "X", X)
     if b.shape != (W.shape[0], 1):
-        raise ShapeError(
+        msg = (
             f"affine: b is {tuple(b.shape)} and W is {tuple(W.shape)}, expected b to be the column "
             f"({W.shape[0]}, 1): one bias for each row of W"
         )
+        raise ShapeError(msg)
 
 
 def require_same(function: str, left: str, x: Array, right: str, y: Array) -> None:
     """Raise `ShapeError` unless both arrays have the same shape."""
     if x.shape != y.shape:
         fix = f": transpose {right}?" if tuple(x.shape) == tuple(y.shape)[::-1] else ""
-        raise ShapeError(
+        msg = (
             f"{function}: {left} is {tuple(x.shape)} and {right} is {tuple(y.shape)}, "
             f"but both must have the same shape{fix}"
         )
+        raise ShapeError(msg)
 
 
 def require_broadcastable(function: str, x: Array, y: Array) -> None:
@@ -88,10 +93,11 @@ def require_broadcastable(function: str, x: Array, y: Array) -> None:
         return
     for p, q in zip(reversed(left), reversed(right), strict=False):
         if p != q and 1 not in (p, q):
-            raise ShapeError(
+            msg = (
                 f"{function}: x is {tuple(left)} and y is {tuple(right)}, which do not broadcast: from the "
                 f"right, each pair of sizes must be equal or hold a 1, and {p} and {q} are neither"
             )
+            raise ShapeError(msg)
 
 
 def require_class_labels(function: str, Y: Array, n_classes: int, m: int | None = None) -> None:
@@ -105,24 +111,28 @@ def require_class_labels(function: str, Y: Array, n_classes: int, m: int | None 
         DtypeError: `Y` does not hold integers.
     """
     if Y.ndim != 2 or Y.shape[0] != 1 or m not in (None, Y.shape[1]):
-        raise ShapeError(
+        msg = (
             f"{function}: Y has shape {tuple(Y.shape)}, expected (1, {'m' if m is None else m}): "
             "one class index for each column of X"
         )
+        raise ShapeError(msg)
     xp = namespace(Y)
     if not xp.isdtype(Y.dtype, "integral"):
-        raise DtypeError(f"{function}: Y is {Y.dtype}, expected integer class indices 0 to {n_classes - 1}")
+        msg = f"{function}: Y is {Y.dtype}, expected integer class indices 0 to {n_classes - 1}"
+        raise DtypeError(msg)
     if isinstance(Y, np.ndarray) and Y.size and not (Y.min() >= 0 and Y.max() < n_classes):
-        raise ShapeError(
+        msg = (
             f"{function}: Y holds labels from {Y.min()} to {Y.max()}, expected 0 to {n_classes - 1} "
             f"for {n_classes} classes: one row of Z for each class"
         )
+        raise ShapeError(msg)
 
 
 def require_probabilities(function: str, Y: Array) -> None:
     """Raise `ShapeError` unless `Y`, where it lies in host memory, holds only numbers from 0 to 1."""
     if isinstance(Y, np.ndarray) and Y.size and not (Y.max() <= 1 and Y.min() >= 0):
-        raise ShapeError(
+        msg = (
             f"{function}: Y holds values from {Y.min()} to {Y.max()}, expected 0 and 1 (or between): "
             "for more than two classes use softmax_cross_entropy"
         )
+        raise ShapeError(msg)

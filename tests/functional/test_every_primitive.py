@@ -5,12 +5,11 @@ import inspect
 import backends
 import fakecupy
 import numpy as np
-import primitives
 import pytest
+from cases import CASES, PRIMITIVES, Case
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from primitives import CASES, Case
 
 from xpnet import functional as F
 from xpnet.arrays import namespace
@@ -29,14 +28,17 @@ PER_EXAMPLE = (
 
 
 def test_every_public_primitive_has_a_case() -> None:
-    assert {p.__name__ for p in primitives.PRIMITIVES} == {case.primitive.__name__ for case in CASES}
+    assert {p.__name__ for p in PRIMITIVES} == {case.primitive.__name__ for case in CASES}
 
 
 @cases
 def test_gradients_are_derivatives(case: Case, backend: Backend) -> None:
     constants = case.sent_constants(backend)
     check_gradients(
-        lambda *nodes: case.call(*nodes, constants=constants), *case.arrays(backend), backend=backend, rtol=1e-7
+        lambda *nodes: case.call(*nodes, constants=constants),
+        *case.arrays(backend),
+        backend=backend,
+        rtol=1e-7,
     )
 
 
@@ -44,12 +46,18 @@ def test_gradients_are_derivatives(case: Case, backend: Backend) -> None:
 def test_keeps_the_dtype_of_values_and_gradients(case: Case, backend: Backend, dtype: str) -> None:
     arrays = case.arrays(backend, dtype)
     constants = case.sent_constants(backend)
-    expected = case.call(*case.arrays(Backend("cpu", np, "cpu", ""), "float64"), constants=list(case.constants))
+    expected = case.call(
+        *case.arrays(Backend("cpu", np, "cpu", ""), "float64"), constants=list(case.constants)
+    )
     value = case.call(*arrays, constants=constants)
-    assert_close(value, expected.astype(dtype), backend, rtol=2e-6 if dtype == "float32" else 1e-12, atol=1e-6)
+    assert_close(
+        value, expected.astype(dtype), backend, rtol=2e-6 if dtype == "float32" else 1e-12, atol=1e-6
+    )
     nodes = [Node(array) for array in arrays]
     output = case.call(*nodes, constants=constants)
-    for node, gradient in zip(nodes, gradients(output, nodes, backend.xp.ones_like(output.value)), strict=True):
+    for node, gradient in zip(
+        nodes, gradients(output, nodes, backend.xp.ones_like(output.value)), strict=True
+    ):
         assert namespace(gradient) is backend.xp
         assert backend.holds(gradient)
         assert gradient.dtype == getattr(backend.xp, dtype)
@@ -85,7 +93,9 @@ def test_neither_crosses_nor_waits(case: Case, backend: Backend) -> None:
     assert backend.crossings.total == before
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case.primitive in PER_EXAMPLE and not case.options], ids=str)
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if case.primitive in PER_EXAMPLE and not case.options], ids=str
+)
 def test_no_examples_in_no_examples_out(case: Case, backend: Backend) -> None:
     z = backend.send(np.zeros((case.shapes[0][0], 0)))
     constants = [backend.send(constant[:, :0]) for constant in case.constants]
@@ -96,7 +106,9 @@ def test_no_examples_in_no_examples_out(case: Case, backend: Backend) -> None:
 def test_refuses_rank_1(case: Case, backend: Backend) -> None:
     vectors = [backend.send(np.ones(4)) for _ in case.shapes]
     constants = [backend.send(np.ones(4, dtype=constant.dtype)) for constant in case.constants]
-    with pytest.raises(ShapeError, match=rf"{case.primitive.__name__}: .*\(4,\).*(column \(4, 1\)|row \(1, 4\))"):
+    with pytest.raises(
+        ShapeError, match=rf"{case.primitive.__name__}: .*\(4,\).*(column \(4, 1\)|row \(1, 4\))"
+    ):
         case.call(*vectors, constants=constants)
 
 
@@ -118,7 +130,8 @@ def test_refuses_what_is_not_an_array(case: Case) -> None:
 def test_refuses_a_node_as_constant(case: Case) -> None:
     with pytest.raises(GraphError, match="is a constant and has no gradient"):
         case.call(
-            *(Node(np.ones(shape)) for shape in case.shapes), constants=[Node(np.ones(c.shape)) for c in case.constants]
+            *(Node(np.ones(shape)) for shape in case.shapes),
+            constants=[Node(np.ones(c.shape)) for c in case.constants],
         )
 
 
@@ -159,7 +172,9 @@ def test_classifier_outputs_stay_in_range(name: str, z: np.ndarray) -> None:
         got = backend.fetch(value)
         assert np.all((got >= 0) & (got <= 1))
     np.testing.assert_allclose(backend.fetch(F.softmax(sent)).sum(axis=0), 1.0, rtol=1e-12)
-    np.testing.assert_allclose(backend.fetch(F.sigmoid(sent)) + backend.fetch(F.sigmoid(-sent)), 1.0, rtol=1e-12)
+    np.testing.assert_allclose(
+        backend.fetch(F.sigmoid(sent)) + backend.fetch(F.sigmoid(-sent)), 1.0, rtol=1e-12
+    )
     assert np.all(backend.fetch(F.log_softmax(sent)) <= 0)
 
 
@@ -177,7 +192,8 @@ def test_gradients_undo_broadcasting(name: str, shapes: hnp.BroadcastableShapes,
 
 
 @given(
-    x=hnp.array_shapes(min_dims=2, max_dims=3, max_side=4), y=hnp.array_shapes(min_dims=2, max_dims=3, max_side=4)
+    x=hnp.array_shapes(min_dims=2, max_dims=3, max_side=4),
+    y=hnp.array_shapes(min_dims=2, max_dims=3, max_side=4),
 )
 def test_shapes_that_do_not_broadcast_are_refused(x: tuple[int, ...], y: tuple[int, ...]) -> None:
     try:

@@ -11,12 +11,12 @@ from xpnet.shapes import require_class_labels, require_floats, require_matrix
 
 
 def as_column(x: Any) -> Array:
-    """Return a vector as a column (n, 1). x: a list, a rank-1 array, a row or a column; shared, not copied."""
+    """Return a vector as a column (n, 1). x: a list, rank-1 array, row or column; shared, not copied."""
     return namespace(vector := _vector("as_column", x)).reshape(vector, (-1, 1))
 
 
 def as_row(x: Any) -> Array:
-    """Return a vector as a row (1, m). x: a list, a rank-1 array, a row or a column; shared, not copied."""
+    """Return a vector as a row (1, m). x: a list, rank-1 array, row or column; shared, not copied."""
     return namespace(vector := _vector("as_row", x)).reshape(vector, (1, -1))
 
 
@@ -25,13 +25,16 @@ def _vector(function: str, x: Any) -> Array:
         try:
             x = np.asarray(x)
         except ValueError as error:
-            raise ShapeError(f"{function}: the list is not a vector: {error}") from None
+            msg = f"{function}: the list is not a vector: {error}"
+            raise ShapeError(msg) from None
         if x.dtype.kind not in "biuf":
-            raise ArrayTypeError(f"{function}: the list holds {x.dtype} values, expected numbers")
+            msg = f"{function}: the list holds {x.dtype} values, expected numbers"
+            raise ArrayTypeError(msg)
     namespace(x)
     if x.ndim == 1 or (x.ndim == 2 and 1 in x.shape):
         return x
-    raise ShapeError(f"{function}: x has shape {tuple(x.shape)}, expected a vector: (n,), (n, 1) or (1, n)")
+    msg = f"{function}: x has shape {tuple(x.shape)}, expected a vector: (n,), (n, 1) or (1, n)"
+    raise ShapeError(msg)
 
 
 def image2vector(images: Array) -> Array:
@@ -50,10 +53,11 @@ def image2vector(images: Array) -> Array:
     if images.ndim == 4:
         m, *shape = images.shape
         return xp.reshape(images, (m, math.prod(shape))).T
-    raise ShapeError(
+    msg = (
         f"image2vector: images has shape {tuple(images.shape)}, expected (height, width[, channels]) "
         "for one image or (m, height, width, channels) for a stack"
     )
+    raise ShapeError(msg)
 
 
 def vector2image(X: Array, shape: tuple[int, ...]) -> Array:
@@ -68,10 +72,11 @@ def vector2image(X: Array, shape: tuple[int, ...]) -> Array:
     require_matrix("vector2image", "X", X)
     n_x, m = X.shape
     if n_x != math.prod(shape):
-        raise ShapeError(
+        msg = (
             f"vector2image: X is {tuple(X.shape)}, and an image of shape {tuple(shape)} unrolls to "
             f"{math.prod(shape)} rows, not {n_x}"
         )
+        raise ShapeError(msg)
     return namespace(X).reshape(X.T, shape if m == 1 else (m, *shape))
 
 
@@ -95,8 +100,9 @@ def normalize_rows(x: Array) -> Array:
 def one_hot(Y: Array, n_classes: int, dtype: Any = None) -> Array:
     """Return the matrix (n_classes, m) whose column i is 1 in row Y[0, i] and 0 elsewhere.
 
-    Y: class indices (1, m), integers. dtype: of the result, of the array's library; float64 if None. On a device, where reading labels back would stall it, a label out of range gives a column of zeros;
-    in host memory it is refused.
+    Y: class indices (1, m), integers. dtype: of the result, one of the array's library; float64 if None. On a
+    device, where reading labels back would stall it, a label out of range gives a column of zeros; in host
+    memory it is refused.
 
     Raises:
         ShapeError: Y is not a row, or a label (in host memory) is out of range.

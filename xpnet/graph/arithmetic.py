@@ -4,7 +4,7 @@ from typing import Any
 
 from xpnet.arrays import Array, namespace
 from xpnet.errors import ArrayTypeError
-from xpnet.graph.primitive import primitive
+from xpnet.graph.primitives import primitive
 from xpnet.shapes import require_broadcastable, require_inner, require_matrix
 
 
@@ -92,7 +92,8 @@ def power(x: Array, *, exponent: float) -> Array:
         ArrayTypeError: `exponent` is not a number.
     """
     if not isinstance(exponent, int | float):
-        raise ArrayTypeError(f"power: exponent is a {type(exponent).__name__}, expected a Python number")
+        msg = f"power: exponent is a {type(exponent).__name__}, expected a Python number"
+        raise ArrayTypeError(msg)
     return x**exponent
 
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from xpnet.arrays import Array
 from xpnet.errors import GraphError
-from xpnet.graph.gradients import ancestors
 from xpnet.graph.node import Node
+from xpnet.graph.reverse import ancestors
 
 _SYMBOLS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "matmul": "@"}
 
@@ -35,7 +35,8 @@ def draw(output: Node, format: Literal["text", "dot", "svg"] = "text") -> str:  
         return "\n".join(_statements(output)) + "\n"
     if format == "svg":
         return _svg("\n".join(_statements(output)))
-    raise GraphError(f"draw: format is {format!r}, expected 'text', 'dot' or 'svg'")
+    msg = f"draw: format is {format!r}, expected 'text', 'dot' or 'svg'"
+    raise GraphError(msg)
 
 
 def _names(nodes: list[Node]) -> dict[Node, str]:
@@ -47,7 +48,9 @@ def _names(nodes: list[Node]) -> dict[Node, str]:
 def _lines(output: Node) -> Iterator[str]:
     nodes = ancestors(output)
     names = _names(nodes)
-    formulas = [f"{names[node]} = {_formula(node, names)}" if node.primitive else names[node] for node in nodes]
+    formulas = [
+        f"{names[node]} = {_formula(node, names)}" if node.primitive else names[node] for node in nodes
+    ]
     width = max(len(formula) for formula in formulas)
     for node, formula in zip(nodes, formulas, strict=True):
         yield f"{formula:<{width}} = {_value(node.value)}"
@@ -95,13 +98,15 @@ def _quoted(text: Any) -> str:
 def _svg(dot: str) -> str:
     program = shutil.which("dot")
     if program is None:
-        raise GraphError(
+        msg = (
             "draw: SVG needs Graphviz, and its program 'dot' is not on the PATH: install Graphviz "
             "(apt install graphviz, brew install graphviz), or use format='text' or 'dot'"
         )
-    done = subprocess.run(  # noqa: S603  (a found program, and data on its standard input)
+        raise GraphError(msg)
+    done = subprocess.run(  # noqa: S603  (a program found on the PATH, data on its standard input)
         [program, "-Tsvg"], input=dot, capture_output=True, text=True, encoding="utf-8", check=False
     )
     if done.returncode:
-        raise GraphError(f"draw: dot failed with exit status {done.returncode}: {done.stderr.strip()}")
+        msg = f"draw: dot failed with exit status {done.returncode}: {done.stderr.strip()}"
+        raise GraphError(msg)
     return done.stdout

@@ -12,7 +12,7 @@ from xpnet.shapes import refuse_rank_1
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from xpnet.graph.primitive import Primitive
+    from xpnet.graph.primitives import Primitive
 
 
 @final
@@ -37,7 +37,9 @@ class Node:
         ArrayTypeError: `value` is not an array.
     """
 
-    __array_ufunc__ = None  # so that array * node is left to Node.__rmul__ by NumPy and CuPy alike
+    # So that NumPy and CuPy leave array * node to Node.__rmul__.
+    __array_ufunc__ = None
+    __array_priority__ = 1000.0
     __slots__ = ("__weakref__", "depth", "inputs", "name", "options", "primitive", "value")
 
     def __init__(self, value: Array, name: str | None = None) -> None:
@@ -66,7 +68,7 @@ class Node:
         node.primitive = primitive
         node.inputs = inputs
         node.options = options
-        node.depth = 1 + max(input.depth for input in inputs if isinstance(input, Node))
+        node.depth = 1 + max(parent.depth for parent in inputs if isinstance(parent, Node))
         return node
 
     @property
@@ -82,7 +84,7 @@ class Node:
     @property
     def T(self) -> Node:  # noqa: N802  (the arrays' own word)
         """The transpose of a matrix."""
-        return transpose(self)
+        return transpose.record((self,))
 
     def __repr__(self) -> str:
         made_by = f" by {self.primitive.__name__}" if self.primitive else ""
@@ -90,44 +92,55 @@ class Node:
 
     def __bool__(self) -> bool:
         # Reading the value would stall a device, and not reading it would make every `if node:` true.
-        raise TypeError("a Node has no truth value: test node.value")
+        msg = "a Node has no truth value: test node.value"
+        raise TypeError(msg)
 
     def __add__(self, other: Any) -> Node:
-        return add(self, other)
+        return add.record((self, other))
 
     def __radd__(self, other: Any) -> Node:
-        return add(other, self)
+        return add.record((other, self))
 
     def __sub__(self, other: Any) -> Node:
-        return subtract(self, other)
+        return subtract.record((self, other))
 
     def __rsub__(self, other: Any) -> Node:
-        return subtract(other, self)
+        return subtract.record((other, self))
 
     def __mul__(self, other: Any) -> Node:
-        return multiply(self, other)
+        return multiply.record((self, other))
 
     def __rmul__(self, other: Any) -> Node:
-        return multiply(other, self)
+        return multiply.record((other, self))
 
     def __truediv__(self, other: Any) -> Node:
-        return divide(self, other)
+        return divide.record((self, other))
 
     def __rtruediv__(self, other: Any) -> Node:
-        return divide(other, self)
+        return divide.record((other, self))
 
     def __matmul__(self, other: Any) -> Node:
-        return matmul(self, other)
+        return matmul.record((self, other))
 
     def __rmatmul__(self, other: Any) -> Node:
-        return matmul(other, self)
+        return matmul.record((other, self))
 
     def __pow__(self, exponent: float) -> Node:
-        return power(self, exponent=exponent)
+        node: Node = power(self, exponent=exponent)
+        return node
 
     def __neg__(self) -> Node:
-        return negative(self)
+        return negative.record((self,))
 
 
 # Operators are primitives, and primitives make nodes: one of the two has to be imported last.
-from xpnet.graph.arithmetic import add, divide, matmul, multiply, negative, power, subtract, transpose  # noqa: E402
+from xpnet.graph.arithmetic import (  # noqa: E402
+    add,
+    divide,
+    matmul,
+    multiply,
+    negative,
+    power,
+    subtract,
+    transpose,
+)

@@ -20,7 +20,9 @@ def _elementwise(name: str, parameters: str, result: str, formula: str) -> Any:
 
 
 _sigmoid = _elementwise("sigmoid", "T z", "T a", "a = xpnet_sigmoid(z)")
-_sigmoid_pullback = _elementwise("sigmoid_pullback", "T grad, T a", "T dz", "dz = xpnet_sigmoid_pullback(grad, a)")
+_sigmoid_pullback = _elementwise(
+    "sigmoid_pullback", "T grad, T a", "T dz", "dz = xpnet_sigmoid_pullback(grad, a)"
+)
 _tanh_pullback = _elementwise("tanh_pullback", "T grad, T a", "T dz", "dz = xpnet_tanh_pullback(grad, a)")
 _softplus = _elementwise("softplus", "T z", "T a", "a = xpnet_softplus(z)")
 _logistic_loss = _elementwise("logistic_loss", "T z, U y", "T loss", "loss = xpnet_logistic_loss(z, (T)y)")

@@ -5,6 +5,8 @@ longer than it on a small batch (scripts/bench_primitives.py). Threads were trie
 gained a fifth on the sigmoid, which by then waits for memory.
 """
 
+from typing import Any
+
 import numpy as np
 
 from xpnet.arrays import Array
@@ -22,7 +24,7 @@ def sigmoid(z: Array) -> Array:
     return np.reciprocal(a, a)
 
 
-def sigmoid_pullback(grad: Array, a: Array, z: Array) -> tuple[Array]:
+def sigmoid_pullback(grad: Array, a: Array, z: Array) -> Any:
     """Gradient of `sigmoid`."""
     del z
     if not a.ndim:
@@ -33,7 +35,7 @@ def sigmoid_pullback(grad: Array, a: Array, z: Array) -> tuple[Array]:
     return (dz,)
 
 
-def tanh_pullback(grad: Array, a: Array, z: Array) -> tuple[Array]:
+def tanh_pullback(grad: Array, a: Array, z: Array) -> Any:
     """Gradient of `tanh`."""
     del z
     if not a.ndim:

@@ -6,8 +6,12 @@ template <typename T> __device__ T xpnet_sigmoid(T z) {
     return (z < T(0) ? e : T(1)) / (T(1) + e);
 }
 
+template <typename T> __device__ T xpnet_positive_part(T z) {  // unlike fmax, NaN stays NaN
+    return z > T(0) || z != z ? z : T(0);
+}
+
 template <typename T> __device__ T xpnet_softplus(T z) {
-    return (z > T(0) ? z : z != z ? z : T(0)) + log1p(exp(-fabs(z)));
+    return xpnet_positive_part(z) + log1p(exp(-fabs(z)));
 }
 
 template <typename T> __device__ T xpnet_sigmoid_pullback(T grad, T a) {
@@ -19,7 +23,8 @@ template <typename T> __device__ T xpnet_tanh_pullback(T grad, T a) {
 }
 
 template <typename T> __device__ T xpnet_logistic_loss(T z, T y) {
-    return xpnet_softplus(z) - z * y;
+    // In this order: the large terms cancel before the small one is added.
+    return (xpnet_positive_part(z) - z * y) + log1p(exp(-fabs(z)));
 }
 
 template <typename T> __device__ T xpnet_logistic_loss_pullback(T grad, T z, T y) {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -15,11 +16,12 @@ from xpnet.graph.node import Node
 from xpnet.shapes import refuse_rank_1
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     Pullback: TypeAlias = Callable[..., tuple[Any, ...]]
 
-_NUMBERS = frozenset({bool, int, float})
+_NUMBERS = frozenset({int, float})
+_NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
 
 
 def primitive(
@@ -84,11 +86,12 @@ class Primitive:
         return f"<primitive {self.__name__}({', '.join(self._parameters)})>"
 
     def __call__(self, *args: Any, **options: Any) -> Any:
+        """Compute: arrays in, array out; nodes in, node out."""
         if options:
             args, options = self._bind(args, options)
         for arg in args:
             if type(arg) is Node:
-                return self._record(args, options)
+                return self.record(args, options)
         xp, arrays = self._prepare(args)
         return self._compute(xp, arrays, options)
 
@@ -103,10 +106,11 @@ class Primitive:
         if pulled is NotImplemented:
             pulled = self.pullback(grad, node.value, *arrays, **node.options)
         if len(pulled) != len(arrays):
-            raise GraphError(
+            msg = (
                 f"{self.pullback.__name__} returned {len(pulled)} gradients, "
                 f"expected {len(arrays)}: one for each of {', '.join(self._parameters)}"
             )
+            raise GraphError(msg)
         return pulled
 
     def kernel(self, library: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -131,15 +135,17 @@ class Primitive:
                     continue
                 expected, got = inspect.signature(portable), inspect.signature(kernel)
                 if list(expected.parameters) != list(got.parameters):
-                    raise GraphError(f"kernel {kernel.__name__} takes {got}, expected {expected}")
+                    msg = f"kernel {kernel.__name__} takes {got}, expected {expected}"
+                    raise GraphError(msg)
                 self._kernels[library, kernel.__name__] = kernel
                 self._forward.clear()
                 self._backward.clear()
                 return kernel
-            raise GraphError(
+            msg = (
                 f"a kernel of {self.__name__} must be named {self.__name__} or {self.pullback.__name__}, "
                 f"got {kernel.__name__}"
             )
+            raise GraphError(msg)
 
         return register
 
@@ -149,18 +155,20 @@ class Primitive:
         kernel = self._kernels.get((library, portable.__name__)) or kernels.find(portable, library)
         return kernel or portable
 
-    def _record(self, args: tuple[Any, ...], options: dict[str, Any]) -> Node:
+    def record(self, args: tuple[Any, ...], options: Mapping[str, Any] = _NO_OPTIONS) -> Node:
+        """Return the node of this function of `args`, at least one of which is a node."""
         for index in self._constants:
             if index < len(args) and type(args[index]) is Node:
-                raise GraphError(
+                msg = (
                     f"{self.__name__}: {self._parameters[index]} is a constant and has no gradient: "
                     "pass its array, node.value"
                 )
+                raise GraphError(msg)
         xp, arrays = self._prepare(tuple([a.value if type(a) is Node else a for a in args]))
         inputs = tuple([a if type(a) is Node else array for a, array in zip(args, arrays, strict=True)])
         return Node.computed(self._compute(xp, arrays, options), self, inputs, options)
 
-    def _compute(self, xp: Namespace, arrays: tuple[Any, ...], options: dict[str, Any]) -> Array:
+    def _compute(self, xp: Namespace, arrays: tuple[Any, ...], options: Mapping[str, Any]) -> Array:
         forward = self._forward.get(xp)
         if forward is None:
             forward = self._forward[xp] = self._resolve(self.function, xp)
@@ -181,7 +189,8 @@ class Primitive:
             try:
                 found = namespace(arg)
             except ArrayTypeError as error:
-                raise ArrayTypeError(f"{self.__name__}: {self._parameter(index)}: {error}") from None
+                msg = f"{self.__name__}: {self._parameter(index)}: {error}"
+                raise ArrayTypeError(msg) from None
             rank = arg.ndim
             if rank == 1:
                 refuse_rank_1(self.__name__, self._parameter(index), arg)
@@ -197,19 +206,25 @@ class Primitive:
         if not scalars:
             return xp, args
         if xp is None:  # numbers only: a Python number is a float64 array of rank 0
-            return np, tuple(np.asarray(a) if isinstance(a, np.generic) else np.asarray(float(a)) for a in args)
+            return np, tuple(
+                np.asarray(a) if isinstance(a, np.generic) else np.asarray(float(a)) for a in args
+            )
         if not self._numbers:
-            index = next(i for i, a in enumerate(args) if not hasattr(a, "device") or isinstance(a, np.generic))
-            raise ArrayTypeError(
+            index = next(
+                i for i, a in enumerate(args) if not hasattr(a, "device") or isinstance(a, np.generic)
+            )
+            msg = (
                 f"{self.__name__}: {self._parameter(index)} is the number {args[index]!r}, expected an array"
             )
+            raise ArrayTypeError(msg)
         # A NumPy scalar keeps its width among arrays (float64 would win); a Python number takes theirs.
         return xp, tuple(a.item() if isinstance(a, np.generic) else a for a in args)
 
     def _parameter(self, index: int) -> str:
         if index < len(self._parameters):
             return self._parameters[index]
-        raise TypeError(f"{self.__name__} takes {len(self._parameters)} arrays, got more")
+        msg = f"{self.__name__} takes {len(self._parameters)} arrays, got more"
+        raise TypeError(msg)
 
     def _mixed(self, first: Namespace, second: Namespace) -> ArrayTypeError:
         names = f"{kernels.library_name(first)} and {kernels.library_name(second)}"
@@ -224,7 +239,8 @@ class Primitive:
             try:
                 bound = inspect.signature(self.function).bind(*args, **options)
             except TypeError as error:
-                raise TypeError(f"{self.__name__}: {error}") from None
+                msg = f"{self.__name__}: {error}"
+                raise TypeError(msg) from None
             args, options = bound.args, bound.kwargs
         # A NumPy float64 scalar among the options would turn float32 arrays into float64.
         return args, {k: v.item() if isinstance(v, np.generic) else v for k, v in options.items()}

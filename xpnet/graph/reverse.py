@@ -9,7 +9,7 @@ import numpy as np
 from xpnet.arrays import Array, cast_like, namespace
 from xpnet.errors import GraphError, ShapeError
 from xpnet.graph.node import Node
-from xpnet.graph.primitive import Primitive
+from xpnet.graph.primitives import Primitive
 
 
 def gradients(output: Node, inputs: Sequence[Node], grad: Array | None = None) -> list[Array]:
@@ -34,13 +34,15 @@ def gradients(output: Node, inputs: Sequence[Node], grad: Array | None = None) -
     xp = namespace(output.value)
     if grad is None:
         if math.prod(output.shape) != 1:
-            raise ShapeError(
+            msg = (
                 f"gradients: the output has shape {output.shape}, expected one element such as a cost J: "
                 "take its mean(...), or give grad"
             )
+            raise ShapeError(msg)
         grad = xp.ones_like(output.value)
     elif tuple(grad.shape) != output.shape:
-        raise ShapeError(f"gradients: grad is {tuple(grad.shape)}, the output is {output.shape}: same expected")
+        msg = f"gradients: grad is {tuple(grad.shape)}, the output is {output.shape}: same expected"
+        raise ShapeError(msg)
 
     wanted = set(inputs)
     order = ancestors(output)
@@ -92,14 +94,16 @@ def _pull(
             continue
         partial = cast("Callable[[], Any]", entry)() if callable(entry) else entry
         if partial is None:
-            raise GraphError(f"{primitive.__name__} has no derivative with respect to {parent!r}")
+            msg = f"{primitive.__name__} has no derivative with respect to {parent!r}"
+            raise GraphError(msg)
         if isinstance(partial, np.generic):
             partial = np.asarray(partial)
         if tuple(partial.shape) != parent.shape:
-            raise GraphError(
+            msg = (
                 f"{primitive.pullback.__name__} returned a gradient of shape {tuple(partial.shape)} "
                 f"for an input of shape {parent.shape}"
             )
+            raise GraphError(msg)
         partial = cast_like(partial, parent.value)
         before = pending.get(parent)
         # Not added in place: a pullback may hand the same array to several inputs.
@@ -108,9 +112,11 @@ def _pull(
 
 def _refuse_other_than_nodes(output: Any, inputs: Any) -> None:
     if isinstance(inputs, Node):
-        raise GraphError("gradients: inputs is one node, expected a sequence of nodes: [node]")
+        msg = "gradients: inputs is one node, expected a sequence of nodes: [node]"
+        raise GraphError(msg)
     for node in (output, *inputs):
         if type(node) is not Node:
-            raise GraphError(
+            msg = (
                 f"gradients: {type(node).__name__} is not a Node: wrap an array before using it, Node(array)"
             )
+            raise GraphError(msg)

@@ -84,7 +84,13 @@ CASES = [
     *(
         Case(primitive, shapes, prepare=positive)
         for primitive in (F.add, F.subtract, F.multiply, F.divide)
-        for shapes in [((3, 4), (3, 4)), ((3, 1), (1, 4)), ((3, 4), (1, 4)), ((), (3, 4)), ((2, 3, 4), (3, 1))]
+        for shapes in [
+            ((3, 4), (3, 4)),
+            ((3, 1), (1, 4)),
+            ((3, 4), (1, 4)),
+            ((), (3, 4)),
+            ((2, 3, 4), (3, 1)),
+        ]
     ),
     Case(F.matmul, ((3, 4), (4, 2))),
     Case(F.affine, ((2, 3), (3, 4), (2, 1))),

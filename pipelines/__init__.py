@@ -1,0 +1,1 @@
+"""Images, files and the command line, over the arrays of xpnet."""

@@ -1,0 +1,227 @@
+"""Each kernel is held to the portable function of its name: by its parameters, and by its values."""
+
+import ast
+import ctypes
+import inspect
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cases import CASES, PRIMITIVES, Case
+
+from xpnet import kernels
+from xpnet.backend import Backend
+from xpnet.errors import DeviceError, ShapeError
+from xpnet.graph import Primitive
+
+FOLDER = Path(kernels.__file__).parent
+LIBRARIES = sorted(kernels.MODULES)
+
+PORTABLE = {f.__name__: f for p in PRIMITIVES for f in (p.function, p.pullback)}
+
+
+def definitions(library: str) -> dict[str, ast.FunctionDef]:
+    """Return the public functions of a kernel module, read and not imported: CuPy may be missing."""
+    tree = ast.parse((FOLDER / f"on_{library}.py").read_text(encoding="utf-8"))
+    found = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    return {name: node for name, node in found.items() if not name.startswith("_")}
+
+
+def parameters(definition: ast.FunctionDef) -> list[tuple[str, str]]:
+    arguments = definition.args
+    assert [arguments.vararg, arguments.kwarg, arguments.posonlyargs] == [None, None, []]
+    defaults = [None] * (len(arguments.args) - len(arguments.defaults)) + [
+        ast.unparse(d) for d in arguments.defaults
+    ]
+    listed = [(a.arg, d) for a, d in zip(arguments.args, defaults, strict=True)]
+    keyword = [
+        (a.arg, ast.unparse(d) if d else None)
+        for a, d in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
+    ]
+    return [*listed, ("*", None), *keyword]
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_names_and_parameters_are_the_portable_functions(library: str) -> None:
+    found = definitions(library)
+    assert found, f"on_{library}.py holds no kernel"
+    for name, definition in found.items():
+        assert name in PORTABLE, f"on_{library}.py: {name} is no primitive's function or pullback"
+        source = inspect.getsource(PORTABLE[name])
+        portable = next(node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef))
+        assert parameters(definition) == parameters(portable), f"on_{library}.py: {name}"
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_kernels_import_only_their_array_library(library: str) -> None:
+    tree = ast.parse((FOLDER / f"on_{library}.py").read_text(encoding="utf-8"))
+    imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    imported |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert imported <= {library, "importlib", "typing", "xpnet.arrays", "xpnet.shapes"}
+
+
+def kernel_pairs(backend: Backend, primitive: Primitive) -> list[tuple]:
+    library = kernels.library_name(backend.xp)
+    pairs = [(kernels.find(f, library), f) for f in (primitive.function, primitive.pullback)]
+    return [(kernel, portable) for kernel, portable in pairs if kernel]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("order", ["C", "F", "strided"])
+@pytest.mark.parametrize("backend", ["numpy", pytest.param("cupy", marks=pytest.mark.gpu)], indirect=True)
+def test_kernels_compute_what_the_portable_function_does(
+    case: Case, order: str, backend: Backend, dtype: str
+) -> None:
+    pairs = kernel_pairs(backend, case.primitive)
+    if not pairs:
+        return
+    arrays = [laid_out(backend, array, order) for array in case.arrays(backend, dtype)]
+    constants = case.sent_constants(backend)
+    options = dict(case.options)
+    value = case.primitive.function(*arrays, *constants, **options)
+    rtol = 64 * float(np.finfo(dtype).eps)
+    for kernel, portable in pairs:
+        arguments = [*arrays, *constants]
+        if portable is case.primitive.pullback:
+            arguments = [backend.xp.ones_like(value), value, *arguments]
+        before = [backend.fetch(argument).copy() for argument in arguments]
+        got, want = kernel(*arguments, **options), portable(*arguments, **options)
+        if got is NotImplemented:
+            continue
+        for g, w in zip(got, want, strict=True) if isinstance(got, tuple) else [(got, want)]:
+            assert (g is None) == (w is None)
+            if g is not None:
+                assert type(g) is type(w)
+                assert g.dtype == w.dtype
+                np.testing.assert_allclose(backend.fetch(g), backend.fetch(w), rtol=rtol, atol=rtol)
+        for argument, copy in zip(arguments, before, strict=True):
+            np.testing.assert_array_equal(backend.fetch(argument), copy)
+
+
+def laid_out(backend: Backend, array: object, order: str) -> object:
+    """Return the same matrix in another memory layout."""
+    host = backend.fetch(array)
+    if order == "strided" and host.ndim == 2:
+        wide = backend.send(np.repeat(np.repeat(host, 2, axis=0), 3, axis=1))
+        return wide[::2, ::3]
+    return backend.send(np.array(host, order="F" if order == "F" else "C"))
+
+
+def test_affine_of_mixed_dtypes_promotes() -> None:
+    from xpnet import functional as F
+
+    W, X, b = np.ones((2, 3), "float32"), np.ones((3, 4), "float32"), np.ones((2, 1))
+    assert F.affine(W, X, b).dtype == np.float64
+    assert F.affine(W, X, b.astype("float32")).dtype == np.float32
+
+
+def test_kernels_refuse_what_the_portable_functions_refuse() -> None:
+    from xpnet import functional as F
+
+    assert kernels.find(F.affine.function, "numpy")
+    with pytest.raises(ShapeError, match="affine"):
+        F.affine(np.ones((2, 3)), np.ones((4, 1)), np.ones((2, 1)))
+    with pytest.raises(ShapeError, match="softmax"):
+        F.softmax(np.ones((2, 3, 4)))
+
+
+def cuda_sources() -> list[Path]:
+    return sorted(FOLDER.glob("*.cu"))
+
+
+INSTANCES = """
+extern "C" __global__ void all_float(const float* x, float* y) {
+    const int i = blockIdx.x * blockDim.x + threadIdx.x;
+    y[i] = xpnet_sigmoid(x[i]) + xpnet_softplus(x[i]) + xpnet_sigmoid_pullback(x[i], y[i])
+         + xpnet_tanh_pullback(x[i], y[i]) + xpnet_logistic_loss(x[i], y[i])
+         + xpnet_logistic_loss_pullback(x[i], y[i], x[i]);
+}
+"""
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("architecture", ["sm_75", "sm_80", "sm_90", "sm_100"])
+@pytest.mark.parametrize("source", cuda_sources(), ids=lambda path: path.name)
+def test_cuda_sources_compile(source: Path, architecture: str) -> None:
+    nvrtc = pytest.importorskip("cupy").cuda.nvrtc
+    try:
+        nvrtc.getVersion()
+    except RuntimeError:
+        pytest.skip("NVRTC is not installed")
+    text = source.read_text(encoding="utf-8")
+    if source.name == "stable.cu":
+        text += INSTANCES + INSTANCES.replace("float", "double")
+    program = nvrtc.createProgram(text, source.name, (), ())
+    try:
+        nvrtc.compileProgram(program, (f"-arch={architecture}", "--ptxas-options=-v", "--std=c++17"))
+    except nvrtc.NVRTCError:
+        pytest.fail(nvrtc.getProgramLog(program))
+    log = nvrtc.getProgramLog(program)
+    assert log.count("Used ") == 2
+    assert log.count(" 0 bytes spill stores") == 2
+
+
+@pytest.mark.parametrize("dtype", ["float", "double"])
+def test_cuda_formulas_agree_with_the_portable_functions_on_the_host(dtype: str, tmp_path: Path) -> None:
+    """The formulas are plain C++ but for their qualifier, so a host compiler can run them."""
+    from xpnet import functional as F
+
+    compiler = shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")
+    if compiler is None:
+        pytest.skip("no C++ compiler")
+    formulas = {
+        "xpnet_sigmoid(x)": lambda x, _: F.sigmoid(x),
+        "xpnet_softplus(x)": lambda x, _: F.softplus(x),
+        "xpnet_sigmoid_pullback(x, y)": lambda x, y: F.sigmoid.pullback(x, y, None)[0],
+        "xpnet_tanh_pullback(x, y)": lambda x, y: F.tanh.pullback(x, y, None)[0],
+        "xpnet_logistic_loss(x, y)": lambda x, y: F.logistic_loss.function(x, y),
+        "xpnet_logistic_loss_pullback(x, y, x)": lambda x, y: F.logistic_loss.pullback(x, None, y, x)[0],
+    }
+    exported = "\n".join(
+        f'extern "C" {dtype} f{i}({dtype} x, {dtype} y) {{ return {text}; }}'
+        for i, text in enumerate(formulas)
+    )
+    source = tmp_path / "stable.cpp"
+    stable = (FOLDER / "stable.cu").read_text(encoding="utf-8")
+    source.write_text(
+        f"#include <cmath>\n#define __device__ static\nusing namespace std;\n{stable}\n{exported}\n"
+    )
+    library = tmp_path / "stable.so"
+    subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", library, source], check=True)
+    loaded = ctypes.CDLL(str(library))
+    number = getattr(ctypes, f"c_{dtype}")
+    width = np.float32 if dtype == "float" else np.float64
+    for i, portable in enumerate(formulas.values()):
+        function = getattr(loaded, f"f{i}")
+        function.restype, function.argtypes = number, [number, number]
+        for x in [-1e4, -80.0, -3.0, -0.5, 0.0, 0.5, 3.0, 80.0, 1e4, np.nan]:
+            for y in (0.0, 0.25, 1.0):
+                want = portable(np.full((1, 1), x, width), np.full((1, 1), y, width))[0, 0]
+                np.testing.assert_allclose(function(x, y), want, rtol=16 * np.finfo(width).eps, atol=1e-37)
+
+
+def test_no_kernel_is_looked_up_for_libraries_without() -> None:
+    assert kernels.find(PORTABLE["sigmoid"], "torch") is None
+
+
+@pytest.mark.cuda
+def test_kernels_of_cupy_import_without_a_device() -> None:
+    pytest.importorskip("cupy")
+    from xpnet.kernels import on_cupy
+
+    assert all(callable(getattr(on_cupy, name)) for name in definitions("cupy"))
+
+
+@pytest.mark.gpu
+def test_float16_runs_the_portable_text() -> None:
+    from xpnet import functional as F
+    from xpnet.backend import select
+
+    try:
+        backend = select("gpu")
+    except DeviceError as error:
+        pytest.skip(f"no GPU: {error.problem}")
+    z = backend.send(np.ones((1, 1)), dtype="float16")
+    assert F.sigmoid(z).dtype == np.float16

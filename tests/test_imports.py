@@ -1,0 +1,48 @@
+"""What starting up loads, each in a process of its own."""
+
+import subprocess
+import sys
+
+import pytest
+
+
+def loaded_by(code: str) -> set[str]:
+    """Return the names of all modules loaded after running `code`."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport sys; print('\\n'.join(sorted(sys.modules)))"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    "code", ["import xpnet", "import xpnet.testing", "import xpnet; xpnet.select('cpu')"]
+)
+def test_importing_xpnet_loads_only_numpy(code: str) -> None:
+    loaded = loaded_by(code)
+    assert "numpy" in loaded
+    assert not loaded & {"cupy", "h5py", "PIL", "typer", "array_api_compat", "torch", "scipy"}
+
+
+def test_importing_the_command_line_loads_no_numpy() -> None:
+    assert not loaded_by("import pipelines.cli") & {"numpy", "cupy", "h5py", "PIL", "xpnet"}
+
+
+def test_the_help_text_loads_no_numpy() -> None:
+    code = """
+from pipelines.cli import app
+try:
+    app(["--help"])
+except SystemExit as exit:
+    assert exit.code == 0
+"""
+    assert not loaded_by(code) & {"numpy", "cupy", "h5py", "PIL", "xpnet"}
+
+
+def test_the_public_names_are_there() -> None:
+    import xpnet
+
+    for name in xpnet.__all__:
+        assert getattr(xpnet, name) is not None
