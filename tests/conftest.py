@@ -6,13 +6,21 @@ import pytest
 from xpnet.backend import Backend
 from xpnet.errors import DeviceError
 
-_gpu_tests_passed = 0
+_passed: set[str] = set()
+"""Markers of which at least one test passed."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--require-gpu", action="store_true", help="fail, and do not skip, where CuPy cannot be used"
+        "--require",
+        choices=["cuda", "gpu"],
+        help="fail, and do not skip, where what these tests need is missing, and if none of them ran",
     )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--require") == "cuda":
+        import cupy  # noqa: F401  (an error here, where every test would skip)
 
 
 @pytest.fixture(params=["numpy", "strict", "fake", pytest.param("cupy", marks=pytest.mark.gpu)])
@@ -20,7 +28,7 @@ def backend(request: pytest.FixtureRequest) -> Backend:
     try:
         return backends.make(request.param)
     except DeviceError as error:
-        if request.config.getoption("--require-gpu"):
+        if request.config.getoption("--require") == "gpu":
             pytest.fail(f"no GPU: {error}", pytrace=False)
         pytest.skip(f"no GPU: {error.problem}")
 
@@ -31,12 +39,17 @@ def dtype(request: pytest.FixtureRequest) -> str:
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    global _gpu_tests_passed
-    _gpu_tests_passed += report.when == "call" and report.passed and "gpu" in report.keywords
+    if report.when == "call" and report.passed:
+        _passed.update({"cuda", "gpu"} & set(report.keywords))
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     # Selecting tests that all skip is a success to pytest, and no proof of anything.
-    if session.config.getoption("--require-gpu") and exitstatus == 0 and not _gpu_tests_passed:
+    required = session.config.getoption("--require")
+    if (
+        required
+        and required not in _passed
+        and exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
+    ):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
-        print("\n--require-gpu: no test ran on a GPU")
+        print(f"\n--require {required}: no such test ran")

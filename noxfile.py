@@ -1,0 +1,94 @@
+"""The test matrix. Plain `nox` runs everything that needs no GPU; `nox -s gpu` runs the rest."""
+
+import os
+import shutil
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2024.10.9"
+nox.options.sessions = ["lint", "types", "tests", "cuda", "package"]
+nox.options.error_on_missing_interpreters = False  # a missing one is named in the summary, as skipped
+nox.options.reuse_venv = "yes"
+
+PYTHONS = ["3.11", "3.12", "3.13"]
+PROJECT = nox.project.load_toml("pyproject.toml")
+
+# pyenv keeps the interpreters it installed out of reach until they are named.
+PYENV = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions")
+if "PYENV_VERSION" not in os.environ and PYENV.is_dir():
+    installed = [
+        path.name
+        for python in PYTHONS
+        for path in sorted(PYENV.glob(f"{python}.*"), key=lambda path: len(path.name))[-1:]
+    ]
+    if installed:
+        os.environ["PYENV_VERSION"] = ":".join(installed)
+
+
+def group(name: str) -> list[str]:
+    """Return the requirements of a dependency group."""
+    return nox.project.dependency_groups(PROJECT, name)
+
+
+def install(session: nox.Session, *requirements: str) -> None:
+    """Install, unless nox was told to use the environment it runs in (`--no-venv`)."""
+    if not isinstance(session.virtualenv, nox.virtualenv.PassthroughEnv):
+        session.install("--quiet", *requirements)
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """Test on NumPy, array-api-strict and the fake CuPy."""
+    install(session, "--editable", ".", *group("test"))
+    session.run("pytest", "-m", "not gpu and not cuda", *session.posargs)
+
+
+@nox.session
+def cuda(session: nox.Session) -> None:
+    """Test, without a GPU, what needs CuPy: every CUDA source compiles, a missing driver is recognized."""
+    install(session, "--editable", ".[cuda13]", "nvidia-cuda-nvrtc==13.*", *group("test"))
+    session.run("pytest", "-m", "cuda", "--require", "cuda", *session.posargs)
+
+
+@nox.session
+def gpu(session: nox.Session) -> None:
+    """Test on CuPy. Fails where there is no GPU. XPNET_CUDA names another extra than cuda13-runtime."""
+    extra = os.environ.get("XPNET_CUDA", "cuda13-runtime")
+    install(session, "--editable", f".[{extra}]", *group("test"))
+    session.run("pytest", "-m", "gpu", "--require", "gpu", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and formatting."""
+    install(session, *group("lint"))
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check types, strictly."""
+    install(session, "--editable", ".", *group("types"))
+    session.run("mypy")
+
+
+@nox.session
+def package(session: nox.Session) -> None:
+    """Build the wheel, install it in an empty environment, import it and run the command."""
+    built = Path(session.create_tmp(), "dist")
+    shutil.rmtree(built, ignore_errors=True)
+    install(session, "build")
+    session.run("python", "-m", "build", "--outdir", str(built), silent=True)
+    (wheel,) = built.glob("*.whl")
+    empty = Path(session.create_tmp(), "empty")
+    shutil.rmtree(empty, ignore_errors=True)
+    session.run("python", "-m", "venv", str(empty))
+    programs = empty / ("Scripts" if os.name == "nt" else "bin")
+    session.run(str(programs / "python"), "-m", "pip", "install", "--quiet", str(wheel), external=True)
+    with session.chdir(session.create_tmp()):  # away from the source, so that only the wheel can be imported
+        check = "import xpnet, pipelines.cli; print(xpnet.__version__, xpnet.functional.sigmoid(0.0))"
+        session.run(str(programs / "python"), "-c", check, external=True)
+        session.run(str(programs / "xpnet"), "--help", external=True)
+        session.run(str(programs / "xpnet"), "bench", "--repeat", "1", "--device", "cpu", external=True)
