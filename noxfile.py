@@ -77,17 +77,18 @@ def types(session: nox.Session) -> None:
 @nox.session
 def package(session: nox.Session) -> None:
     """Build the wheel, install it in an empty environment, import it and run the command."""
-    built = Path(session.create_tmp(), "dist")
+    folder = Path(session.create_tmp()).resolve()
+    built = folder / "dist"
     shutil.rmtree(built, ignore_errors=True)
     install(session, "build")
     session.run("python", "-m", "build", "--outdir", str(built), silent=True)
     (wheel,) = built.glob("*.whl")
-    empty = Path(session.create_tmp(), "empty")
+    empty = folder / "empty"
     shutil.rmtree(empty, ignore_errors=True)
     session.run("python", "-m", "venv", str(empty))
     programs = empty / ("Scripts" if os.name == "nt" else "bin")
     session.run(str(programs / "python"), "-m", "pip", "install", "--quiet", str(wheel), external=True)
-    with session.chdir(session.create_tmp()):  # away from the source, so that only the wheel can be imported
+    with session.chdir(folder):  # away from the source, so that only the wheel can be imported
         check = "import xpnet, pipelines.cli; print(xpnet.__version__, xpnet.functional.sigmoid(0.0))"
         session.run(str(programs / "python"), "-c", check, external=True)
         session.run(str(programs / "xpnet"), "--help", external=True)

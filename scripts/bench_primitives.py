@@ -7,36 +7,22 @@ Peers run beside in the same process, in turn; medians. Needs SciPy.
 
 import argparse
 import json
-import platform
-import statistics
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy
 import scipy.special
+from benching import machine, medians, table
 
 from xpnet import functional as F
 from xpnet import kernels
 from xpnet.graph import Primitive
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 SHAPE = (1000, 10000)
-
-
-def medians(functions: dict[str, Callable[[], Any]], repeat: int, number: int = 1) -> dict[str, float]:
-    """Return the median seconds of one call of each, timed in turn so that drift meets all alike."""
-    seconds: dict[str, list[float]] = {name: [] for name in functions}
-    for function in functions.values():
-        function()
-    for _ in range(repeat):
-        for name, function in functions.items():
-            start = time.perf_counter()
-            for _ in range(number):
-                function()
-            seconds[name].append((time.perf_counter() - start) / number)
-    return {name: statistics.median(times) for name, times in seconds.items()}
 
 
 def overhead() -> list[dict[str, Any]]:
@@ -154,39 +140,18 @@ def _kernel_arguments(generator: np.random.Generator) -> list[tuple[str, tuple[A
     return listed
 
 
-def table(title: str, rows: list[dict[str, Any]]) -> None:
-    """Print rows of equal keys."""
-    print(f"\n{title}")
-    if not rows:
-        print("  (none)")
-        return
-    cells = [
-        list(rows[0]),
-        *([f"{v:.3g}" if isinstance(v, float) else str(v) for v in row.values()] for row in rows),
-    ]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
-    for row in cells:
-        print(
-            "  "
-            + "  ".join(
-                f"{cell:<{w}}" if i == 0 else f"{cell:>{w}}"
-                for i, (cell, w) in enumerate(zip(row, widths, strict=True))
-            )
-        )
-
-
 def main() -> None:
     """Run all three and print them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path, help="also write the results there")
     options = parser.parse_args()
     results: dict[str, Any] = {
-        "machine": {"python": platform.python_version(), "numpy": np.__version__, "scipy": scipy.__version__},
+        "machine": machine() | {"scipy": scipy.__version__},
         "overhead": overhead(),
         "against_scipy": against_scipy(),
         "kernels": kernel_gains(),
     }
-    print("  ".join(f"{k} {v}" for k, v in results["machine"].items()))
+    print(", ".join(f"{name} {value}" for name, value in results["machine"].items()))
     table("Overhead of a primitive on one element, microseconds", results["overhead"])
     table(
         f"{SHAPE[0]}x{SHAPE[1]} float32, milliseconds; ratio above 1: faster than SciPy",

@@ -1,6 +1,5 @@
 """What an array is: its library (`xp`) and its dtype. Everything numeric asks its arguments here."""
 
-import functools
 import sys
 from typing import Any, TypeAlias
 
@@ -54,19 +53,29 @@ def _find_namespace(array: Array) -> Namespace:
         raise ArrayTypeError(msg) from None
 
 
-@functools.cache
-def is_real_floating(xp: Namespace, dtype: Any) -> bool:
-    """Whether `dtype` of the library `xp` is a real floating-point one."""
-    return bool(xp.isdtype(dtype, "real floating"))
+float_arrays: dict[type, tuple[Namespace, set[Any]]] = {}
+"""For each type of array seen so far: its library, and the floating-point dtypes seen in it."""
 
 
-def refuse_other_than_floats(function: str, parameter: str, array: Array, xp: Namespace) -> None:
+def is_float_array(array: Array) -> bool:
+    """Whether `array`, of a library, holds real floating-point numbers. Remembered in `float_arrays`."""
+    xp = namespace(array)
+    floats = float_arrays.setdefault(type(array), (xp, set()))[1]
+    if array.dtype in floats:
+        return True
+    if xp.isdtype(array.dtype, "real floating"):
+        floats.add(array.dtype)
+        return True
+    return False
+
+
+def refuse_other_than_floats(function: str, parameter: str, array: Array) -> None:
     """Raise `DtypeError` unless `array` holds real floating-point numbers.
 
     Integers are refused and not converted: a uint8 matrix would be copied whole to a wider type, and
     uint8 arithmetic wraps around at 256.
     """
-    if not is_real_floating(xp, array.dtype):
+    if not is_float_array(array):
         msg = (
             f"{function}: {parameter} is {array.dtype}, expected floats: "
             f'cast it first, for example with backend.send({parameter}, dtype="float32")'

@@ -35,10 +35,10 @@ def require_floats(function: str, parameter: str, array: Array) -> Array:
     """
     if type(array) in (bool, int, float):
         return np.asarray(float(array))
-    xp = namespace(array)
+    namespace(array)
     if array.ndim == 1:
         refuse_rank_1(function, parameter, array)
-    refuse_other_than_floats(function, parameter, array, xp)
+    refuse_other_than_floats(function, parameter, array)
     return array
 
 
@@ -130,7 +130,11 @@ def require_class_labels(function: str, Y: Array, n_classes: int, m: int | None 
 
 def require_probabilities(function: str, Y: Array) -> None:
     """Raise `ShapeError` unless `Y`, where it lies in host memory, holds only numbers from 0 to 1."""
-    if isinstance(Y, np.ndarray) and Y.size and not (Y.max() <= 1 and Y.min() >= 0):
+    if not isinstance(Y, np.ndarray) or not Y.size:
+        return
+    # Integers take one pass: seen as unsigned, a negative number is a large one.
+    seen = Y.view(f"u{Y.itemsize}") if Y.dtype.kind == "i" else Y
+    if not (seen.max() <= 1 and (seen is not Y or Y.min() >= 0)):
         msg = (
             f"{function}: Y holds values from {Y.min()} to {Y.max()}, expected 0 and 1 (or between): "
             "for more than two classes use softmax_cross_entropy"

@@ -134,8 +134,10 @@ def test_calls_that_do_not_fit_the_signature() -> None:
         F.sigmoid(np.ones((2, 2)), np.ones((2, 2)))
     with pytest.raises(TypeError, match="sigmoid takes 1 arrays, got more"):
         F.sigmoid(np.ones((2, 2)), np.ones(2))
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match="missing 2 required positional arguments: 'X' and 'b'"):
         F.affine(np.ones((2, 2)))
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'z'"):
+        F.sigmoid()
 
 
 def test_arrays_of_a_second_library_work_through_array_api_compat() -> None:

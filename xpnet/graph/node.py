@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
-from xpnet.arrays import Array, namespace, refuse_other_than_floats
-from xpnet.shapes import refuse_rank_1
+from xpnet.shapes import require_floats
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from xpnet.arrays import Array
     from xpnet.graph.primitives import Primitive
 
 
@@ -43,14 +43,9 @@ class Node:
     __slots__ = ("__weakref__", "depth", "inputs", "name", "options", "primitive", "value")
 
     def __init__(self, value: Array, name: str | None = None) -> None:
-        if isinstance(value, int | float | np.generic):
-            value = np.asarray(value, dtype=None if isinstance(value, np.generic) else np.float64)
-        xp = namespace(value)
-        label = name or "value"
-        if value.ndim == 1:
-            refuse_rank_1("Node", label, value)
-        refuse_other_than_floats("Node", label, value, xp)
-        self.value = value
+        if isinstance(value, np.generic):
+            value = np.asarray(value)
+        self.value = require_floats("Node", name or "value", value)
         self.name = name
         self.primitive: Primitive | None = None
         self.inputs: tuple[Any, ...] = ()

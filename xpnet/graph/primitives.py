@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from xpnet import kernels
-from xpnet.arrays import Array, Namespace, is_real_floating, namespace, refuse_other_than_floats
+from xpnet.arrays import (
+    Array,
+    Namespace,
+    float_arrays,
+    namespace,
+    refuse_other_than_floats,
+)
 from xpnet.errors import ArrayTypeError, GraphError
 from xpnet.graph.node import Node
 from xpnet.shapes import refuse_rank_1
@@ -76,7 +82,7 @@ class Primitive:
         parameters = inspect.signature(function).parameters.values()
         self._parameters = tuple(p.name for p in parameters if p.kind is not p.KEYWORD_ONLY)
         self._options = frozenset(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
-        self._constants = frozenset(self._parameters.index(name) for name in constants)
+        self._is_constant = tuple(name in constants for name in self._parameters)
         self._numbers = numbers
         self._kernels: dict[tuple[str, str], Callable[..., Any]] = {}
         self._forward: dict[Namespace, Callable[..., Array]] = {}
@@ -89,11 +95,22 @@ class Primitive:
         """Compute: arrays in, array out; nodes in, node out."""
         if options:
             args, options = self._bind(args, options)
+        # The short way, for float matrices of one library; whatever it does not know goes the long way.
+        xp: Namespace = None
+        for arg in args:
+            known = float_arrays.get(type(arg))
+            if known is None or arg.ndim < 2 or arg.dtype not in known[1]:
+                break
+            if known[0] is not xp:
+                if xp is not None:
+                    break
+                xp = known[0]
+        else:
+            return self._compute(xp, args, options)
         for arg in args:
             if type(arg) is Node:
                 return self.record(args, options)
-        xp, arrays = self._prepare(args)
-        return self._compute(xp, arrays, options)
+        return self._compute(*self._prepare(args), options)
 
     def pull(self, grad: Array, node: Node) -> tuple[Any, ...]:
         """Return what the pullback returns for `grad`, the gradient of a node this primitive made."""
@@ -151,18 +168,17 @@ class Primitive:
 
     def _resolve(self, portable: Callable[..., Any], xp: Namespace) -> Callable[..., Any]:
         """Return the kernel for `portable` on the library `xp`, or `portable` itself."""
+        if xp is None:
+            return portable  # which then says what is missing
         library = kernels.library_name(xp)
         kernel = self._kernels.get((library, portable.__name__)) or kernels.find(portable, library)
         return kernel or portable
 
     def record(self, args: tuple[Any, ...], options: Mapping[str, Any] = _NO_OPTIONS) -> Node:
         """Return the node of this function of `args`, at least one of which is a node."""
-        for index in self._constants:
-            if index < len(args) and type(args[index]) is Node:
-                msg = (
-                    f"{self.__name__}: {self._parameters[index]} is a constant and has no gradient: "
-                    "pass its array, node.value"
-                )
+        for arg, constant, parameter in zip(args, self._is_constant, self._parameters, strict=False):
+            if constant and type(arg) is Node:
+                msg = f"{self.__name__}: {parameter} is a constant and has no gradient: pass node.value"
                 raise GraphError(msg)
         xp, arrays = self._prepare(tuple([a.value if type(a) is Node else a for a in args]))
         inputs = tuple([a if type(a) is Node else array for a, array in zip(args, arrays, strict=True)])
@@ -197,8 +213,8 @@ class Primitive:
             if rank == 0 and isinstance(arg, np.generic):
                 scalars = True
                 continue
-            if not is_real_floating(found, arg.dtype) and index not in self._constants:
-                refuse_other_than_floats(self.__name__, self._parameter(index), arg, found)
+            if not self._is_constant[index]:
+                refuse_other_than_floats(self.__name__, self._parameter(index), arg)
             if found is not xp:
                 if xp is not None:
                     raise self._mixed(xp, found)

@@ -21,7 +21,7 @@ def library_name(xp: Namespace) -> str:
 
 def find(function: Callable[..., Array], library: str) -> Callable[..., Array] | None:
     """Return the kernel xpnet holds for a function of its own, or None. Other packages' are left alone."""
-    if library not in MODULES or not function.__module__.startswith("xpnet."):
+    if library not in MODULES or not str(function.__module__).startswith("xpnet."):
         return None
     kernel = getattr(importlib.import_module(MODULES[library]), function.__name__, None)
     return kernel if callable(kernel) else None
