@@ -104,8 +104,8 @@ def test_not_installed(install: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu, "installed_wheels", dict)
     found, message = problem()
     assert found == "not-installed"
-    assert 'pip install "xpnet[cuda13]"' in message
-    assert '"xpnet[cuda13-runtime]"' in message
+    assert "pip install cupy-cuda13x" in message
+    assert '"cupy-cuda13x[ctk]"' in message
 
 
 def test_doubled_wheels(install: Any) -> None:
@@ -163,7 +163,7 @@ def test_a_driver_that_is_too_old(install: Any) -> None:
     found, message = problem()
     assert found == "driver-too-old"
     assert "supports CUDA 12.4, and cupy-cuda13x needs 13.0 or newer" in message
-    assert 'pip install "xpnet[cuda12]"' in message
+    assert "pip install cupy-cuda12x" in message
 
 
 def test_an_older_minor_version_of_the_driver_is_fine(install: Any) -> None:
@@ -199,7 +199,7 @@ def test_missing_nvrtc(install: Any) -> None:
     install(a_cupy(nvrtc=RuntimeError('Failure finding "libnvrtc.so.13": No such file')))
     found, message = problem()
     assert found == "no-nvrtc"
-    assert 'pip install "xpnet[cuda13-runtime]"' in message
+    assert 'pip install "cupy-cuda13x[ctk]"' in message
 
 
 def test_missing_cublas(install: Any) -> None:
@@ -210,7 +210,7 @@ def test_missing_cublas(install: Any) -> None:
     )
     found, message = problem()
     assert found == "no-cublas"
-    assert 'pip install "xpnet[cuda12-runtime]"' in message
+    assert 'pip install "cupy-cuda12x[ctk]"' in message
     assert "libcublas.so.12" in message
 
 

@@ -18,10 +18,10 @@ _CUDA_WHEELS = ("cupy-cuda11x", "cupy-cuda12x", "cupy-cuda13x", "cupy-cuda14x", 
 _ROCM_WHEELS = ("cupy-rocm-7-14", "cupy-rocm-7-1", "cupy-rocm-7-0", "cupy-rocm-5-0", "amd-cupy")
 
 _INSTALL = (
-    'pip install "xpnet[cuda13]" (or "xpnet[cuda12]"); on a machine without the CUDA Toolkit, '
-    '"xpnet[cuda13-runtime]" (or "xpnet[cuda12-runtime]")'
+    "pip install cupy-cuda13x (or cupy-cuda12x); on a machine without the CUDA Toolkit, "
+    'pip install "cupy-cuda13x[ctk]" (or "cupy-cuda12x[ctk]")'
 )
-_RUNTIME = 'install CUDA\'s own run-time wheels: pip install "xpnet[cuda{major}-runtime]"'
+_RUNTIME = 'install CUDA\'s own run-time wheels: pip install "cupy-cuda{major}x[ctk]"'
 
 
 def working_cupy(ordinal: int) -> Namespace:
@@ -114,7 +114,7 @@ def _check_driver(cupy: Namespace, wheels: dict[str, str]) -> None:
             f"the NVIDIA driver supports CUDA {_version(supported)}, and {wheel} needs "
             f"{needed // 1000}.0 or newer: update the driver, or replace {wheel} by the wheel for "
             f"CUDA {supported // 1000}: "
-            f'pip uninstall {wheel}; pip install "xpnet[cuda{supported // 1000}]"'
+            f"pip uninstall {wheel}; pip install cupy-cuda{supported // 1000}x"
         )
         raise DeviceError(msg, problem="driver-too-old")
 
