@@ -112,9 +112,10 @@ def _measure(operation: Operation, backend: Backend, repeat: int) -> Row:
 
 
 def _median_ms(function: Callable[..., Any], arguments: list[Any], repeat: int) -> float:
+    """Return the median of at least `repeat` runs; of more, if they are short, until 0.1 s have passed."""
     function(*arguments)
-    times = []
-    for _ in range(repeat):
+    times: list[float] = []
+    while len(times) < repeat or (sum(times) < 0.1 and len(times) < 1000):
         start = time.perf_counter()
         function(*arguments)
         times.append(time.perf_counter() - start)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 app = typer.Typer(
-    help="Image classifiers on NumPy or CuPy: from a folder of images to a file of predictions.",
+    help="Vectorized primitives and computation graphs, on NumPy or CuPy.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -39,14 +39,14 @@ def xpnet(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Image classifiers on NumPy or CuPy: from a folder of images to a file of predictions."""
+    """Vectorized primitives and computation graphs, on NumPy or CuPy."""
 
 
 @app.command()
 def bench(
     device: DeviceOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
-    repeat: Annotated[int, typer.Option(min=1, help="Runs of each; the median counts.")] = 7,
+    repeat: Annotated[int, typer.Option(min=1, help="Least runs of each; the median counts.")] = 7,
 ) -> None:
     """Show what vectorization gains: a Python loop, NumPy, NumPy in place, and CuPy where there is one."""
     from pipelines import bench as measure

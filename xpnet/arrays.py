@@ -16,8 +16,12 @@ Namespace: TypeAlias = Any
 _namespaces: dict[type, Namespace] = {}
 
 
-def namespace(array: Array) -> Namespace:
+def namespace(array: Array, where: str = "") -> Namespace:
     """Return the library whose array this is: `numpy`, `cupy`, or another with the array API standard.
+
+    Args:
+        array: any array.
+        where: what an error begins with, such as "sigmoid: z: ".
 
     Raises:
         ArrayTypeError: `array` is not an array, or one whose operators mean something else.
@@ -26,15 +30,16 @@ def namespace(array: Array) -> Namespace:
     try:
         return _namespaces[kind]
     except KeyError:
-        xp = _namespaces[kind] = _find_namespace(array)
+        xp = _namespaces[kind] = _find_namespace(array, where)
         return xp
 
 
-def _find_namespace(array: Array) -> Namespace:
+def _find_namespace(array: Array, where: str) -> Namespace:
     kind = type(array)
     if isinstance(array, np.matrix | np.ma.MaskedArray):
         msg = (
-            f"{kind.__name__} is not supported (its operators differ from an array's): use numpy.asarray(...)"
+            f"{where}{kind.__name__} is not supported (its operators differ from an array's): "
+            "use numpy.asarray(...)"
         )
         raise ArrayTypeError(msg)
     if isinstance(array, np.ndarray):
@@ -49,7 +54,7 @@ def _find_namespace(array: Array) -> Namespace:
         return array_api_compat.array_namespace(array)
     except TypeError:
         name = f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
-        msg = f"expected an array, got a {name}: make one with backend.send(...)"
+        msg = f"{where}expected an array, got a {name}: make one with backend.send(...)"
         raise ArrayTypeError(msg) from None
 
 
@@ -78,7 +83,7 @@ def refuse_other_than_floats(function: str, parameter: str, array: Array) -> Non
     if not is_float_array(array):
         msg = (
             f"{function}: {parameter} is {array.dtype}, expected floats: "
-            f'cast it first, for example with backend.send({parameter}, dtype="float32")'
+            f'cast it first, for example {parameter}.astype("float32") or backend.send(..., dtype="float32")'
         )
         raise DtypeError(msg)
 

@@ -7,8 +7,9 @@ import numpy as np
 from xpnet.arrays import Array, namespace, refuse_other_than_floats
 from xpnet.errors import DtypeError, ShapeError
 
-_COLUMNS = frozenset({"X", "b", "w", "x"})
-_ROWS = frozenset({"A", "Y", "y", "yhat"})
+# Where a parameter's name tells which of the two a vector should have been.
+_COLUMNS = frozenset({"X", "b", "w"})
+_ROWS = frozenset({"A", "Y", "yhat"})
 
 
 def refuse_rank_1(function: str, parameter: str, array: Array) -> NoReturn:
@@ -35,7 +36,7 @@ def require_floats(function: str, parameter: str, array: Array) -> Array:
     """
     if type(array) in (bool, int, float):
         return np.asarray(float(array))
-    namespace(array)
+    namespace(array, f"{function}: {parameter}: ")
     if array.ndim == 1:
         refuse_rank_1(function, parameter, array)
     refuse_other_than_floats(function, parameter, array)
@@ -100,6 +101,14 @@ def require_broadcastable(function: str, x: Array, y: Array) -> None:
             raise ShapeError(msg)
 
 
+def require_axis(function: str, x: Array, axis: int | None) -> None:
+    """Raise `ShapeError` unless `axis` is None or one of the axes of `x`."""
+    if axis is not None and not (isinstance(axis, int) and -x.ndim <= axis < x.ndim):
+        shape = tuple(x.shape)
+        msg = f"{function}: axis is {axis!r}, and x has shape {shape}: expected None or 0 to {x.ndim - 1}"
+        raise ShapeError(msg)
+
+
 def require_class_labels(function: str, Y: Array, n_classes: int, m: int | None = None) -> None:
     """Raise unless `Y` is a row (1, m) of class indices 0 .. n_classes - 1.
 
@@ -110,14 +119,15 @@ def require_class_labels(function: str, Y: Array, n_classes: int, m: int | None 
         ShapeError: another shape, or a label out of range.
         DtypeError: `Y` does not hold integers.
     """
+    namespace(Y, f"{function}: Y: ")
     if Y.ndim != 2 or Y.shape[0] != 1 or m not in (None, Y.shape[1]):
+        one_hot = Y.ndim == 2 and Y.shape[0] == n_classes and m in (None, Y.shape[1])
         msg = (
-            f"{function}: Y has shape {tuple(Y.shape)}, expected (1, {'m' if m is None else m}): "
-            "one class index for each column of X"
+            f"{function}: Y has shape {tuple(Y.shape)}, expected (1, {'m' if m is None else m}), "
+            f"one class index for each column{': of one-hot labels, take the argmax' if one_hot else ''}"
         )
         raise ShapeError(msg)
-    xp = namespace(Y)
-    if not xp.isdtype(Y.dtype, "integral"):
+    if not namespace(Y).isdtype(Y.dtype, "integral"):
         msg = f"{function}: Y is {Y.dtype}, expected integer class indices 0 to {n_classes - 1}"
         raise DtypeError(msg)
     if isinstance(Y, np.ndarray) and Y.size and not (Y.min() >= 0 and Y.max() < n_classes):

@@ -26,6 +26,11 @@ PER_EXAMPLE = (
 )  # fmt: skip
 """What treats each column by itself."""
 
+UNBOUNDED = (F.exp, F.log, F.power, F.divide)
+"""What has no finite value, or none at all, at one of its tails."""
+
+SQUARING = (F.multiply, F.matmul, F.affine, F.squared_error, F.L2)
+
 
 def test_every_public_primitive_has_a_case() -> None:
     assert {p.__name__ for p in PRIMITIVES} == {case.primitive.__name__ for case in CASES}
@@ -62,6 +67,20 @@ def test_keeps_the_dtype_of_values_and_gradients(case: Case, backend: Backend, d
         assert backend.holds(gradient)
         assert gradient.dtype == getattr(backend.xp, dtype)
         assert gradient.shape == node.shape
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.primitive not in UNBOUNDED], ids=str)
+@pytest.mark.parametrize("size", [1e4, 1e30])
+def test_tails_give_numbers_and_no_warnings(case: Case, size: float, backend: Backend, dtype: str) -> None:
+    if size > 1e4 and case.primitive in SQUARING:
+        pytest.skip("a square or a product of two such numbers overflows")
+    arrays = [
+        backend.send(np.where(backend.fetch(a) < 0, -size, size), dtype=dtype) for a in case.arrays(backend)
+    ]
+    nodes = [Node(array) for array in arrays]
+    output = case.call(*nodes, constants=case.sent_constants(backend))
+    for value in (output.value, *gradients(output, nodes, backend.xp.ones_like(output.value))):
+        assert not np.isnan(backend.fetch(value)).any()
 
 
 @cases

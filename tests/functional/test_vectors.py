@@ -47,7 +47,7 @@ def test_lists_that_are_no_vectors_are_refused() -> None:
 
 @given(
     images=hnp.arrays(
-        np.uint8, hnp.array_shapes(min_dims=2, max_dims=4, max_side=5), elements=st.integers(0, 255)
+        np.uint8, hnp.array_shapes(min_dims=2, max_dims=4, max_side=4), elements=st.integers(0, 255)
     )
 )
 def test_vector2image_undoes_image2vector(images: np.ndarray) -> None:
@@ -73,9 +73,9 @@ def test_each_image_of_a_stack_is_a_column(backend: Backend) -> None:
         assert_close(X[:, i : i + 1], image.reshape(-1, 1), backend)
 
 
-@pytest.mark.parametrize("shape", [(), (3,), (1, 1, 1, 1, 1)])
+@pytest.mark.parametrize("shape", [(), (3,), (1, 1, 1, 1, 1), (5, 28, 28)])
 def test_what_is_no_image_is_refused(shape: tuple[int, ...], backend: Backend) -> None:
-    with pytest.raises(ShapeError, match=r"expected \(height, width\[, channels\]\)"):
+    with pytest.raises(ShapeError, match=r"expected \(height, width\) or .*give gray images one channel"):
         F.image2vector(backend.send(np.ones(shape)))
 
 

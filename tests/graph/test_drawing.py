@@ -99,6 +99,11 @@ def test_an_unknown_format_is_refused() -> None:
         draw(example(), "png")
 
 
+def test_what_is_no_node_is_refused() -> None:
+    with pytest.raises(GraphError, match="got a ndarray, expected a Node"):
+        draw(np.ones((1, 1)))
+
+
 def test_a_deep_graph() -> None:
     node = Node(1.0)
     for _ in range(3000):

@@ -67,7 +67,7 @@ def test_values_that_are_no_arrays_of_floats_are_refused() -> None:
         Node(np.ones((2, 2), dtype="uint8"), "pixels")
     with pytest.raises(ShapeError, match=r"Node: w has shape \(3,\).*column \(3, 1\)"):
         Node(np.ones(3), "w")
-    with pytest.raises(ArrayTypeError, match="expected an array, got a list"):
+    with pytest.raises(ArrayTypeError, match="Node: value: expected an array, got a list"):
         Node([1.0])
     with (
         pytest.warns(PendingDeprecationWarning),
@@ -78,9 +78,29 @@ def test_values_that_are_no_arrays_of_floats_are_refused() -> None:
         Node(np.ma.masked_array([[1.0]]))
 
 
-def test_a_node_has_no_truth_value(backend: Backend) -> None:
-    with pytest.raises(TypeError, match="no truth value"):
-        bool(Node(backend.send(1.0)))
+def test_a_node_is_no_array(backend: Backend) -> None:
+    node = Node(backend.send([[1.0]]))
+    for use in (
+        bool,
+        float,
+        int,
+        np.asarray,
+        np.mean,
+        lambda w: np.dot(w, w),
+        lambda w: np.dot(np.ones((1, 1)), w),
+    ):
+        with pytest.raises(
+            TypeError, match="a Node is no array and no number: compute with xpnet's functions"
+        ):
+            use(node)
+    with pytest.raises(TypeError, match="does not support ufuncs"):
+        np.exp(node)
+
+
+def test_a_value_does_not_change(backend: Backend) -> None:
+    w = Node(backend.send([[1.0]]))
+    with pytest.raises(TypeError, match=r"make a new node, w = Node\(w.value - learning_rate \* dw\)"):
+        w -= 0.1 * w.value
 
 
 def test_an_exponent_is_a_number() -> None:

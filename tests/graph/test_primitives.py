@@ -31,7 +31,7 @@ def test_a_primitive_of_ones_own(backend: Backend) -> None:
     assert_close(swish(z), [[-0.2689414213699951, 0.0, 1.7615941559557649]], backend)
     check_gradients(swish, z, backend=backend)
     assert swish.__doc__ == "z sigmoid(z)."
-    assert repr(swish) == "<primitive swish(z)>"
+    assert repr(swish) == "<primitive swish(z: Any) -> Any>"
 
 
 def test_a_kernel_runs_on_its_library_only(backend: Backend) -> None:
@@ -98,6 +98,35 @@ def test_a_kernel_must_stand_for_the_function_by_name_and_parameters() -> None:
             return z * beta
 
 
+def test_the_name_of_a_kernel_goes_on_meaning_the_primitive() -> None:
+    swish = make_swish()
+    pullback = swish.pullback
+
+    @swish.kernel("numpy")
+    def swish_pullback(grad: Any, a: Any, z: Any) -> Any:
+        return NotImplemented
+
+    primitive_itself = swish
+
+    @swish.kernel("numpy")
+    def swish(z: Any) -> Any:  # as one would at the top of a module
+        return 7 * z
+
+    assert swish is primitive_itself
+    assert swish_pullback is pullback
+    with pytest.raises(GraphError, match="expected a name such as 'numpy' or 'cupy'"):
+        swish.kernel(np)
+
+
+def test_a_primitive_keeps_the_rank() -> None:
+    @primitive(lambda grad, total, x: (grad,))
+    def flat_sum(x: Any) -> Any:
+        return x.sum(axis=0)
+
+    with pytest.raises(GraphError, match=r"flat_sum returned an array of shape \(2,\): keep the rank"):
+        flat_sum(Node(np.ones((3, 2))))
+
+
 def test_a_user_function_never_meets_a_kernel_of_the_same_name() -> None:
     @primitive(lambda grad, a, z: (grad,))
     def sigmoid(z: Any) -> Any:
@@ -109,8 +138,9 @@ def test_a_user_function_never_meets_a_kernel_of_the_same_name() -> None:
 @pytest.mark.parametrize(
     ("returned", "message"),
     [
-        (lambda grad: (grad, grad), "returned 2 gradients, expected 1: one for each of z"),
+        (lambda grad: (grad, grad), "returned 2 gradients, expected a tuple of 1: one for each of z"),
         (lambda grad: (grad.T,), r"returned a gradient of shape \(2, 1\) for an input of shape \(1, 2\)"),
+        (lambda grad: grad, r"broken_pullback returned an? \w+, expected a tuple of 1: one for each of z"),
         (lambda grad: (None,), "broken has no derivative with respect to <Node"),
     ],
 )
@@ -128,11 +158,17 @@ def test_a_broken_pullback_is_named(returned: Any, message: str, backend: Backen
 
 
 def test_calls_that_do_not_fit_the_signature() -> None:
-    with pytest.raises(TypeError, match="softmax: got an unexpected keyword argument 'axes'"):
+    with pytest.raises(TypeError, match=r"softmax\(z: .*axis: .*\) .*has no parameter 'axes'"):
         F.softmax(np.ones((2, 2)), axes=1)
+    with pytest.raises(TypeError, match="has no parameter 'bias'"):
+        F.affine(np.ones((2, 2)), np.ones((2, 2)), bias=np.ones((2, 1)))
+    with pytest.raises(TypeError, match=r"sum.* missing 1 required positional argument: 'x'"):
+        F.sum(axis=0)
+    with pytest.raises(TypeError, match=r"sum\(x: .*axis: .*options go by name"):
+        F.sum(np.ones((2, 2)), 0)
     with pytest.raises(TypeError):
         F.sigmoid(np.ones((2, 2)), np.ones((2, 2)))
-    with pytest.raises(TypeError, match="sigmoid takes 1 arrays, got more"):
+    with pytest.raises(TypeError, match="more arguments than arrays"):
         F.sigmoid(np.ones((2, 2)), np.ones(2))
     with pytest.raises(TypeError, match="missing 2 required positional arguments: 'X' and 'b'"):
         F.affine(np.ones((2, 2)))

@@ -4,7 +4,7 @@ from typing import Any
 
 from xpnet.arrays import Array, cast_like, namespace
 from xpnet.graph import primitive
-from xpnet.shapes import require_floats, require_matrix
+from xpnet.shapes import require_axis, require_floats, require_matrix
 
 
 def sigmoid_pullback(grad: Array, a: Array, z: Array) -> tuple[Any, ...]:
@@ -133,6 +133,7 @@ def softmax(z: Array, *, axis: int = 0) -> Array:
     With axis 0 each column, one example's logits, sums to 1; axis 1 is the row-wise softmax.
     """
     require_matrix("softmax", "z", z)
+    require_axis("softmax", z, axis)
     xp = namespace(z)
     e = xp.exp(z - xp.max(z, axis=axis, keepdims=True))
     return e / xp.sum(e, axis=axis, keepdims=True)
@@ -149,6 +150,7 @@ def log_softmax_pullback(grad: Array, a: Array, z: Array, *, axis: int = 0) -> t
 def log_softmax(z: Array, *, axis: int = 0) -> Array:
     """Logarithm of the softmax along `axis`, without taking the logarithm of 0. z: (n_classes, m), float."""
     require_matrix("log_softmax", "z", z)
+    require_axis("log_softmax", z, axis)
     xp = namespace(z)
     shifted = z - xp.max(z, axis=axis, keepdims=True)
     return shifted - xp.log(xp.sum(xp.exp(shifted), axis=axis, keepdims=True))

@@ -4,6 +4,7 @@ from typing import Any
 
 from xpnet.arrays import Array, namespace
 from xpnet.graph import primitive
+from xpnet.shapes import require_axis
 
 
 def sum_pullback(grad: Array, total: Array, x: Array, *, axis: int | None = None) -> tuple[Any, ...]:
@@ -19,6 +20,7 @@ def sum(x: Array, *, axis: int | None = None) -> Array:  # noqa: A001  (the arra
     For x of shape (n, m), axis 0 sums down each column and returns the row (1, m); axis 1 sums along each
     row and returns the column (n, 1).
     """
+    require_axis("sum", x, axis)
     return namespace(x).sum(x, axis=axis, keepdims=axis is not None)
 
 
@@ -32,6 +34,7 @@ def mean_pullback(grad: Array, average: Array, x: Array, *, axis: int | None = N
 @primitive(mean_pullback)
 def mean(x: Array, *, axis: int | None = None) -> Array:
     """Mean along `axis`, keeping it with size 1; of all elements, shape (), if `axis` is None."""
+    require_axis("mean", x, axis)
     return namespace(x).mean(x, axis=axis, keepdims=axis is not None)
 
 

@@ -30,7 +30,7 @@ def _vector(function: str, x: Any) -> Array:
         if x.dtype.kind not in "biuf":
             msg = f"{function}: the list holds {x.dtype} values, expected numbers"
             raise ArrayTypeError(msg)
-    namespace(x)
+    namespace(x, f"{function}: x: ")
     if x.ndim == 1 or (x.ndim == 2 and 1 in x.shape):
         return x
     msg = f"{function}: x has shape {tuple(x.shape)}, expected a vector: (n,), (n, 1) or (1, n)"
@@ -40,22 +40,23 @@ def _vector(function: str, x: Any) -> Array:
 def image2vector(images: Array) -> Array:
     """Unroll one image to a column, or a stack of images to a column matrix.
 
-    images: one image (height, width, channels) or (height, width), of any dtype, gives (n_x, 1); a stack
+    images: one image (height, width) or (height, width, channels), of any dtype, gives (n_x, 1); a stack
     (m, height, width, channels) gives (n_x, m), one column for each image. n_x counts in C order. Shared with
     `images` where its memory layout allows, not copied.
 
     Raises:
-        ShapeError: another rank.
+        ShapeError: another rank, or one image of more than four channels, which is likely a grayscale stack.
     """
     xp = namespace(images)
-    if images.ndim in (2, 3):
+    if images.ndim == 2 or (images.ndim == 3 and 1 <= images.shape[2] <= 4):
         return xp.reshape(images, (-1, 1))
     if images.ndim == 4:
         m, *shape = images.shape
         return xp.reshape(images, (m, math.prod(shape))).T
     msg = (
-        f"image2vector: images has shape {tuple(images.shape)}, expected (height, width[, channels]) "
-        "for one image or (m, height, width, channels) for a stack"
+        f"image2vector: images has shape {tuple(images.shape)}, expected (height, width) or "
+        "(height, width, 1 to 4 channels) for one image, (m, height, width, channels) for a stack: "
+        "give gray images one channel"
     )
     raise ShapeError(msg)
 

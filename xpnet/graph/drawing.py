@@ -29,6 +29,9 @@ def draw(output: Node, format: Literal["text", "dot", "svg"] = "text") -> str:  
     Raises:
         GraphError: an unknown format, or "svg" without Graphviz on the PATH.
     """
+    if not isinstance(output, Node):
+        msg = f"draw: got a {type(output).__name__}, expected a Node"
+        raise GraphError(msg)
     if format == "text":
         return "\n".join(_lines(output))
     if format == "dot":

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, NoReturn, final
 
 import numpy as np
 
+from xpnet.errors import GraphError
 from xpnet.shapes import require_floats
 
 if TYPE_CHECKING:
@@ -57,6 +58,12 @@ class Node:
         cls, value: Array, primitive: Primitive, inputs: tuple[Any, ...], options: Mapping[str, Any]
     ) -> Node:
         """Return the node of a value that `primitive` computed from `inputs`."""
+        if value.ndim == 1:
+            msg = (
+                f"{primitive.__name__} returned an array of shape {tuple(value.shape)}: "
+                "keep the rank, (n, 1) or (1, m)"
+            )
+            raise GraphError(msg)
         node = object.__new__(cls)
         node.value = value
         node.name = None
@@ -85,10 +92,19 @@ class Node:
         made_by = f" by {self.primitive.__name__}" if self.primitive else ""
         return f"<Node {self.name or ''}{self.shape} {self.dtype}{made_by}>"
 
-    def __bool__(self) -> bool:
-        # Reading the value would stall a device, and not reading it would make every `if node:` true.
-        msg = "a Node has no truth value: test node.value"
+    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
+        msg = "a Node is no array and no number: compute with xpnet's functions, or use node.value"
         raise TypeError(msg)
+
+    # Reading the value here would stall a device; not reading it would make every `if node:` true, and NumPy
+    # would wrap nodes in arrays of objects.
+    __bool__ = __float__ = __int__ = __array__ = __array_function__ = _refuse
+
+    def _refuse_in_place(self, _: Any) -> NoReturn:
+        msg = "a Node's value does not change: make a new node, w = Node(w.value - learning_rate * dw)"
+        raise TypeError(msg)
+
+    __iadd__ = __isub__ = __imul__ = __itruediv__ = __imatmul__ = __ipow__ = _refuse_in_place
 
     def __add__(self, other: Any) -> Node:
         return add.record((self, other))

@@ -89,7 +89,7 @@ class Primitive:
         self._backward: dict[Namespace, Pullback] = {}
 
     def __repr__(self) -> str:
-        return f"<primitive {self.__name__}({', '.join(self._parameters)})>"
+        return f"<primitive {self.__name__}{inspect.signature(self.function)}>"
 
     def __call__(self, *args: Any, **options: Any) -> Any:
         """Compute: arrays in, array out; nodes in, node out."""
@@ -122,10 +122,11 @@ class Primitive:
         pulled = backward(grad, node.value, *arrays, **node.options)
         if pulled is NotImplemented:
             pulled = self.pullback(grad, node.value, *arrays, **node.options)
-        if len(pulled) != len(arrays):
+        if not isinstance(pulled, tuple) or len(pulled) != len(arrays):
+            got = f"{len(pulled)} gradients" if isinstance(pulled, tuple) else f"a {type(pulled).__name__}"
             msg = (
-                f"{self.pullback.__name__} returned {len(pulled)} gradients, "
-                f"expected {len(arrays)}: one for each of {', '.join(self._parameters)}"
+                f"{self.pullback.__name__} returned {got}, expected a tuple of {len(arrays)}: "
+                f"one for each of {', '.join(self._parameters)}"
             )
             raise GraphError(msg)
         return pulled
@@ -142,9 +143,15 @@ class Primitive:
         Args:
             library: the array library's name, such as "numpy" or "cupy".
 
+        Returns:
+            A decorator, whose result is what the kernel stands for: this primitive, or its pullback.
+
         Raises:
-            GraphError: the name or the parameters differ.
+            GraphError: the name or the parameters differ, or `library` is no name.
         """
+        if not isinstance(library, str):
+            msg = f"kernel: library is {library!r}, expected a name such as 'numpy' or 'cupy'"
+            raise GraphError(msg)
 
         def register(kernel: Callable[..., Any]) -> Callable[..., Any]:
             for portable in (self.function, self.pullback):
@@ -157,7 +164,8 @@ class Primitive:
                 self._kernels[library, kernel.__name__] = kernel
                 self._forward.clear()
                 self._backward.clear()
-                return kernel
+                # The name the kernel was defined under goes on meaning what it stands for.
+                return self if portable is self.function else portable
             msg = (
                 f"a kernel of {self.__name__} must be named {self.__name__} or {self.pullback.__name__}, "
                 f"got {kernel.__name__}"
@@ -202,11 +210,7 @@ class Primitive:
             if type(arg) in _NUMBERS:
                 scalars = True
                 continue
-            try:
-                found = namespace(arg)
-            except ArrayTypeError as error:
-                msg = f"{self.__name__}: {self._parameter(index)}: {error}"
-                raise ArrayTypeError(msg) from None
+            found = namespace(arg, f"{self.__name__}: {self._parameter(index)}: ")
             rank = arg.ndim
             if rank == 1:
                 refuse_rank_1(self.__name__, self._parameter(index), arg)
@@ -239,7 +243,8 @@ class Primitive:
     def _parameter(self, index: int) -> str:
         if index < len(self._parameters):
             return self._parameters[index]
-        msg = f"{self.__name__} takes {len(self._parameters)} arrays, got more"
+        signature = inspect.signature(self.function)
+        msg = f"{self.__name__}{signature}: more arguments than arrays; options go by name"
         raise TypeError(msg)
 
     def _mixed(self, first: Namespace, second: Namespace) -> ArrayTypeError:
@@ -252,8 +257,13 @@ class Primitive:
     def _bind(self, args: tuple[Any, ...], options: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Move arrays passed by keyword to their positions; make NumPy scalars Python numbers."""
         if not self._options.issuperset(options):
+            signature = inspect.signature(self.function)
+            unknown = [name for name in options if name not in signature.parameters]
+            if unknown:
+                msg = f"{self.__name__}{signature} has no parameter {unknown[0]!r}"
+                raise TypeError(msg)
             try:
-                bound = inspect.signature(self.function).bind(*args, **options)
+                bound = signature.bind(*args, **options)
             except TypeError as error:
                 msg = f"{self.__name__}: {error}"
                 raise TypeError(msg) from None

@@ -1,7 +1,7 @@
 """Reverse-mode differentiation: walk the graph once, from the output back to the inputs."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 import numpy as np
@@ -12,7 +12,9 @@ from xpnet.graph.node import Node
 from xpnet.graph.primitives import Primitive
 
 
-def gradients(output: Node, inputs: Sequence[Node], grad: Array | None = None) -> list[Array]:
+def gradients(
+    output: Node, inputs: Iterable[Node], grad: Array | None = None, *, allow_unused: bool = False
+) -> list[Array]:
     """Return the derivative of `output` with respect to each of `inputs`.
 
     The walk is iterative, visits only nodes between the inputs and the output, and lets go of each gradient
@@ -20,17 +22,20 @@ def gradients(output: Node, inputs: Sequence[Node], grad: Array | None = None) -
 
     Args:
         output: the node to derive; of one element, unless `grad` is given.
-        inputs: the nodes to derive with respect to; one that `output` does not depend on gets zeros.
+        inputs: the nodes to derive with respect to.
         grad: the derivative of some further quantity with respect to `output`, of its shape; ones by default.
+        allow_unused: give zeros for an input that `output` does not depend on.
 
     Returns:
-        One array for each input, with its shape and dtype, on its device.
+        One array for each input, with its shape and dtype, on its device. Arrays may share memory with each
+        other, or be read-only views: compute with them, but do not write to them.
 
     Raises:
-        GraphError: `output` or an input is not a node, or a pullback breaks its contract.
+        GraphError: `output` or an input is not a node, `output` does not depend on an input, or a pullback
+            breaks its contract.
         ShapeError: `output` has more than one element and `grad` is not given, or `grad` has another shape.
     """
-    _refuse_other_than_nodes(output, inputs)
+    inputs = _nodes(output, inputs)
     xp = namespace(output.value)
     if grad is None:
         if math.prod(output.shape) != 1:
@@ -59,6 +64,13 @@ def gradients(output: Node, inputs: Sequence[Node], grad: Array | None = None) -
             found[node] = arrived
         if node.primitive is not None:
             _pull(node, node.primitive, arrived, leading, pending)
+    for node in inputs:
+        if node not in found and not allow_unused:
+            msg = (
+                f"gradients: {output!r} does not depend on {node!r}: was the node replaced after the output "
+                "was computed? allow_unused=True gives zeros"
+            )
+            raise GraphError(msg)
     return [found[node] if node in found else xp.zeros_like(node.value) for node in inputs]
 
 
@@ -110,13 +122,15 @@ def _pull(
         pending[parent] = partial if before is None else before + partial
 
 
-def _refuse_other_than_nodes(output: Any, inputs: Any) -> None:
+def _nodes(output: Any, inputs: Any) -> list[Node]:
+    """Return `inputs` as a list, after checking that they and `output` are nodes."""
     if isinstance(inputs, Node):
         msg = "gradients: inputs is one node, expected a sequence of nodes: [node]"
         raise GraphError(msg)
-    for node in (output, *inputs):
+    nodes = list(inputs)
+    for node in (output, *nodes):
         if type(node) is not Node:
-            msg = (
-                f"gradients: {type(node).__name__} is not a Node: wrap an array before using it, Node(array)"
-            )
+            name = type(node).__name__
+            msg = f"gradients: a {name} is not a Node: wrap an array before using it, Node(array)"
             raise GraphError(msg)
+    return nodes

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from xpnet.arrays import Array
-from xpnet.shapes import require_affine, require_matrix
+from xpnet.shapes import require_affine, require_axis, require_matrix
 
 
 def sigmoid(z: Array) -> Array:
-    """1 / (1 + e^-z): where e^-z overflows to infinity, at the left tail, this is the right 0."""
+    """1 / (1 + e^-z): where e^-z overflows, the result is below the smallest normal number, and 0 here."""
     if not z.ndim:
         return NotImplemented  # NumPy makes rank 0 a scalar, which has no buffer
     a = -z
@@ -49,6 +49,7 @@ def tanh_pullback(grad: Array, a: Array, z: Array) -> Any:
 def softmax(z: Array, *, axis: int = 0) -> Array:
     """Softmax along `axis`."""
     require_matrix("softmax", "z", z)
+    require_axis("softmax", z, axis)
     a = z - np.max(z, axis=axis, keepdims=True)
     np.exp(a, out=a)
     a /= np.sum(a, axis=axis, keepdims=True)
