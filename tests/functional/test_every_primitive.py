@@ -30,6 +30,7 @@ UNBOUNDED = (F.exp, F.log, F.power, F.divide)
 """What has no finite value, or none at all, at one of its tails."""
 
 SQUARING = (F.multiply, F.matmul, F.affine, F.squared_error, F.L2)
+"""What overflows float32 where a square or a product of two numbers does."""
 
 
 def test_every_public_primitive_has_a_case() -> None:
@@ -69,11 +70,17 @@ def test_keeps_the_dtype_of_values_and_gradients(case: Case, backend: Backend, d
         assert gradient.shape == node.shape
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case.primitive not in UNBOUNDED], ids=str)
-@pytest.mark.parametrize("size", [1e4, 1e30])
+@pytest.mark.parametrize(
+    ("case", "size"),
+    [
+        (case, size)
+        for case in CASES
+        for size in (1e4, 1e30)
+        if case.primitive not in UNBOUNDED + (SQUARING if size > 1e4 else ())
+    ],
+    ids=str,
+)
 def test_tails_give_numbers_and_no_warnings(case: Case, size: float, backend: Backend, dtype: str) -> None:
-    if size > 1e4 and case.primitive in SQUARING:
-        pytest.skip("a square or a product of two such numbers overflows")
     arrays = [
         backend.send(np.where(backend.fetch(a) < 0, -size, size), dtype=dtype) for a in case.arrays(backend)
     ]
