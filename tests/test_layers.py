@@ -12,7 +12,19 @@ XPNET, PIPELINES = Path(xpnet.__file__).parent, Path(pipelines.__file__).parent
 ROOT = XPNET.parent
 FILES = sorted([*XPNET.rglob("*.py"), *PIPELINES.rglob("*.py")])
 
-LAYERS = ["errors", "arrays", "shapes", "gpu", "backend", "kernels", "graph", "functional", "testing"]
+LAYERS = [
+    "errors",
+    "arrays",
+    "shapes",
+    "gpu",
+    "backend",
+    "kernels",
+    "graph",
+    "functional",
+    "testing",
+    "standardize",
+    "matrix",
+]
 """The rooms of xpnet, each of which imports only from those before it and from itself."""
 
 ONLY_IN = {
