@@ -13,18 +13,9 @@ ROOT = XPNET.parent
 FILES = sorted([*XPNET.rglob("*.py"), *PIPELINES.rglob("*.py")])
 
 LAYERS = [
-    "errors",
-    "arrays",
-    "shapes",
-    "gpu",
-    "backend",
-    "kernels",
-    "graph",
-    "functional",
-    "testing",
-    "standardize",
-    "matrix",
-]
+    "errors", "arrays", "shapes", "gpu", "backend", "kernels", "graph", "functional", "testing",
+    "standardize", "matrix", "models", "parameters",
+]  # fmt: skip
 """The rooms of xpnet, each of which imports only from those before it and from itself."""
 
 ONLY_IN = {

@@ -21,6 +21,10 @@ class GraphError(XpnetError, ValueError):
     """A computation graph is asked for something it does not hold, or a pullback breaks its contract."""
 
 
+class ConfigurationError(XpnetError, ValueError):
+    """A setting of a model or of training is not one of those that are possible."""
+
+
 class DeviceError(XpnetError, RuntimeError):
     """A device cannot be used.
 

@@ -58,8 +58,8 @@ def fit(blocks: Iterable[np.ndarray], kind: str, channels: int = 1) -> Standardi
     """Fit a standardization in one pass.
 
     Args:
-        blocks: of raw examples, (k, n_x) each, bytes or floats. Sums of bytes are exact, however many they
-            are and however they are cut into blocks; those of floats are merged by Chan's formula, in float64.
+        blocks: of raw examples, (k, n_x) each, bytes or floats. Sums of bytes are exact, however many and
+            however cut into blocks; those of floats are merged by Chan's formula, in float64.
         kind: one of `KINDS`.
         channels: of the images, which vary fastest along the rows; for "channel".
 

@@ -114,14 +114,18 @@ class Primitive:
 
     def pull(self, grad: Array, node: Node) -> tuple[Any, ...]:
         """Return what the pullback returns for `grad`, the gradient of a node this primitive made."""
-        xp = namespace(node.value)
+        arrays = [a.value if type(a) is Node else a for a in node.inputs]
+        return self.pull_arrays(grad, node.value, *arrays, **node.options)
+
+    def pull_arrays(self, grad: Array, value: Array, *arrays: Any, **options: Any) -> tuple[Any, ...]:
+        """Return what the pullback, or its kernel, returns for a value computed from `arrays`."""
+        xp = namespace(value)
         backward = self._backward.get(xp)
         if backward is None:
             backward = self._backward[xp] = self._resolve(self.pullback, xp)
-        arrays = [a.value if type(a) is Node else a for a in node.inputs]
-        pulled = backward(grad, node.value, *arrays, **node.options)
+        pulled = backward(grad, value, *arrays, **options)
         if pulled is NotImplemented:
-            pulled = self.pullback(grad, node.value, *arrays, **node.options)
+            pulled = self.pullback(grad, value, *arrays, **options)
         if not isinstance(pulled, tuple) or len(pulled) != len(arrays):
             got = f"{len(pulled)} gradients" if isinstance(pulled, tuple) else f"a {type(pulled).__name__}"
             msg = (
