@@ -59,6 +59,9 @@ def main() -> None:
     """Run the command; turn xpnet's own errors into a line on stderr and an exit code."""
     try:
         app()
+    except OSError as error:  # standard output is full or gone
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(1)
     except Exception as error:
         errors = sys.modules.get("xpnet.errors")  # if it was never imported, none of its errors was raised
         if errors is None or not isinstance(error, errors.XpnetError):

@@ -54,19 +54,26 @@ def no_sync() -> Iterator[None]:
         _Counter.allowed = before
 
 
-class Device:
-    """Device 0, the only one."""
+DEVICES = 2
 
-    def __init__(self, id: int = 0) -> None:
-        if id != 0:
+_current = [0]
+"""Ordinals of the devices entered and not yet left; the last is the current one."""
+
+
+class Device:
+    """One of two devices. An array can only be used while its own is the current one."""
+
+    def __init__(self, id: int | None = None) -> None:
+        self.id = _current[-1] if id is None else id
+        if not 0 <= self.id < DEVICES:
             raise ValueError(f"cudaErrorInvalidDevice: {id}")
-        self.id = id
 
     def __enter__(self) -> "Device":
+        _current.append(self.id)
         return self
 
     def __exit__(self, *_: object) -> None:
-        pass
+        _current.pop()
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Device) and other.id == self.id
@@ -76,12 +83,13 @@ class Device:
 
 
 class ndarray(NDArrayOperatorsMixin):
-    """A NumPy array that pretends to lie on device 0."""
+    """A NumPy array that pretends to lie on the device that was current when it was made."""
 
-    __slots__ = ("_on_host",)
+    __slots__ = ("_id", "_on_host")
 
     def __init__(self, on_host: _np.ndarray) -> None:
         self._on_host = on_host
+        self._id = _current[-1]
 
     def __array_namespace__(self, api_version: str | None = None) -> types.ModuleType:
         import fakecupy
@@ -90,7 +98,7 @@ class ndarray(NDArrayOperatorsMixin):
 
     @property
     def device(self) -> Device:
-        return Device(0)
+        return Device(self._id)
 
     def __array__(self, *_: Any, **__: Any) -> Any:
         raise TypeError(
@@ -112,7 +120,7 @@ class ndarray(NDArrayOperatorsMixin):
 
     def get(self) -> _np.ndarray:
         _synchronize("get")
-        return self._on_host.copy()
+        return _inside(self, "get").copy()
 
     def __bool__(self) -> bool:
         _synchronize("bool")
@@ -184,6 +192,10 @@ class ndarray(NDArrayOperatorsMixin):
 
 def _inside(value: Any, where: str) -> Any:
     if isinstance(value, ndarray):
+        if value._id != _current[-1]:
+            raise ValueError(
+                f"Array device must be same as the current device: {value._id} and {_current[-1]}"
+            )
         return value._on_host
     if isinstance(value, _np.ndarray):
         raise TypeError(f"{where}: Unsupported type {type(value)}")

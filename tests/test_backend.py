@@ -1,5 +1,6 @@
 """The selector, and what crosses between host and device."""
 
+import pickle
 import threading
 from typing import Any
 
@@ -61,8 +62,12 @@ def test_send_casts(backend: Backend) -> None:
     pixels = np.array([[0, 255]], dtype="uint8")
     for dtype in ("float32", np.float32, np.dtype("float32")):
         assert_close(backend.send(pixels, dtype=dtype), np.array([[0, 255]], dtype="float32"), backend)
-    with pytest.raises(DtypeError, match="'float33' is not a dtype"):
-        backend.send(pixels, dtype="float33")
+    for dtype in ("float33", "", ",", [], {}, "datetime64", object(), "float128x"):
+        with pytest.raises(DtypeError, match=r"is not a dtype|expected integers, booleans or floats"):
+            backend.send(pixels, dtype=dtype)
+    for dtype in ("complex64", "str", "V8", object, "M8[s]"):
+        with pytest.raises(DtypeError):
+            backend.send(pixels, dtype=dtype)
 
 
 def test_an_array_already_there_is_not_copied(backend: Backend) -> None:
@@ -100,6 +105,7 @@ def test_on_a_device_sending_what_is_there_is_no_crossing() -> None:
     ("data", "error", "message"),
     [
         ([[1], [1, 2]], ShapeError, "no array can be made of this list"),
+        (2**70, DtypeError, "got a int, expected numbers of at most 64 bits"),
         ("cat", DtypeError, "got a str, expected numbers"),
         (["cat"], DtypeError, "got an array of <U3, expected numbers"),
         (None, DtypeError, "got a NoneType, expected numbers"),
@@ -115,11 +121,76 @@ def test_what_cannot_be_sent_is_refused(data: Any, error: type, message: str, ba
         backend.send(data)
 
 
+def test_an_object_whose_conversion_fails_is_refused(backend: Backend) -> None:
+    class Closed:
+        def __array__(self, *_: Any, **__: Any) -> Any:
+            raise RuntimeError("the file is closed")
+
+    with pytest.raises(ArrayTypeError, match="no array can be made of this Closed: the file is closed"):
+        backend.send(Closed())
+    assert backend.crossings.sent == 0
+
+
+def test_what_cannot_be_fetched_is_refused(backend: Backend) -> None:
+    if backend.name == "strict":
+        return  # a test's own backend
+    with pytest.raises(DtypeError, match="fetch: got a str"):
+        backend.fetch("cat")
+    assert backend.crossings.fetched == 0
+
+
+def test_complex_arrays_are_refused_on_a_device_too() -> None:
+    with pytest.raises(DtypeError, match="complex128"):
+        CudaBackend(fakecupy, 0, "").send(fakecupy.asarray(np.array([[1j]])))
+
+
+def test_device_errors_cross_processes() -> None:
+    error = pickle.loads(pickle.dumps(DeviceError("gone", problem="unusable")))  # noqa: S301
+    assert (str(error), error.problem) == ("gone", "unusable")
+
+
 def test_activate_and_synchronize(backend: Backend) -> None:
     with backend.activate():
         backend.synchronize()
     assert backend.holds(backend.send(1.0))
     assert not backend.holds("cat")
+
+
+def test_a_second_device_is_another_place() -> None:
+    first, second = CudaBackend(fakecupy, 0, ""), CudaBackend(fakecupy, 1, "")
+    array = second.send(np.ones((2, 2)), dtype="float32")
+    assert array.device.id == 1
+    assert second.holds(array)
+    assert not first.holds(array)
+    assert second.send(array) is array
+    with pytest.raises(ValueError, match="must be same as the current device"):
+        array + array
+    with second.activate():
+        np.testing.assert_array_equal(second.fetch(array + array), np.full((2, 2), 2.0))
+    np.testing.assert_array_equal(second.fetch(array), np.ones((2, 2)))
+    with pytest.raises(DeviceError, match="the array lies on gpu:1, this backend is gpu:0: fetch it there"):
+        first.send(array)
+
+
+def test_synchronize_waits_for_the_device() -> None:
+    before = fakecupy.synchronizations()
+    CudaBackend(fakecupy, 0, "").synchronize()
+    assert fakecupy.synchronizations() == before + 1
+
+
+def test_a_foreign_array_of_a_second_device_is_shared_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fakecupy, "from_dlpack", lambda foreign: fakecupy.ndarray(foreign.array))
+    first, second = CudaBackend(fakecupy, 0, ""), CudaBackend(fakecupy, 1, "")
+    assert second.send(Foreign(np.ones((2, 2)), (2, 1))).device.id == 1
+    with pytest.raises(
+        DeviceError, match=r"CuPy is not installed|cannot copy the array"
+    ):  # the real CuPy would have to copy it
+        first.send(Foreign(np.ones((2, 2)), (2, 1)))
+
+
+def test_pinned_host_memory_is_host_memory() -> None:
+    array = np.ones((2, 2))
+    assert np.shares_memory(select("cpu").send(Foreign(array, (3, 0))), array)
 
 
 class Foreign:

@@ -53,7 +53,7 @@ def a_cupy(
     module.__version__ = version  # type: ignore[attr-defined]
     module.__getattr__ = lambda name: getattr(fakecupy, name)  # type: ignore[method-assign]
     module.cuda = Cuda(  # type: ignore[attr-defined]
-        Device=lambda ordinal=0: fakecupy.Device(0),
+        Device=fakecupy.Device,
         runtime=types.SimpleNamespace(
             driverGetVersion=lambda: driver, runtimeGetVersion=lambda: runtime, getDeviceCount=count
         ),
@@ -164,6 +164,36 @@ def test_a_driver_that_is_too_old(install: Any) -> None:
     assert found == "driver-too-old"
     assert "supports CUDA 12.4, and cupy-cuda13x needs 13.0 or newer" in message
     assert "pip install cupy-cuda12x" in message
+
+
+def test_a_driver_too_old_for_any_wheel(install: Any) -> None:
+    install(a_cupy(driver=11080))
+    found, message = problem()
+    assert found == "driver-too-old"
+    assert message.endswith("update the driver")
+
+
+def test_a_folder_named_cupy(install: Any) -> None:
+    install(types.ModuleType("cupy"))
+    found, message = problem()
+    assert found == "wrong-wheel"
+    assert "a folder or module named cupy hides CuPy" in message
+    assert select("auto").device == "cpu"
+
+
+def test_a_driver_that_does_not_answer(install: Any) -> None:
+    module = a_cupy()
+    del module.cuda.runtime.driverGetVersion
+    install(module)
+    assert problem()[0] == "unusable"
+
+
+def test_the_device_asked_for_is_the_one_that_is_tried(install: Any) -> None:
+    module, tried = a_cupy(), []
+    module.ones = lambda *args, **kwargs: tried.append(fakecupy.Device().id) or fakecupy.ones(*args, **kwargs)
+    install(module)
+    select("gpu:1")
+    assert tried == [1]
 
 
 def test_an_older_minor_version_of_the_driver_is_fine(install: Any) -> None:

@@ -63,6 +63,39 @@ def test_a_forgotten_half_is_found(backend: Backend) -> None:
         check_gradients(wrong, z, backend=backend)
 
 
+@pytest.mark.parametrize("size", [1e-7, 1.0, 1e7])
+def test_a_small_error_in_a_gradient_of_any_size_is_found(size: float, backend: Backend) -> None:
+    def off_pullback(grad: Any, a: Any, z: Any) -> tuple[Any, ...]:
+        return (grad * (size * 1.001),)
+
+    @primitive(off_pullback)
+    def off(z: Any) -> Any:
+        return z * size
+
+    z = backend.send(np.random.default_rng(0).standard_normal((3, 4)))
+    with pytest.raises(AssertionError, match=r"gradient .*, central difference"):
+        check_gradients(off, z, backend=backend)
+
+
+def test_every_element_of_a_gradient_counts(backend: Backend) -> None:
+    """Errors that cancel in the sum of all derivatives do not cancel along a random direction."""
+
+    def shifted_pullback(grad: Any, a: Any, z: Any) -> tuple[Any, ...]:
+        return (grad * 1.0 + (z - z + F.sum(grad)) * 0.0 + (grad[:, ::-1] - grad) * 0.5,)
+
+    @primitive(shifted_pullback)
+    def shifted(z: Any) -> Any:
+        return z * 1.0
+
+    with pytest.raises(AssertionError, match="central difference"):
+        check_gradients(shifted, backend.send(np.ones((1, 2))), backend=backend)
+
+
+def test_something_must_be_checked(backend: Backend) -> None:
+    with pytest.raises(AssertionError, match="at least one array"):
+        check_gradients(lambda: None, backend=backend)
+
+
 def test_gradients_are_checked_in_float64(backend: Backend) -> None:
     with pytest.raises(AssertionError, match="needs float64"):
         check_gradients(F.sigmoid, backend.send(np.ones((1, 1), "float32")), backend=backend)

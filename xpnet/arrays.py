@@ -54,7 +54,8 @@ def _find_namespace(array: Array, where: str) -> Namespace:
         return array_api_compat.array_namespace(array)
     except TypeError:
         name = f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
-        msg = f"{where}expected an array, got a {name}: make one with backend.send(...)"
+        fix = "pass node.value" if kind.__name__ == "Node" else "make one with backend.send(...)"
+        msg = f"{where}expected an array, got a {name}: {fix}"
         raise ArrayTypeError(msg) from None
 
 
@@ -68,10 +69,33 @@ def is_float_array(array: Array) -> bool:
     floats = float_arrays.setdefault(type(array), (xp, set()))[1]
     if array.dtype in floats:
         return True
-    if xp.isdtype(array.dtype, "real floating"):
+    if is_number_dtype(xp, array.dtype) and xp.isdtype(array.dtype, "real floating"):
         floats.add(array.dtype)
         return True
     return False
+
+
+_number_dtypes: dict[Namespace, set[Any]] = {}
+
+
+def refuse_other_than_numbers(function: str, parameter: str, array: Array) -> None:
+    """Raise `DtypeError` unless `array` holds booleans, integers or real floating-point numbers."""
+    xp = namespace(array)
+    seen = _number_dtypes.setdefault(xp, set())
+    if array.dtype in seen:
+        return
+    if not is_number_dtype(xp, array.dtype):
+        msg = f"{function}: {parameter} is {array.dtype}, expected integers, booleans or floats"
+        raise DtypeError(msg)
+    seen.add(array.dtype)
+
+
+def is_number_dtype(xp: Namespace, dtype: Any) -> bool:
+    """Whether a dtype of the library `xp` is boolean, integral or real floating."""
+    try:
+        return bool(xp.isdtype(dtype, ("bool", "integral", "real floating")))
+    except TypeError:  # NumPy's strings of variable width
+        return False
 
 
 def refuse_other_than_floats(function: str, parameter: str, array: Array) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xpnet.arrays import namespace
+from xpnet.arrays import is_number_dtype, namespace
 from xpnet.errors import ArrayTypeError, DeviceError, DtypeError, ShapeError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from xpnet.arrays import Array, Namespace
 
-_DEVICE = re.compile(r"auto|cpu|(?:gpu|cuda)(?::(\d{1,4}))?")
+_DEVICE = re.compile(r"auto|cpu|(?:gpu|cuda)(?::([0-9]{1,4}))?")
 _HOST = frozenset({1, 3, 11})  # kDLCPU, kDLCUDAHost, kDLROCMHost
 
 
@@ -84,16 +84,20 @@ class Backend:
             ArrayTypeError: `data` is not something an array can be made of.
             DeviceError: `data` cannot be brought to this device.
         """
-        shared = self._share(data)
-        if shared is None:
+        array = self._share(data)
+        if array is None:
+            array = self._upload(to_host(data, "send"))
             self.crossings.count(sent=1)
-            shared = self._upload(to_host(data))
-        return shared if dtype is None else self._cast(shared, dtype)
+        elif not is_number_dtype(self.xp, array.dtype):
+            msg = f"send: got an array of {array.dtype}, expected numbers"
+            raise DtypeError(msg)
+        return array if dtype is None else self._cast(array, dtype)
 
     def fetch(self, array: Array) -> np.ndarray:
         """Return an array of this device as a NumPy array in host memory; on a CPU, itself."""
+        fetched = self._download(array)
         self.crossings.count(fetched=1)
-        return self._download(array)
+        return fetched
 
     def holds(self, array: Array) -> bool:
         """Whether `array` is of this library and lies on this device."""
@@ -118,14 +122,18 @@ class Backend:
         return data
 
     def _download(self, array: Array) -> np.ndarray:
-        return to_host(array)
+        return to_host(array, "fetch")
 
     def _cast(self, array: Array, dtype: Any) -> Array:
         try:
-            own = getattr(self.xp, np.dtype(dtype).name)
-        except (TypeError, AttributeError) as error:
-            msg = f"send: {dtype!r} is not a dtype of {self.xp.__name__}: {error}"
-            raise DtypeError(msg) from None
+            wanted = np.dtype(dtype)
+            own = getattr(self.xp, wanted.name)
+        except Exception as error:  # NumPy raises many kinds for what is no dtype
+            msg = f"send: {dtype!r} is not a dtype of {self.xp.__name__}"
+            raise DtypeError(msg) from error
+        if wanted.kind not in "biuf":
+            msg = f"send: dtype is {wanted.name}, expected integers, booleans or floats"
+            raise DtypeError(msg)
         if array.dtype == own:
             return array
         with self.activate():
@@ -168,7 +176,7 @@ class CudaBackend(Backend):
             raise DeviceError(msg, problem="other-device")
         if _dlpack_device(data) == (2, self.ordinal):  # kDLCUDA
             with self.activate():
-                return _from_dlpack(self.xp, data)
+                return _from_dlpack(self.xp, data, "send")
         return None
 
     def _upload(self, data: np.ndarray) -> Array:
@@ -179,7 +187,7 @@ class CudaBackend(Backend):
         if isinstance(array, self.xp.ndarray):
             with self.activate():
                 return self.xp.asnumpy(array)  # type: ignore[no-any-return]
-        return to_host(array)
+        return to_host(array, "fetch")
 
 
 def select(device: str | None = None) -> Backend:
@@ -195,7 +203,7 @@ def select(device: str | None = None) -> Backend:
     """
     name = device if device is not None else os.environ.get("XPNET_DEVICE") or "auto"
     asked_by = "asked for" if device is not None or name == "auto" else "set by XPNET_DEVICE"
-    matched = _DEVICE.fullmatch(name.strip().lower())
+    matched = _DEVICE.fullmatch(name.strip().lower()) if isinstance(name, str) else None
     if matched is None:
         where = "" if device is not None else " (from XPNET_DEVICE)"
         msg = f"device {name!r}{where}: expected auto, cpu, gpu, gpu:N, cuda or cuda:N"
@@ -213,46 +221,62 @@ def select(device: str | None = None) -> Backend:
     return CudaBackend(gpu.working_cupy(ordinal), ordinal, f"{matched[0]} was {asked_by}")
 
 
-def to_host(data: Any) -> np.ndarray:
+def to_host(data: Any, function: str = "to_host") -> np.ndarray:
     """Return `data` as a NumPy array in host memory; shared, not copied, if it lies there.
+
+    Args:
+        data: as for `Backend.send`.
+        function: what an error begins with.
 
     Raises: as `Backend.send`.
     """
     device = _dlpack_device(data)
     if isinstance(data, np.ndarray | np.generic):
-        namespace(data)  # refuses the kinds of arrays whose operators differ
+        namespace(data, f"{function}: ")  # refuses the kinds of arrays whose operators differ
         array = np.asarray(data)
     elif device is not None and device[0] in _HOST:
-        array = _from_dlpack(np, data)
+        array = _from_dlpack(np, data, function)
     elif device is not None:
         from xpnet import gpu
 
         array = gpu.download(data)
     else:
-        try:
-            array = np.asarray(data)
-        except ValueError as error:
-            msg = f"send: no array can be made of this {type(data).__name__}: {error}"
-            raise ShapeError(msg) from None
+        array = _converted(data, function)
     if array.dtype.kind not in "biuf":
         kind = f"an array of {array.dtype}" if array.ndim else f"a {type(data).__name__}"
-        msg = f"send: got {kind}, expected numbers"
+        msg = f"{function}: got {kind}, expected numbers of at most 64 bits"
         raise DtypeError(msg)
     return array
+
+
+def _converted(data: Any, function: str) -> np.ndarray:
+    """Return what NumPy makes of an object that is no array: a number, a list, an open file's data set."""
+    try:
+        return np.asarray(data)
+    except Exception as error:  # whatever the object's own conversion raises
+        kind = (
+            ShapeError if isinstance(data, list | tuple) and isinstance(error, ValueError) else ArrayTypeError
+        )
+        msg = f"{function}: no array can be made of this {type(data).__name__}: {error}"
+        raise kind(msg) from error
 
 
 def _dlpack_device(data: Any) -> tuple[int, int] | None:
     """Return the DLPack device type and number of an array, or None for what is not one."""
     if not hasattr(data, "__dlpack_device__"):
         return None
-    kind, number = data.__dlpack_device__()
+    try:
+        kind, number = data.__dlpack_device__()
+    except Exception as error:  # PyTorch's tensors without data, say
+        msg = f"an array of {type(data).__module__} has no device it can be taken from: {error}"
+        raise ArrayTypeError(msg) from error
     return int(kind), int(number)
 
 
-def _from_dlpack(xp: Namespace, data: Any) -> Array:
+def _from_dlpack(xp: Namespace, data: Any, function: str) -> Array:
     try:
         return xp.from_dlpack(data)
     except (BufferError, RuntimeError, TypeError, ValueError) as error:
         name = f"{type(data).__module__}.{type(data).__qualname__}"
-        msg = f"send: {name} cannot be shared through DLPack: {error}"
+        msg = f"{function}: {name} cannot be shared through DLPack: {error}"
         raise ArrayTypeError(msg) from None

@@ -1,5 +1,7 @@
 """Every exception xpnet raises on purpose."""
 
+from typing import Any
+
 
 class XpnetError(Exception):
     """Base of the errors below: catch it once, at the edge of a program."""
@@ -35,3 +37,11 @@ class DeviceError(XpnetError, RuntimeError):
     def __init__(self, message: str, *, problem: str) -> None:
         super().__init__(message)
         self.problem = problem
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _device_error, (str(self), self.problem)
+
+
+def _device_error(message: str, problem: str) -> DeviceError:
+    # A keyword argument is not among those by which exceptions are pickled.
+    return DeviceError(message, problem=problem)

@@ -14,6 +14,9 @@ from xpnet.errors import DeviceError
 OLDEST_CUPY = 14
 """Major version of the oldest CuPy whose array functions are those xpnet uses."""
 
+OLDEST_CUDA = 12000
+"""The oldest CUDA that such a CuPy is made for, as CUDA counts."""
+
 _CUDA_WHEELS = ("cupy-cuda11x", "cupy-cuda12x", "cupy-cuda13x", "cupy-cuda14x", "cupy")
 _ROCM_WHEELS = ("cupy-rocm-7-14", "cupy-rocm-7-1", "cupy-rocm-7-0", "cupy-rocm-5-0", "amd-cupy")
 
@@ -93,6 +96,9 @@ def _import_cupy(wheels: dict[str, str]) -> Namespace:
     except Exception as error:
         msg = f"CuPy ({listed or 'of unknown origin'}) does not import: {_said(error)}. {_INSTALL}"
         raise DeviceError(msg, problem="wrong-wheel") from error
+    if not hasattr(cupy, "__version__"):
+        msg = f"a folder or module named cupy hides CuPy, or CuPy is incomplete: {cupy!r}. {_INSTALL}"
+        raise DeviceError(msg, problem="wrong-wheel")
     if int(cupy.__version__.partition(".")[0]) < OLDEST_CUPY:
         msg = f"CuPy {cupy.__version__} is too old, xpnet needs {OLDEST_CUPY} or newer: {_INSTALL}"
         raise DeviceError(msg, problem="wrong-wheel")
@@ -100,8 +106,12 @@ def _import_cupy(wheels: dict[str, str]) -> Namespace:
 
 
 def _check_driver(cupy: Namespace, wheels: dict[str, str]) -> None:
-    supported = cupy.cuda.runtime.driverGetVersion()
-    needed = cupy.cuda.runtime.runtimeGetVersion()
+    try:
+        supported = cupy.cuda.runtime.driverGetVersion()
+        needed = cupy.cuda.runtime.runtimeGetVersion()
+    except Exception as error:
+        msg = f"CUDA does not tell its version: {_said(error)}"
+        raise DeviceError(msg, problem="unusable") from error
     if supported == 0:
         msg = (
             "CuPy is installed, but there is no NVIDIA driver (libcuda): install it; "
@@ -112,10 +122,13 @@ def _check_driver(cupy: Namespace, wheels: dict[str, str]) -> None:
         wheel = next(iter(wheels), "this CuPy")
         msg = (
             f"the NVIDIA driver supports CUDA {_version(supported)}, and {wheel} needs "
-            f"{needed // 1000}.0 or newer: update the driver, or replace {wheel} by the wheel for "
-            f"CUDA {supported // 1000}: "
-            f"pip uninstall {wheel}; pip install cupy-cuda{supported // 1000}x"
+            f"{needed // 1000}.0 or newer: update the driver"
         )
+        if supported >= OLDEST_CUDA:
+            msg += (
+                f", or replace {wheel} by the wheel for CUDA {supported // 1000}: "
+                f"pip uninstall {wheel}; pip install cupy-cuda{supported // 1000}x"
+            )
         raise DeviceError(msg, problem="driver-too-old")
 
 

@@ -1,11 +1,11 @@
 """Shapes: refuse the ones that do not fit, naming both and the fix."""
 
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
 from xpnet.arrays import Array, namespace, refuse_other_than_floats
-from xpnet.errors import DtypeError, ShapeError
+from xpnet.errors import ArrayTypeError, DtypeError, ShapeError
 
 # Where a parameter's name tells which of the two a vector should have been.
 _COLUMNS = frozenset({"X", "b", "w"})
@@ -35,7 +35,11 @@ def require_floats(function: str, parameter: str, array: Array) -> Array:
         ArrayTypeError: not an array.
     """
     if type(array) in (bool, int, float):
-        return np.asarray(float(array))
+        try:
+            return np.asarray(float(array))
+        except OverflowError:
+            msg = f"{function}: {parameter} is an integer beyond the range of float64"
+            raise DtypeError(msg) from None
     namespace(array, f"{function}: {parameter}: ")
     if array.ndim == 1:
         refuse_rank_1(function, parameter, array)
@@ -109,10 +113,25 @@ def require_axis(function: str, x: Array, axis: int | None) -> None:
         raise ShapeError(msg)
 
 
+def require_elements(function: str, parameter: str, x: Array, axis: int | None) -> None:
+    """Raise `ShapeError` if `x` has no elements along `axis`, or none at all if that is None."""
+    if 0 in (x.shape if axis is None else (x.shape[axis],)):
+        where = "" if axis is None else f" along axis {axis}"
+        msg = f"{function}: {parameter} has shape {tuple(x.shape)}, expected at least one element{where}"
+        raise ShapeError(msg)
+
+
+def require_number(function: str, parameter: str, value: Any) -> None:
+    """Raise `ArrayTypeError` unless `value` is a Python number."""
+    if not isinstance(value, int | float):
+        msg = f"{function}: {parameter} is a {type(value).__name__}, expected a Python number"
+        raise ArrayTypeError(msg)
+
+
 def require_class_labels(function: str, Y: Array, n_classes: int, m: int | None = None) -> None:
     """Raise unless `Y` is a row (1, m) of class indices 0 .. n_classes - 1.
 
-    Values are read only where that costs nothing, in host memory. A device array is never read back: what
+    Values are read only where that stalls nothing, of NumPy arrays. A device array is never read back: what
     its use does with a label out of range is in the caller's docstring.
 
     Raises:
@@ -139,11 +158,11 @@ def require_class_labels(function: str, Y: Array, n_classes: int, m: int | None 
 
 
 def require_probabilities(function: str, Y: Array) -> None:
-    """Raise `ShapeError` unless `Y`, where it lies in host memory, holds only numbers from 0 to 1."""
+    """Raise `ShapeError` unless `Y`, if it is a NumPy array, holds only numbers from 0 to 1."""
     if not isinstance(Y, np.ndarray) or not Y.size:
         return
     # Integers take one pass: seen as unsigned, a negative number is a large one.
-    seen = Y.view(f"u{Y.itemsize}") if Y.dtype.kind == "i" else Y
+    seen = Y.view(f"u{Y.itemsize}") if Y.dtype.kind == "i" and Y.dtype.isnative else Y
     if not (seen.max() <= 1 and (seen is not Y or Y.min() >= 0)):
         msg = (
             f"{function}: Y holds values from {Y.min()} to {Y.max()}, expected 0 and 1 (or between): "

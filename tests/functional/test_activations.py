@@ -8,7 +8,7 @@ import scipy.special
 
 from xpnet import functional as F
 from xpnet.backend import Backend
-from xpnet.errors import DtypeError, ShapeError
+from xpnet.errors import ArrayTypeError, DtypeError, ShapeError
 from xpnet.graph import Node, gradients
 from xpnet.testing import assert_close
 
@@ -82,6 +82,40 @@ def test_softmax_agrees_with_scipy(backend: Backend, axis: int) -> None:
 def test_a_constant_added_to_the_logits_changes_nothing(backend: Backend) -> None:
     z = backend.send(np.random.default_rng(0).standard_normal((4, 3)))
     assert_close(F.softmax(z + 1000.0), backend.fetch(F.softmax(z)), backend, rtol=1e-12)
+
+
+def test_derivatives_keep_their_relative_precision_in_the_tails(backend: Backend) -> None:
+    z = np.array([[-30.0, -10.0, 10.0, 30.0]])
+    assert_close(F.tanh_derivative(backend.send(z)), 1 / np.cosh(z) ** 2, backend, rtol=1e-13)
+    want = np.exp(-np.abs(z)) / (1 + np.exp(-np.abs(z))) ** 2
+    assert_close(F.sigmoid_derivative(backend.send(z)), want, backend, rtol=1e-13)
+    assert_close(F.tanh_derivative(backend.send([[1e308, -1e308]])), [[0.0, 0.0]], backend)
+
+
+def test_softplus_gradient_in_the_left_tail(backend: Backend) -> None:
+    z = Node(backend.send([[-50.0]]))
+    assert_close(gradients(F.softplus(z), [z])[0], [[np.exp(-50.0)]], backend, rtol=1e-14)
+
+
+def test_float16_uses_its_whole_range() -> None:
+    z = np.array([[-11.2, -15.0, 11.2]], dtype="float16")
+    got = F.sigmoid(z)
+    assert got.dtype == np.float16
+    np.testing.assert_allclose(got, scipy.special.expit(z.astype("float64")), rtol=1e-2, atol=1e-7)
+
+
+@pytest.mark.parametrize("slope", [Node(0.1), np.asarray(0.1), "0.1", None])
+def test_a_slope_is_a_number(slope: object) -> None:
+    with pytest.raises(ArrayTypeError, match=r"leaky_relu: slope is a .*, expected a Python number"):
+        F.leaky_relu(np.ones((1, 1)), slope=slope)
+
+
+@pytest.mark.parametrize("function", [F.softmax, F.log_softmax, F.mean], ids=lambda f: f.__name__)
+def test_nothing_to_reduce_is_refused(function: Callable, backend: Backend) -> None:
+    with pytest.raises(ShapeError, match=r"has shape \(0, 3\), expected at least one element along axis 0"):
+        function(backend.send(np.ones((0, 3))), axis=0)
+    with pytest.raises(ShapeError, match="expected at least one element"):
+        F.mean(backend.send(np.ones((3, 0))))
 
 
 def test_nan_stays_nan(backend: Backend) -> None:

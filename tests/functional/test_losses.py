@@ -69,10 +69,13 @@ def test_two_classes_are_logistic_regression(backend: Backend) -> None:
 def test_a_label_out_of_range_gives_nan_on_a_device(backend: Backend) -> None:
     if backend.name == "cpu":
         pytest.skip("in host memory such a label is refused")
-    Z = backend.send(np.zeros((3, 2)))
+    Z = Node(backend.send(np.zeros((3, 2))))
     for label in (3, -1):
-        got = F.softmax_cross_entropy(Z, backend.send(np.array([[0, label]])))
-        assert_close(got, [[np.log(3), np.nan]], backend)
+        loss = F.softmax_cross_entropy(Z, backend.send(np.array([[0, label]])))
+        assert_close(loss.value, [[np.log(3), np.nan]], backend)
+        (dZ,) = gradients(loss, [Z], backend.xp.ones_like(loss.value))
+        third = 1 / 3
+        assert_close(dZ, [[third - 1, np.nan], [third, np.nan], [third, np.nan]], backend)
 
 
 @pytest.mark.parametrize(
@@ -109,6 +112,44 @@ def test_labels_of_another_shape_are_refused(loss: F.L1, backend: Backend) -> No
         ShapeError, match=r"is \(1, 3\) and .* is \(1, 4\), but both must have the same shape$"
     ):
         loss(backend.send(np.zeros((1, 3))), backend.send(np.zeros((1, 4))))
+
+
+@pytest.mark.parametrize("dtype_of_labels", [">i4", "<i8", "int8", "uint64", ">u2"])
+def test_labels_of_any_integer_dtype(dtype_of_labels: str) -> None:
+    Y = np.array([[1, 0, 1]], dtype=dtype_of_labels)
+    Z = np.array([[0.5, -1.0, 2.0]])
+    np.testing.assert_allclose(F.logistic_loss(Z, Y), F.logistic_loss(Z, Y.astype("float64")))
+    Z3 = np.concatenate([Z, -Z, Z * Z])
+    expected = F.softmax_cross_entropy(Z3, Y.astype("int64"))
+    np.testing.assert_allclose(F.softmax_cross_entropy(Z3, Y), expected)
+
+
+def test_uint64_labels(backend: Backend) -> None:
+    Z = backend.send(np.zeros((3, 2)))
+    assert_close(
+        F.softmax_cross_entropy(Z, backend.send(np.array([[0, 2]], "uint64"))), [[np.log(3)] * 2], backend
+    )
+
+
+def test_negative_labels_are_refused_in_any_byte_order() -> None:
+    for dtype in ("int8", ">i4", "<i8"):
+        with pytest.raises(ShapeError, match="values from -1 to 1"):
+            F.logistic_loss(np.zeros((1, 2)), np.array([[-1, 1]], dtype))
+
+
+@pytest.mark.parametrize("loss", [F.logistic_loss, F.squared_error, F.L1, F.L2], ids=lambda f: f.__name__)
+@pytest.mark.parametrize(
+    "wrong", [np.array([["1", "0"]]), np.array([[1j, 0]]), np.array([[1, None]]), np.array([[b"1", b"0"]])]
+)
+def test_labels_that_are_no_numbers_are_refused(loss: F.L1, wrong: np.ndarray) -> None:
+    with pytest.raises(DtypeError, match="expected integers, booleans or floats"):
+        loss(np.zeros((1, 2)), wrong)
+
+
+def test_squared_error_needs_a_matrix(backend: Backend) -> None:
+    A = backend.send(np.ones((1, 2, 3)))
+    with pytest.raises(ShapeError, match="expected a matrix"):
+        F.squared_error(A, A)
 
 
 def test_squared_error_sums_over_outputs(backend: Backend) -> None:

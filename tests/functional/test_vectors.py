@@ -99,6 +99,28 @@ def test_normalize_rows_refuses_integers_and_rank_1(backend: Backend) -> None:
         F.normalize_rows(backend.send(np.ones(2)))
 
 
+def test_normalize_rows_needs_a_matrix(backend: Backend) -> None:
+    with pytest.raises(ShapeError, match=r"normalize_rows: x has shape .*, expected a matrix"):
+        F.normalize_rows(backend.send(np.ones((2, 2, 2))))
+    assert F.normalize_rows(backend.send(np.ones((3, 0)))).shape == (3, 0)
+
+
+@pytest.mark.parametrize("shape", [(-1, -12), (0,), (3,)])
+def test_vector2image_refuses_sizes_that_are_none(shape: tuple[int, ...], backend: Backend) -> None:
+    with pytest.raises(ShapeError, match="vector2image: X is"):
+        F.vector2image(backend.send(np.ones((12, 2))), shape)
+
+
+@pytest.mark.parametrize("n_classes", [3.5, 0, -1, "3"])
+def test_one_hot_refuses_numbers_of_classes_that_are_none(n_classes: object) -> None:
+    with pytest.raises(ShapeError, match=r"n_classes is .*, expected a whole number of at least 1"):
+        F.one_hot(np.array([[0]]), n_classes)
+
+
+def test_one_hot_is_float64_unless_told(backend: Backend) -> None:
+    assert F.one_hot(backend.send([[0, 1]]), 2).dtype == backend.xp.float64
+
+
 def test_one_hot(backend: Backend) -> None:
     got = F.one_hot(backend.send(np.array([[2, 0, 1, 2]])), 3, dtype=backend.xp.float32)
     want = np.array([[0, 1, 0, 0], [0, 0, 1, 0], [1, 0, 0, 1]], dtype="float32")

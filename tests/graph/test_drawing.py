@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import backends
 import numpy as np
@@ -78,6 +79,23 @@ def test_names_are_data() -> None:
             if element.tag.endswith("text")
         ]
         assert any(text and "evil" in text for text in texts)
+
+
+def test_names_stay_on_their_line() -> None:
+    node = Node(1.0, "a\nb\x01\ud800&lt;") * 2
+    assert draw(node).splitlines()[0].split(" = ") == ["a\\nb\\x01\\ud800&lt;         ", "1"]
+    assert "&amp;lt;" in draw(node, "dot")
+    if shutil.which("dot"):
+        draw(node, "svg")
+
+
+def test_a_dot_that_fails_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "dot"
+    program.write_text("#!/bin/sh\necho cannot >&2\nexit 3\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    with pytest.raises(GraphError, match="dot failed with exit status 3: cannot"):
+        draw(example(), "svg")
 
 
 def test_svg() -> None:

@@ -1,12 +1,14 @@
 """Nodes and their arithmetic."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from xpnet import functional as F
 from xpnet.backend import Backend
 from xpnet.errors import ArrayTypeError, DtypeError, ShapeError
-from xpnet.graph import Node
+from xpnet.graph import Node, gradients
 from xpnet.testing import assert_close
 
 
@@ -108,6 +110,51 @@ def test_an_exponent_is_a_number() -> None:
         Node(2.0) ** Node(3.0)
     with pytest.raises(ArrayTypeError, match="power: exponent is a ndarray"):
         Node(2.0) ** np.ones((1, 1))
+
+
+@pytest.mark.parametrize(
+    ("scalar", "error"),
+    [
+        (np.uint8(3), DtypeError),
+        (np.complex128(1j), DtypeError),
+        (np.str_("cat"), DtypeError),
+        (10**400, DtypeError),
+    ],
+)
+def test_scalars_that_are_no_floats_are_refused(scalar: Any, error: type) -> None:
+    for use in (F.sigmoid, F.negative, lambda x: F.power(x, exponent=2), lambda x: F.add(x, x), Node):
+        with pytest.raises(error):
+            use(scalar)
+
+
+def test_a_complex_scalar_is_refused_beside_an_array() -> None:
+    with pytest.raises(DtypeError, match="complex128, expected integers, booleans or floats"):
+        Node(5.0) + np.complex128(1j)
+    assert (Node(np.ones((1, 1), "float32")) + np.longdouble(2)).dtype == np.float32
+
+
+def test_x_to_the_0_has_no_slope_anywhere(backend: Backend) -> None:
+    x = Node(backend.send([[0.0, 2.0]]))
+    assert_close(gradients(x**0, [x], backend.send([[1.0, 1.0]]))[0], [[0.0, 0.0]], backend)
+
+
+@pytest.mark.parametrize("operation", [F.add, F.subtract, F.multiply, F.divide], ids=lambda f: f.__name__)
+def test_shapes_that_do_not_broadcast_are_refused(operation: Any, backend: Backend) -> None:
+    x, y = backend.send(np.ones((2, 3))), backend.send(np.ones((2, 2)))
+    with pytest.raises(
+        ShapeError, match=rf"{operation.__name__}: x is \(2, 3\) and y is \(2, 2\).* 3 and 2 are"
+    ):
+        operation(x, y)
+
+
+def test_transpose_needs_a_matrix(backend: Backend) -> None:
+    with pytest.raises(ShapeError, match=r"transpose: x has shape \(1, 2, 3\), expected a matrix"):
+        F.transpose(backend.send(np.ones((1, 2, 3))))
+
+
+def test_a_name_is_text() -> None:
+    with pytest.raises(ArrayTypeError, match="name is a int, expected text"):
+        Node(1.0, 5)
 
 
 def test_depth_counts_the_longest_way() -> None:

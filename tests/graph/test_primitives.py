@@ -1,5 +1,8 @@
 """Primitives of a user's own, and their kernels."""
 
+import copy
+import functools
+import pickle
 from typing import Any
 
 import numpy as np
@@ -123,8 +126,59 @@ def test_a_primitive_keeps_the_rank() -> None:
     def flat_sum(x: Any) -> Any:
         return x.sum(axis=0)
 
-    with pytest.raises(GraphError, match=r"flat_sum returned an array of shape \(2,\): keep the rank"):
+    with pytest.raises(
+        GraphError, match=r"flat_sum returned shape \(2,\), expected an array that keeps the rank"
+    ):
         flat_sum(Node(np.ones((3, 2))))
+
+
+def test_functions_that_make_no_primitive_are_refused() -> None:
+    def f_pullback(grad: Any, a: Any, z: Any) -> Any:
+        return (grad,)
+
+    def f(z: Any) -> Any:
+        return z
+
+    def spread(*arrays: Any) -> Any:
+        return arrays
+
+    with pytest.raises(GraphError, match="keyword-only options"):
+        primitive(f_pullback)(spread)
+    with pytest.raises(GraphError, match="constants names Y, which is no array of it"):
+        primitive(f_pullback, constants=("Y",))(f)
+    with pytest.raises(GraphError, match="f: the pullback must be a function with a name of its own"):
+        primitive(f)(f)
+    with pytest.raises(GraphError, match="a name of its own"):
+        primitive(functools.partial(f_pullback))(f)
+
+
+def test_primitives_are_pickled_and_copied_by_reference() -> None:
+    assert pickle.loads(pickle.dumps(F.sigmoid)) is F.sigmoid  # noqa: S301
+    assert copy.deepcopy(F.softmax) is F.softmax
+
+
+@pytest.mark.parametrize("returned", [None, True, 1.0])
+def test_a_primitive_returns_an_array(returned: Any) -> None:
+    @primitive(lambda grad, a, z: (grad,))
+    def broken(z: Any) -> Any:
+        return returned
+
+    with pytest.raises(GraphError, match=r"broken returned a \w+, expected an array that keeps the rank"):
+        broken(Node(1.0))
+
+
+@pytest.mark.parametrize("entry", [1.0, "x", Node(1.0), [1.0]])
+def test_a_pullback_returns_arrays(entry: Any) -> None:
+    def broken_pullback(grad: Any, a: Any, z: Any) -> Any:
+        return (entry,)
+
+    @primitive(broken_pullback)
+    def broken(z: Any) -> Any:
+        return z * 1.0
+
+    z = Node(1.0)
+    with pytest.raises(GraphError, match=r"broken_pullback returned a \w+, expected an array"):
+        gradients(broken(z), [z])
 
 
 def test_a_user_function_never_meets_a_kernel_of_the_same_name() -> None:
@@ -168,6 +222,10 @@ def test_calls_that_do_not_fit_the_signature() -> None:
         F.sum(np.ones((2, 2)), 0)
     with pytest.raises(TypeError):
         F.sigmoid(np.ones((2, 2)), np.ones((2, 2)))
+    with pytest.raises(TypeError, match="more arguments than arrays"):
+        F.sigmoid(Node(1.0), np.ones((1, 1)))
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'y'"):
+        F.add(1.0)
     with pytest.raises(TypeError, match="more arguments than arrays"):
         F.sigmoid(np.ones((2, 2)), np.ones(2))
     with pytest.raises(TypeError, match="missing 2 required positional arguments: 'X' and 'b'"):

@@ -10,7 +10,7 @@ import pytest
 
 from xpnet import functional as F
 from xpnet.backend import Backend
-from xpnet.errors import GraphError, ShapeError
+from xpnet.errors import ArrayTypeError, DtypeError, GraphError, ShapeError
 from xpnet.graph import Node, gradients, primitive
 from xpnet.testing import assert_close, check_gradients
 
@@ -156,6 +156,41 @@ def test_the_output_must_be_one_number(backend: Backend) -> None:
         gradients(x * 2, [x])
     with pytest.raises(ShapeError, match=r"grad is \(2, 1\), the output is \(1, 2\)"):
         gradients(x * 2, [x], backend.send([[1.0], [2.0]]))
+
+
+def test_a_shared_node_of_rank_0_gets_an_array() -> None:
+    x = Node(3.0)
+    assert type(gradients(x * x, [x])[0]) is np.ndarray
+
+
+@pytest.mark.parametrize(
+    ("grad", "error", "message"),
+    [
+        ([[1.0, 1.0]], ArrayTypeError, "gradients: grad: expected an array, got a list"),
+        (np.ones((1, 2), "int64"), DtypeError, "gradients: grad is int64, expected floats"),
+        (np.ones((1, 2), complex), DtypeError, "gradients: grad is complex128, expected floats"),
+        (Node(np.ones((1, 2))), ArrayTypeError, "gradients: grad: .*got a .*Node: pass node.value"),
+        (np.ma.masked_array([[1.0, 1.0]]), ArrayTypeError, "MaskedArray is not supported"),
+    ],
+)
+def test_a_seed_that_is_no_float_array_is_refused(grad: Any, error: type, message: str) -> None:
+    x = Node(np.ones((1, 2)))
+    with pytest.raises(error, match=message):
+        gradients(x * 2, [x], grad)
+
+
+def test_a_seed_takes_the_dtype_of_the_output(backend: Backend) -> None:
+    x = Node(backend.send(np.ones((1, 2), "float32")))
+    (dx,) = gradients(x, [x], backend.send(np.ones((1, 2))))
+    assert_close(dx, np.ones((1, 2), "float32"), backend)
+
+
+def test_a_seed_of_another_library_is_refused() -> None:
+    import backends
+
+    x = Node(np.ones((1, 2)))
+    with pytest.raises(ArrayTypeError, match="another library"):
+        gradients(x * 2, [x], backends.make("fake").send(np.ones((1, 2))))
 
 
 def test_what_is_no_node_is_refused() -> None:

@@ -165,25 +165,35 @@ def test_cuda_sources_compile(source: Path, architecture: str, request: pytest.F
     assert log.count(" 0 bytes spill stores") == 2
 
 
+def elementwise_kernels() -> dict[str, tuple[str, str, str]]:
+    """Return parameters, result and formula of each elementwise kernel, read from on_cupy.py."""
+    tree = ast.parse((FOLDER / "on_cupy.py").read_text(encoding="utf-8"))
+    calls = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "_elementwise"
+    ]
+    read = [[ast.literal_eval(argument) for argument in call.args] for call in calls]
+    return {name: (parameters, result, formula) for name, parameters, result, formula in read}
+
+
 @pytest.mark.parametrize("dtype", ["float", "double"])
 def test_cuda_formulas_agree_with_the_portable_functions_on_the_host(dtype: str, tmp_path: Path) -> None:
     """The formulas are plain C++ but for their qualifier, so a host compiler can run them."""
-    from xpnet import functional as F
-
     compiler = shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")
     if compiler is None:
         pytest.skip("no C++ compiler")
-    formulas = {
-        "xpnet_sigmoid(x)": lambda x, _: F.sigmoid(x),
-        "xpnet_softplus(x)": lambda x, _: F.softplus(x),
-        "xpnet_sigmoid_pullback(x, y)": lambda x, y: F.sigmoid.pullback(x, y, None)[0],
-        "xpnet_tanh_pullback(x, y)": lambda x, y: F.tanh.pullback(x, y, None)[0],
-        "xpnet_logistic_loss(x, y)": lambda x, y: F.logistic_loss.function(x, y),
-        "xpnet_logistic_loss_pullback(x, y, x)": lambda x, y: F.logistic_loss.pullback(x, None, y, x)[0],
-    }
+    found = elementwise_kernels()
+    for name, definition in definitions("cupy").items():
+        calls = [
+            n for n in ast.walk(definition) if isinstance(n, ast.Call) and ast.unparse(n.func) == f"_{name}"
+        ]
+        given = [ast.unparse(argument).lower() for argument in calls[0].args]
+        assert given == [parameter.split()[1] for parameter in found[name][0].split(", ")], name
     exported = "\n".join(
-        f'extern "C" {dtype} f{i}({dtype} x, {dtype} y) {{ return {text}; }}'
-        for i, text in enumerate(formulas)
+        f'extern "C" {dtype} {name}_({parameters.replace("T ", f"{dtype} ").replace("U ", f"{dtype} ")}) '
+        f"{{ typedef {dtype} T; {result}; {formula}; return {result.removeprefix('T ')}; }}"
+        for name, (parameters, result, formula) in found.items()
     )
     source = tmp_path / "stable.cpp"
     stable = (FOLDER / "stable.cu").read_text(encoding="utf-8")
@@ -195,13 +205,23 @@ def test_cuda_formulas_agree_with_the_portable_functions_on_the_host(dtype: str,
     loaded = ctypes.CDLL(str(library))
     number = getattr(ctypes, f"c_{dtype}")
     width = np.float32 if dtype == "float" else np.float64
-    for i, portable in enumerate(formulas.values()):
-        function = getattr(loaded, f"f{i}")
-        function.restype, function.argtypes = number, [number, number]
+    for name, (parameters, _, _) in found.items():
+        names = [parameter.split()[1] for parameter in parameters.split(",")]
+        function = getattr(loaded, f"{name}_")
+        function.restype, function.argtypes = number, [number] * len(names)
+        portable = PORTABLE[name]
         for x in [-1e4, -80.0, -3.0, -0.5, 0.0, 0.5, 3.0, 80.0, 1e4, np.nan]:
             for y in (0.0, 0.25, 1.0):
-                want = portable(np.full((1, 1), x, width), np.full((1, 1), y, width))[0, 0]
-                np.testing.assert_allclose(function(x, y), want, rtol=16 * np.finfo(width).eps, atol=1e-37)
+                given = {"z": x, "a": y, "y": y, "grad": 3.0}
+                # The portable function is called with the names of its own parameters, whatever their order.
+                arguments = [
+                    np.full((1, 1), given[parameter.lower()], width) if parameter.lower() in given else None
+                    for parameter in inspect.signature(portable).parameters
+                ]
+                want = portable(*arguments)
+                want = (want[0] if isinstance(want, tuple) else want)[0, 0]
+                got = function(*(given[name] for name in names))
+                np.testing.assert_allclose(got, want, rtol=16 * np.finfo(width).eps, atol=1e-37, err_msg=name)
 
 
 def test_no_kernel_is_looked_up_for_libraries_without() -> None:

@@ -1,6 +1,7 @@
 """What `xpnet bench` prints."""
 
 import json
+import time
 
 import backends
 import numpy as np
@@ -25,6 +26,31 @@ def test_the_table_has_a_line_for_each(results: bench.Results) -> None:
     assert f"NumPy {np.__version__}" in lines[8]
     assert lines[9].startswith("SIMD found: ")
     assert lines[10] == "device cpu: cpu was asked for"
+
+
+def test_ratios_are_to_the_loop() -> None:
+    row = bench.Row("exp", "10", loop_ms=200.0, numpy_ms=2.0, in_place_ms=1.0, cupy_ms=0.5)
+    results = bench.Results([row], "3.12", "2.4", ["AVX2"], "openblas", "gpu:0", "asked for")
+    cells = bench.to_table(results).splitlines()[1].split()
+    assert cells == [
+        "exp",
+        "10",
+        "200.0",
+        "ms",
+        "2.000",
+        "ms",
+        "100x",
+        "1.000",
+        "ms",
+        "200x",
+        "0.500",
+        "ms",
+        "400x",
+    ]
+
+
+def test_times_are_milliseconds() -> None:
+    assert 9 < bench._median_ms(time.sleep, [0.01], 3) < 100
 
 
 def test_the_json_has_the_same(results: bench.Results) -> None:

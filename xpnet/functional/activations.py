@@ -1,10 +1,10 @@
-"""Activation functions and their derivatives. Each keeps the dtype and is exact at both tails."""
+"""Activation functions and their derivatives. Each keeps the dtype; its values are exact at both tails."""
 
 from typing import Any
 
 from xpnet.arrays import Array, cast_like, namespace
 from xpnet.graph import primitive
-from xpnet.shapes import require_axis, require_floats, require_matrix
+from xpnet.shapes import require_axis, require_elements, require_floats, require_matrix, require_number
 
 
 def sigmoid_pullback(grad: Array, a: Array, z: Array) -> tuple[Any, ...]:
@@ -42,6 +42,7 @@ def tanh(z: Array) -> Array:
 def tanh_derivative(z: Array) -> Array:
     """Derivative of tanh at z, 1 - tanh(z)^2, elementwise. z: any shape, float."""
     z = require_floats("tanh_derivative", "z", z)
+    z = namespace(z).clip(z, -400.0, 400.0)  # beyond, it is 0 in float64, and 2z might overflow
     return 4.0 * sigmoid_derivative(2.0 * z)  # tanh(z) = 2 sigmoid(2z) - 1
 
 
@@ -72,6 +73,7 @@ def leaky_relu_pullback(grad: Array, a: Array, z: Array, *, slope: float = 0.01)
 @primitive(leaky_relu_pullback)
 def leaky_relu(z: Array, *, slope: float = 0.01) -> Array:
     """Leaky rectified linear unit: z where z > 0, else slope * z, elementwise. z: any shape, float."""
+    require_number("leaky_relu", "slope", slope)
     return namespace(z).where(z > 0, z, slope * z)
 
 
@@ -134,6 +136,7 @@ def softmax(z: Array, *, axis: int = 0) -> Array:
     """
     require_matrix("softmax", "z", z)
     require_axis("softmax", z, axis)
+    require_elements("softmax", "z", z, axis)
     xp = namespace(z)
     e = xp.exp(z - xp.max(z, axis=axis, keepdims=True))
     return e / xp.sum(e, axis=axis, keepdims=True)
@@ -151,6 +154,7 @@ def log_softmax(z: Array, *, axis: int = 0) -> Array:
     """Logarithm of the softmax along `axis`, without taking the logarithm of 0. z: (n_classes, m), float."""
     require_matrix("log_softmax", "z", z)
     require_axis("log_softmax", z, axis)
+    require_elements("log_softmax", "z", z, axis)
     xp = namespace(z)
     shifted = z - xp.max(z, axis=axis, keepdims=True)
     return shifted - xp.log(xp.sum(xp.exp(shifted), axis=axis, keepdims=True))

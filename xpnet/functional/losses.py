@@ -26,7 +26,7 @@ def logistic_loss(Z: Array, Y: Array) -> Array:
     probability between (a smoothed label); integers, booleans or floats.
 
     Raises:
-        ShapeError: the shapes differ, or a label (in host memory) is not between 0 and 1.
+        ShapeError: the shapes differ, or a label (of a NumPy array) is not between 0 and 1.
     """
     require_same("logistic_loss", "Z", Z, "Y", Y)
     require_probabilities("logistic_loss", Y)
@@ -38,26 +38,35 @@ def logistic_loss(Z: Array, Y: Array) -> Array:
 def softmax_cross_entropy_pullback(grad: Array, loss: Array, Z: Array, Y: Array) -> tuple[Any, ...]:
     """Gradient of `softmax_cross_entropy`: grad * (softmax(Z) - one_hot(Y))."""
     del loss
-    hit = indices_like(Y, Z.shape[0]) == Y
-    return grad * (softmax(Z) - cast_like(hit, Z)), None
+    hit = _hits(Y, Z.shape[0])
+    residual = softmax(Z) - cast_like(hit, Z)
+    # Without a class the loss is NaN, and so is its gradient: training stops, and does not go astray.
+    known = namespace(Z).any(hit, axis=0, keepdims=True)
+    return grad * namespace(Z).where(known, residual, namespace(Z).nan), None
+
+
+def _hits(Y: Array, n_classes: int) -> Array:
+    """Return the booleans (n_classes, m): whether a column's class is that of the row."""
+    xp = namespace(Y)
+    return indices_like(Y, n_classes) == (xp.astype(Y, xp.int64) if Y.dtype == xp.uint64 else Y)
 
 
 @primitive(softmax_cross_entropy_pullback, constants=("Y",))
 def softmax_cross_entropy(Z: Array, Y: Array) -> Array:
     """Cross-entropy -log softmax(Z)[Y] of each column, shape (1, m).
 
-    Z: logits (n_classes, m). Y: class indices (1, m), integers. On a device, where reading labels back would
-    stall it, a label out of range gives NaN; in host memory it is refused.
+    Z: logits (n_classes, m). Y: class indices (1, m), integers. A label out of range is refused in NumPy
+    arrays; on a device, where reading labels back would stall it, loss and gradient are NaN.
 
     Raises:
-        ShapeError: the shapes do not fit, or a label (in host memory) is out of range.
+        ShapeError: the shapes do not fit, or a label (of a NumPy array) is out of range.
         DtypeError: Y does not hold integers.
     """
     require_matrix("softmax_cross_entropy", "Z", Z)
     n_classes, m = Z.shape
     require_class_labels("softmax_cross_entropy", Y, n_classes, m)
     xp = namespace(Z)
-    hit = indices_like(Y, n_classes) == Y
+    hit = _hits(Y, n_classes)
     shifted = Z - xp.max(Z, axis=0, keepdims=True)
     picked = xp.sum(xp.where(hit, shifted, 0.0), axis=0, keepdims=True)
     loss = xp.log(xp.sum(xp.exp(shifted), axis=0, keepdims=True)) - picked

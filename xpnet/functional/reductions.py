@@ -4,7 +4,7 @@ from typing import Any
 
 from xpnet.arrays import Array, namespace
 from xpnet.graph import primitive
-from xpnet.shapes import require_axis
+from xpnet.shapes import require_axis, require_elements
 
 
 def sum_pullback(grad: Array, total: Array, x: Array, *, axis: int | None = None) -> tuple[Any, ...]:
@@ -35,6 +35,7 @@ def mean_pullback(grad: Array, average: Array, x: Array, *, axis: int | None = N
 def mean(x: Array, *, axis: int | None = None) -> Array:
     """Mean along `axis`, keeping it with size 1; of all elements, shape (), if `axis` is None."""
     require_axis("mean", x, axis)
+    require_elements("mean", "x", x, axis)
     return namespace(x).mean(x, axis=axis, keepdims=axis is not None)
 
 

@@ -72,7 +72,7 @@ def vector2image(X: Array, shape: tuple[int, ...]) -> Array:
     """
     require_matrix("vector2image", "X", X)
     n_x, m = X.shape
-    if n_x != math.prod(shape):
+    if n_x != math.prod(shape) or any(size < 1 for size in shape):
         msg = (
             f"vector2image: X is {tuple(X.shape)}, and an image of shape {tuple(shape)} unrolls to "
             f"{math.prod(shape)} rows, not {n_x}"
@@ -92,6 +92,8 @@ def normalize_rows(x: Array) -> Array:
     require_matrix("normalize_rows", "x", x)
     xp = namespace(x)
     # Divided by its largest element first, a row's squares neither overflow nor vanish.
+    if not x.shape[1]:
+        return x
     largest = xp.max(xp.abs(x), axis=1, keepdims=True)
     scaled = x / xp.where(largest > 0, largest, 1.0)
     length = xp.sqrt(xp.sum(scaled * scaled, axis=1, keepdims=True))
@@ -101,14 +103,17 @@ def normalize_rows(x: Array) -> Array:
 def one_hot(Y: Array, n_classes: int, dtype: Any = None) -> Array:
     """Return the matrix (n_classes, m) whose column i is 1 in row Y[0, i] and 0 elsewhere.
 
-    Y: class indices (1, m), integers. dtype: of the result, one of the array's library; float64 if None. On a
-    device, where reading labels back would stall it, a label out of range gives a column of zeros; in host
-    memory it is refused.
+    Y: class indices (1, m), integers. dtype: of the result, one of the array's library; float64 if None. A
+    label out of range is refused in NumPy arrays; on a device, where reading labels back would stall it, it
+    gives a column of zeros.
 
     Raises:
-        ShapeError: Y is not a row, or a label (in host memory) is out of range.
+        ShapeError: Y is not a row, or a label (of a NumPy array) is out of range.
         DtypeError: Y does not hold integers.
     """
     xp = namespace(Y)
+    if not isinstance(n_classes, int) or n_classes < 1:
+        msg = f"one_hot: n_classes is {n_classes!r}, expected a whole number of at least 1"
+        raise ShapeError(msg)
     require_class_labels("one_hot", Y, n_classes)
     return xp.astype(indices_like(Y, n_classes) == Y, xp.float64 if dtype is None else dtype)

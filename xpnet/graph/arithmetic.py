@@ -3,9 +3,8 @@
 from typing import Any
 
 from xpnet.arrays import Array, namespace
-from xpnet.errors import ArrayTypeError
 from xpnet.graph.primitives import primitive
-from xpnet.shapes import require_broadcastable, require_inner, require_matrix
+from xpnet.shapes import require_broadcastable, require_inner, require_matrix, require_number
 
 
 def sum_to(grad: Array, array: Array) -> Array:
@@ -91,9 +90,7 @@ def power(x: Array, *, exponent: float) -> Array:
     Raises:
         ArrayTypeError: `exponent` is not a number.
     """
-    if not isinstance(exponent, int | float):
-        msg = f"power: exponent is a {type(exponent).__name__}, expected a Python number"
-        raise ArrayTypeError(msg)
+    require_number("power", "exponent", exponent)
     return x**exponent
 
 

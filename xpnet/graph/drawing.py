@@ -4,7 +4,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -45,7 +45,12 @@ def draw(output: Node, format: Literal["text", "dot", "svg"] = "text") -> str:  
 def _names(nodes: list[Node]) -> dict[Node, str]:
     taken = {node.name for node in nodes}
     free = (f"t{i}" for i in range(1, len(nodes) + len(taken) + 1) if f"t{i}" not in taken)
-    return {node: node.name or next(free) for node in nodes}
+    return {node: _printable(node.name) if node.name else next(free) for node in nodes}
+
+
+def _printable(name: str) -> str:
+    """Return a name with line ends, controls and lone surrogates as escapes, so that it stays on its line."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
 
 
 def _lines(output: Node) -> Iterator[str]:
@@ -93,9 +98,9 @@ def _statements(output: Node) -> Iterator[str]:
     yield "}"
 
 
-def _quoted(text: Any) -> str:
-    # DOT strings escape quotes and line ends as JSON does; a name's own backslashes are doubled by both.
-    return json.dumps(text, ensure_ascii=False)
+def _quoted(text: str) -> str:
+    # DOT escapes quotes and line ends as JSON does; and it reads HTML's entities, which names are not.
+    return json.dumps(text.replace("&", "&amp;"), ensure_ascii=False)
 
 
 def _svg(dot: str) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, final
 
 import numpy as np
 
-from xpnet.errors import GraphError
+from xpnet.errors import ArrayTypeError
 from xpnet.shapes import require_floats
 
 if TYPE_CHECKING:
@@ -44,6 +44,9 @@ class Node:
     __slots__ = ("__weakref__", "depth", "inputs", "name", "options", "primitive", "value")
 
     def __init__(self, value: Array, name: str | None = None) -> None:
+        if name is not None and not isinstance(name, str):
+            msg = f"Node: name is a {type(name).__name__}, expected text"
+            raise ArrayTypeError(msg)
         if isinstance(value, np.generic):
             value = np.asarray(value)
         self.value = require_floats("Node", name or "value", value)
@@ -58,12 +61,6 @@ class Node:
         cls, value: Array, primitive: Primitive, inputs: tuple[Any, ...], options: Mapping[str, Any]
     ) -> Node:
         """Return the node of a value that `primitive` computed from `inputs`."""
-        if value.ndim == 1:
-            msg = (
-                f"{primitive.__name__} returned an array of shape {tuple(value.shape)}: "
-                "keep the rank, (n, 1) or (1, m)"
-            )
-            raise GraphError(msg)
         node = object.__new__(cls)
         node.value = value
         node.name = None

@@ -10,23 +10,16 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from xpnet import kernels
-from xpnet.arrays import (
-    Array,
-    Namespace,
-    float_arrays,
-    namespace,
-    refuse_other_than_floats,
-)
-from xpnet.errors import ArrayTypeError, GraphError
+from xpnet.arrays import Array, Namespace, float_arrays, namespace
+from xpnet.errors import GraphError
 from xpnet.graph.node import Node
-from xpnet.shapes import refuse_rank_1
+from xpnet.graph.signature import Signature
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     Pullback: TypeAlias = Callable[..., tuple[Any, ...]]
 
-_NUMBERS = frozenset({int, float})
 _NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -79,22 +72,25 @@ class Primitive:
         functools.update_wrapper(self, function)
         self.function = function
         self.pullback = pullback
-        parameters = inspect.signature(function).parameters.values()
-        self._parameters = tuple(p.name for p in parameters if p.kind is not p.KEYWORD_ONLY)
-        self._options = frozenset(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
-        self._is_constant = tuple(name in constants for name in self._parameters)
-        self._numbers = numbers
+        self.signature = Signature.of(function, constants, numbers)
+        if getattr(pullback, "__name__", self.__name__) == self.__name__:
+            name = self.__name__
+            msg = f"{name}: the pullback must be a function with a name of its own, such as {name}_pullback"
+            raise GraphError(msg)
         self._kernels: dict[tuple[str, str], Callable[..., Any]] = {}
         self._forward: dict[Namespace, Callable[..., Array]] = {}
         self._backward: dict[Namespace, Pullback] = {}
 
+    def __reduce__(self) -> str:
+        return self.__name__  # pickled and copied by reference, like the function it was made of
+
     def __repr__(self) -> str:
-        return f"<primitive {self.__name__}{inspect.signature(self.function)}>"
+        return f"<primitive {self.signature}>"
 
     def __call__(self, *args: Any, **options: Any) -> Any:
         """Compute: arrays in, array out; nodes in, node out."""
         if options:
-            args, options = self._bind(args, options)
+            args, options = self.signature.bind(args, options)
         # The short way, for float matrices of one library; whatever it does not know goes the long way.
         xp: Namespace = None
         for arg in args:
@@ -110,7 +106,7 @@ class Primitive:
         for arg in args:
             if type(arg) is Node:
                 return self.record(args, options)
-        return self._compute(*self._prepare(args), options)
+        return self._compute(*self.signature.check(args), options)
 
     def pull(self, grad: Array, node: Node) -> tuple[Any, ...]:
         """Return what the pullback returns for `grad`, the gradient of a node this primitive made."""
@@ -130,7 +126,7 @@ class Primitive:
             got = f"{len(pulled)} gradients" if isinstance(pulled, tuple) else f"a {type(pulled).__name__}"
             msg = (
                 f"{self.pullback.__name__} returned {got}, expected a tuple of {len(arrays)}: "
-                f"one for each of {', '.join(self._parameters)}"
+                f"one for each of {', '.join(self.signature.arrays)}"
             )
             raise GraphError(msg)
         return pulled
@@ -188,13 +184,15 @@ class Primitive:
 
     def record(self, args: tuple[Any, ...], options: Mapping[str, Any] = _NO_OPTIONS) -> Node:
         """Return the node of this function of `args`, at least one of which is a node."""
-        for arg, constant, parameter in zip(args, self._is_constant, self._parameters, strict=False):
-            if constant and type(arg) is Node:
-                msg = f"{self.__name__}: {parameter} is a constant and has no gradient: pass node.value"
-                raise GraphError(msg)
-        xp, arrays = self._prepare(tuple([a.value if type(a) is Node else a for a in args]))
+        self.signature.refuse_constants(tuple([type(a) is Node for a in args]))
+        xp, arrays = self.signature.check(tuple([a.value if type(a) is Node else a for a in args]))
         inputs = tuple([a if type(a) is Node else array for a, array in zip(args, arrays, strict=True)])
-        return Node.computed(self._compute(xp, arrays, options), self, inputs, options)
+        value = self._compute(xp, arrays, options)
+        if not hasattr(value, "ndim") or value.ndim == 1:
+            got = f"shape {tuple(value.shape)}" if hasattr(value, "ndim") else f"a {type(value).__name__}"
+            msg = f"{self.__name__} returned {got}, expected an array that keeps the rank, (n, 1) or (1, m)"
+            raise GraphError(msg)
+        return Node.computed(value, self, inputs, options)
 
     def _compute(self, xp: Namespace, arrays: tuple[Any, ...], options: Mapping[str, Any]) -> Array:
         forward = self._forward.get(xp)
@@ -205,72 +203,3 @@ class Primitive:
             value = self.function(*arrays, **options)
         # NumPy turns 0-d results into scalars, which would later pass for Python numbers.
         return np.asarray(value) if isinstance(value, np.generic) else value
-
-    def _prepare(self, args: tuple[Any, ...]) -> tuple[Namespace, tuple[Any, ...]]:
-        """Check the arguments; return their library, and them with scalars made arrays or numbers."""
-        xp: Namespace = None
-        scalars = False
-        for index, arg in enumerate(args):
-            if type(arg) in _NUMBERS:
-                scalars = True
-                continue
-            found = namespace(arg, f"{self.__name__}: {self._parameter(index)}: ")
-            rank = arg.ndim
-            if rank == 1:
-                refuse_rank_1(self.__name__, self._parameter(index), arg)
-            if rank == 0 and isinstance(arg, np.generic):
-                scalars = True
-                continue
-            if not self._is_constant[index]:
-                refuse_other_than_floats(self.__name__, self._parameter(index), arg)
-            if found is not xp:
-                if xp is not None:
-                    raise self._mixed(xp, found)
-                xp = found
-        if not scalars:
-            return xp, args
-        if xp is None:  # numbers only: a Python number is a float64 array of rank 0
-            return np, tuple(
-                np.asarray(a) if isinstance(a, np.generic) else np.asarray(float(a)) for a in args
-            )
-        if not self._numbers:
-            index = next(
-                i for i, a in enumerate(args) if not hasattr(a, "device") or isinstance(a, np.generic)
-            )
-            msg = (
-                f"{self.__name__}: {self._parameter(index)} is the number {args[index]!r}, expected an array"
-            )
-            raise ArrayTypeError(msg)
-        # A NumPy scalar keeps its width among arrays (float64 would win); a Python number takes theirs.
-        return xp, tuple(a.item() if isinstance(a, np.generic) else a for a in args)
-
-    def _parameter(self, index: int) -> str:
-        if index < len(self._parameters):
-            return self._parameters[index]
-        signature = inspect.signature(self.function)
-        msg = f"{self.__name__}{signature}: more arguments than arrays; options go by name"
-        raise TypeError(msg)
-
-    def _mixed(self, first: Namespace, second: Namespace) -> ArrayTypeError:
-        names = f"{kernels.library_name(first)} and {kernels.library_name(second)}"
-        return ArrayTypeError(
-            f"{self.__name__}: the arguments are arrays of {names}, expected one library: "
-            "bring them together with backend.send(...) or backend.fetch(...)"
-        )
-
-    def _bind(self, args: tuple[Any, ...], options: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Move arrays passed by keyword to their positions; make NumPy scalars Python numbers."""
-        if not self._options.issuperset(options):
-            signature = inspect.signature(self.function)
-            unknown = [name for name in options if name not in signature.parameters]
-            if unknown:
-                msg = f"{self.__name__}{signature} has no parameter {unknown[0]!r}"
-                raise TypeError(msg)
-            try:
-                bound = signature.bind(*args, **options)
-            except TypeError as error:
-                msg = f"{self.__name__}: {error}"
-                raise TypeError(msg) from None
-            args, options = bound.args, bound.kwargs
-        # A NumPy float64 scalar among the options would turn float32 arrays into float64.
-        return args, {k: v.item() if isinstance(v, np.generic) else v for k, v in options.items()}

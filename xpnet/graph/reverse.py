@@ -6,8 +6,8 @@ from typing import Any, cast
 
 import numpy as np
 
-from xpnet.arrays import Array, cast_like, namespace
-from xpnet.errors import GraphError, ShapeError
+from xpnet.arrays import Array, cast_like, namespace, refuse_other_than_floats
+from xpnet.errors import ArrayTypeError, GraphError, ShapeError
 from xpnet.graph.node import Node
 from xpnet.graph.primitives import Primitive
 
@@ -45,9 +45,15 @@ def gradients(
             )
             raise ShapeError(msg)
         grad = xp.ones_like(output.value)
+    elif namespace(grad, "gradients: grad: ") is not xp:
+        msg = "gradients: grad is an array of another library than the output"
+        raise ArrayTypeError(msg)
     elif tuple(grad.shape) != output.shape:
         msg = f"gradients: grad is {tuple(grad.shape)}, the output is {output.shape}: same expected"
         raise ShapeError(msg)
+    else:
+        refuse_other_than_floats("gradients", "grad", grad)
+        grad = cast_like(grad, output.value)
 
     wanted = set(inputs)
     order = ancestors(output)
@@ -108,8 +114,9 @@ def _pull(
         if partial is None:
             msg = f"{primitive.__name__} has no derivative with respect to {parent!r}"
             raise GraphError(msg)
-        if isinstance(partial, np.generic):
-            partial = np.asarray(partial)
+        if not hasattr(partial, "ndim") or isinstance(partial, Node):
+            msg = f"{primitive.pullback.__name__} returned a {type(partial).__name__}, expected an array"
+            raise GraphError(msg)
         if tuple(partial.shape) != parent.shape:
             msg = (
                 f"{primitive.pullback.__name__} returned a gradient of shape {tuple(partial.shape)} "
@@ -118,8 +125,10 @@ def _pull(
             raise GraphError(msg)
         partial = cast_like(partial, parent.value)
         before = pending.get(parent)
-        # Not added in place: a pullback may hand the same array to several inputs.
-        pending[parent] = partial if before is None else before + partial
+        if before is not None:
+            # Not added in place: a pullback may hand the same array to several inputs.
+            partial = before + partial
+        pending[parent] = np.asarray(partial) if isinstance(partial, np.generic) else partial
 
 
 def _nodes(output: Any, inputs: Any) -> list[Node]:

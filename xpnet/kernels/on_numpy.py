@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from xpnet.arrays import Array
-from xpnet.shapes import require_affine, require_axis, require_matrix
+from xpnet.shapes import require_affine, require_axis, require_elements, require_matrix
 
 
 def sigmoid(z: Array) -> Array:
     """1 / (1 + e^-z): where e^-z overflows, the result is below the smallest normal number, and 0 here."""
-    if not z.ndim:
-        return NotImplemented  # NumPy makes rank 0 a scalar, which has no buffer
+    if not z.ndim or z.dtype.char not in "fd":
+        return NotImplemented  # NumPy makes rank 0 a scalar, which has no buffer; float16 ends too early
     a = -z
     with np.errstate(over="ignore"):
         np.exp(a, a)
@@ -50,6 +50,7 @@ def softmax(z: Array, *, axis: int = 0) -> Array:
     """Softmax along `axis`."""
     require_matrix("softmax", "z", z)
     require_axis("softmax", z, axis)
+    require_elements("softmax", "z", z, axis)
     a = z - np.max(z, axis=axis, keepdims=True)
     np.exp(a, out=a)
     a /= np.sum(a, axis=axis, keepdims=True)

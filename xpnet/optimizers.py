@@ -1,0 +1,146 @@
+"""Optimizers: how a gradient changes the parameters, in place.
+
+The formulas are PyTorch's, so that both take the same steps: momentum accumulates v = beta v + g, without a
+factor 1 - beta.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from xpnet.arrays import namespace
+from xpnet.errors import ConfigurationError
+from xpnet.kernels import dispatched
+
+if TYPE_CHECKING:
+    from xpnet.arrays import Array
+
+
+@dispatched
+def descend(p: Array, g: Array, *, rate: float) -> None:
+    """Step p -= rate g."""
+    p -= rate * g
+
+
+@dispatched
+def momentum(p: Array, g: Array, v: Array, *, rate: float, beta: float, nesterov: bool) -> None:
+    """Step v = beta v + g; p -= rate v, or with Nesterov's look ahead p -= rate (g + beta v)."""
+    v *= beta
+    v += g
+    p -= rate * (g + beta * v) if nesterov else rate * v
+
+
+@dispatched
+def rmsprop(p: Array, g: Array, s: Array, *, rate: float, rho: float, epsilon: float) -> None:
+    """Step s = rho s + (1 - rho) g^2; p -= rate g / (sqrt(s) + epsilon)."""
+    s *= rho
+    s += (1.0 - rho) * (g * g)
+    p -= rate * (g / (namespace(s).sqrt(s) + epsilon))
+
+
+@dispatched
+def adam(
+    p: Array, g: Array, v: Array, s: Array, *, rate: float, beta1: float, beta2: float, epsilon: float, t: int
+) -> None:
+    """First and second moments v and s, both corrected for their start at 0 (Kingma and Ba 2015)."""
+    v *= beta1
+    v += (1.0 - beta1) * g
+    s *= beta2
+    s += (1.0 - beta2) * (g * g)
+    corrected = (1.0 - beta2**t) ** 0.5
+    p -= (rate / (1.0 - beta1**t)) * (v / (namespace(s).sqrt(s) / corrected + epsilon))
+
+
+def _refuse_outside(name: str, value: float) -> None:
+    if not 0 <= value < 1:
+        msg = f"{name} is {value}, expected at least 0 and below 1"
+        raise ConfigurationError(msg)
+
+
+@dataclass(frozen=True)
+class GradientDescent:
+    """Plain gradient descent."""
+
+    slots: ClassVar[int] = 0
+
+    def update(self, p: Array, g: Array, slots: tuple[Array, ...], rate: float, t: int) -> None:
+        """Change p in place. g: its gradient; rate: the learning rate; t: this step, from 1; slots: none."""
+        del slots, t
+        descend(p, g, rate=rate)
+
+
+@dataclass(frozen=True)
+class Momentum:
+    """Gradient descent with momentum, optionally Nesterov's."""
+
+    beta: float = 0.9
+    nesterov: bool = False
+
+    slots: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        _refuse_outside("beta", self.beta)
+
+    def update(self, p: Array, g: Array, slots: tuple[Array, ...], rate: float, t: int) -> None:
+        """As `GradientDescent.update`, with one slot."""
+        del t
+        momentum(p, g, *slots, rate=rate, beta=self.beta, nesterov=self.nesterov)
+
+
+@dataclass(frozen=True)
+class RMSProp:
+    """RMSProp."""
+
+    rho: float = 0.99
+    epsilon: float = 1e-8
+
+    slots: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        _refuse_outside("rho", self.rho)
+
+    def update(self, p: Array, g: Array, slots: tuple[Array, ...], rate: float, t: int) -> None:
+        """As `GradientDescent.update`, with one slot."""
+        del t
+        rmsprop(p, g, *slots, rate=rate, rho=self.rho, epsilon=self.epsilon)
+
+
+@dataclass(frozen=True)
+class Adam:
+    """Adam; with `decay` above 0 AdamW, whose decay of the parameters bypasses the moments."""
+
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+    decay: float = 0.0
+
+    slots: ClassVar[int] = 2
+
+    def __post_init__(self) -> None:
+        _refuse_outside("beta1", self.beta1)
+        _refuse_outside("beta2", self.beta2)
+        if self.decay < 0:
+            msg = f"decay is {self.decay}, expected at least 0"
+            raise ConfigurationError(msg)
+
+    def update(self, p: Array, g: Array, slots: tuple[Array, ...], rate: float, t: int) -> None:
+        """As `GradientDescent.update`, with two slots."""
+        if self.decay:
+            p *= 1.0 - rate * self.decay
+        adam(
+            p, g, *slots, rate=rate, beta1=self.beta1, beta2=self.beta2, epsilon=self.epsilon, t=t
+        )  # fmt: skip
+
+
+Optimizer = GradientDescent | Momentum | RMSProp | Adam
+
+OPTIMIZERS: dict[str, Optimizer] = {
+    "sgd": GradientDescent(),
+    "momentum": Momentum(),
+    "nesterov": Momentum(nesterov=True),
+    "rmsprop": RMSProp(),
+    "adam": Adam(),
+    "adamw": Adam(decay=0.01),
+}
+"""Optimizers with their usual settings, by name."""

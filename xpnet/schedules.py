@@ -1,0 +1,98 @@
+"""Learning-rate schedules: the rate of each epoch, as a factor on the first."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from xpnet.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(frozen=True)
+class Constant:
+    """The same rate throughout."""
+
+    def factor(self, epoch: int, epochs: int, costs: Sequence[float]) -> float:
+        """Return what the learning rate is multiplied by in an epoch.
+
+        Args:
+            epoch: counted from 0.
+            epochs: how many there are in all.
+            costs: what to judge by, of the epochs so far: the validation cost, or else the training cost.
+        """
+        del epoch, epochs, costs
+        return 1.0
+
+
+@dataclass(frozen=True)
+class Step:
+    """Multiplied by `gamma` after every `every` epochs."""
+
+    every: int = 10
+    gamma: float = 0.1
+
+    def __post_init__(self) -> None:
+        if self.every < 1 or not 0 < self.gamma <= 1:
+            msg = f"step: every is {self.every} and gamma {self.gamma}, expected at least 1, and 0 to 1"
+            raise ConfigurationError(msg)
+
+    def factor(self, epoch: int, epochs: int, costs: Sequence[float]) -> float:
+        """As `Constant.factor`."""
+        del epochs, costs
+        return float(self.gamma ** (epoch // self.every))
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """Down half a cosine, from 1 in the first epoch towards `floor` after the last."""
+
+    floor: float = 0.0
+
+    def factor(self, epoch: int, epochs: int, costs: Sequence[float]) -> float:
+        """As `Constant.factor`."""
+        del costs
+        return self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * epoch / epochs))
+
+
+@dataclass(frozen=True)
+class Plateau:
+    """Multiplied by `gamma` whenever the cost has not fallen for `patience` epochs."""
+
+    patience: int = 5
+    gamma: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.patience < 1 or not 0 < self.gamma <= 1:
+            msg = (
+                f"plateau: patience is {self.patience} and gamma {self.gamma}, "
+                "expected at least 1, and 0 to 1"
+            )
+            raise ConfigurationError(msg)
+
+    def factor(self, epoch: int, epochs: int, costs: Sequence[float]) -> float:
+        """As `Constant.factor`."""
+        del epoch, epochs
+        factor, best, waited = 1.0, math.inf, 0
+        for cost in costs:
+            if cost < best:
+                best, waited = cost, 0
+                continue
+            waited += 1
+            if waited == self.patience:
+                factor, waited = factor * self.gamma, 0
+        return factor
+
+
+Schedule = Constant | Step | Cosine | Plateau
+
+SCHEDULES: dict[str, Schedule] = {
+    "constant": Constant(),
+    "step": Step(),
+    "cosine": Cosine(),
+    "plateau": Plateau(),
+}
+"""Schedules with their usual settings, by name."""
