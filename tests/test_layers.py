@@ -15,6 +15,7 @@ FILES = sorted([*XPNET.rglob("*.py"), *PIPELINES.rglob("*.py")])
 LAYERS = [
     "errors", "arrays", "shapes", "gpu", "backend", "kernels", "graph", "functional", "testing",
     "standardize", "matrix", "models", "parameters", "optimizers", "schedules",
+    "labels", "history", "settings", "validation", "training",
 ]  # fmt: skip
 """The rooms of xpnet, each of which imports only from those before it and from itself."""
 

@@ -27,6 +27,25 @@ class ConfigurationError(XpnetError, ValueError):
     """A setting of a model or of training is not one of those that are possible."""
 
 
+class DivergenceError(XpnetError, ArithmeticError):
+    """The cost became NaN or infinite during training.
+
+    Attributes:
+        step: the first step whose cost it was, counted from 1.
+    """
+
+    def __init__(self, message: str, *, step: int) -> None:
+        super().__init__(message)
+        self.step = step
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _divergence_error, (str(self), self.step)
+
+
+def _divergence_error(message: str, step: int) -> DivergenceError:
+    return DivergenceError(message, step=step)
+
+
 class DeviceError(XpnetError, RuntimeError):
     """A device cannot be used.
 

@@ -1,0 +1,62 @@
+"""What happened during training, epoch by epoch."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One epoch.
+
+    Attributes:
+        epoch: counted from 1.
+        cost: mean over the epoch's steps, each before its update, with penalties.
+        learning_rate: of its steps.
+        seconds: it took.
+        val_cost: cost on the validation data after it, without penalties; None without validation data.
+        val_metric: accuracy, or R² for regression, on the validation data after it.
+    """
+
+    epoch: int
+    cost: float
+    learning_rate: float
+    seconds: float
+    val_cost: float | None = None
+    val_metric: float | None = None
+
+
+@dataclass
+class History:
+    """All epochs of a training, in order.
+
+    Attributes:
+        epochs: a record of each.
+        best_epoch: the one with the lowest validation cost, or training cost without validation data;
+            0 before the first.
+        stopped: why training ended, in words.
+    """
+
+    epochs: list[Epoch] = field(default_factory=list)
+    best_epoch: int = 0
+    stopped: str = ""
+
+    @property
+    def costs(self) -> list[float]:
+        """Training cost of each epoch."""
+        return [epoch.cost for epoch in self.epochs]
+
+    @property
+    def judged(self) -> list[float]:
+        """What each epoch is judged by: validation cost, or training cost without validation data."""
+        return [epoch.cost if epoch.val_cost is None else epoch.val_cost for epoch in self.epochs]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the history as plain data, for a file."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> History:
+        """Undo `to_dict`."""
+        return cls([Epoch(**epoch) for epoch in data["epochs"]], data["best_epoch"], data["stopped"])

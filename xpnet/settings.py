@@ -1,0 +1,65 @@
+"""How to train: every choice in one frozen object."""
+
+from dataclasses import dataclass
+
+from xpnet.errors import ConfigurationError
+from xpnet.optimizers import OPTIMIZERS, Optimizer
+from xpnet.schedules import SCHEDULES, Schedule
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train.
+
+    Attributes:
+        epochs: passes over the examples.
+        batch_size: examples of a step; None for all of them, full-batch descent.
+        learning_rate: of the first epoch.
+        optimizer: what makes a step of a gradient.
+        schedule: of the learning rate.
+        l1: strength of the penalty l1 / m * sum |W|.
+        l2: strength of the penalty l2 / (2 m) * sum W^2.
+        clip: largest Euclidean norm of the whole gradient, or None.
+        class_weight: None, "balanced", or a weight for each class.
+        patience: epochs without a lower validation cost (training cost without validation data) after which
+            to stop and restore the best parameters; None to run all epochs and keep the last.
+        initializer: "he", "xavier" or "zeros".
+        seed: of the initial weights and of the shuffling.
+        dtype: of the parameters and the arithmetic, "float32" or "float64".
+
+    Raises:
+        ConfigurationError: a value that is not possible.
+    """
+
+    epochs: int = 10
+    batch_size: int | None = 256
+    learning_rate: float = 0.001
+    optimizer: Optimizer = OPTIMIZERS["adam"]
+    schedule: Schedule = SCHEDULES["constant"]
+    l1: float = 0.0
+    l2: float = 0.0
+    clip: float | None = None
+    class_weight: str | tuple[float, ...] | None = None
+    patience: int | None = None
+    initializer: str = "he"
+    seed: int = 0
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        least_one = {"epochs": self.epochs, "batch_size": self.batch_size, "patience": self.patience}
+        positive = {"learning_rate": self.learning_rate, "clip": self.clip}
+        for name, value in least_one.items():
+            if value is not None and (not isinstance(value, int) or value < 1):
+                msg = f"{name} is {value!r}, expected a whole number of at least 1"
+                raise ConfigurationError(msg)
+        for name, number in positive.items():
+            if number is not None and not 0 < number < float("inf"):
+                msg = f"{name} is {number!r}, expected more than 0"
+                raise ConfigurationError(msg)
+        for name, strength in {"l1": self.l1, "l2": self.l2}.items():
+            if not 0 <= strength < float("inf"):
+                msg = f"{name} is {strength!r}, expected at least 0"
+                raise ConfigurationError(msg)
+        if self.dtype not in ("float32", "float64"):
+            msg = f"dtype is {self.dtype!r}, expected 'float32' or 'float64'"
+            raise ConfigurationError(msg)

@@ -1,0 +1,224 @@
+"""Training by mini-batches through the computation graph: fit, epoch, step."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from xpnet import functional as F
+from xpnet.arrays import namespace
+from xpnet.errors import DivergenceError
+from xpnet.graph import Node, gradients
+from xpnet.history import Epoch, History
+from xpnet.labels import require_learnable, send_labels, weights_of
+from xpnet.matrix import Resident
+from xpnet.parameters import Parameters, initialize
+from xpnet.validation import Validation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from xpnet.arrays import Array
+    from xpnet.backend import Backend
+    from xpnet.matrix import ColumnMatrix
+    from xpnet.models import Network
+    from xpnet.settings import Settings
+
+WINDOW = 256
+"""Steps whose costs are kept on the device before they are fetched at once."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A trained model: its configuration, its parameters on their device, and how it got there."""
+
+    model: Network
+    parameters: Parameters
+    history: History
+
+
+class Training:
+    """One training, epoch by epoch. `fit` is the short way to use it.
+
+    Args:
+        model: the network.
+        data: the training examples.
+        Y: their labels, in host memory: (1, m), or targets (n_out, m).
+        backend: where to train.
+        settings: how.
+        validation: examples and labels to judge by, or None.
+        start: parameters to start from, which are copied; by default new ones.
+
+    Raises:
+        ShapeError, DtypeError: data or labels that cannot be learned from.
+        ConfigurationError: settings that do not fit the data.
+    """
+
+    def __init__(
+        self,
+        model: Network,
+        data: ColumnMatrix,
+        Y: np.ndarray,
+        backend: Backend,
+        settings: Settings,
+        validation: tuple[ColumnMatrix, np.ndarray] | None = None,
+        start: Parameters | None = None,
+    ) -> None:
+        data.refuse_nonfinite()
+        require_learnable(model, Y, data.m)
+        weights = weights_of(model, Y, settings.class_weight)
+        self.model = model
+        self.settings = settings
+        self.backend = backend
+        self.m = data.m
+        self.batch_size = min(settings.batch_size or data.m, data.m)
+        self.history = History()
+        self.t = 0
+        xp = backend.xp
+        with backend.activate():
+            self.parameters = initialize(model, backend, settings.initializer, settings.seed, settings.dtype)
+            if start is not None:
+                self.parameters.buffer[...] = backend.send(start.buffer, dtype=settings.dtype)
+            self._slots = [
+                Parameters(model, xp.zeros_like(self.parameters.buffer))
+                for _ in range(settings.optimizer.slots)
+            ]
+            self._best = xp.zeros_like(self.parameters.buffer)
+            self._resident = Resident(data, backend, settings.dtype)
+            self._labels = send_labels(model, Y, backend, settings.dtype)
+            self._weights = None if weights is None else backend.send(weights, dtype=settings.dtype)
+            self._validation: Validation | None = None
+            if validation is not None:
+                self._validation = Validation(model, *validation, backend, settings.dtype)
+        self._shuffle = np.random.default_rng(settings.seed)
+        self._costs = backend.send(np.zeros((1, WINDOW)), dtype=settings.dtype)
+
+    def epoch(self) -> Epoch:
+        """Run one epoch; return and record what happened.
+
+        Raises:
+            DivergenceError: a cost is not finite.
+        """
+        began = time.perf_counter()
+        done = len(self.history.epochs)
+        settings = self.settings
+        rate = settings.learning_rate * settings.schedule.factor(done, settings.epochs, self.history.judged)
+        with self.backend.activate():
+            order = self.backend.send(self._order())
+            total = 0.0
+            pending: list[int] = []
+            for start in range(0, self.m, self.batch_size):
+                indices = order[start : min(start + self.batch_size, self.m)]
+                self.step(indices, rate, len(pending))
+                pending.append(int(indices.shape[0]))
+                if len(pending) == WINDOW:
+                    total += self._gathered(pending)
+                    pending = []
+            total += self._gathered(pending)
+            judged = self._validation(self.parameters) if self._validation else (None, None)
+        record = Epoch(done + 1, total / self.m, rate, time.perf_counter() - began, *judged)
+        self.history.epochs.append(record)
+        if record.epoch == 1 or self.history.judged[-1] < self.history.judged[self.history.best_epoch - 1]:
+            self.history.best_epoch = record.epoch
+            if settings.patience is not None:
+                self._best[...] = self.parameters.buffer
+        return record
+
+    def step(self, indices: Array, rate: float, slot: int) -> None:
+        """Change the parameters by one step; nothing in it crosses to the host, or waits for the device.
+
+        Args:
+            indices: of the batch's examples, (k,), on the device.
+            rate: the learning rate.
+            slot: where in the window to leave the cost.
+        """
+        xp, views = self.backend.xp, self.parameters.views
+        nodes = {name: Node(view, name) for name, view in views.items()}
+        loss = self.model.loss(
+            self.model.forward(nodes, self._resident.batch(indices)), xp.take(self._labels, indices, axis=1)
+        )
+        if self._weights is not None:
+            loss = loss * xp.take(self._weights, indices, axis=1)
+        J = self._penalized(F.mean(loss) * float(loss.shape[0]), nodes)
+        self._costs[0, slot] = J.value
+        computed = gradients(J, nodes.values())
+        if self.settings.clip is not None:
+            computed = clipped(computed, self.settings.clip)
+        self.t += 1
+        for name, gradient in zip(views, computed, strict=True):
+            slots = tuple(part.views[name] for part in self._slots)
+            self.settings.optimizer.update(views[name], gradient, slots, rate, self.t)
+
+    def restore_best(self) -> None:
+        """Go back to the parameters of the best epoch, if `patience` kept them."""
+        if self.settings.patience is not None and self.history.best_epoch:
+            self.parameters.buffer[...] = self._best
+
+    def _order(self) -> np.ndarray:
+        if self.batch_size == self.m:
+            return np.arange(self.m)
+        return self._shuffle.permutation(self.m)
+
+    def _penalized(self, J: Node, nodes: dict[str, Node]) -> Node:
+        l1, l2 = self.settings.l1 / self.m, self.settings.l2 / (2 * self.m)
+        for name, node in nodes.items():
+            if not name.startswith("W") or not (l1 or l2):
+                continue
+            nothing = namespace(node.value).zeros_like(node.value)
+            if l1:
+                J = J + l1 * F.L1(node, nothing)
+            if l2:
+                J = J + l2 * F.L2(node, nothing)
+        return J
+
+    def _gathered(self, sizes: list[int]) -> float:
+        """Fetch the costs of the window's steps; return their sum, each times its batch's size."""
+        costs = self.backend.fetch(self._costs)[0, : len(sizes)].astype(np.float64)
+        bad = np.flatnonzero(~np.isfinite(costs))
+        if bad.size:
+            step = self.t - len(sizes) + int(bad[0]) + 1
+            msg = (
+                f"the cost became {costs[bad[0]]} at step {step} (epoch {len(self.history.epochs) + 1}): "
+                "try a smaller learning rate, standardized features, or clip"
+            )
+            raise DivergenceError(msg, step=step)
+        return float(costs @ np.asarray(sizes, dtype=np.float64))
+
+
+def fit(
+    model: Network,
+    data: ColumnMatrix,
+    Y: np.ndarray,
+    backend: Backend,
+    settings: Settings,
+    validation: tuple[ColumnMatrix, np.ndarray] | None = None,
+    start: Parameters | None = None,
+    on_epoch: Callable[[Epoch], Any] | None = None,
+) -> Fitted:
+    """Train a model; return it with its history.
+
+    Args and errors as for `Training`; `on_epoch` is called after each epoch, with its record.
+    """
+    training = Training(model, data, Y, backend, settings, validation, start)
+    history = training.history
+    history.stopped = f"all {settings.epochs} epochs done"
+    for _ in range(settings.epochs):
+        record = training.epoch()
+        if on_epoch is not None:
+            on_epoch(record)
+        if settings.patience is not None and record.epoch - history.best_epoch >= settings.patience:
+            history.stopped = f"no lower cost for {settings.patience} epochs"
+            break
+    training.restore_best()
+    return Fitted(model, training.parameters, history)
+
+
+def clipped(computed: list[Array], limit: float) -> list[Array]:
+    """Scale gradients, all together, to a Euclidean norm of at most `limit`; no branch on values."""
+    xp = namespace(computed[0])
+    norm = xp.sqrt(sum(xp.sum(gradient * gradient) for gradient in computed))
+    scale = limit / xp.maximum(norm, limit)
+    return [gradient * scale for gradient in computed]
