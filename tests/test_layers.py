@@ -16,7 +16,7 @@ LAYERS = [
     "errors", "arrays", "shapes", "gpu", "backend", "kernels", "graph", "functional", "testing",
     "standardize", "matrix", "models", "parameters", "optimizers", "schedules",
     "labels", "history", "settings", "validation", "training",
-    "onepass", "span", "descent",
+    "onepass", "span", "descent", "metrics", "course",
 ]  # fmt: skip
 """The rooms of xpnet, each of which imports only from those before it and from itself."""
 

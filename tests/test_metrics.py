@@ -1,0 +1,88 @@
+"""Metrics against scikit-learn's, closed forms, and what they refuse."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xpnet import metrics
+from xpnet.errors import ShapeError
+
+sklearn_metrics = pytest.importorskip("sklearn.metrics")
+
+GENERATOR = np.random.default_rng(0)
+Y = GENERATOR.integers(0, 4, (1, 200))
+CALLED = np.where(GENERATOR.uniform(size=(1, 200)) < 0.6, Y, GENERATOR.integers(0, 4, (1, 200)))
+
+
+def test_accuracy_and_confusion() -> None:
+    assert metrics.accuracy(Y, CALLED) == sklearn_metrics.accuracy_score(Y[0], CALLED[0])
+    expected = sklearn_metrics.confusion_matrix(Y[0], CALLED[0])
+    np.testing.assert_array_equal(metrics.confusion_matrix(Y, CALLED, 4), expected)
+
+
+def test_precision_recall_f1() -> None:
+    got = metrics.precision_recall_f1(metrics.confusion_matrix(Y, CALLED, 4))
+    expected = sklearn_metrics.precision_recall_fscore_support(Y[0], CALLED[0])[:3]
+    np.testing.assert_allclose(got, np.stack(expected), rtol=1e-14)
+    macro = sklearn_metrics.precision_recall_fscore_support(Y[0], CALLED[0], average="macro")[:3]
+    np.testing.assert_allclose(got.mean(axis=1), macro, rtol=1e-14)
+
+
+def test_a_class_that_never_occurs_counts_0() -> None:
+    got = metrics.precision_recall_f1(np.array([[5, 0, 0], [1, 4, 0], [0, 0, 0]]))
+    assert got[:, 2].tolist() == [0, 0, 0]
+    assert np.isfinite(got).all()
+
+
+def test_log_loss() -> None:
+    probabilities = GENERATOR.dirichlet(np.ones(4), 200).T
+    expected = sklearn_metrics.log_loss(Y[0], probabilities.T, labels=[0, 1, 2, 3])
+    assert metrics.log_loss(Y, probabilities) == pytest.approx(expected, rel=1e-12)
+    two = (Y > 1).astype(int)
+    expected = sklearn_metrics.log_loss(two[0], probabilities[0])
+    assert metrics.log_loss(two, probabilities[:1]) == pytest.approx(expected, rel=1e-12)
+    assert metrics.log_loss(np.array([[1]]), np.array([[0.0]])) == np.inf
+
+
+@given(
+    pairs=st.lists(st.tuples(st.integers(0, 1), st.integers(-3, 3)), min_size=2, max_size=60).filter(
+        lambda pairs: len({label for label, _ in pairs}) == 2
+    )
+)
+def test_auc_with_ties(pairs: list[tuple[int, int]]) -> None:
+    labels, scores = np.array(pairs).T
+    expected = sklearn_metrics.roc_auc_score(labels, scores)
+    assert metrics.roc_auc(labels[None], scores[None]) == pytest.approx(expected, abs=1e-12)
+
+
+def test_regression() -> None:
+    target, guess = GENERATOR.standard_normal((2, 50)), GENERATOR.standard_normal((2, 50))
+    assert metrics.rmse(target, guess) == pytest.approx(
+        sklearn_metrics.root_mean_squared_error(target.ravel(), guess.ravel())
+    )
+    assert metrics.r_squared(target, guess) == pytest.approx(sklearn_metrics.r2_score(target.T, guess.T))
+    assert metrics.r_squared(target, target) == 1
+    assert np.isnan(metrics.r_squared(np.ones((1, 3)), np.ones((1, 3))))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: metrics.accuracy(Y, CALLED[:, 1:]),
+            r"accuracy: Y has shape \(1, 200\) and the prediction \(1, 199\)",
+        ),
+        (lambda: metrics.accuracy(Y[0], CALLED[0]), r"Y has shape \(200,\), expected a row"),
+        (lambda: metrics.accuracy(Y[:, :0], Y[:, :0]), "accuracy: no examples"),
+        (lambda: metrics.confusion_matrix(Y, CALLED, 3), "Y holds labels from 0 to 3, expected 0 to 2"),
+        (lambda: metrics.roc_auc(np.ones((1, 3)), np.ones((1, 3))), "3 examples of class 1 and 0 of class 0"),
+        (lambda: metrics.log_loss(Y, np.ones((4, 3))), r"log_loss: Y has shape \(1, 200\)"),
+        (lambda: metrics.rmse(Y, Y.T), "expected the same"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused(call: Callable, message: str) -> None:
+    with pytest.raises(ShapeError, match=message):
+        call()

@@ -1,0 +1,126 @@
+"""How well labels, scores or numbers were predicted. On the host: NumPy arrays in, numbers out.
+
+Labels are rows (1, m) of class indices, probabilities (n_classes, m), or (1, m) of class 1 for two classes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from xpnet.errors import ShapeError
+
+
+def accuracy(Y: np.ndarray, predicted: np.ndarray) -> float:
+    """Return the share of labels predicted right. Y, predicted: (1, m) class indices."""
+    _require_rows("accuracy", Y, predicted)
+    return float(np.mean(predicted == Y))
+
+
+def confusion_matrix(Y: np.ndarray, predicted: np.ndarray, n_classes: int) -> np.ndarray:
+    """Return counts (n_classes, n_classes): row i, column j is how often class i was called class j.
+
+    Raises:
+        ShapeError: a label is not one of the classes.
+    """
+    _require_rows("confusion_matrix", Y, predicted)
+    for name, labels in (("Y", Y), ("predicted", predicted)):
+        if labels.min() < 0 or labels.max() >= n_classes:
+            msg = (
+                f"confusion_matrix: {name} holds labels from {labels.min()} to {labels.max()}, "
+                f"expected 0 to {n_classes - 1}"
+            )
+            raise ShapeError(msg)
+    pairs = Y[0].astype(np.int64) * n_classes + predicted[0].astype(np.int64)
+    return np.bincount(pairs, minlength=n_classes**2).reshape(n_classes, n_classes)
+
+
+def precision_recall_f1(confusion: np.ndarray) -> np.ndarray:
+    """Return precision, recall and F1 of each class, (3, n_classes); 0 where one is undefined.
+
+    The mean along a row is the macro average. confusion: as `confusion_matrix` returns it.
+    """
+    right = np.diagonal(confusion).astype(np.float64)
+    called, present = confusion.sum(axis=0), confusion.sum(axis=1)
+    precision = np.divide(right, called, out=np.zeros_like(right), where=called > 0)
+    recall = np.divide(right, present, out=np.zeros_like(right), where=present > 0)
+    total = precision + recall
+    f1 = np.divide(2 * precision * recall, total, out=np.zeros_like(right), where=total > 0)
+    return np.stack([precision, recall, f1])
+
+
+def log_loss(Y: np.ndarray, probabilities: np.ndarray) -> float:
+    """Return the mean of -log of the probability given to each right class; inf if one was 0.
+
+    Y: (1, m) class indices. probabilities: (n_classes, m), or (1, m) of class 1.
+    """
+    rows = probabilities
+    if len(rows) == 1:
+        rows = np.concatenate([1.0 - rows, rows])
+    if Y.shape != (1, rows.shape[1]):
+        msg = (
+            f"log_loss: Y has shape {Y.shape} and probabilities {probabilities.shape}: "
+            "expected (1, m) and (n, m)"
+        )
+        raise ShapeError(msg)
+    _require_some("log_loss", Y)
+    given = np.take_along_axis(rows, Y.astype(np.int64), axis=0)
+    with np.errstate(divide="ignore"):
+        return float(-np.mean(np.log(given)))
+
+
+def roc_auc(Y: np.ndarray, scores: np.ndarray) -> float:
+    """Return the area under the ROC curve: how often a random 1 has a higher score than a random 0.
+
+    Equal scores count half (Mann and Whitney). Y: (1, m), 0 and 1, both present; scores: (1, m), any numbers.
+
+    Raises:
+        ShapeError: one class only.
+    """
+    _require_rows("roc_auc", Y, scores)
+    positive = Y[0] == 1
+    ones, zeros = int(positive.sum()), int((~positive).sum())
+    if not ones or not zeros:
+        msg = f"roc_auc: {ones} examples of class 1 and {zeros} of class 0, expected some of each"
+        raise ShapeError(msg)
+    _, place, counts = np.unique(scores[0], return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    ranks = (last - (counts - 1) / 2)[place]  # the mean rank of equal scores, from 1
+    return float((ranks[positive].sum() - ones * (ones + 1) / 2) / (ones * zeros))
+
+
+def rmse(Y: np.ndarray, predicted: np.ndarray) -> float:
+    """Return the root of the mean squared error. Y, predicted: (n_out, m)."""
+    _require_same("rmse", Y, predicted)
+    return float(np.sqrt(np.mean((Y - predicted) ** 2)))
+
+
+def r_squared(Y: np.ndarray, predicted: np.ndarray) -> float:
+    """Return R², 1 - squared error / squared deviation from the mean; NaN if all targets are equal.
+
+    Y, predicted: (n_out, m); of several outputs the mean.
+    """
+    _require_same("r_squared", Y, predicted)
+    error = np.sum((Y - predicted) ** 2, axis=1)
+    spread = np.sum((Y - Y.mean(axis=1, keepdims=True)) ** 2, axis=1)
+    shares = np.divide(error, spread, out=np.full_like(spread, np.nan, dtype=np.float64), where=spread > 0)
+    return float(1.0 - np.mean(shares))
+
+
+def _require_rows(function: str, Y: np.ndarray, other: np.ndarray) -> None:
+    _require_same(function, Y, other)
+    if Y.ndim != 2 or Y.shape[0] != 1:
+        msg = f"{function}: Y has shape {Y.shape}, expected a row (1, m)"
+        raise ShapeError(msg)
+
+
+def _require_same(function: str, Y: np.ndarray, other: np.ndarray) -> None:
+    if Y.shape != other.shape:
+        msg = f"{function}: Y has shape {Y.shape} and the prediction {other.shape}, expected the same"
+        raise ShapeError(msg)
+    _require_some(function, Y)
+
+
+def _require_some(function: str, Y: np.ndarray) -> None:
+    if not Y.size:
+        msg = f"{function}: no examples, expected at least one"
+        raise ShapeError(msg)
