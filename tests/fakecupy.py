@@ -78,6 +78,11 @@ class Device:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Device) and other.id == self.id
 
+    @property
+    def mem_info(self) -> tuple[int, int]:
+        """Free and total bytes."""
+        return 1 << 30, 1 << 30
+
     def synchronize(self) -> None:
         _synchronize("Device.synchronize")
 

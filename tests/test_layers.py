@@ -14,8 +14,8 @@ FILES = sorted([*XPNET.rglob("*.py"), *PIPELINES.rglob("*.py")])
 
 LAYERS = [
     "errors", "arrays", "shapes", "gpu", "backend", "kernels", "graph", "functional", "testing",
-    "standardize", "matrix", "models", "parameters", "optimizers", "schedules",
-    "labels", "history", "settings", "validation", "training",
+    "standardize", "matrix", "batches", "dropout", "models", "parameters", "optimizers", "schedules",
+    "labels", "history", "settings", "objective", "validation", "training",
     "onepass", "span", "descent", "metrics", "course",
 ]  # fmt: skip
 """The rooms of xpnet, each of which imports only from those before it and from itself."""

@@ -2,15 +2,12 @@
 
 from pathlib import Path
 
-import backends
 import numpy as np
 import pytest
 
-from xpnet.backend import Backend
 from xpnet.errors import ArrayTypeError, DtypeError, ShapeError
-from xpnet.matrix import ColumnMatrix, Resident
+from xpnet.matrix import ColumnMatrix
 from xpnet.standardize import KINDS, fit
-from xpnet.testing import assert_close
 
 
 def pixels(m: int = 20, n_x: int = 12) -> np.ndarray:
@@ -47,25 +44,13 @@ def test_standardized(kind: str) -> None:
     np.testing.assert_allclose(data.standardized(), fit([examples], kind, 3).apply(examples.T))
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("raw", ["uint8", "float64"])
-def test_batches_are_standardized_on_the_device(kind: str, raw: str, backend: Backend, dtype: str) -> None:
-    data = ColumnMatrix.of(pixels().astype(raw).T, kind, channels=3)
-    resident = Resident(data, backend, dtype)
-    indices = backend.send(np.array([3, 0, 19, 3]))
-    before = backend.crossings.total
-    with backends.no_sync(backend):
-        batch = resident.batch(indices)
-    assert backend.crossings.total == before
-    want = data.standardized()[:, [3, 0, 19, 3]].astype(dtype)
-    assert_close(batch, want, backend, rtol=1e-5 if dtype == "float32" else 1e-12, atol=1e-6)
-
-
-def test_gathering_leaves_the_raw_columns_alone(backend: Backend) -> None:
-    data = ColumnMatrix.of(pixels().astype("float32").T, "feature")
-    before = data.examples.copy()
-    Resident(data, backend, "float32").batch(backend.send(np.arange(20)))
-    np.testing.assert_array_equal(data.examples, before)
+def test_a_part_is_a_view_by_a_slice_and_keeps_its_standardization() -> None:
+    data = ColumnMatrix.of(pixels().T, "feature")
+    part = data.part(slice(3, 7))
+    assert part.m == 4
+    assert np.shares_memory(part.examples, data.examples)
+    np.testing.assert_array_equal(part.standardized(), data.standardized()[:, 3:7])
+    np.testing.assert_array_equal(data.part(np.array([5, 1])).standardized(), data.standardized()[:, [5, 1]])
 
 
 @pytest.mark.parametrize(

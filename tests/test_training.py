@@ -65,13 +65,15 @@ def test_the_same_training_on_every_backend(backend: Backend) -> None:
 
 def test_nothing_in_a_step_crosses_or_waits(backend: Backend) -> None:
     data, Y = blobs()
-    settings = Settings(clip=1.0, l1=0.1, l2=0.1, class_weight="balanced", optimizer=Adam(decay=0.01))
+    settings = Settings(clip=1.0, l1=0.1, l2=0.1, class_weight="balanced", optimizer=Adam(decay=0.01),
+        dropout=0.5, label_smoothing=0.1,
+    )  # fmt: skip
     training = Training(MLP, data, Y, backend, settings)
     indices = backend.send(np.arange(32))
-    training.step(indices, 0.001, 0)  # kernels compile now
+    training.step(training.batches.take(indices), 0.001, 0)  # kernels compile now
     before = backend.crossings.total
     with backends.no_sync(backend):
-        training.step(indices, 0.001, 1)
+        training.step(training.batches.take(indices), 0.001, 1)
     assert backend.crossings.total == before
 
 
@@ -84,7 +86,7 @@ def test_an_epoch_crosses_a_few_times_only(backend: Backend) -> None:
         before = backend.crossings.total
         training.epoch()
         counts.append(backend.crossings.total - before)
-    assert counts == [2, 2, 2]
+    assert counts == [1, 2, 2]  # a full batch needs no order
 
 
 def test_adam_takes_the_steps_of_scikit_learn() -> None:
@@ -120,7 +122,7 @@ def test_adam_takes_the_steps_of_scikit_learn() -> None:
     )
     for i in range(20):
         rows = np.arange(40) + 40 * (i % 5)
-        training.step(rows, 0.01, i)
+        training.step(training.batches.take(rows), 0.01, i)
         theirs.partial_fit(X[rows], y[rows])
     ours = training.parameters.views
     for name, expected in [("W1", theirs.coefs_[0].T), ("W2", theirs.coefs_[1].T)]:
@@ -267,6 +269,23 @@ def test_balanced_weights_make_classes_count_alike() -> None:
     np.testing.assert_allclose(twice.parameters.buffer, balanced.parameters.buffer)
 
 
+def test_a_batch_larger_than_the_data_is_clipped_and_said() -> None:
+    data, Y = blobs(m=30)
+    fitted = fit(MLP, data, Y, select("cpu"), Settings(epochs=1, batch_size=256))
+    assert fitted.history.notes == ["a batch of 256 is more than the 30 examples: it holds them all"]
+    assert not fit(MLP, data, Y, select("cpu"), Settings(epochs=1, batch_size=30)).history.notes
+
+
+def test_streamed_data_trains_the_same(backend: Backend) -> None:
+    data, Y = blobs()
+    buffers = []
+    for resident_bytes in (None, 0):
+        settings = Settings(epochs=2, batch_size=64, dtype="float64", resident_bytes=resident_bytes)
+        fitted = fit(MLP, data, Y, backend, settings, blobs(seed=1))
+        buffers.append(backend.fetch(fitted.parameters.buffer))
+    np.testing.assert_array_equal(*buffers)
+
+
 @pytest.mark.parametrize("limit", [0.5, 100.0])
 def test_clipping(limit: float, backend: Backend) -> None:
     generator = np.random.default_rng(0)
@@ -291,6 +310,8 @@ def test_clipping(limit: float, backend: Backend) -> None:
         ({"patience": -1}, "patience is -1"),
         ({"l2": -0.1}, "l2 is -0.1, expected at least 0"),
         ({"clip": 0}, "clip is 0"),
+        ({"dropout": 1.0}, "dropout is 1.0, expected at least 0 and below 1"),
+        ({"label_smoothing": -0.1}, "label_smoothing is -0.1"),
         ({"dtype": "float16"}, "dtype is 'float16', expected 'float32' or 'float64'"),
     ],
 )

@@ -106,6 +106,10 @@ class Backend:
     def synchronize(self) -> None:
         """Wait until the device has done all work given to it so far."""
 
+    def free_bytes(self) -> int | None:
+        """Return how much of the device's memory is free; None for host memory, which sends share."""
+        return None
+
     def activate(self) -> AbstractContextManager[Any]:
         """Return a context in which this device is CUDA's current one in this thread; on a CPU, any context.
 
@@ -160,6 +164,10 @@ class CudaBackend(Backend):
     def synchronize(self) -> None:
         """As `Backend.synchronize`."""
         self._device.synchronize()
+
+    def free_bytes(self) -> int | None:
+        """As `Backend.free_bytes`."""
+        return int(self._device.mem_info[0])
 
     def activate(self) -> AbstractContextManager[Any]:
         """As `Backend.activate`."""

@@ -36,11 +36,13 @@ class History:
         best_epoch: the one with the lowest validation cost, or training cost without validation data;
             0 before the first.
         stopped: why training ended, in words.
+        notes: what was done otherwise than asked, in words.
     """
 
     epochs: list[Epoch] = field(default_factory=list)
     best_epoch: int = 0
     stopped: str = ""
+    notes: list[str] = field(default_factory=list)
 
     @property
     def costs(self) -> list[float]:
@@ -59,4 +61,6 @@ class History:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> History:
         """Undo `to_dict`."""
-        return cls([Epoch(**epoch) for epoch in data["epochs"]], data["best_epoch"], data["stopped"])
+        return cls(
+            [Epoch(**epoch) for epoch in data["epochs"]], data["best_epoch"], data["stopped"], data["notes"]
+        )

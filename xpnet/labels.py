@@ -11,8 +11,6 @@ from xpnet.errors import ConfigurationError, DtypeError, ShapeError
 from xpnet.shapes import require_class_labels
 
 if TYPE_CHECKING:
-    from xpnet.arrays import Array
-    from xpnet.backend import Backend
     from xpnet.models import Network
 
 
@@ -86,6 +84,6 @@ def weights_of(
     return chosen
 
 
-def send_labels(model: Network, Y: np.ndarray, backend: Backend, dtype: str) -> Array:
-    """Return the labels on a device, in the dtype that the model's loss takes."""
-    return backend.send(Y, dtype="int64" if model.output == "softmax" else dtype)
+def as_taken(model: Network, Y: np.ndarray, dtype: str) -> np.ndarray:
+    """Return the labels, in host memory, in the dtype that the model's loss takes."""
+    return Y.astype(np.int64 if model.output == "softmax" else dtype, copy=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,8 +15,6 @@ from xpnet.standardize import Standardizer, fit
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from xpnet.arrays import Array
-    from xpnet.backend import Backend
 
 BLOCK_BYTES = 8 << 20
 """How much raw data one block of `ColumnMatrix.blocks` holds, about."""
@@ -96,6 +94,10 @@ class ColumnMatrix:
         """Return the standardized matrix X̂, (n_x, m) float64: a copy, eight times the size of the bytes."""
         return self.standardizer.apply(self.X)
 
+    def part(self, rows: slice | np.ndarray) -> ColumnMatrix:
+        """Return some of the examples with the same standardization: a view by a slice, a copy by indices."""
+        return ColumnMatrix(self.examples[rows], self.standardizer)
+
     def blocks(self, rows: int | None = None) -> Iterator[np.ndarray]:
         """Yield all raw examples in order, `rows` at a time: by default as many as make a few megabytes."""
         rows = rows or max(1, BLOCK_BYTES // (self.n_x * self.examples.itemsize))
@@ -117,32 +119,3 @@ class ColumnMatrix:
                 )
                 raise ShapeError(msg)
             start += len(block)
-
-
-class Resident:
-    """A column matrix on a device, where batches are gathered.
-
-    Args:
-        data: the matrix, which is sent once, raw.
-        backend: where to.
-        dtype: of the batches, "float32" or "float64".
-    """
-
-    def __init__(self, data: ColumnMatrix, backend: Backend, dtype: str) -> None:
-        self._examples = backend.send(data.examples)
-        standardizer = data.standardizer
-        self._plain = standardizer.kind == "none"
-        self._mean = None if standardizer.is_uniform else backend.send(standardizer.mean.T, dtype=dtype)
-        uniform = float(standardizer.scale[0, 0]) if standardizer.is_uniform else None
-        self._scale = uniform if uniform is not None else backend.send(standardizer.scale.T, dtype=dtype)
-        self._dtype: Any = getattr(backend.xp, dtype)
-
-    def batch(self, indices: Array) -> Array:
-        """Return the standardized columns x̂ of some examples, (n_x, k). indices: (k,), on the device."""
-        xp = namespace(self._examples)
-        rows = xp.astype(xp.take(self._examples, indices, axis=0), self._dtype)
-        if self._mean is not None:
-            rows -= self._mean
-        if not self._plain:
-            rows *= self._scale
-        return rows.T

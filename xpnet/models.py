@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 from xpnet import functional as F
 from xpnet.arrays import Array, namespace
+from xpnet.dropout import no_dropout
 from xpnet.errors import ConfigurationError, ShapeError
 from xpnet.graph import Node, Primitive, primitive
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 ACTIVATIONS: dict[str, Primitive] = {
     "sigmoid": F.sigmoid,
@@ -153,12 +154,15 @@ class Network:
         """The loss of logits and labels, a row with a number for each example."""
         return LOSSES[self.output]
 
-    def forward(self, parameters: Mapping[str, Any], X: Array) -> Any:
+    def forward(
+        self, parameters: Mapping[str, Any], X: Array, drop: Callable[[Any, int], Any] = no_dropout
+    ) -> Any:
         """Propagate forward to what the loss takes, (n_out, m): logits Z, or for regression the output A.
 
         Args:
             parameters: arrays or nodes by name.
             X: standardized columns (n_x, m).
+            drop: what becomes of the activations of a hidden layer, by its number from 1.
 
         Raises:
             ShapeError: X has another number of features.
@@ -168,7 +172,7 @@ class Network:
             raise ShapeError(msg)
         A = X
         for i, layer in enumerate(self.hidden, start=1):
-            A = layer.activate(F.affine(parameters[f"W{i}"], A, parameters[f"b{i}"]))
+            A = drop(layer.activate(F.affine(parameters[f"W{i}"], A, parameters[f"b{i}"])), i)
         last = len(self.hidden) + 1
         Z = F.affine(parameters[f"W{last}"], A, parameters[f"b{last}"])
         return F.relu(Z) if self.output == "relu" else Z

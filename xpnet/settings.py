@@ -19,6 +19,8 @@ class Settings:
         schedule: of the learning rate.
         l1: strength of the penalty l1 / m * sum |W|.
         l2: strength of the penalty l2 / (2 m) * sum W^2.
+        dropout: share of the hidden units to silence in each step, at least 0 and below 1.
+        label_smoothing: share of each label that is spread over all classes, at least 0 and below 1.
         clip: largest Euclidean norm of the whole gradient, or None.
         class_weight: None, "balanced", or a weight for each class.
         patience: epochs without a lower validation cost (training cost without validation data) after which
@@ -26,6 +28,8 @@ class Settings:
         initializer: "he", "xavier" or "zeros".
         seed: of the initial weights and of the shuffling.
         dtype: of the parameters and the arithmetic, "float32" or "float64".
+        resident_bytes: most raw data to keep on the device; more streams through it. None for three quarters
+            of the device's free memory.
 
     Raises:
         ConfigurationError: a value that is not possible.
@@ -38,12 +42,15 @@ class Settings:
     schedule: Schedule = SCHEDULES["constant"]
     l1: float = 0.0
     l2: float = 0.0
+    dropout: float = 0.0
+    label_smoothing: float = 0.0
     clip: float | None = None
     class_weight: str | tuple[float, ...] | None = None
     patience: int | None = None
     initializer: str = "he"
     seed: int = 0
     dtype: str = "float32"
+    resident_bytes: int | None = None
 
     def __post_init__(self) -> None:
         least_one = {"epochs": self.epochs, "batch_size": self.batch_size, "patience": self.patience}
@@ -59,6 +66,10 @@ class Settings:
         for name, strength in {"l1": self.l1, "l2": self.l2}.items():
             if not 0 <= strength < float("inf"):
                 msg = f"{name} is {strength!r}, expected at least 0"
+                raise ConfigurationError(msg)
+        for name, share in {"dropout": self.dropout, "label_smoothing": self.label_smoothing}.items():
+            if not 0 <= share < 1:
+                msg = f"{name} is {share!r}, expected at least 0 and below 1"
                 raise ConfigurationError(msg)
         if self.dtype not in ("float32", "float64"):
             msg = f"dtype is {self.dtype!r}, expected 'float32' or 'float64'"

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xpnet import functional as F
 from xpnet.arrays import namespace
+from xpnet.batches import batches
 from xpnet.errors import DivergenceError
 from xpnet.graph import Node, gradients
 from xpnet.history import Epoch, History
-from xpnet.labels import require_learnable, send_labels, weights_of
-from xpnet.matrix import Resident
+from xpnet.labels import as_taken, require_learnable, weights_of
+from xpnet.objective import Objective
 from xpnet.parameters import Parameters, initialize
 from xpnet.validation import Validation
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from xpnet.arrays import Array
     from xpnet.backend import Backend
+    from xpnet.batches import Batch
     from xpnet.matrix import ColumnMatrix
     from xpnet.models import Network
     from xpnet.settings import Settings
@@ -76,6 +77,10 @@ class Training:
         self.m = data.m
         self.batch_size = min(settings.batch_size or data.m, data.m)
         self.history = History()
+        if settings.batch_size and settings.batch_size > data.m:
+            self.history.notes.append(
+                f"a batch of {settings.batch_size} is more than the {data.m} examples: it holds them all"
+            )
         self.t = 0
         xp = backend.xp
         with backend.activate():
@@ -87,13 +92,20 @@ class Training:
                 for _ in range(settings.optimizer.slots)
             ]
             self._best = xp.zeros_like(self.parameters.buffer)
-            self._resident = Resident(data, backend, settings.dtype)
-            self._labels = send_labels(model, Y, backend, settings.dtype)
-            self._weights = None if weights is None else backend.send(weights, dtype=settings.dtype)
+            self.batches = batches(
+                data,
+                as_taken(model, Y, settings.dtype),
+                weights,
+                backend,
+                settings.dtype,
+                settings.resident_bytes,
+            )
+            self._objective = Objective(model, settings, backend, data.m)
             self._validation: Validation | None = None
             if validation is not None:
-                self._validation = Validation(model, *validation, backend, settings.dtype)
-        self._shuffle = np.random.default_rng(settings.seed)
+                self._validation = Validation(
+                    model, *validation, backend, settings.dtype, settings.resident_bytes
+                )
         self._costs = backend.send(np.zeros((1, WINDOW)), dtype=settings.dtype)
 
     def epoch(self) -> Epoch:
@@ -107,13 +119,11 @@ class Training:
         settings = self.settings
         rate = settings.learning_rate * settings.schedule.factor(done, settings.epochs, self.history.judged)
         with self.backend.activate():
-            order = self.backend.send(self._order())
             total = 0.0
             pending: list[int] = []
-            for start in range(0, self.m, self.batch_size):
-                indices = order[start : min(start + self.batch_size, self.m)]
-                self.step(indices, rate, len(pending))
-                pending.append(int(indices.shape[0]))
+            for batch in self.batches.epoch(self._order(done), self.batch_size):
+                self.step(batch, rate, len(pending))
+                pending.append(int(batch.X.shape[1]))
                 if len(pending) == WINDOW:
                     total += self._gathered(pending)
                     pending = []
@@ -127,22 +137,17 @@ class Training:
                 self._best[...] = self.parameters.buffer
         return record
 
-    def step(self, indices: Array, rate: float, slot: int) -> None:
+    def step(self, batch: Batch, rate: float, slot: int) -> None:
         """Change the parameters by one step; nothing in it crosses to the host, or waits for the device.
 
         Args:
-            indices: of the batch's examples, (k,), on the device.
+            batch: the examples of the step.
             rate: the learning rate.
             slot: where in the window to leave the cost.
         """
-        xp, views = self.backend.xp, self.parameters.views
+        views = self.parameters.views
         nodes = {name: Node(view, name) for name, view in views.items()}
-        loss = self.model.loss(
-            self.model.forward(nodes, self._resident.batch(indices)), xp.take(self._labels, indices, axis=1)
-        )
-        if self._weights is not None:
-            loss = loss * xp.take(self._weights, indices, axis=1)
-        J = self._penalized(F.mean(loss) * float(loss.shape[0]), nodes)
+        J = self._objective(nodes, batch, self.t)
         self._costs[0, slot] = J.value
         computed = gradients(J, nodes.values())
         if self.settings.clip is not None:
@@ -157,22 +162,11 @@ class Training:
         if self.settings.patience is not None and self.history.best_epoch:
             self.parameters.buffer[...] = self._best
 
-    def _order(self) -> np.ndarray:
+    def _order(self, epoch: int) -> np.ndarray | None:
+        """Return an epoch's order of the examples: of its own seed, so that a resumed one is the same."""
         if self.batch_size == self.m:
-            return np.arange(self.m)
-        return self._shuffle.permutation(self.m)
-
-    def _penalized(self, J: Node, nodes: dict[str, Node]) -> Node:
-        l1, l2 = self.settings.l1 / self.m, self.settings.l2 / (2 * self.m)
-        for name, node in nodes.items():
-            if not name.startswith("W") or not (l1 or l2):
-                continue
-            nothing = namespace(node.value).zeros_like(node.value)
-            if l1:
-                J = J + l1 * F.L1(node, nothing)
-            if l2:
-                J = J + l2 * F.L2(node, nothing)
-        return J
+            return None
+        return np.random.default_rng([self.settings.seed, epoch]).permutation(self.m)
 
     def _gathered(self, sizes: list[int]) -> float:
         """Fetch the costs of the window's steps; return their sum, each times its batch's size."""

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from xpnet.labels import require_learnable, send_labels
-from xpnet.matrix import Resident
+from xpnet.batches import batches
+from xpnet.labels import as_taken, require_learnable
 
 if TYPE_CHECKING:
     from xpnet.backend import Backend
@@ -25,30 +25,33 @@ class Validation:
         Y: their labels, in host memory.
         backend: where they are sent to.
         dtype: of the arithmetic.
+        resident_bytes: most raw data to keep on the device.
     """
 
     BATCH = 1024
 
     def __init__(
-        self, model: Network, data: ColumnMatrix, Y: np.ndarray, backend: Backend, dtype: str
+        self,
+        model: Network,
+        data: ColumnMatrix,
+        Y: np.ndarray,
+        backend: Backend,
+        dtype: str,
+        resident_bytes: int | None = None,
     ) -> None:
         require_learnable(model, Y, data.m)
         self.model, self.backend, self.dtype, self.m = model, backend, dtype, data.m
-        self.resident = Resident(data, backend, dtype)
-        self.labels = send_labels(model, Y, backend, dtype)
+        self.batches = batches(data, as_taken(model, Y, dtype), None, backend, dtype, resident_bytes)
         self.spread = (
             float(((Y - Y.mean(axis=1, keepdims=True)) ** 2).sum()) if model.n_out and Y.size else 0.0
         )
-        self.indices = backend.send(np.arange(data.m))
 
     def __call__(self, parameters: Parameters) -> tuple[float, float]:
         """Return the cost, and accuracy (for regression R²)."""
         xp = self.backend.xp
         sums = self.backend.send(np.zeros((1, 2)), dtype=self.dtype)
-        for start in range(0, self.m, self.BATCH):
-            indices = self.indices[start : min(start + self.BATCH, self.m)]
-            Y = xp.take(self.labels, indices, axis=1)
-            Z = self.model.forward(parameters.views, self.resident.batch(indices))
+        for X, Y, _ in self.batches.epoch(None, self.BATCH):
+            Z = self.model.forward(parameters.views, X)
             loss = xp.sum(self.model.loss(Z, Y))
             sums[0, 0] += loss
             if self.model.output == "sigmoid":

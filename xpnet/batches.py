@@ -1,0 +1,143 @@
+"""Batches of standardized columns on a device: of data that lies there, or that streams through it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from xpnet.arrays import namespace
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
+
+    from xpnet.arrays import Array
+    from xpnet.backend import Backend
+    from xpnet.matrix import ColumnMatrix
+
+CHUNK_BYTES = 64 << 20
+"""How much raw data streams to the device at a time, about."""
+
+
+class Batch(NamedTuple):
+    """Some examples on a device.
+
+    Attributes:
+        X: standardized columns x̂ (n_x, k).
+        Y: their labels (1, k), or targets (n_out, k).
+        weights: how much each counts, (1, k), or None.
+    """
+
+    X: Array
+    Y: Array
+    weights: Array | None
+
+
+class Batches(Protocol):
+    """Where batches come from."""
+
+    def epoch(self, order: np.ndarray | None, size: int) -> Iterator[Batch]:
+        """Yield all examples, `size` at a time, in an order (m,) given in host memory, or as they are."""
+
+
+class Resident:
+    """Examples that lie on the device, raw, and were sent there once.
+
+    Args:
+        data: the examples.
+        Y: their labels, in host memory, in the dtype that the loss takes.
+        weights: of the examples, in host memory, or None.
+        backend: where to.
+        dtype: of the batches, "float32" or "float64".
+    """
+
+    def __init__(
+        self, data: ColumnMatrix, Y: np.ndarray, weights: np.ndarray | None, backend: Backend, dtype: str
+    ) -> None:
+        self._m, self._backend = data.m, backend
+        self._examples, self._labels = backend.send(data.examples), backend.send(Y)
+        self._weights = None if weights is None else backend.send(weights, dtype=dtype)
+        standardizer = data.standardizer
+        self._plain = standardizer.kind == "none"
+        self._mean = None if standardizer.is_uniform else backend.send(standardizer.mean.T, dtype=dtype)
+        uniform = float(standardizer.scale[0, 0]) if standardizer.is_uniform else None
+        self._scale = uniform if uniform is not None else backend.send(standardizer.scale.T, dtype=dtype)
+        self._dtype: Any = getattr(backend.xp, dtype)
+
+    def epoch(self, order: np.ndarray | None, size: int) -> Iterator[Batch]:
+        """As `Batches.epoch`."""
+        if order is None:
+            for start in range(0, self._m, size):
+                part = slice(start, min(start + size, self._m))
+                weights = None if self._weights is None else self._weights[:, part]
+                yield Batch(self._columns(self._examples[part, :]), self._labels[:, part], weights)
+            return
+        sent = self._backend.send(order)
+        for start in range(0, len(order), size):
+            yield self.take(sent[start : min(start + size, len(order))])
+
+    def take(self, indices: Array) -> Batch:
+        """Return the batch of some examples. indices: (k,), on the device."""
+        xp = namespace(self._examples)
+        weights = None if self._weights is None else xp.take(self._weights, indices, axis=1)
+        rows = xp.take(self._examples, indices, axis=0)
+        return Batch(self._columns(rows), xp.take(self._labels, indices, axis=1), weights)
+
+    def _columns(self, rows: Array) -> Array:
+        # The batch is cast in any case, so standardizing it costs less than folding the standardization
+        # into the first layer's weights, which change with each step.
+        rows = namespace(rows).astype(rows, self._dtype)
+        if self._mean is not None:
+            rows -= self._mean
+        if not self._plain:
+            rows *= self._scale
+        return rows.T
+
+
+class Streamed:
+    """Examples that do not fit the device: gathered in host memory, and sent some batches at a time.
+
+    Args: as for `Resident`.
+    """
+
+    def __init__(
+        self, data: ColumnMatrix, Y: np.ndarray, weights: np.ndarray | None, backend: Backend, dtype: str
+    ) -> None:
+        self._data, self._Y, self._weights = data, Y, weights
+        self._backend, self._dtype = backend, dtype
+
+    def epoch(self, order: np.ndarray | None, size: int) -> Iterator[Batch]:
+        """As `Batches.epoch`."""
+        rows = size * max(1, CHUNK_BYTES // (size * self._data.n_x * self._data.examples.itemsize))
+        for start in range(0, self._data.m, rows):
+            part: Any = slice(start, start + rows) if order is None else order[start : start + rows]
+            weights = None if self._weights is None else self._weights[:, part]
+            chunk = Resident(
+                self._data.part(part), self._Y[:, part], weights, self._backend, self._dtype
+            )  # fmt: skip
+            yield from chunk.epoch(None, size)
+
+
+def batches(
+    data: ColumnMatrix,
+    Y: np.ndarray,
+    weights: np.ndarray | None,
+    backend: Backend,
+    dtype: str,
+    resident_bytes: int | None = None,
+) -> Resident | Streamed:
+    """Return the examples resident on the device if they fit, else streamed through it.
+
+    Args:
+        data: the examples.
+        Y: their labels, in host memory, in the dtype that the loss takes.
+        weights: of the examples, in host memory, or None.
+        backend: where to.
+        dtype: of the batches.
+        resident_bytes: most raw bytes to keep there; None for three quarters of the device's free memory.
+    """
+    if resident_bytes is None:
+        free = backend.free_bytes()
+        resident_bytes = data.examples.nbytes if free is None else free * 3 // 4
+    kind = Resident if data.examples.nbytes <= resident_bytes else Streamed
+    return kind(data, Y, weights, backend, dtype)
