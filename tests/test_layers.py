@@ -16,7 +16,8 @@ LAYERS = [
     "errors", "arrays", "shapes", "gpu", "backend", "kernels", "graph", "functional", "testing",
     "standardize", "matrix", "batches", "dropout", "models", "parameters", "optimizers", "schedules",
     "labels", "history", "settings", "objective", "validation", "training",
-    "onepass", "span", "descent", "metrics", "course",
+    "tensorfile", "modelfile", "checkpoint", "fitting",
+    "onepass", "span", "descent", "metrics", "split", "course",
 ]  # fmt: skip
 """The rooms of xpnet, each of which imports only from those before it and from itself."""
 

@@ -9,6 +9,7 @@ import pytest
 
 from xpnet.backend import Backend, select
 from xpnet.errors import ConfigurationError, DivergenceError, DtypeError, ShapeError
+from xpnet.fitting import fit
 from xpnet.history import History
 from xpnet.matrix import ColumnMatrix
 from xpnet.models import Layer, LogisticRegression, Network, SoftmaxRegression
@@ -16,7 +17,7 @@ from xpnet.optimizers import Adam, GradientDescent, Momentum
 from xpnet.parameters import Parameters
 from xpnet.schedules import Step
 from xpnet.settings import Settings
-from xpnet.training import Training, clipped, fit
+from xpnet.training import Training, clipped
 
 CATS = Path(__file__).parent.parent.parent / "shared" / "data" / "cats"
 

@@ -27,6 +27,10 @@ class ConfigurationError(XpnetError, ValueError):
     """A setting of a model or of training is not one of those that are possible."""
 
 
+class ModelFileError(XpnetError, ValueError):
+    """A file of weights cannot be read or written, is damaged, or is not what was expected."""
+
+
 class DivergenceError(XpnetError, ArithmeticError):
     """The cost became NaN or infinite during training.
 

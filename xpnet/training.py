@@ -1,10 +1,9 @@
-"""Training by mini-batches through the computation graph: fit, epoch, step."""
+"""Training by mini-batches through the computation graph: epoch and step."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,8 +18,6 @@ from xpnet.parameters import Parameters, initialize
 from xpnet.validation import Validation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from xpnet.arrays import Array
     from xpnet.backend import Backend
     from xpnet.batches import Batch
@@ -32,17 +29,8 @@ WINDOW = 256
 """Steps whose costs are kept on the device before they are fetched at once."""
 
 
-@dataclass(frozen=True)
-class Fitted:
-    """A trained model: its configuration, its parameters on their device, and how it got there."""
-
-    model: Network
-    parameters: Parameters
-    history: History
-
-
 class Training:
-    """One training, epoch by epoch. `fit` is the short way to use it.
+    """One training, epoch by epoch. `xpnet.fitting.fit` is the short way to use it.
 
     Args:
         model: the network.
@@ -72,6 +60,7 @@ class Training:
         require_learnable(model, Y, data.m)
         weights = weights_of(model, Y, settings.class_weight)
         self.model = model
+        self.data, self.validation_data = (data, Y), validation
         self.settings = settings
         self.backend = backend
         self.m = data.m
@@ -157,6 +146,13 @@ class Training:
             slots = tuple(part.views[name] for part in self._slots)
             self.settings.optimizer.update(views[name], gradient, slots, rate, self.t)
 
+    @property
+    def state(self) -> dict[str, Array]:
+        """All arrays that change while training, by name: what a checkpoint holds."""
+        slots = {f"slot{i}": part.buffer for i, part in enumerate(self._slots)}
+        best = {"best": self._best} if self.settings.patience is not None else {}
+        return {"parameters": self.parameters.buffer, **slots, **best}
+
     def restore_best(self) -> None:
         """Go back to the parameters of the best epoch, if `patience` kept them."""
         if self.settings.patience is not None and self.history.best_epoch:
@@ -180,34 +176,6 @@ class Training:
             )
             raise DivergenceError(msg, step=step)
         return float(costs @ np.asarray(sizes, dtype=np.float64))
-
-
-def fit(
-    model: Network,
-    data: ColumnMatrix,
-    Y: np.ndarray,
-    backend: Backend,
-    settings: Settings,
-    validation: tuple[ColumnMatrix, np.ndarray] | None = None,
-    start: Parameters | None = None,
-    on_epoch: Callable[[Epoch], Any] | None = None,
-) -> Fitted:
-    """Train a model; return it with its history.
-
-    Args and errors as for `Training`; `on_epoch` is called after each epoch, with its record.
-    """
-    training = Training(model, data, Y, backend, settings, validation, start)
-    history = training.history
-    history.stopped = f"all {settings.epochs} epochs done"
-    for _ in range(settings.epochs):
-        record = training.epoch()
-        if on_epoch is not None:
-            on_epoch(record)
-        if settings.patience is not None and record.epoch - history.best_epoch >= settings.patience:
-            history.stopped = f"no lower cost for {settings.patience} epochs"
-            break
-    training.restore_best()
-    return Fitted(model, training.parameters, history)
 
 
 def clipped(computed: list[Array], limit: float) -> list[Array]:
