@@ -70,9 +70,12 @@ class Device:
 
     def __enter__(self) -> "Device":
         _current.append(self.id)
+        self._quiet = _np.errstate(over="ignore", invalid="ignore")  # a GPU does not warn
+        self._quiet.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._quiet.__exit__(*_)
         _current.pop()
 
     def __eq__(self, other: object) -> bool:

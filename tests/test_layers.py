@@ -15,9 +15,9 @@ FILES = sorted([*XPNET.rglob("*.py"), *PIPELINES.rglob("*.py")])
 LAYERS = [
     "errors", "arrays", "shapes", "gpu", "backend", "kernels", "graph", "functional", "testing",
     "standardize", "matrix", "batches", "dropout", "models", "parameters", "optimizers", "schedules",
-    "labels", "history", "settings", "objective", "validation", "training",
+    "labels", "history", "settings", "onepass", "stack", "objective", "validation", "training",
     "tensorfile", "modelfile", "checkpoint", "fitting",
-    "onepass", "span", "descent", "metrics", "split", "course",
+    "problem", "span", "descent", "lbfgs", "stacktraining", "sweep", "metrics", "split", "course",
 ]  # fmt: skip
 """The rooms of xpnet, each of which imports only from those before it and from itself."""
 

@@ -136,8 +136,13 @@ def batches(
         dtype: of the batches.
         resident_bytes: most raw bytes to keep there; None for three quarters of the device's free memory.
     """
+    kind = Resident if fits(data, backend, resident_bytes) else Streamed
+    return kind(data, Y, weights, backend, dtype)
+
+
+def fits(data: ColumnMatrix, backend: Backend, resident_bytes: int | None = None) -> bool:
+    """Return whether raw examples may lie on a device as a whole; arguments as for `batches`."""
     if resident_bytes is None:
         free = backend.free_bytes()
         resident_bytes = data.examples.nbytes if free is None else free * 3 // 4
-    kind = Resident if data.examples.nbytes <= resident_bytes else Streamed
-    return kind(data, Y, weights, backend, dtype)
+    return data.examples.nbytes <= resident_bytes

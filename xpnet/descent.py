@@ -4,10 +4,13 @@
 - "one-pass": raw columns are read once a step; see onepass.py.
 - "span": descent that starts at W0 stays in W0 + span of the examples, so with G = X̂^T X̂ a step costs m^2
   instead of 2 n_x m; see span.py. Chosen when m < n_x.
+
+Several runs, each with a learning rate and a penalty of its own, descend together: see sweep.py.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -15,19 +18,18 @@ import numpy as np
 
 from xpnet import functional as F
 from xpnet.errors import ConfigurationError, DivergenceError
-from xpnet.graph import Node, gradients
-from xpnet.labels import require_learnable, weights_of
-from xpnet.onepass import OnePass, Pass
 from xpnet.parameters import Parameters
+from xpnet.problem import Problem, Runs
 from xpnet.span import Span
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from xpnet.arrays import Array
     from xpnet.backend import Backend
     from xpnet.matrix import ColumnMatrix
     from xpnet.models import Network
+    from xpnet.onepass import Pass
 
 METHODS = ("auto", "graph", "one-pass", "span")
 
@@ -56,10 +58,10 @@ class Stepper(Protocol):
     """One way to descend."""
 
     def step(self) -> Array:
-        """Take one step; return the cost before it, shape (), on the device."""
+        """Take one step; return the costs before it, (runs, 1), on the device."""
 
     def parameters(self) -> tuple[Array, Array]:
-        """Return W (n_out, n_x) and b (n_out, 1) as they are now."""
+        """Return W (runs n_out, n_x) and b (runs n_out, 1) as they are now."""
 
 
 def descend(
@@ -75,6 +77,7 @@ def descend(
     start: Parameters | None = None,
     method: str = "auto",
     dtype: str = "float32",
+    resident_bytes: int | None = None,
 ) -> Descent:
     """Minimize J = mean loss + l2 / (2 m) sum W^2 by full-batch gradient descent.
 
@@ -90,149 +93,148 @@ def descend(
         start: parameters to start from; zeros by default.
         method: "graph", "one-pass", "span", or "auto": the span if m < n_x, else one pass.
         dtype: of the arithmetic, "float32" or "float64".
+        resident_bytes: most raw bytes to keep on the device while passing over them; see `xpnet.batches`.
 
     Raises:
         ConfigurationError: another model or method, or settings that are not possible.
         ShapeError, DtypeError: data or labels that cannot be learned from.
         DivergenceError: a cost is not finite.
     """
-    _refuse_other(model, method, iterations, learning_rate, l2, dtype)
-    data.refuse_nonfinite()
-    require_learnable(model, Y, data.m)
-    weights = weights_of(model, Y, class_weight)
-    reason = "it was asked for"
-    if method == "auto":
-        method = "span" if data.m < data.n_x else "one-pass"
-        reason = f"m = {data.m} is {'less' if method == 'span' else 'not less'} than n_x = {data.n_x}"
-    labels = Y if model.output == "sigmoid" else np.arange(model.n_out)[:, None] == Y
+    chosen, reason = choose(method, data)
+    require_possible(iterations, (learning_rate,), (l2,))
     with backend.activate():
-        problem = _Problem(
-            model,
-            data,
-            backend.send(labels, dtype=dtype),
-            None if weights is None else backend.send(weights, dtype=dtype),
-            backend,
-            dtype,
-        )
-        count = sum(rows * columns for rows, columns in model.shapes.values())
-        begin = Parameters(
-            model,
-            backend.send(
-                np.zeros((count, 1)) if start is None else backend.fetch(start.buffer).copy(), dtype=dtype
-            ),
-        )
-        W, b = begin.views["W1"], begin.views["b1"]
-        stepper: Stepper
-        if method == "span":
-            stepper = Span(
-                data, problem.labels, problem.weights, model.output, backend, dtype, W, b, learning_rate, l2
-            )
-        else:
-            passes: Callable[[Array, Array], Pass]
-            passes = problem.one_pass() if method == "one-pass" else problem.graph_pass
-            stepper = _Explicit(passes, W, b, data.m, learning_rate, l2)
-        costs = _run(stepper, iterations, backend, dtype)
-        W, b = stepper.parameters()
-        xp = backend.xp
-        buffer = xp.concat([xp.reshape(W, (-1, 1)), xp.reshape(b, (-1, 1))], axis=0)
-    return Descent(Parameters(model, buffer), costs, method, reason)
+        problem = Problem.of(
+            model, data, Y, backend,
+            class_weight=class_weight, dtype=dtype, resident_bytes=resident_bytes,
+        )  # fmt: skip
+        stepper = stepping(problem, chosen, problem.runs((learning_rate,), (l2,)), [start])
+        costs = run(stepper, problem, iterations, 1)[0]
+        (parameters,) = unstacked(model, *stepper.parameters())
+    return Descent(parameters, costs, chosen, reason)
 
 
-def _run(stepper: Stepper, iterations: int, backend: Backend, dtype: str) -> np.ndarray:
-    window = backend.send(np.zeros((1, min(WINDOW, iterations))), dtype=dtype)
-    costs = np.empty(iterations)
+def choose(method: str, data: ColumnMatrix) -> tuple[str, str]:
+    """Return the way to descend, and why.
+
+    Raises:
+        ConfigurationError: an unknown method.
+    """
+    if method not in METHODS:
+        msg = f"method is {method!r}, expected one of {', '.join(METHODS)}"
+        raise ConfigurationError(msg)
+    if method != "auto":
+        return method, "it was asked for"
+    few = data.m < data.n_x
+    return "span" if few else "one-pass", (
+        f"m = {data.m} is {'less' if few else 'not less'} than n_x = {data.n_x}"
+    )
+
+
+def require_possible(iterations: int, learning_rates: Sequence[float], l2s: Sequence[float]) -> None:
+    """Raise `ConfigurationError` unless iterations and rates are positive and penalties not negative."""
+    for name, value in [("iterations", iterations), *(("learning_rate", rate) for rate in learning_rates)]:
+        if not 0 < value < math.inf:
+            msg = f"{name} is {value!r}, expected more than 0"
+            raise ConfigurationError(msg)
+    for l2 in l2s:
+        if not 0 <= l2 < math.inf:
+            msg = f"l2 is {l2!r}, expected at least 0"
+            raise ConfigurationError(msg)
+
+
+def stepping(problem: Problem, method: str, runs: Runs, starts: Sequence[Parameters | None]) -> Stepper:
+    """Return one of the three ways, at its start.
+
+    Args:
+        problem: what to descend on.
+        method: "graph", "one-pass" or "span".
+        runs: learning rates and penalties.
+        starts: parameters of each run, which are copied; None for zeros.
+    """
+    W, b = stacked(problem, starts)
+    if method == "span":
+        return Span(problem, runs, W, b)
+    passes = problem.one_pass() if method == "one-pass" else problem.graph_pass
+    return _Explicit(passes, runs, W, b, problem.data.m)
+
+
+def run(stepper: Stepper, problem: Problem, iterations: int, count: int, strict: bool = True) -> np.ndarray:
+    """Take steps; return the costs, (runs, iterations) float64, in host memory.
+
+    Args:
+        stepper: what takes them.
+        problem: what it descends on.
+        iterations: how many.
+        count: of runs.
+        strict: whether the first cost that is not finite ends it all. Otherwise when no run has finite ones.
+
+    Raises:
+        DivergenceError: a cost is not finite, with `strict`.
+    """
+    window = problem.zeros(count, min(WINDOW, iterations))
+    costs = np.full((count, iterations), np.nan)
     for first in range(0, iterations, WINDOW):
-        count = min(WINDOW, iterations - first)
-        for i in range(count):
-            window[0, i] = stepper.step()
-        costs[first : first + count] = backend.fetch(window)[0, :count]
-        bad = np.flatnonzero(~np.isfinite(costs[first : first + count]))
-        if bad.size:
-            step = first + int(bad[0]) + 1
+        steps = min(WINDOW, iterations - first)
+        for i in range(steps):
+            window[:, i : i + 1] = stepper.step()
+        costs[:, first : first + steps] = problem.backend.fetch(window)[:, :steps]
+        finite = np.isfinite(costs[:, first : first + steps])
+        if strict and not finite.all():
+            step = first + int(np.flatnonzero(~finite.all(axis=0))[0]) + 1
             msg = (
-                f"the cost became {costs[step - 1]} at step {step}: "
+                f"the cost became {costs[:, step - 1].max()} at step {step}: "
                 "try a smaller learning rate, or standardized features"
             )
             raise DivergenceError(msg, step=step)
+        if not finite[:, -1].any():
+            break
     return costs
+
+
+def stacked(problem: Problem, starts: Sequence[Parameters | None]) -> tuple[Array, Array]:
+    """Return W (runs n_out, n_x) and b (runs n_out, 1): copies of the runs' parameters below each other."""
+    model, backend = problem.model, problem.backend
+    columns = []
+    for name in ("W1", "b1"):
+        parts = [
+            np.zeros(model.shapes[name]) if start is None else backend.fetch(start.views[name])
+            for start in starts
+        ]
+        columns.append(backend.send(np.concatenate(parts), dtype=problem.dtype))
+    return columns[0], columns[1]
+
+
+def unstacked(model: Network, W: Array, b: Array) -> list[Parameters]:
+    """Return the parameters of each run."""
+    results = []
+    for start in range(0, W.shape[0], model.n_out):
+        rows = slice(start, start + model.n_out)
+        results.append(Parameters.of(model, {"W1": W[rows, :], "b1": b[rows, :]}))
+    return results
 
 
 class _Explicit:
     """Descent with the weights at hand."""
 
     def __init__(
-        self, passes: Callable[[Array, Array], Pass], W: Array, b: Array, m: int, rate: float, l2: float
+        self, passes: Callable[[Array, Array], Pass], runs: Runs, W: Array, b: Array, m: int
     ) -> None:
-        self._passes, self._W, self._b = passes, W, b
-        self._m, self._rate, self._l2 = m, rate, l2
+        self._passes, self._runs = passes, runs
+        self._W, self._b, self._m = W, b, m
+        self._step, self._shrink = runs.rate / m, 1.0 - runs.rate * runs.l2 / m
 
     def step(self) -> Array:
+        """As `Stepper.step`."""
         done = self._passes(self._W, self._b)
-        m, l2, W = self._m, self._l2, self._W
-        cost = done.loss / m
-        dW = done.dW / m
-        if l2:
-            cost = cost + F.sum(W * W) * (l2 / (2 * m))
-            dW = dW + W * (l2 / m)
-        self._W = W - self._rate * dW
-        self._b = self._b - (self._rate / m) * done.db
+        W, runs = self._W, self._runs
+        cost = done.loss / self._m
+        if runs.penalized:
+            cost = cost + runs.penalty(F.sum(W * W, axis=1))
+            W = W * self._shrink
+        self._W = W - self._step * done.dW
+        self._b = self._b - self._step * done.db
         return cost
 
     def parameters(self) -> tuple[Array, Array]:
+        """As `Stepper.parameters`."""
         return self._W, self._b
-
-
-@dataclass(frozen=True)
-class _Problem:
-    """What all three ways begin from."""
-
-    model: Network
-    data: ColumnMatrix
-    labels: Array
-    weights: Array | None
-    backend: Backend
-    dtype: str
-
-    def one_pass(self) -> OnePass:
-        return OnePass(self.data, self.labels, self.weights, self.model.output, self.backend, self.dtype)
-
-    def graph_pass(self, W: Array, b: Array) -> Pass:
-        """Return what one pass gives, from the computation graph on the standardized matrix."""
-        xp = self.backend.xp
-        X = self.backend.send(self.data.standardized(), dtype=self.dtype)
-        nodes = [Node(W, "W"), Node(b, "b")]
-        Z = F.affine(nodes[0], X, nodes[1])
-        if self.model.output == "sigmoid":
-            losses = F.logistic_loss(Z, self.labels)
-        else:
-            losses = F.softmax_cross_entropy(Z, xp.reshape(xp.argmax(self.labels, axis=0), (1, -1)))
-        if self.weights is not None:
-            losses = losses * self.weights
-        total = F.sum(losses)
-        dW, db = gradients(total, nodes)
-        return Pass(total.value, dW, db)
-
-
-def _refuse_other(
-    model: Network, method: str, iterations: int, learning_rate: float, l2: float, dtype: str
-) -> None:
-    if (
-        model.hidden
-        or model.output not in ("sigmoid", "softmax")
-        or (model.output, model.n_out > 1) == ("sigmoid", True)
-    ):
-        msg = "full-batch descent is for logistic and softmax regression: train other models by `fit`"
-        raise ConfigurationError(msg)
-    if method not in METHODS:
-        msg = f"method is {method!r}, expected one of {', '.join(METHODS)}"
-        raise ConfigurationError(msg)
-    for name, value in {"iterations": iterations, "learning_rate": learning_rate}.items():
-        if not 0 < value < float("inf"):
-            msg = f"{name} is {value!r}, expected more than 0"
-            raise ConfigurationError(msg)
-    if not 0 <= l2 < float("inf"):
-        msg = f"l2 is {l2!r}, expected at least 0"
-        raise ConfigurationError(msg)
-    if dtype not in ("float32", "float64"):
-        msg = f"dtype is {dtype!r}, expected 'float32' or 'float64'"
-        raise ConfigurationError(msg)

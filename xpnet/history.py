@@ -44,6 +44,27 @@ class History:
     stopped: str = ""
     notes: list[str] = field(default_factory=list)
 
+    def add(self, record: Epoch) -> bool:
+        """Record an epoch; return whether it is the best so far."""
+        self.epochs.append(record)
+        best = len(self.epochs) == 1 or self.judged[-1] < self.judged[self.best_epoch - 1]
+        if best:
+            self.best_epoch = len(self.epochs)
+        return best
+
+    def diverged(self, cost: float, step: int) -> str:
+        """Record, and return in words, that a cost was not finite; step counts from 1."""
+        self.stopped = (
+            f"the cost became {cost} at step {step} (epoch {len(self.epochs) + 1}): "
+            "try a smaller learning rate, standardized features, or clip"
+        )
+        return self.stopped
+
+    @property
+    def has_diverged(self) -> bool:
+        """Whether training ended because a cost was not finite."""
+        return self.stopped.startswith("the cost became")
+
     @property
     def costs(self) -> list[float]:
         """Training cost of each epoch."""

@@ -4,6 +4,8 @@ Half the traffic of W X followed by dZ X^T, and a quarter of the bytes of float3
 both products taken, while it is in cache. The standardized matrix never exists. With x̂ = (x - mean) scale,
 
     W x̂ + b = (W scale^T) x + (b - W (mean scale))        dW = (dZ x^T - (sum dZ) mean^T) scale^T
+
+Several runs go together: their weights lie below each other, W (runs n_out, n_x), and share the pass.
 """
 
 from __future__ import annotations
@@ -12,10 +14,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from xpnet.arrays import namespace
+from xpnet.batches import CHUNK_BYTES, fits
 from xpnet.kernels import dispatched
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from xpnet.arrays import Array
     from xpnet.backend import Backend
@@ -30,9 +33,9 @@ class Pass:
     """What one pass gives, each summed over all examples.
 
     Attributes:
-        loss: shape ().
-        dW: (n_out, n_x), the gradient with respect to the weights on standardized features.
-        db: (n_out, 1).
+        loss: (runs, 1).
+        dW: (runs n_out, n_x), the gradient with respect to the weights on standardized features.
+        db: (runs n_out, 1).
     """
 
     loss: Array
@@ -41,7 +44,7 @@ class Pass:
 
 
 class OnePass:
-    """Raw columns on a device, ready to be passed over.
+    """Raw columns ready to be passed over: on the device if they fit there, else sent chunk by chunk.
 
     Args:
         data: the examples.
@@ -50,6 +53,7 @@ class OnePass:
         output: "sigmoid" or "softmax".
         backend: where to compute.
         dtype: of the arithmetic, "float32" or "float64".
+        resident_bytes: most raw bytes to keep on the device; see `xpnet.batches.batches`.
     """
 
     def __init__(
@@ -60,8 +64,11 @@ class OnePass:
         output: str,
         backend: Backend,
         dtype: str,
+        resident_bytes: int | None = None,
     ) -> None:
-        self._examples = backend.send(data.examples)
+        resident = fits(data, backend, resident_bytes)
+        self._backend, self._host = backend, data
+        self._examples = backend.send(data.examples) if resident else None
         self._labels, self._weights = labels, weights
         self._residual = RESIDUALS[output]
         self._mean = backend.send(data.standardizer.mean.T, dtype=dtype)
@@ -70,20 +77,34 @@ class OnePass:
         self._rows = max(1, min(data.m, BLOCK_BYTES // (data.n_x * itemsize)))
 
     def __call__(self, W: Array, b: Array) -> Pass:
-        """Return the summed loss and gradients at W (n_out, n_x), b (n_out, 1)."""
+        """Return the summed losses and gradients at W (runs n_out, n_x), b (runs n_out, 1)."""
         xp = namespace(W)
         folded = W * self._scale
         shift = b - xp.sum(folded * self._mean, axis=1, keepdims=True)
-        loss, G, r = sweep_blocks(
-            self._examples,
-            self._labels,
-            self._weights,
-            folded,
-            shift,
-            residual=self._residual,
-            rows=self._rows,
-        )
+        parts = [
+            sweep_blocks(
+                examples,
+                self._labels[:, part],
+                None if self._weights is None else self._weights[:, part],
+                folded,
+                shift,
+                residual=self._residual,
+                rows=self._rows,
+            )
+            for part, examples in self._chunks()
+        ]
+        loss, G, r = (sum(sums[1:], start=sums[0]) for sums in zip(*parts, strict=True))
         return Pass(loss, (G - r * self._mean) * self._scale, r)
+
+    def _chunks(self) -> Iterator[tuple[slice, Array]]:
+        """Yield the raw examples on the device: at once, or a chunk at a time."""
+        if self._examples is not None:
+            yield slice(None), self._examples
+            return
+        data = self._host
+        rows = max(1, CHUNK_BYTES // (data.n_x * data.examples.itemsize))
+        for start, block in zip(range(0, data.m, rows), data.blocks(rows), strict=True):
+            yield slice(start, start + len(block)), self._backend.send(block)
 
 
 @dispatched
@@ -97,34 +118,40 @@ def sweep_blocks(
     residual: Callable[..., tuple[Array, Array]],
     rows: int,
 ) -> tuple[Array, Array, Array]:
-    """Return the summed loss (), G = dZ X^T (n_out, n_x) and the sum of dZ (n_out, 1), over raw columns.
+    """Return the summed losses (runs, 1), G = dZ X^T (runs n_out, n_x) and the summed dZ (runs n_out, 1).
 
     Args:
         examples: (m, n_x), raw.
         labels: (n_out, m), floats.
         weights: of the examples, (1, m), or None.
-        W: (n_out, n_x), and
-        b: (n_out, 1): the parameters, the standardization folded in.
+        W: (runs n_out, n_x), and
+        b: (runs n_out, 1): the parameters, the standardization folded in.
         residual: gives losses and dZ from Z and the labels of a block.
         rows: examples of a block.
     """
     xp = namespace(W)
     m = examples.shape[0]
-    loss, G, r = xp.sum(b) * 0.0, xp.zeros_like(W), xp.zeros_like(b)
+    G, r = xp.zeros_like(W), xp.zeros_like(b)
+    loss = xp.zeros_like(b[: b.shape[0] // labels.shape[0], :])
     for start in range(0, m, rows):
         stop = min(start + rows, m)
         X = xp.astype(examples[start:stop, :], W.dtype)
         losses, dZ = residual(W @ X.T + b, labels[:, start:stop])
         if weights is not None:
             losses, dZ = losses * weights[:, start:stop], dZ * weights[:, start:stop]
-        loss = loss + xp.sum(losses)
+        loss += xp.sum(losses, axis=1, keepdims=True)
         G += dZ @ X
         r += xp.sum(dZ, axis=1, keepdims=True)
     return loss, G, r
 
 
 def logistic_residual(Z: Array, Y: Array) -> tuple[Array, Array]:
-    """Return the logistic losses (1, k) and dZ = A - Y, sharing one exponential. Y: floats."""
+    """Return the logistic losses and dZ = A - Y, sharing one exponential.
+
+    Args:
+        Z: logits (runs, k).
+        Y: labels (1, k), floats.
+    """
     xp = namespace(Z)
     e = xp.exp(-xp.abs(Z))
     A = xp.where(Z < 0.0, e, 1.0) / (1.0 + e)
@@ -132,12 +159,19 @@ def logistic_residual(Z: Array, Y: Array) -> tuple[Array, Array]:
 
 
 def softmax_residual(Z: Array, Y: Array) -> tuple[Array, Array]:
-    """Return the softmax cross-entropies (1, k) and dZ = A - Y, sharing one exponential. Y: one-hot."""
+    """Return the softmax cross-entropies (runs, k) and dZ = A - Y, sharing one exponential.
+
+    Args:
+        Z: logits (runs n_out, k).
+        Y: one-hot labels (n_out, k), floats.
+    """
     xp = namespace(Z)
-    shifted = Z - xp.max(Z, axis=0, keepdims=True)
+    by_run = xp.reshape(Z, (-1, *Y.shape))
+    shifted = by_run - xp.max(by_run, axis=1, keepdims=True)
     e = xp.exp(shifted)
-    total = xp.sum(e, axis=0, keepdims=True)
-    return xp.log(total) - xp.sum(shifted * Y, axis=0, keepdims=True), e / total - Y
+    total = xp.sum(e, axis=1, keepdims=True)
+    losses = xp.log(total) - xp.sum(shifted * Y, axis=1, keepdims=True)
+    return xp.reshape(losses, (-1, Y.shape[1])), xp.reshape(e / total - Y, Z.shape)
 
 
 RESIDUALS = {"sigmoid": logistic_residual, "softmax": softmax_residual}

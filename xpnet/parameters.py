@@ -11,7 +11,7 @@ from xpnet.arrays import namespace
 from xpnet.errors import ConfigurationError, ShapeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from xpnet.arrays import Array
     from xpnet.backend import Backend
@@ -46,6 +46,12 @@ class Parameters:
             stop = start + math.prod(shape)
             self.views[name] = xp.reshape(buffer[start:stop, :], shape)
             start = stop
+
+    @classmethod
+    def of(cls, model: Network, views: Mapping[str, Array]) -> Parameters:
+        """Return parameters copied from arrays by name, in one new buffer."""
+        xp = namespace(views["W1"])
+        return cls(model, xp.concat([xp.reshape(views[name], (-1, 1)) for name in model.shapes], axis=0))
 
 
 def initialize(

@@ -110,7 +110,8 @@ class Training:
         with self.backend.activate():
             total = 0.0
             pending: list[int] = []
-            for batch in self.batches.epoch(self._order(done), self.batch_size):
+            order = shuffled(settings.seed, done, self.m, self.batch_size)
+            for batch in self.batches.epoch(order, self.batch_size):
                 self.step(batch, rate, len(pending))
                 pending.append(int(batch.X.shape[1]))
                 if len(pending) == WINDOW:
@@ -119,11 +120,8 @@ class Training:
             total += self._gathered(pending)
             judged = self._validation(self.parameters) if self._validation else (None, None)
         record = Epoch(done + 1, total / self.m, rate, time.perf_counter() - began, *judged)
-        self.history.epochs.append(record)
-        if record.epoch == 1 or self.history.judged[-1] < self.history.judged[self.history.best_epoch - 1]:
-            self.history.best_epoch = record.epoch
-            if settings.patience is not None:
-                self._best[...] = self.parameters.buffer
+        if self.history.add(record) and settings.patience is not None:
+            self._best[...] = self.parameters.buffer
         return record
 
     def step(self, batch: Batch, rate: float, slot: int) -> None:
@@ -158,24 +156,22 @@ class Training:
         if self.settings.patience is not None and self.history.best_epoch:
             self.parameters.buffer[...] = self._best
 
-    def _order(self, epoch: int) -> np.ndarray | None:
-        """Return an epoch's order of the examples: of its own seed, so that a resumed one is the same."""
-        if self.batch_size == self.m:
-            return None
-        return np.random.default_rng([self.settings.seed, epoch]).permutation(self.m)
-
     def _gathered(self, sizes: list[int]) -> float:
         """Fetch the costs of the window's steps; return their sum, each times its batch's size."""
         costs = self.backend.fetch(self._costs)[0, : len(sizes)].astype(np.float64)
         bad = np.flatnonzero(~np.isfinite(costs))
         if bad.size:
             step = self.t - len(sizes) + int(bad[0]) + 1
-            msg = (
-                f"the cost became {costs[bad[0]]} at step {step} (epoch {len(self.history.epochs) + 1}): "
-                "try a smaller learning rate, standardized features, or clip"
-            )
-            raise DivergenceError(msg, step=step)
+            raise DivergenceError(self.history.diverged(costs[bad[0]], step), step=step)
         return float(costs @ np.asarray(sizes, dtype=np.float64))
+
+
+def shuffled(seed: int, epoch: int, m: int, batch_size: int) -> np.ndarray | None:
+    """Return an epoch's order of the examples, of its own seed, so that a resumed one is the same.
+
+    None, the order they lie in, if one batch holds them all.
+    """
+    return None if batch_size == m else np.random.default_rng([seed, epoch]).permutation(m)
 
 
 def clipped(computed: list[Array], limit: float) -> list[Array]:

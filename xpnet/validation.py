@@ -8,8 +8,12 @@ import numpy as np
 
 from xpnet.batches import batches
 from xpnet.labels import as_taken, require_learnable
+from xpnet.stack import Stack, by_run
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from xpnet.arrays import Array
     from xpnet.backend import Backend
     from xpnet.matrix import ColumnMatrix
     from xpnet.models import Network
@@ -48,18 +52,25 @@ class Validation:
 
     def __call__(self, parameters: Parameters) -> tuple[float, float]:
         """Return the cost, and accuracy (for regression R²)."""
-        xp = self.backend.xp
-        sums = self.backend.send(np.zeros((1, 2)), dtype=self.dtype)
+        return self.each(parameters.views, Stack(self.model, 1))[0]
+
+    def each(self, views: Mapping[str, Array], stack: Stack) -> list[tuple[float, float]]:
+        """Return the cost, and accuracy (for regression R²), of each network of a stack."""
+        xp, output = self.backend.xp, self.model.output
+        sums = self.backend.send(np.zeros((stack.runs, 2)), dtype=self.dtype)
         for X, Y, _ in self.batches.epoch(None, self.BATCH):
-            Z = self.model.forward(parameters.views, X)
-            loss = xp.sum(self.model.loss(Z, Y))
-            sums[0, 0] += loss
-            if self.model.output == "sigmoid":
-                sums[0, 1] += xp.sum(xp.astype((Z > 0) == (Y > 0.5), sums.dtype)) / self.model.n_out
-            elif self.model.output == "softmax":
-                hits = xp.reshape(xp.argmax(Z, axis=0), (1, -1)) == Y
-                sums[0, 1] += xp.sum(xp.astype(hits, sums.dtype))
-        cost, right = (float(value) / self.m for value in self.backend.fetch(sums)[0])
+            Z = stack.forward(views, X)
+            sums[:, 0] += xp.sum(stack.loss(Z, stack.targets(Y, Z)), axis=1)
+            if output == "sigmoid":
+                right = xp.astype(by_run(Z > 0, stack.runs) == (Y > 0.5), sums.dtype)
+                sums[:, 1] += xp.sum(right, axis=(1, 2)) / self.model.n_out
+            elif output == "softmax":
+                hits = xp.argmax(by_run(Z, stack.runs), axis=1) == Y
+                sums[:, 1] += xp.sum(xp.astype(hits, sums.dtype), axis=1)
+        fetched = self.backend.fetch(sums).astype(np.float64)
+        return [self._judged(*row) for row in fetched.tolist()]
+
+    def _judged(self, loss: float, right: float) -> tuple[float, float]:
         if self.model.output in ("sigmoid", "softmax"):
-            return cost, right
-        return cost, 1.0 - cost * self.m / self.spread if self.spread else float("nan")
+            return loss / self.m, right / self.m
+        return loss / self.m, 1.0 - loss / self.spread if self.spread else float("nan")

@@ -87,8 +87,10 @@ def sweep_blocks(
     threads = max(1, min(_cores(), m // rows))
     one = len(W) == 1  # matrix-vector products are a fifth faster in their rank-1 form
 
-    def share(k: int) -> tuple[float, np.ndarray, np.ndarray]:
-        loss, G, r = 0.0, np.zeros_like(W), np.zeros_like(b)
+    @np.errstate(over="ignore", invalid="ignore")  # threads do not inherit it from `Backend.activate`
+    def share(k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        G, r = np.zeros_like(W), np.zeros_like(b)
+        loss = np.zeros((len(W) // len(labels), 1))
         buffer, product = np.empty((rows, n_x), W.dtype), np.empty_like(W)
         last = (k + 1) * m // threads
         for start in range(k * m // threads, last, rows):
@@ -100,19 +102,19 @@ def sweep_blocks(
             losses, dZ = residual(Z, labels[:, start:stop])
             if weights is not None:
                 losses, dZ = losses * weights[:, start:stop], dZ * weights[:, start:stop]
-            loss += float(losses.sum())
+            loss += losses.sum(axis=1, keepdims=True)
             G += np.matmul(dZ[0], X, out=product[0]) if one else np.matmul(dZ, X, out=product)
             r += dZ.sum(axis=1, keepdims=True)
         return loss, G, r
 
     if threads == 1:
         loss, G, r = share(0)
-        return np.asarray(loss, W.dtype), G, r
+        return loss.astype(W.dtype), G, r
     # One BLAS thread in each of ours: products this small only lose by being split again.
     with _blas().limit(limits=1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
         shares = list(pool.map(share, range(threads)))
     loss, G, r = (functools.reduce(np.add, parts) for parts in zip(*shares, strict=True))
-    return np.asarray(loss, W.dtype), G, r
+    return loss.astype(W.dtype), G, r
 
 
 def _cores() -> int:
