@@ -93,3 +93,11 @@ def test_the_free_memory_of_the_device_decides(backend: Backend, monkeypatch: py
     data = ColumnMatrix.of(pixels().T)
     monkeypatch.setattr(type(backend), "free_bytes", lambda self: 20 * 12)
     assert isinstance(batches(data, Y, None, backend, "float32"), Streamed)
+
+
+def test_floats_far_from_zero_keep_their_digits(backend: Backend) -> None:
+    """Times in seconds since 1970: rounded to float32 before their mean is subtracted, they would all be equal."""
+    X = 1.7e9 + np.arange(20.0)[None]
+    data = ColumnMatrix.of(X, "feature")
+    (batch,) = Resident(data, Y, None, backend, "float32").epoch(None, 20)
+    assert_close(batch.X, data.standardized().astype("float32"), backend, rtol=1e-6, atol=1e-6)

@@ -232,3 +232,33 @@ def test_a_buffer_is_returned_in_the_models_order(backend: Backend) -> None:
     result = descend(SoftmaxRegression(60, 3), data, Y, backend, iterations=2, learning_rate=0.1)
     again = Parameters(SoftmaxRegression(60, 3), result.parameters.buffer)
     assert {name: view.shape for name, view in again.views.items()} == {"W1": (3, 60), "b1": (3, 1)}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_floats_far_from_zero_keep_their_digits(way: str, backend: Backend) -> None:
+    """Times in seconds since 1970: rounded to float32 before their mean is subtracted, they would all be equal."""
+    generator = np.random.default_rng(0)
+    X = 1.7e9 + np.round(generator.standard_normal((5, 80)) * 50)
+    Y = (X[:1] > np.median(X[0])).astype(np.int64)
+    data = ColumnMatrix.of(X, "feature")
+    results = [
+        descend(LogisticRegression(5), data, Y, backend, iterations=30, learning_rate=0.5, method=method, dtype=dtype)
+        for method, dtype in ((way, "float32"), ("graph", "float64"))
+    ]  # fmt: skip
+    np.testing.assert_allclose(results[0].costs, results[1].costs, rtol=1e-4)
+
+
+@pytest.mark.parametrize("chunk", [1, 12 * 7, 1 << 30])
+def test_data_that_does_not_fit_the_device_is_passed_over_in_chunks(
+    chunk: int, backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("xpnet.onepass.CHUNK_BYTES", chunk)
+    data, Y = pictures(40, 12, n_classes=3)
+    results = [
+        descend(
+            SoftmaxRegression(12, 3), data, Y, backend, iterations=5, learning_rate=0.1, l2=1.0,
+            class_weight="balanced", method="one-pass", dtype="float64", resident_bytes=size,
+        )
+        for size in (None, 0)
+    ]  # fmt: skip
+    np.testing.assert_allclose(results[0].costs, results[1].costs, rtol=1e-12)

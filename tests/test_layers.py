@@ -16,7 +16,7 @@ LAYERS = [
     "errors", "arrays", "shapes", "gpu", "backend", "kernels", "graph", "functional", "testing",
     "standardize", "matrix", "batches", "dropout", "models", "parameters", "optimizers", "schedules",
     "labels", "history", "settings", "onepass", "stack", "objective", "validation", "training",
-    "tensorfile", "modelfile", "checkpoint", "fitting",
+    "scoring", "tensorfile", "modelfile", "checkpoint", "fitting",
     "problem", "span", "descent", "lbfgs", "stacktraining", "sweep", "metrics", "split", "course",
 ]  # fmt: skip
 """The rooms of xpnet, each of which imports only from those before it and from itself."""

@@ -59,7 +59,10 @@ class Resident:
         self._weights = None if weights is None else backend.send(weights, dtype=dtype)
         standardizer = data.standardizer
         self._plain = standardizer.kind == "none"
-        self._mean = None if standardizer.is_uniform else backend.send(standardizer.mean.T, dtype=dtype)
+        # Floats may lie far from 0: their mean is subtracted before they are cast.
+        self._floats = data.examples.dtype != "uint8"
+        own = data.examples.dtype.name if self._floats else dtype
+        self._mean = None if standardizer.is_uniform else backend.send(standardizer.mean.T, dtype=own)
         uniform = float(standardizer.scale[0, 0]) if standardizer.is_uniform else None
         self._scale = uniform if uniform is not None else backend.send(standardizer.scale.T, dtype=dtype)
         self._dtype: Any = getattr(backend.xp, dtype)
@@ -86,8 +89,13 @@ class Resident:
     def _columns(self, rows: Array) -> Array:
         # The batch is cast in any case, so standardizing it costs less than folding the standardization
         # into the first layer's weights, which change with each step.
-        rows = namespace(rows).astype(rows, self._dtype)
-        if self._mean is not None:
+        astype = namespace(rows).astype
+        if self._mean is None:
+            rows = astype(rows, self._dtype)
+        elif self._floats:
+            rows = astype(rows - self._mean, self._dtype)
+        else:
+            rows = astype(rows, self._dtype)
             rows -= self._mean
         if not self._plain:
             rows *= self._scale

@@ -71,7 +71,12 @@ class OnePass:
         self._examples = backend.send(data.examples) if resident else None
         self._labels, self._weights = labels, weights
         self._residual = RESIDUALS[output]
-        self._mean = backend.send(data.standardizer.mean.T, dtype=dtype)
+        mean = data.standardizer.mean.T
+        # Bytes fold their mean into the result. Floats may lie far from 0, so theirs is subtracted first.
+        self._center = (
+            None if data.examples.dtype == "uint8" else backend.send(mean, data.examples.dtype.name)
+        )
+        self._mean = backend.send(mean if self._center is None else 0.0 * mean, dtype=dtype)
         self._scale = backend.send(data.standardizer.scale.T, dtype=dtype)
         itemsize = 4 if dtype == "float32" else 8
         self._rows = max(1, min(data.m, BLOCK_BYTES // (data.n_x * itemsize)))
@@ -88,6 +93,7 @@ class OnePass:
                 None if self._weights is None else self._weights[:, part],
                 folded,
                 shift,
+                center=self._center,
                 residual=self._residual,
                 rows=self._rows,
             )
@@ -115,6 +121,7 @@ def sweep_blocks(
     W: Array,
     b: Array,
     *,
+    center: Array | None,
     residual: Callable[..., tuple[Array, Array]],
     rows: int,
 ) -> tuple[Array, Array, Array]:
@@ -126,6 +133,7 @@ def sweep_blocks(
         weights: of the examples, (1, m), or None.
         W: (runs n_out, n_x), and
         b: (runs n_out, 1): the parameters, the standardization folded in.
+        center: what to subtract from each example before it is cast, (1, n_x) or (1, 1), or None.
         residual: gives losses and dZ from Z and the labels of a block.
         rows: examples of a block.
     """
@@ -135,7 +143,8 @@ def sweep_blocks(
     loss = xp.zeros_like(b[: b.shape[0] // labels.shape[0], :])
     for start in range(0, m, rows):
         stop = min(start + rows, m)
-        X = xp.astype(examples[start:stop, :], W.dtype)
+        block = examples[start:stop, :]
+        X = xp.astype(block if center is None else block - center, W.dtype)
         losses, dZ = residual(W @ X.T + b, labels[:, start:stop])
         if weights is not None:
             losses, dZ = losses * weights[:, start:stop], dZ * weights[:, start:stop]

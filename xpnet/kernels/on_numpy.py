@@ -79,6 +79,7 @@ def sweep_blocks(
     W: Array,
     b: Array,
     *,
+    center: Array | None,
     residual: Callable[..., tuple[Array, Array]],
     rows: int,
 ) -> tuple[Array, Array, Array]:
@@ -96,7 +97,10 @@ def sweep_blocks(
         for start in range(k * m // threads, last, rows):
             stop = min(start + rows, last)
             X = buffer[: stop - start]
-            np.copyto(X, examples[start:stop], casting="unsafe")
+            if center is None:
+                np.copyto(X, examples[start:stop], casting="unsafe")
+            else:
+                np.subtract(examples[start:stop], center, out=X, casting="unsafe")
             Z = (X @ W[0])[None] if one else W @ X.T
             Z += b
             losses, dZ = residual(Z, labels[:, start:stop])
