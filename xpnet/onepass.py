@@ -154,6 +154,7 @@ def sweep_blocks(
     return loss, G, r
 
 
+@dispatched
 def logistic_residual(Z: Array, Y: Array) -> tuple[Array, Array]:
     """Return the logistic losses and dZ = A - Y, sharing one exponential.
 

@@ -16,14 +16,16 @@ from xpnet import kernels, optimizers
 from xpnet.backend import Backend
 from xpnet.errors import DeviceError, ShapeError
 from xpnet.graph import Primitive
-from xpnet.onepass import sweep_blocks
+from xpnet.onepass import logistic_residual, sweep_blocks
 
 FOLDER = Path(kernels.__file__).parent
 LIBRARIES = sorted(kernels.MODULES)
 
 PORTABLE = {f.__name__: f for p in PRIMITIVES for f in (p.function, p.pullback)}
 PORTABLE |= {
-    f.__name__: f.__wrapped__ for f in (sweep_blocks, *vars(optimizers).values()) if hasattr(f, "__wrapped__")
+    f.__name__: f.__wrapped__
+    for f in (sweep_blocks, logistic_residual, *vars(optimizers).values())
+    if hasattr(f, "__wrapped__")
 }
 
 
@@ -104,6 +106,22 @@ def test_kernels_compute_what_the_portable_function_does(
                 np.testing.assert_allclose(backend.fetch(g), backend.fetch(w), rtol=rtol, atol=rtol)
         for argument, copy in zip(arguments, before, strict=True):
             np.testing.assert_array_equal(backend.fetch(argument), copy)
+
+
+@pytest.mark.parametrize("backend", ["numpy", pytest.param("cupy", marks=pytest.mark.gpu)], indirect=True)
+@pytest.mark.parametrize("shape", [(1, 401), (3, 401), (2, 3, 401)])
+def test_the_residual_is_the_portable_one(shape: tuple[int, ...], backend: Backend, dtype: str) -> None:
+    tails = np.concatenate(
+        [np.linspace(-30, 30, 391), [-1e4, -800, -100, -1e-9, -0.0, 0.0, 1e-9, 100, 800, 1e4]]
+    )
+    Z = backend.send(np.broadcast_to(tails, shape).copy(), dtype=dtype)
+    Y = backend.send((np.arange(401) % 2)[None], dtype=dtype)
+    before = backend.fetch(Z).copy()
+    rtol = 8 * float(np.finfo(dtype).eps)
+    for got, want in zip(logistic_residual(Z, Y), logistic_residual.__wrapped__(Z, Y), strict=True):  # type: ignore[attr-defined]
+        assert got.dtype == want.dtype
+        np.testing.assert_allclose(backend.fetch(got), backend.fetch(want), rtol=rtol, atol=1e-300)
+    np.testing.assert_array_equal(backend.fetch(Z), before)
 
 
 def laid_out(backend: Backend, array: object, order: str) -> object:

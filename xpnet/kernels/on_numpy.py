@@ -72,6 +72,27 @@ def affine(W: Array, X: Array, b: Array) -> Array:
     return Z
 
 
+def logistic_residual(Z: Array, Y: Array) -> tuple[Array, Array]:
+    """Losses and A - Y. In float32 NumPy's log1p takes three times its log; a correction takes less."""
+    e = np.abs(Z)
+    np.negative(e, out=e)
+    np.exp(e, out=e)
+    u = e + 1.0
+    A = np.maximum(e, Z >= 0.0)
+    A /= u
+    A -= Y
+    # log(1 + e) = log(u) - (u - 1 - e) / u for u = 1 + e as it was rounded.
+    lost = u - 1.0
+    lost -= e
+    lost /= u
+    np.log(u, out=u)
+    u -= lost
+    losses = np.maximum(Z, 0.0)
+    losses -= Z * Y
+    losses += u
+    return losses, A
+
+
 def sweep_blocks(
     examples: Array,
     labels: Array,

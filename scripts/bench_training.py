@@ -1,0 +1,324 @@
+"""Measure training beside PyTorch and scikit-learn, and beside what the machine can do at all.
+
+    python scripts/bench_training.py [--json FILE] [--repeat N] [--only PART ...]
+
+Peers run in the same process, in turn with ours; medians. Needs PyTorch and scikit-learn.
+The cat pictures of the course are stood in for by random ones of their shape: no time depends on the pixels.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from benching import machine, medians, table
+
+from xpnet import select
+from xpnet.descent import descend, run, stepping
+from xpnet.fitting import fit
+from xpnet.matrix import ColumnMatrix
+from xpnet.models import Layer, LogisticRegression, Network
+from xpnet.optimizers import OPTIMIZERS
+from xpnet.problem import Problem
+from xpnet.settings import Settings
+from xpnet.standardize import fit as fit_standardizer
+
+CPU = select("cpu")
+FEATURES = 12288
+
+
+def pictures(m: int, n_x: int = FEATURES, n_classes: int = 2) -> tuple[ColumnMatrix, np.ndarray]:
+    """Return random bytes, and labels that depend on some of them."""
+    examples = np.random.default_rng(0).integers(0, 256, (m, n_x), dtype=np.uint8)
+    Y = (np.argsort(np.argsort(examples[:, :8].sum(axis=1))) * n_classes // m)[None]
+    return ColumnMatrix(examples, fit_standardizer([], "unit")), Y
+
+
+def course(repeat: int) -> list[dict[str, Any]]:
+    """The course's job: 209 pictures, 2000 iterations of full-batch gradient descent from raw bytes."""
+    import torch
+
+    data, Y = pictures(209)
+    X64 = (data.examples / 255).T
+
+    def as_the_course_writes_it() -> None:
+        w, b = np.zeros((FEATURES, 1)), 0.0
+        for _ in range(2000):
+            A = 1 / (1 + np.exp(-(w.T @ X64 + b)))
+            np.mean(-(Y * np.log(A) + (1 - Y) * np.log(1 - A)))
+            w = w - 0.005 * (X64 @ (A - Y).T) / 209
+            b = b - 0.005 * np.sum(A - Y) / 209
+
+    X32, Y32 = torch.from_numpy(X64.T.astype("f4")), torch.from_numpy(Y.T.astype("f4"))
+
+    def pytorch() -> None:
+        layer = torch.nn.Linear(FEATURES, 1)
+        optimizer = torch.optim.SGD(layer.parameters(), lr=0.005)
+        loss = torch.nn.BCEWithLogitsLoss()
+        for _ in range(2000):
+            optimizer.zero_grad()
+            loss(layer(X32), Y32).backward()
+            optimizer.step()
+
+    def ours(dtype: str) -> Callable[[], Any]:
+        return lambda: descend(
+            LogisticRegression(FEATURES), data, Y, CPU, iterations=2000, learning_rate=0.005, dtype=dtype
+        )
+
+    seconds = medians(
+        {
+            "NumPy float64, as the course writes it": as_the_course_writes_it,
+            "PyTorch float32": pytorch,
+            "xpnet float64, in the span": ours("float64"),
+            "xpnet float32, in the span": ours("float32"),
+        },
+        repeat,
+    )
+    return _rows(seconds, "s", 1, "xpnet float64, in the span")
+
+
+def one_step(repeat: int) -> list[dict[str, Any]]:
+    """One full-batch logistic step on 12288 x 20000 bytes."""
+    import torch
+
+    data, Y = pictures(20000)
+    X = torch.from_numpy(data.examples.astype("f4") / 255)
+    Y32 = torch.from_numpy(Y.T.astype("f4"))
+    layer = torch.nn.Linear(FEATURES, 1)
+    optimizer = torch.optim.SGD(layer.parameters(), lr=0.005)
+    loss = torch.nn.BCEWithLogitsLoss()
+
+    def pytorch() -> None:
+        optimizer.zero_grad()
+        loss(layer(X), Y32).backward()
+        optimizer.step()
+
+    problem = Problem.of(LogisticRegression(FEATURES), data, Y, CPU)
+    stepper = stepping(problem, "one-pass", problem.runs([0.005], [0.0]), [None])
+    seconds = medians({"PyTorch float32": pytorch, "xpnet, one pass over bytes": stepper.step}, repeat * 3)
+    return _rows(seconds, "ms", 1e3, "xpnet, one pass over bytes")
+
+
+def memory() -> list[dict[str, Any]]:
+    """What the processes of that step hold at most, above an idle one that imported the same. Linux only."""
+    code = {
+        "PyTorch float32": """
+import torch
+if WORK:
+    X = torch.rand(20000, 12288); Y = torch.rand(20000, 1).round()
+    layer = torch.nn.Linear(12288, 1); optimizer = torch.optim.SGD(layer.parameters(), lr=0.005)
+    for _ in range(2):
+        optimizer.zero_grad(); torch.nn.BCEWithLogitsLoss()(layer(X), Y).backward(); optimizer.step()
+""",
+        "xpnet, one pass over bytes": """
+import numpy as np
+from xpnet import select
+from xpnet.descent import descend
+from xpnet.matrix import ColumnMatrix
+from xpnet.models import LogisticRegression
+if WORK:
+    examples = np.random.default_rng(0).integers(0, 256, (20000, 12288), dtype=np.uint8)
+    Y = (np.arange(20000) % 2)[None]
+    descend(LogisticRegression(12288), ColumnMatrix(examples), Y, select("cpu"), iterations=2,
+            learning_rate=1e-6)
+""",
+    }
+    megabytes = {}
+    for name, text in code.items():
+        peaks = []
+        for work in (False, True):
+            # Not ru_maxrss, which a child inherits from its parent.
+            script = f"WORK = {work}\n{text}\n"
+            script += "print(open('/proc/self/status').read().partition('VmHWM:')[2].split()[0])"
+            done = subprocess.run(  # noqa: S603  (the text above)
+                [sys.executable, "-c", script], capture_output=True, text=True, check=True
+            )
+            peaks.append(int(done.stdout) / 1024)
+        megabytes[name] = peaks[1] - peaks[0]
+    return _rows(megabytes, "MB", 1, "xpnet, one pass over bytes")
+
+
+def network(repeat: int) -> list[dict[str, Any]]:
+    """One epoch of 3072-512-10, batches of 256, 20,000 examples of bytes."""
+    import torch
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.neural_network import MLPClassifier
+
+    m, n_x, hidden, n_classes, size = 20000, 3072, 512, 10, 256
+    data, Y = pictures(m, n_x, n_classes)
+    model = Network(n_x, n_classes, "softmax", (Layer.parse(f"{hidden}:relu"),))
+    settings = Settings(epochs=1, batch_size=size, learning_rate=0.001)
+    X32, Y64 = torch.from_numpy(data.examples.astype("f4") / 255), torch.from_numpy(Y[0].astype("i8"))
+
+    def pytorch(name: str) -> Callable[[], Any]:
+        def epoch() -> None:
+            net = torch.nn.Sequential(
+                torch.nn.Linear(n_x, hidden), torch.nn.ReLU(), torch.nn.Linear(hidden, n_classes)
+            )
+            optimizer = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[name](net.parameters(), lr=0.001)
+            loss = torch.nn.CrossEntropyLoss()
+            order = torch.randperm(m)
+            for start in range(0, m, size):
+                part = order[start : start + size]
+                optimizer.zero_grad()
+                loss(net(X32[part]), Y64[part]).backward()
+                optimizer.step()
+
+        return epoch
+
+    def sklearn(name: str) -> Callable[[], Any]:
+        def epoch() -> None:
+            net = MLPClassifier(
+                (hidden,), solver=name, batch_size=size, learning_rate_init=0.001, max_iter=1, alpha=0.0,
+                momentum=0.0, nesterovs_momentum=False,
+            )  # fmt: skip
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConvergenceWarning)
+                net.fit(X32.numpy(), Y[0])
+
+        return epoch
+
+    def ours(name: str) -> Callable[[], Any]:
+        return lambda: fit(model, data, Y, CPU, replace(settings, optimizer=OPTIMIZERS[name]))
+
+    X, W = X32.numpy()[:size].T.copy(order="F"), np.ones((hidden, n_x), "f4")
+    dZ = np.ones((hidden, size), "f4")
+
+    def products() -> None:
+        """The two products of the first layer, as often as in an epoch: nearly all of its arithmetic."""
+        for _ in range(m // size):
+            np.matmul(W, X)
+            np.matmul(dZ, X.T)
+
+    names = {"SGD": "sgd", "Adam": "adam"}
+    functions = {"the first layer's products alone": products}
+    for label, name in names.items():
+        functions[f"xpnet {label}"] = ours(name)
+        functions[f"PyTorch {label}"] = pytorch(name)
+        functions[f"scikit-learn {label}"] = sklearn(name)
+    seconds = medians(functions, repeat)
+    flops = 4 * n_x * hidden * m + 6 * hidden * n_classes * m
+    peak = 4 * n_x * hidden * size * (m // size) / seconds["the first layer's products alone"]
+    rows = _rows(seconds, "s", 1, "xpnet SGD")
+    for row in rows:
+        row["of the GEMM peak"] = f"{flops / seconds[row['how']] / peak:.0%}"
+    return rows
+
+
+def sweeps(repeat: int) -> list[dict[str, Any]]:
+    """32 learning rates at once beside one."""
+    rates = [0.001 * 1.1**i for i in range(32)]
+
+    def steps(method: str, m: int, count: int, iterations: int) -> Callable[[], Any]:
+        data, Y = pictures(m)
+        problem = Problem.of(LogisticRegression(FEATURES), data, Y, CPU)
+
+        def work() -> None:
+            stepper = stepping(problem, method, problem.runs(rates[:count], [0.0] * count), [None] * count)
+            run(stepper, problem, iterations, count)
+            stepper.parameters()
+
+        return work
+
+    few = medians({"one": steps("span", 209, 1, 2000), "all": steps("span", 209, 32, 2000)}, repeat)
+    m = 20000
+    W, X = np.ones((32, FEATURES), "f4"), np.ones((1024, FEATURES), "f4")
+    raw = pictures(m)[0].examples
+    buffer = np.empty((64, FEATURES), "f4")
+
+    def cast() -> None:
+        for start in range(0, m - 63, 64):
+            np.copyto(buffer, raw[start : start + 64], casting="unsafe")
+
+    many = medians(
+        {
+            "one": steps("one-pass", m, 1, 1),
+            "all": steps("one-pass", m, 32, 1),
+            "product": lambda: W @ X.T,
+            "cast": cast,
+        },
+        repeat * 2,
+    )
+    peak = 2 * W.size * len(X) / many["product"]
+    floor = 4 * FEATURES * m * 32 / peak + many["cast"]
+    rows = []
+    for job, measured, floor_of in (
+        ("m = 209: 2000 iterations", few, "-"),
+        ("m = 20000: one step", many, f"{many['all'] / floor:.2f}"),
+    ):
+        one, all_of_them = measured["one"], measured["all"]
+        rows.append(
+            {
+                "job": job,
+                "one, s": one,
+                "32, s": all_of_them,
+                "32 / one": all_of_them / one,
+                "gain over 32 in turn": 32 * one / all_of_them,
+                "of floor": floor_of,
+            }
+        )
+    return rows
+
+
+def growth(repeat: int) -> list[dict[str, Any]]:
+    """Cost of one example as examples grow, in an epoch of 768-64-10."""
+    model = Network(768, 10, "softmax", (Layer.parse("64:relu"),))
+    functions, sizes = {}, (1000, 10000, 50000, 200000)
+    for m in sizes:
+        data, Y = pictures(m, 768, 10)
+        settings = Settings(epochs=max(1, 50000 // m), batch_size=200)
+        functions[str(m)] = lambda data=data, Y=Y, settings=settings: fit(model, data, Y, CPU, settings)
+    seconds = medians(functions, repeat)
+    each = {m: seconds[str(m)] / max(m, 50000) * 1e6 for m in sizes}
+    middle = float(np.median(list(each.values())))
+    return [{"m": m, "µs / example": cost, "beside the median": cost / middle} for m, cost in each.items()]
+
+
+def _rows(values: dict[str, float], unit: str, factor: float, ours: str) -> list[dict[str, Any]]:
+    return [
+        {"how": name, unit: value * factor, "times ours": value / values[ours]}
+        for name, value in values.items()
+    ]
+
+
+PARTS: dict[str, tuple[str, Callable[[int], list[dict[str, Any]]]]] = {
+    "course": ("The course's job: 209 pictures of 64 x 64, 2000 iterations", course),
+    "step": ("One full-batch logistic step, 12288 x 20000 bytes", one_step),
+    "memory": ("Memory of that step", lambda _: memory()),
+    "network": ("One epoch of 3072-512-10, batches of 256, 20,000 examples", network),
+    "sweeps": ("Full-batch sweep of 32 learning rates, 12288 features", sweeps),
+    "growth": ("Cost of an example as their number grows, 768-64-10", growth),
+}
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
+    arguments = parser.parse_args()
+    import sklearn
+    import torch
+
+    report: dict[str, Any] = {
+        "machine": {**machine(), "torch": torch.__version__, "sklearn": sklearn.__version__}
+    }
+    for name in arguments.only:
+        title, measure = PARTS[name]
+        report[name] = measure(arguments.repeat)
+        table(title, report[name])
+    print(f"\nMost memory of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10} MB")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
