@@ -66,14 +66,19 @@ def fit(blocks: Iterable[np.ndarray], kind: str, channels: int = 1) -> Standardi
     Raises:
         ShapeError: an unknown kind, no examples, or rows that are no whole pixels.
     """
+    moments = Moments()
+    for block in blocks if kind in ("channel", "feature") else ():
+        moments.add(block)
+    return finished(moments, kind, channels)
+
+
+def finished(moments: Moments, kind: str, channels: int = 1) -> Standardizer:
+    """Return the standardization that moments give; arguments and errors as for `fit`."""
     if kind not in KINDS:
         msg = f"standardize: kind is {kind!r}, expected one of {', '.join(KINDS)}"
         raise ShapeError(msg)
     if kind in ("none", "unit"):
         return Standardizer(kind, np.zeros((1, 1)), np.full((1, 1), 1.0 if kind == "none" else 1 / 255))
-    moments = Moments()
-    for block in blocks:
-        moments.add(block)
     if not moments.count:
         msg = f"standardize: no examples to fit {kind!r} to"
         raise ShapeError(msg)

@@ -1,0 +1,128 @@
+"""Decode many images, by several processes, in order: each gives a column or a reason."""
+
+from __future__ import annotations
+
+import itertools
+import multiprocessing
+import os
+from collections import deque
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipelines.errors import ImageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from concurrent.futures import Executor, Future
+
+    from pipelines.recipe import Recipe
+
+CHUNK = 64
+"""Images of one task: enough that handing it over costs nothing beside decoding."""
+
+AHEAD = 2
+"""Tasks in flight for each worker: memory is bounded, and none waits for the next."""
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Some inputs, decoded.
+
+    Attributes:
+        paths: as given.
+        columns: (k, n_x) uint8, a row for each path; zeros where it failed.
+        errors: why each failed; empty where it did not.
+    """
+
+    paths: list[str]
+    columns: np.ndarray
+    errors: list[str]
+
+
+def workers_for(asked: int | None) -> int:
+    """Return how many processes to decode by: as asked, or one for each core."""
+    if asked:
+        return asked
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def decode_chunk(paths: list[str], recipe: Recipe) -> Decoded:
+    """Decode some images, in this process."""
+    from pipelines.images import decode
+
+    columns = np.zeros((len(paths), recipe.n_x), np.uint8)
+    errors = [""] * len(paths)
+    for i, path in enumerate(paths):
+        try:
+            columns[i] = decode(path, recipe)
+        except ImageError as error:
+            errors[i] = str(error)
+    return Decoded(paths, columns, errors)
+
+
+def decode_all(paths: Iterable[str], recipe: Recipe, workers: int) -> Iterator[Decoded]:
+    """Yield the inputs decoded, `CHUNK` at a time (the last fewer), in order.
+
+    Args:
+        paths: read as they are needed, not far ahead.
+        recipe: how.
+        workers: processes; with 1, or a single chunk, all is done in this one.
+    """
+    chunks = _chunks(paths)
+    first = list(itertools.islice(chunks, 2))
+    if workers == 1 or len(first) < 2:
+        for chunk in itertools.chain(first, chunks):
+            yield decode_chunk(chunk, recipe)
+        return
+    yield from _in_order(itertools.chain(first, chunks), recipe, workers)
+
+
+def _chunks(paths: Iterable[str]) -> Iterator[list[str]]:
+    iterator = iter(paths)
+    while chunk := list(itertools.islice(iterator, CHUNK)):
+        yield chunk
+
+
+def _pool(workers: int) -> Executor:
+    # A fork of a process with threads may hang: a new one starts in a fifth of a second.
+    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+
+
+def _in_order(chunks: Iterator[list[str]], recipe: Recipe, workers: int) -> Iterator[Decoded]:
+    pool = _pool(workers)
+    flight: deque[tuple[list[str], Future[Decoded]]] = deque()
+    try:
+        while True:
+            for chunk in itertools.islice(chunks, AHEAD * workers - len(flight)):
+                flight.append((chunk, pool.submit(decode_chunk, chunk, recipe)))
+            if not flight:
+                return
+            chunk, future = flight.popleft()
+            try:
+                yield future.result()
+            except BrokenProcessPool:
+                # An image killed its process. The chunk is decoded image by image, each in a new process;
+                # what else was in flight is handed over again.
+                pool.shutdown(wait=False, cancel_futures=True)
+                yield _one_by_one(chunk, recipe)
+                pool = _pool(workers)
+                flight = deque((other, pool.submit(decode_chunk, other, recipe)) for other, _ in flight)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _one_by_one(paths: list[str], recipe: Recipe) -> Decoded:
+    parts = []
+    for path in paths:
+        with _pool(1) as pool:
+            try:
+                parts.append(pool.submit(decode_chunk, [path], recipe).result())
+            except BrokenProcessPool:
+                nothing = np.zeros((1, recipe.n_x), np.uint8)
+                parts.append(Decoded([path], nothing, ["decoding it ended its process"]))
+    columns = np.concatenate([part.columns for part in parts])
+    return Decoded(paths, columns, [part.errors[0] for part in parts])

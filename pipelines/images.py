@@ -1,0 +1,157 @@
+"""Decode one image into one column of bytes: the same function for training and scoring.
+
+What becomes of unusual images: of several frames the first is taken; 16-bit pixels keep their upper 8 bits;
+transparent pixels are laid over white; CMYK and others become RGB; EXIF's orientation is applied.
+Floating-point pixels have no natural range and are refused.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import warnings
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from pipelines.errors import ImageError
+
+if TYPE_CHECKING:
+    from pipelines.recipe import Recipe
+
+MOST_BYTES = 1 << 30
+"""The largest file that is read."""
+
+MOST_PIXELS = 1 << 28
+"""The largest image that is decoded: a small file may claim to be far larger, and fill the memory."""
+
+ORIENTATION = 0x0112
+"""EXIF's tag of the orientation."""
+
+TRANSPOSE = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What undoes each orientation (EXIF 2.3, tag 274)."""
+
+
+def decode(path: str, recipe: Recipe) -> np.ndarray:
+    """Return the image in a file as bytes (n_x,): rows of pixels from the top, channels fastest.
+
+    Args:
+        path: of the file.
+        recipe: size, resize mode and colours.
+
+    Raises:
+        ImageError: the file cannot be read, or is no image that can be decoded. The message is the reason.
+    """
+    content = _read(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd metadata; what matters raises
+            return _decoded(content, recipe)
+    except ImageError:
+        raise
+    except UnidentifiedImageError:
+        msg = "not an image, or of an unknown format"
+        raise ImageError(msg) from None
+    except MemoryError:
+        msg = "does not fit into memory"
+        raise ImageError(msg) from None
+    except Exception as error:
+        # Decoders raise nearly anything on damaged files: OSError, SyntaxError, struct.error, IndexError, ...
+        reason = " ".join(str(error).split()) or type(error).__name__
+        msg = f"damaged or truncated image: {reason}"
+        raise ImageError(msg) from None
+
+
+def _read(path: str) -> bytes:
+    try:
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):
+            msg = "is a directory" if stat.S_ISDIR(status.st_mode) else "is not a regular file"
+            raise ImageError(msg)
+        if status.st_size > MOST_BYTES:
+            msg = f"file of {status.st_size} bytes, expected at most {MOST_BYTES}"
+            raise ImageError(msg)
+        with open(path, "rb") as file:
+            content = file.read()
+    except OSError as error:
+        msg = f"cannot be read: {error.strerror or error}"
+        raise ImageError(msg) from None
+    except ValueError as error:  # a NUL in the path
+        msg = f"cannot be read: {error}"
+        raise ImageError(msg) from None
+    if not content:
+        msg = "file is empty"
+        raise ImageError(msg)
+    return content
+
+
+def _decoded(content: bytes, recipe: Recipe) -> np.ndarray:
+    with Image.open(BytesIO(content)) as image:
+        if image.width * image.height > MOST_PIXELS:
+            msg = f"image of {image.width} x {image.height} pixels, expected at most {MOST_PIXELS} in all"
+            raise ImageError(msg)
+        orientation = _orientation(image)
+        mode = "RGB" if recipe.color_mode == "rgb" else "L"
+        if image.format == "JPEG":
+            # libjpeg decodes at 1/2, 1/4 or 1/8 of the size for less: the smallest that is large enough.
+            turned = orientation >= 5
+            least = _needed(image.size, recipe, turned)
+            image.draft(mode, least)
+        converted = _converted(image, mode)
+    if orientation in TRANSPOSE:
+        converted = converted.transpose(TRANSPOSE[orientation])
+    resized = _resized(converted, recipe)
+    return np.asarray(resized, dtype=np.uint8).reshape(-1)
+
+
+def _orientation(image: Image.Image) -> int:
+    """Return EXIF's orientation, 1 if there is none or if its data is damaged."""
+    try:
+        return int(image.getexif().get(ORIENTATION, 1))
+    except Exception:
+        return 1
+
+
+def _needed(size: tuple[int, int], recipe: Recipe, turned: bool) -> tuple[int, int]:
+    """Return the least size to decode at, so that resizing never enlarges what was scaled down."""
+    width, height = (recipe.height, recipe.width) if turned else (recipe.width, recipe.height)
+    if recipe.resize_mode == "crop":
+        # The whole image, at the scale at which its middle fills the target.
+        scale = max(width / size[0], height / size[1])
+        return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+    return width, height
+
+
+def _converted(image: Image.Image, mode: str) -> Image.Image:
+    """Return the first frame with 8-bit pixels of that mode, fully decoded."""
+    image.load()
+    if image.mode == "F":
+        msg = "floating-point pixels have no natural range: save the image with 8 or 16 bits"
+        raise ImageError(msg)
+    if image.mode.startswith("I"):  # I;16, I;16B, I: 16 bits, of which Pillow would cut the upper ones
+        wide = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
+        image = Image.fromarray((wide >> 8).astype(np.uint8))
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+        image = Image.alpha_composite(white, image)
+    return image if image.mode == mode else image.convert(mode)
+
+
+def _resized(image: Image.Image, recipe: Recipe) -> Image.Image:
+    size = (recipe.width, recipe.height)
+    if recipe.resize_mode == "pad":
+        return ImageOps.pad(image, size, Image.Resampling.BILINEAR)
+    if recipe.resize_mode == "crop":
+        return ImageOps.fit(image, size, Image.Resampling.BILINEAR)
+    return image if image.size == size else image.resize(size, Image.Resampling.BILINEAR)

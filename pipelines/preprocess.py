@@ -1,0 +1,212 @@
+"""Turn labelled images into a data file, or into memory: each decoded once, the rest streamed."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipelines.decoding import decode_all
+from pipelines.errors import DataError, NoInputError
+from pipelines.inputs import class_folders, shown, walk
+from pipelines.store import Dataset, writing
+from xpnet.matrix import ColumnMatrix
+from xpnet.standardize import fit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from pipelines.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Images with their classes, not yet read.
+
+    Attributes:
+        items: path and class index of each, in order.
+        classes: names, by index.
+    """
+
+    items: list[tuple[str, int]]
+    classes: tuple[str, ...]
+
+
+def labelled(folder: str, labels: str | None = None, classes: tuple[str, ...] = ()) -> Labelled:
+    """List the images of a folder with their classes.
+
+    Args:
+        folder: has a subfolder for each class; or any folder, with
+        labels: a CSV file of lines path,label, the paths relative to the folder.
+        classes: names and order to keep, such as those of a training set; others are refused. By default
+            those that are found, sorted.
+
+    Raises:
+        DataError: folder or file cannot be read, or hold a class that is not among `classes`.
+        NoInputError: there are no images.
+    """
+    if labels is None:
+        names = class_folders(folder)
+        pairs = [(path, name) for name in names for path in walk(os.path.join(folder, name))]
+    else:
+        pairs = list(_from_csv(folder, labels))
+        names = tuple(sorted({label for _, label in pairs}))
+    if unknown := sorted(set(names) - set(classes)) if classes else []:
+        msg = f"{folder}: has the class {unknown[0]!r}, expected only {', '.join(classes)}"
+        raise DataError(msg)
+    index = {name: i for i, name in enumerate(classes or names)}
+    if not pairs:
+        msg = f"{folder}: holds no images"
+        raise NoInputError(msg)
+    return Labelled([(path, index[name]) for path, name in pairs], tuple(index))
+
+
+def _from_csv(folder: str, labels: str) -> Iterator[tuple[str, str]]:
+    try:
+        with open(labels, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+            for number, row in enumerate(csv.reader(file), start=1):
+                if not row or (number == 1 and [cell.strip().lower() for cell in row] == ["path", "label"]):
+                    continue
+                if len(row) != 2 or not row[0] or not row[1]:
+                    msg = f"{labels}: line {number} has {len(row)} columns, expected path,label"
+                    raise DataError(msg)
+                yield os.path.join(folder, row[0]), row[1]
+    except (OSError, csv.Error) as error:
+        msg = f"{labels}: cannot be read: {error}"
+        raise DataError(msg) from error
+
+
+class Skipped:
+    """Inputs that could not be used; the first of them ends it all if errors are to fail.
+
+    Attributes:
+        found: path and reason of each.
+    """
+
+    def __init__(self, on_error: str) -> None:
+        self.found: list[tuple[str, str]] = []
+        self._fails = on_error == "fail"
+
+    def add(self, path: str, reason: str) -> None:
+        """Note an input.
+
+        Raises:
+            DataError: errors are to fail.
+        """
+        if self._fails:
+            msg = f"{shown(path)}: {reason} (use --on-error skip to leave such inputs out)"
+            raise DataError(msg)
+        self.found.append((shown(path), reason))
+
+
+def preprocess(
+    source: Labelled,
+    output: str,
+    recipe: Recipe,
+    *,
+    standardize: str = "unit",
+    workers: int = 1,
+    on_error: str = "skip",
+    on_progress: Callable[[int], object] = lambda done: None,  # noqa: ARG005
+) -> tuple[int, list[tuple[str, str]]]:
+    """Decode labelled images into a data file; return how many are in it, and what was skipped.
+
+    Args:
+        source: the images.
+        output: the file; it appears when it is complete.
+        recipe: how an image becomes a column.
+        standardize: "unit", "channel", "feature" or "none".
+        workers: processes that decode.
+        on_error: "skip" an image that cannot be decoded, or "fail".
+        on_progress: is called with the number of inputs done.
+
+    Raises:
+        DataError: an image cannot be decoded, and that is to fail.
+        NoInputError: no image can be decoded.
+        OutputError: the file cannot be written.
+    """
+    with writing(output, recipe, standardize) as writer:
+        count, skipped = _decode(source, recipe, workers, on_error, writer.add, on_progress)
+        writer.finish(source.classes, skipped)
+    return count, skipped
+
+
+def load(
+    source: Labelled,
+    recipe: Recipe,
+    *,
+    standardize: str = "unit",
+    workers: int = 1,
+    on_error: str = "skip",
+    on_progress: Callable[[int], object] = lambda done: None,  # noqa: ARG005
+) -> Dataset:
+    """Decode labelled images into memory; arguments and errors as for `preprocess`."""
+    blocks: list[np.ndarray] = []
+    labels: list[int] = []
+    names: list[str] = []
+
+    def add(columns: np.ndarray, chosen: list[int], paths: list[str]) -> None:
+        blocks.append(columns)
+        labels.extend(chosen)
+        names.extend(paths)
+
+    _, skipped = _decode(source, recipe, workers, on_error, add, on_progress)
+    raw = ColumnMatrix(np.concatenate(blocks))
+    return Dataset(
+        raw.standardized_as(fit(raw.blocks(), standardize, recipe.channels)),
+        np.asarray([labels], np.int64),
+        source.classes,
+        recipe,
+        names=tuple(names),
+        skipped=tuple(skipped),
+    )
+
+
+def _decode(
+    source: Labelled,
+    recipe: Recipe,
+    workers: int,
+    on_error: str,
+    add: Callable[[np.ndarray, list[int], list[str]], object],
+    on_progress: Callable[[int], object],
+) -> tuple[int, list[tuple[str, str]]]:
+    """Decode all; hand the good ones over in blocks. Return their number, and what was skipped."""
+    skipped, done, count = Skipped(on_error), 0, 0
+    for part in decode_all((path for path, _ in source.items), recipe, workers):
+        good = [i for i, error in enumerate(part.errors) if not error]
+        for i, error in enumerate(part.errors):
+            if error:
+                skipped.add(part.paths[i], error)
+        columns = part.columns if len(good) == len(part.paths) else part.columns[good]
+        if good:
+            labels = [source.items[done + i][1] for i in good]
+            add(columns, labels, [shown(part.paths[i]) for i in good])
+        done += len(part.paths)
+        count += len(good)
+        on_progress(done)
+    if not count:
+        path, reason = skipped.found[0]
+        msg = f"none of {done} images can be used; the first, {path}: {reason}"
+        raise NoInputError(msg)
+    return count, skipped.found
+
+
+def summary(dataset: Dataset) -> str:
+    """Return the dimensions and shapes of the problem in words."""
+    data, recipe = dataset.data, dataset.recipe
+    lines = [f"Number of examples: m = {data.m}", f"Features of each: n_x = {data.n_x}"]
+    if recipe is not None:
+        height, width, channels = recipe.shape
+        size = f"num_px = {height}" if height == width else f"{height} x {width} pixels"
+        lines.append(f"Each image: {size}, shape {(height, width, channels)}")
+    lines.append(f"X: {(data.n_x, data.m)} {data.examples.dtype}, standardized: {data.standardizer.kind}")
+    lines.append(f"Y: {tuple(dataset.Y.shape)}")
+    if dataset.classes:
+        counts = Counter(dataset.Y[0].tolist())
+        listed = [f"{name}: {counts[i]}" for i, name in enumerate(dataset.classes)]
+        lines.append(f"Classes: {', '.join(listed)}")
+    return "\n".join(lines)
