@@ -133,6 +133,22 @@ def laid_out(backend: Backend, array: object, order: str) -> object:
     return backend.send(np.array(host, order="F" if order == "F" else "C"))
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (3, 5), (3, 70_000)])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_adam_takes_the_portable_step(shape: tuple[int, ...], order: str, dtype: str) -> None:
+    rng = np.random.default_rng(0)
+    options = {"rate": 0.01, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}
+    start = rng.standard_normal(shape).astype(dtype)
+    ours, portable = [[start.copy(), np.zeros_like(start), np.zeros_like(start)] for _ in range(2)]
+    for t in (1, 2, 3):
+        g = np.asarray(rng.standard_normal(shape), dtype, order=order)
+        for function, (p, v, s) in ((optimizers.adam, ours), (PORTABLE["adam"], portable)):
+            function(p, g, v, s, **options, t=t)
+    for got, want in zip(ours, portable, strict=True):
+        np.testing.assert_allclose(got, want, rtol=4 * np.finfo(dtype).eps)
+    assert not np.array_equal(ours[0], start)
+
+
 def test_affine_of_mixed_dtypes_promotes() -> None:
     from xpnet import functional as F
 

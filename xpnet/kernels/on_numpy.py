@@ -142,6 +142,35 @@ def sweep_blocks(
     return loss.astype(W.dtype), G, r
 
 
+def adam(
+    p: Array, g: Array, v: Array, s: Array, *, rate: float, beta1: float, beta2: float, epsilon: float, t: int
+) -> Any:
+    """Moments and step, block by block: each stays in cache from the first operation to the last."""
+    arrays = (p, g, v, s)
+    if not all(a.flags.c_contiguous and a.dtype == p.dtype and a.shape == p.shape for a in arrays):
+        return NotImplemented
+    size, rows = p.size, 1 << 16
+    corrected = (1.0 - beta2**t) ** 0.5
+    factor = rate / (1.0 - beta1**t)
+    buffer = np.empty(min(rows, size), p.dtype)
+    for start in range(0, size, rows):
+        p, g, v, s = (a.reshape(-1)[start : start + rows] for a in arrays)
+        step = buffer[: p.size]
+        v *= beta1
+        v += np.multiply(g, 1.0 - beta1, out=step)
+        s *= beta2
+        np.multiply(g, g, out=step)
+        step *= 1.0 - beta2
+        s += step
+        np.sqrt(s, out=step)
+        step /= corrected
+        step += epsilon
+        np.divide(v, step, out=step)
+        step *= factor
+        p -= step
+    return None
+
+
 def _cores() -> int:
     """Return how many processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
