@@ -386,3 +386,12 @@ def test_a_history_survives_a_file() -> None:
     data, Y = blobs()
     history = fit(MLP, data, Y, select("cpu"), Settings(epochs=2), validation=blobs(seed=1)).history
     assert History.from_dict(history.to_dict()) == history
+
+
+def test_validation_data_may_be_of_one_class() -> None:
+    data, Y = blobs()
+    held = np.flatnonzero(Y[0] == 1)[:20]
+    history = fit(
+        MLP, data, Y, select("cpu"), Settings(epochs=3), validation=(data.part(held), Y[:, held])
+    ).history
+    assert history.epochs[-1].val_metric is not None

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from xpnet.models import Network
 
 
-def require_learnable(model: Network, Y: np.ndarray, m: int) -> None:
-    """Raise unless `Y`, in host memory, is what `model` can learn from m examples.
+def require_labels(model: Network, Y: np.ndarray, m: int) -> None:
+    """Raise unless `Y`, in host memory, labels m examples for `model`.
 
-    For "sigmoid" 0 and 1, both present; for "softmax" class indices, at least two different; for regression
-    finite numbers; (1, m), or (n_out, m) where there are several outputs.
+    For "sigmoid" 0 and 1; for "softmax" class indices; for regression finite numbers; (1, m), or (n_out, m)
+    where there are several outputs.
 
     Raises:
-        ShapeError: another shape, a label out of range, one class only, or a target that is not finite.
+        ShapeError: another shape, a label out of range, or a target that is not finite.
         DtypeError: labels that are no integers, targets that are no numbers.
     """
     namespace(Y, "Y: ")
@@ -44,6 +44,11 @@ def require_learnable(model: Network, Y: np.ndarray, m: int) -> None:
     elif not np.isfinite(Y).all():
         msg = "Y holds a NaN or an infinity, expected finite targets"
         raise ShapeError(msg)
+
+
+def require_learnable(model: Network, Y: np.ndarray, m: int) -> None:
+    """Raise as `require_labels`, and `ShapeError` if all labels of a classifier are the same."""
+    require_labels(model, Y, m)
     if model.output in ("sigmoid", "softmax") and bool((Y[:, 1:] == Y[:, :1]).all()):
         msg = f"all {m} examples are of class {Y[0, 0]}: expected at least two classes"
         raise ShapeError(msg)

@@ -17,7 +17,9 @@ from xpnet.optimizers import GradientDescent
 from xpnet.parameters import Parameters, initialize
 from xpnet.problem import Problem
 from xpnet.schedules import Constant
+from xpnet.stack import Stack
 from xpnet.stacktraining import StackTraining
+from xpnet.validation import Validation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -165,12 +167,10 @@ def _descended(
         stepper = stepping(problem, method, problem.runs(rates, l2s), _starts(model, backend, each))
         costs = run(stepper, problem, shared.epochs, len(each), strict=False)
         W, b = stepper.parameters()
-        judged: list[float | None] = [None] * len(each)
+        judged: list[tuple[float, float] | None] = [None] * len(each)
         if validation is not None:
-            held = Problem.of(
-                model, *validation, backend, dtype=shared.dtype, resident_bytes=shared.resident_bytes
-            )
-            judged = list(backend.fetch(held.one_pass()(W, b).loss)[:, 0] / validation[0].m)
+            judge = Validation(model, *validation, backend, shared.dtype, shared.resident_bytes)
+            judged = list(judge.each({"W1": W, "b1": b}, Stack(model, len(each))))
         parameters = unstacked(model, W, b)
     seconds = (time.perf_counter() - began) / costs.size
     return [
@@ -179,7 +179,7 @@ def _descended(
     ]
 
 
-def _history(costs: np.ndarray, rate: float, seconds: float, judged: float | None) -> History:
+def _history(costs: np.ndarray, rate: float, seconds: float, judged: tuple[float, float] | None) -> History:
     """Return the history of one run, up to its last finite cost."""
     bad = np.flatnonzero(~np.isfinite(costs))
     good = int(bad[0]) if bad.size else len(costs)
@@ -188,7 +188,7 @@ def _history(costs: np.ndarray, rate: float, seconds: float, judged: float | Non
     if bad.size:
         history.diverged(costs[good], good + 1)
     elif judged is not None:
-        epochs[-1] = replace(epochs[-1], val_cost=float(judged))
+        epochs[-1] = replace(epochs[-1], val_cost=judged[0], val_metric=judged[1])
     history.best_epoch = good  # what is judged, and returned, is the end
     return history
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from xpnet.batches import batches
-from xpnet.labels import as_taken, require_learnable
+from xpnet.labels import as_taken, require_labels
 from xpnet.stack import Stack, by_run
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Validation:
         dtype: str,
         resident_bytes: int | None = None,
     ) -> None:
-        require_learnable(model, Y, data.m)
+        require_labels(model, Y, data.m)
         self.model, self.backend, self.dtype, self.m = model, backend, dtype, data.m
         self.batches = batches(data, as_taken(model, Y, dtype), None, backend, dtype, resident_bytes)
         self.spread = (

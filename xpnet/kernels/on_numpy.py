@@ -147,7 +147,8 @@ def adam(
 ) -> Any:
     """Moments and step, block by block: each stays in cache from the first operation to the last."""
     arrays = (p, g, v, s)
-    if not all(a.flags.c_contiguous and a.dtype == p.dtype and a.shape == p.shape for a in arrays):
+    alike = all(a.flags.c_contiguous and a.dtype == p.dtype and a.shape == p.shape for a in arrays)
+    if not alike or not isinstance(rate, float):  # several networks at once have a rate for each row
         return NotImplemented
     size, rows = p.size, 1 << 16
     corrected = (1.0 - beta2**t) ** 0.5
