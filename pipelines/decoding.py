@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import multiprocessing
 import os
+import signal
+import threading
 from collections import deque
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -27,6 +29,9 @@ CHUNK = 64
 AHEAD = 2
 """Tasks in flight for each worker: memory is bounded, and none waits for the next."""
 
+ALONE = 4
+"""Chunks that are decoded in this process, if there are no more: starting others takes longer."""
+
 
 @dataclass(frozen=True)
 class Decoded:
@@ -41,6 +46,10 @@ class Decoded:
     paths: list[str]
     columns: np.ndarray
     errors: list[str]
+
+    def one(self, i: int) -> Decoded:
+        """Return one of them alone."""
+        return Decoded(self.paths[i : i + 1], self.columns[i : i + 1], self.errors[i : i + 1])
 
 
 def workers_for(asked: int | None) -> int:
@@ -64,32 +73,50 @@ def decode_chunk(paths: list[str], recipe: Recipe) -> Decoded:
     return Decoded(paths, columns, errors)
 
 
-def decode_all(paths: Iterable[str], recipe: Recipe, workers: int) -> Iterator[Decoded]:
-    """Yield the inputs decoded, `CHUNK` at a time (the last fewer), in order.
+def decode_all(paths: Iterable[str], recipe: Recipe, workers: int, size: int = CHUNK) -> Iterator[Decoded]:
+    """Yield the inputs decoded, `size` at a time (the last fewer), in order.
 
     Args:
         paths: read as they are needed, not far ahead.
         recipe: how.
-        workers: processes; with 1, or a single chunk, all is done in this one.
+        workers: processes; with 1, or few inputs, all is done in this one.
+        size: inputs of each part.
+
+    Raises:
+        UsageError: the recipe's decoder is not installed.
     """
-    chunks = _chunks(paths)
-    first = list(itertools.islice(chunks, 2))
-    if workers == 1 or len(first) < 2:
+    recipe.require_decoder()
+    chunks = _chunks(paths, size)
+    first = list(itertools.islice(chunks, ALONE + 1))
+    if workers == 1 or len(first) <= ALONE:
         for chunk in itertools.chain(first, chunks):
             yield decode_chunk(chunk, recipe)
         return
     yield from _in_order(itertools.chain(first, chunks), recipe, workers)
 
 
-def _chunks(paths: Iterable[str]) -> Iterator[list[str]]:
+def _chunks(paths: Iterable[str], size: int) -> Iterator[list[str]]:
     iterator = iter(paths)
-    while chunk := list(itertools.islice(iterator, CHUNK)):
+    while chunk := list(itertools.islice(iterator, size)):
         yield chunk
 
 
 def _pool(workers: int) -> Executor:
     # A fork of a process with threads may hang: a new one starts in a fifth of a second.
-    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_begin_worker)
+
+
+def _begin_worker() -> None:
+    """Leave Ctrl-C to the process above, and end with it, however it ends: a killed one cannot say so."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    above = multiprocessing.parent_process()
+
+    def watch() -> None:
+        if above is not None:
+            above.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _in_order(chunks: Iterator[list[str]], recipe: Recipe, workers: int) -> Iterator[Decoded]:

@@ -10,8 +10,8 @@ from pipelines.models import probabilities
 from xpnet import metrics
 
 if TYPE_CHECKING:
+    from pipelines.dataset import Dataset
     from pipelines.models import Opened
-    from pipelines.store import Dataset
     from xpnet.backend import Backend
 
 

@@ -7,6 +7,7 @@ Floating-point pixels have no natural range and are refused.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import warnings
@@ -96,22 +97,65 @@ def _read(path: str) -> bytes:
 
 
 def _decoded(content: bytes, recipe: Recipe) -> np.ndarray:
+    found = _by_simplejpeg(content, recipe) if recipe.decoder == "simplejpeg" else None
+    image, orientation = found or _by_pillow(content, recipe)
+    if orientation in TRANSPOSE:
+        image = image.transpose(TRANSPOSE[orientation])
+    return np.asarray(_resized(image, recipe), dtype=np.uint8).reshape(-1)
+
+
+def _by_pillow(content: bytes, recipe: Recipe) -> tuple[Image.Image, int]:
+    """Return the image, perhaps scaled down already, and the orientation it lies in."""
     with Image.open(BytesIO(content)) as image:
-        if image.width * image.height > MOST_PIXELS:
-            msg = f"image of {image.width} x {image.height} pixels, expected at most {MOST_PIXELS} in all"
-            raise ImageError(msg)
+        _refuse_huge(*image.size)
         orientation = _orientation(image)
-        mode = "RGB" if recipe.color_mode == "rgb" else "L"
+        mode = _mode(recipe)
         if image.format == "JPEG":
             # libjpeg decodes at 1/2, 1/4 or 1/8 of the size for less: the smallest that is large enough.
-            turned = orientation >= 5
-            least = _needed(image.size, recipe, turned)
-            image.draft(mode, least)
-        converted = _converted(image, mode)
-    if orientation in TRANSPOSE:
-        converted = converted.transpose(TRANSPOSE[orientation])
-    resized = _resized(converted, recipe)
-    return np.asarray(resized, dtype=np.uint8).reshape(-1)
+            image.draft(mode, _needed(image.size, recipe, orientation >= 5))
+        return _converted(image, mode), orientation
+
+
+def _by_simplejpeg(content: bytes, recipe: Recipe) -> tuple[Image.Image, int] | None:
+    """Return the same as `_by_pillow`, or None for what is no JPEG, or an unusual or damaged one."""
+    if not content.startswith(b"\xff\xd8\xff"):
+        return None
+    import simplejpeg
+
+    orientation, start = 1, content.find(b"Exif\0\0", 0, 1 << 16)
+    if start >= 0:
+        exif = Image.Exif()
+        with contextlib.suppress(Exception):  # of damaged metadata, as in `_orientation`
+            exif.load(content[start : start + (1 << 16)])
+            orientation = int(exif.get(ORIENTATION, 1))
+    try:
+        height, width, colorspace, _ = simplejpeg.decode_jpeg_header(content)
+        _refuse_huge(width, height)
+        if colorspace not in ("YCbCr", "Gray", "RGB"):
+            return None
+        least_width, least_height = _needed((width, height), recipe, orientation >= 5)
+        mode = _mode(recipe)
+        pixels = simplejpeg.decode_jpeg(
+            content,
+            "RGB" if mode == "RGB" else "GRAY",
+            fastdct=False,
+            fastupsample=False,
+            min_height=least_height,
+            min_width=least_width,
+        )
+    except ValueError:
+        return None  # Pillow says whether it can be used all the same, and why not
+    return Image.fromarray(pixels if mode == "RGB" else pixels[:, :, 0]), orientation
+
+
+def _mode(recipe: Recipe) -> str:
+    return "RGB" if recipe.color_mode == "rgb" else "L"
+
+
+def _refuse_huge(width: int, height: int) -> None:
+    if width * height > MOST_PIXELS:
+        msg = f"image of {width} x {height} pixels, expected at most {MOST_PIXELS} in all"
+        raise ImageError(msg)
 
 
 def _orientation(image: Image.Image) -> int:

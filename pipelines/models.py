@@ -13,7 +13,7 @@ from xpnet.scoring import Scorer
 if TYPE_CHECKING:
     import numpy as np
 
-    from pipelines.store import Dataset
+    from pipelines.dataset import Dataset
     from xpnet.backend import Backend
 
 

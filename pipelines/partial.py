@@ -6,6 +6,7 @@ length of the file after it. Whatever a killed run wrote beyond the last such li
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pipelines.errors import OutputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 SYNC_SECONDS = 5.0
 """What was written this long ago is on the disk, also if the machine loses its power."""
@@ -79,20 +80,41 @@ class Partial:
         except OSError as error:
             raise self._cannot(error) from error
 
-    def finish(self) -> None:
+    def finish(self, convert: Callable[[str, str], None] | None = None) -> None:
         """Give the file its name.
 
+        Args:
+            convert: makes the file to be named, its second argument, of what was written, its first. By
+                default that is the file.
+
         Raises:
-            OutputError: it cannot.
+            OutputError: it cannot be written; what was written until now is kept.
         """
+        made = self._part_name
         try:
             os.fsync(self._data.fileno())
-            self._data.close()
-            self._journal.close()
-            os.replace(self._part_name, self.path)
-            os.unlink(self._journal_name)
+            if convert is not None:
+                made = f"{self.path}.tmp"
+                convert(self._part_name, made)
+            self._close()
+            os.replace(made, self.path)
+            self._unlink()
         except OSError as error:
             raise self._cannot(error) from error
+
+    def discard(self) -> None:
+        """Remove what was written; a file that had the name before stays."""
+        self._close()
+        self._unlink()
+
+    def _close(self) -> None:
+        self._data.close()
+        self._journal.close()
+
+    def _unlink(self) -> None:
+        for name in (self._part_name, self._journal_name):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(name)
 
     @property
     def _part_name(self) -> str:

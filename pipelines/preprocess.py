@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import csv
 import os
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipelines.dataset import Dataset
 from pipelines.decoding import decode_all
 from pipelines.errors import DataError, NoInputError
 from pipelines.inputs import class_folders, shown, walk
-from pipelines.store import Dataset, writing
+from pipelines.store import writing
 from xpnet.matrix import ColumnMatrix
 from xpnet.standardize import fit
 
@@ -145,17 +145,17 @@ def load(
     on_progress: Callable[[int], object] = lambda done: None,  # noqa: ARG005
 ) -> Dataset:
     """Decode labelled images into memory; arguments and errors as for `preprocess`."""
-    blocks: list[np.ndarray] = []
+    examples = np.empty((len(source.items), recipe.n_x), np.uint8)
     labels: list[int] = []
     names: list[str] = []
 
     def add(columns: np.ndarray, chosen: list[int], paths: list[str]) -> None:
-        blocks.append(columns)
+        examples[len(labels) : len(labels) + len(columns)] = columns
         labels.extend(chosen)
         names.extend(paths)
 
-    _, skipped = _decode(source, recipe, workers, on_error, add, on_progress)
-    raw = ColumnMatrix(np.concatenate(blocks))
+    count, skipped = _decode(source, recipe, workers, on_error, add, on_progress)
+    raw = ColumnMatrix(examples[:count])
     return Dataset(
         raw.standardized_as(fit(raw.blocks(), standardize, recipe.channels)),
         np.asarray([labels], np.int64),
@@ -193,20 +193,3 @@ def _decode(
         msg = f"none of {done} images can be used; the first, {path}: {reason}"
         raise NoInputError(msg)
     return count, skipped.found
-
-
-def summary(dataset: Dataset) -> str:
-    """Return the dimensions and shapes of the problem in words."""
-    data, recipe = dataset.data, dataset.recipe
-    lines = [f"Number of examples: m = {data.m}", f"Features of each: n_x = {data.n_x}"]
-    if recipe is not None:
-        height, width, channels = recipe.shape
-        size = f"num_px = {height}" if height == width else f"{height} x {width} pixels"
-        lines.append(f"Each image: {size}, shape {(height, width, channels)}")
-    lines.append(f"X: {(data.n_x, data.m)} {data.examples.dtype}, standardized: {data.standardizer.kind}")
-    lines.append(f"Y: {tuple(dataset.Y.shape)}")
-    if dataset.classes:
-        counts = Counter(dataset.Y[0].tolist())
-        listed = [f"{name}: {counts[i]}" for i, name in enumerate(dataset.classes)]
-        lines.append(f"Classes: {', '.join(listed)}")
-    return "\n".join(lines)

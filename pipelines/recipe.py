@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import DataError, UsageError
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 RESIZE_MODES = ("stretch", "pad", "crop")
 COLOR_MODES = ("rgb", "grayscale")
-DECODERS = ("pillow",)
+DECODERS = ("pillow", "simplejpeg")
 LARGEST_SIDE = 4096
 
 
@@ -26,7 +27,7 @@ class Recipe:
         width: the same.
         resize_mode: "stretch" to the size, "pad" with black to keep the proportions, or "crop" the middle.
         color_mode: "rgb", three channels, or "grayscale", one.
-        decoder: what decodes; another one gives slightly other pixels.
+        decoder: what decodes JPEGs; another one may give slightly other pixels. "simplejpeg" is an extra.
 
     Raises:
         UsageError: a value that is not possible.
@@ -83,6 +84,12 @@ class Recipe:
         except (TypeError, UsageError) as error:
             msg = f"not a recipe that this version knows: {error}"
             raise DataError(msg) from error
+
+    def require_decoder(self) -> None:
+        """Raise `UsageError` if the decoder is not installed: another one is never taken in its place."""
+        if self.decoder != "pillow" and find_spec(self.decoder) is None:
+            msg = f"images are to be decoded by {self.decoder}, which is missing: pip install 'xpnet[fast]'"
+            raise UsageError(msg)
 
 
 def parse_size(text: str) -> tuple[int, int]:

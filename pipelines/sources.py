@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pipelines.errors import DataError, UsageError
 from pipelines.recipe import Recipe
-from pipelines.store import Dataset
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from pipelines.dataset import Dataset
 
 
 def open_data(
@@ -86,7 +88,4 @@ def mapped(dataset: Dataset, classes: tuple[str, ...], path: str) -> Dataset:
         msg = f"{path}: has the class {unknown[0]!r}, expected only {', '.join(classes)}"
         raise DataError(msg)
     table = np.asarray([index.get(name, -1) for name in dataset.classes])
-    return Dataset(
-        dataset.data, table[dataset.Y], classes, dataset.recipe,
-        dataset.features, dataset.names, dataset.skipped,
-    )  # fmt: skip
+    return replace(dataset, Y=table[dataset.Y], classes=classes)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
 
+from pipelines.dataset import Dataset, counts
 from pipelines.errors import DataError, OutputError
 from pipelines.recipe import Recipe
 from xpnet.matrix import ColumnMatrix
@@ -24,28 +24,8 @@ if TYPE_CHECKING:
 FORMAT = 1
 """Version of the file's layout; a newer one is refused."""
 
-
-@dataclass(frozen=True, eq=False)
-class Dataset:
-    """Examples in memory, ready to train on or to be judged by.
-
-    Attributes:
-        data: the column matrix, with its standardization.
-        Y: class indices (1, m) int64, or targets (1, m) float64.
-        classes: their names, by index; empty for regression.
-        recipe: how an image became a column; None for a table.
-        features: names of a table's columns.
-        names: of the examples: paths, as far as they are known.
-        skipped: inputs that could not be used, each with its reason.
-    """
-
-    data: ColumnMatrix
-    Y: np.ndarray
-    classes: tuple[str, ...]
-    recipe: Recipe | None = None
-    features: tuple[str, ...] = ()
-    names: tuple[str, ...] = ()
-    skipped: tuple[tuple[str, str], ...] = field(default=())
+EXAMPLES = {"images": "images", "table": "examples"}
+"""Where the examples of each kind of file are."""
 
 
 class Writer:
@@ -111,17 +91,32 @@ def writing(path: str | os.PathLike[str], recipe: Recipe, standardize: str) -> I
         raise OutputError(msg) from error
 
 
-def write_table(path: str | os.PathLike[str], dataset: Dataset) -> None:
-    """Write a table as a data file, whole or not at all.
+def write(path: str | os.PathLike[str], dataset: Dataset) -> None:
+    """Write a dataset as a data file, whole or not at all.
 
     Raises:
         OutputError: it cannot be written.
     """
+    if dataset.recipe is None:
+        _write_table(path, dataset)
+        return
+    data, names = dataset.data, dataset.names or [""] * dataset.data.m
+    with writing(path, dataset.recipe, data.standardizer.kind) as writer:
+        start = 0
+        for block in data.blocks():
+            part = slice(start, start + len(block))
+            writer.add(block, dataset.Y[0, part].tolist(), names[part])
+            start = part.stop
+        writer.finish(dataset.classes, dataset.skipped)
+
+
+def _write_table(path: str | os.PathLike[str], dataset: Dataset) -> None:
     standardizer = dataset.data.standardizer
     description = {
         "kind": "table",
         "format": FORMAT,
         "features": list(dataset.features),
+        "target": dataset.target,
         "standardize": standardizer.kind,
         "classes": list(dataset.classes),
         "skipped": list(dataset.skipped),
@@ -142,41 +137,51 @@ def read(path: str | os.PathLike[str]) -> Dataset:
     Raises:
         DataError: it cannot be read, is damaged, or is something else.
     """
-    try:
-        with h5py.File(path, "r") as file:
-            if "xpnet" in file.attrs:
-                return _read_own(file)
-            for part in ("train", "test"):
-                if f"{part}_set_x" in file:
-                    return _read_course(file, part)
-            found = ", ".join(list(file)[:5]) or "nothing"
-    except OSError as error:
-        msg = f"{path}: cannot be read as HDF5: {error}"
-        raise DataError(msg) from error
-    except (KeyError, TypeError, ValueError, MemoryError) as error:
-        msg = f"{path}: is damaged, or no data file of xpnet: {type(error).__name__}: {error}"
-        raise DataError(msg) from error
-    msg = f"{path}: holds {found}; expected a file of xpnet preprocess, or train_set_x and train_set_y"
-    raise DataError(msg)
+    with _reading(path) as file:
+        return _read_own(file) if "xpnet" in file.attrs else _read_course(file, _course_part(file))
 
 
 def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Return what a data file says of itself, and its shapes, without reading the examples.
+    """Return what a data file says of itself, with its numbers and shapes, without reading the examples.
 
     Raises:
         DataError: as for `read`.
     """
+    with _reading(path) as file:
+        if "xpnet" in file.attrs:
+            description = _description(file)
+            stored, labels = file[EXAMPLES[description["kind"]]], file["labels"][:]
+        else:
+            part = _course_part(file)
+            classes = _course_classes(file, part)
+            stored, labels = file[f"{part}_set_x"], file[f"{part}_set_y"][:]
+            recipe = _course_recipe(stored.shape).to_dict()
+            description = {"kind": "the course's layout", "recipe": recipe, "standardize": "unit"}
+            description |= {"classes": list(classes), "skipped": []}
+        classes = description["classes"]
+        return {
+            **description,
+            "m": int(stored.shape[0]),
+            "n_x": int(np.prod(stored.shape[1:])),
+            "shape": list(stored.shape[1:]),
+            "dtype": str(stored.dtype),
+            "counts": counts(labels, classes),
+        }
+
+
+@contextmanager
+def _reading(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
     try:
         with h5py.File(path, "r") as file:
-            description = _description(file) if "xpnet" in file.attrs else {"kind": "the course's layout"}
-            shapes = {name: list(item.shape) for name, item in file.items() if isinstance(item, h5py.Dataset)}
-            labels = file.get("labels", file.get("train_set_y", file.get("test_set_y")))
-            counts = (
-                np.bincount(labels[:]).tolist() if labels is not None and labels.dtype.kind in "iu" else []
-            )
-            return {**description, "shapes": shapes, "counts": counts}
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        msg = f"{path}: cannot be read as a data file: {error}"
+            yield file
+    except OSError as error:
+        msg = f"{path}: cannot be read as HDF5: {error}"
+        raise DataError(msg) from error
+    except DataError as error:
+        msg = f"{path}: {error}"
+        raise DataError(msg) from error
+    except (KeyError, TypeError, ValueError, AttributeError, MemoryError, RuntimeError) as error:
+        msg = f"{path}: is damaged, or no data file of xpnet: {type(error).__name__}: {error}"
         raise DataError(msg) from error
 
 
@@ -190,8 +195,7 @@ def _description(file: h5py.File) -> dict[str, Any]:
 
 def _read_own(file: h5py.File) -> Dataset:
     description = _description(file)
-    is_table = description["kind"] == "table"
-    stored = file["examples" if is_table else "images"]
+    stored = file[EXAMPLES[description["kind"]]]
     examples = np.empty((stored.shape[0], int(np.prod(stored.shape[1:]))), stored.dtype)
     if examples.size:
         stored.read_direct(examples.reshape(stored.shape))
@@ -203,12 +207,17 @@ def _read_own(file: h5py.File) -> Dataset:
     if len(labels) != len(examples):
         msg = f"{len(examples)} examples and {len(labels)} labels"
         raise ValueError(msg)
+    classes = tuple(map(str, description["classes"]))
+    if classes and not (labels.dtype.kind in "iu" and labels.min() >= 0 and labels.max() < len(classes)):
+        msg = f"labels that are no indices of {len(classes)} classes"
+        raise ValueError(msg)
     return Dataset(
         ColumnMatrix(examples, Standardizer(kind, mean, scale)),
         labels[None],
-        tuple(description["classes"]),
-        None if is_table else Recipe.from_dict(description["recipe"]),
+        classes,
+        Recipe.from_dict(description["recipe"]) if "recipe" in description else None,
         tuple(description.get("features", ())),
+        str(description.get("target", "")),
         tuple(file["names"].asstr()[:]) if "names" in file else (),
         tuple((name, reason) for name, reason in description["skipped"]),
     )
@@ -216,16 +225,37 @@ def _read_own(file: h5py.File) -> Dataset:
 
 def _read_course(file: h5py.File, part: str) -> Dataset:
     images, labels = file[f"{part}_set_x"][:], file[f"{part}_set_y"][:]
-    if images.ndim != 4 or images.dtype != np.uint8 or labels.shape != (len(images),):
-        msg = f"{part}_set_x is {images.shape} {images.dtype}, expected images of bytes, with as many labels"
+    recipe = _course_recipe(images.shape)
+    if images.dtype != np.uint8 or labels.shape != (len(images),) or not len(images):
+        msg = f"{part}_set_x is {images.shape} {images.dtype}, expected bytes, with as many labels"
         raise ValueError(msg)
-    _, height, width, channels = images.shape
-    classes = [name.decode() for name in file["list_classes"][:]] if "list_classes" in file else []
-    found = int(labels.max()) + 1
-    recipe = Recipe(height, width, color_mode="rgb" if channels == 3 else "grayscale")
     return Dataset(
-        ColumnMatrix(images.reshape(len(images), -1), finished(Moments(), "unit", channels)),
+        ColumnMatrix(images.reshape(len(images), -1), finished(Moments(), "unit", recipe.channels)),
         labels.astype(np.int64)[None],
-        tuple(classes) if len(classes) >= found else tuple(map(str, range(found))),
+        _course_classes(file, part),
         recipe,
     )
+
+
+def _course_part(file: h5py.File) -> str:
+    """Return which part of the course's data a file holds, "train" or "test"."""
+    for part in ("train", "test"):
+        if f"{part}_set_x" in file:
+            return part
+    found = ", ".join(list(file)[:5]) or "nothing"
+    msg = f"holds {found}; expected a file of xpnet preprocess, or train_set_x and train_set_y"
+    raise DataError(msg)
+
+
+def _course_recipe(shape: tuple[int, ...]) -> Recipe:
+    if len(shape) != 4 or shape[3] not in (1, 3):
+        msg = f"holds images of shape {shape}, expected (m, height, width, 3 or 1)"
+        raise DataError(msg)
+    return Recipe(shape[1], shape[2], color_mode="rgb" if shape[3] == 3 else "grayscale")
+
+
+def _course_classes(file: h5py.File, part: str) -> tuple[str, ...]:
+    """Return the classes' names; their numbers, where there are no names or too few."""
+    found = int(file[f"{part}_set_y"][:].max()) + 1
+    names = [name.decode() for name in file["list_classes"][:]] if "list_classes" in file else []
+    return tuple(names) if len(names) >= found else tuple(map(str, range(found)))

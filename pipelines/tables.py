@@ -7,8 +7,8 @@ import math
 
 import numpy as np
 
+from pipelines.dataset import Dataset
 from pipelines.errors import DataError, NoInputError
-from pipelines.store import Dataset
 from xpnet.matrix import ColumnMatrix
 from xpnet.standardize import fit
 
@@ -59,7 +59,7 @@ def read_table(path: str, target: str, standardize: str = "feature", on_error: s
     features = tuple(name for i, name in enumerate(head) if i != at)
     classes, Y = _targets(targets)
     data = raw.standardized_as(fit(raw.blocks(), standardize))
-    return Dataset(data, Y, classes, features=features, skipped=tuple(skipped))
+    return Dataset(data, Y, classes, features=features, target=target, skipped=tuple(skipped))
 
 
 def _unusable(cells: list[str], head: list[str], at: int) -> str:

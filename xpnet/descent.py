@@ -78,6 +78,7 @@ def descend(
     method: str = "auto",
     dtype: str = "float32",
     resident_bytes: int | None = None,
+    on_progress: Callable[[int, float], object] | None = None,
 ) -> Descent:
     """Minimize J = mean loss + l2 / (2 m) sum W^2 by full-batch gradient descent.
 
@@ -94,6 +95,7 @@ def descend(
         method: "graph", "one-pass", "span", or "auto": the span if m < n_x, else one pass.
         dtype: of the arithmetic, "float32" or "float64".
         resident_bytes: most raw bytes to keep on the device while passing over them; see `xpnet.batches`.
+        on_progress: is called with the steps done and the last cost, each time costs are fetched.
 
     Raises:
         ConfigurationError: another model or method, or settings that are not possible.
@@ -108,7 +110,7 @@ def descend(
             class_weight=class_weight, dtype=dtype, resident_bytes=resident_bytes,
         )  # fmt: skip
         stepper = stepping(problem, chosen, problem.runs((learning_rate,), (l2,)), [start])
-        costs = run(stepper, problem, iterations, 1)[0]
+        costs = run(stepper, problem, iterations, 1, on_progress=on_progress)[0]
         (parameters,) = unstacked(model, *stepper.parameters())
     return Descent(parameters, costs, chosen, reason)
 
@@ -158,7 +160,14 @@ def stepping(problem: Problem, method: str, runs: Runs, starts: Sequence[Paramet
     return _Explicit(passes, runs, W, b, problem.data.m)
 
 
-def run(stepper: Stepper, problem: Problem, iterations: int, count: int, strict: bool = True) -> np.ndarray:
+def run(
+    stepper: Stepper,
+    problem: Problem,
+    iterations: int,
+    count: int,
+    strict: bool = True,
+    on_progress: Callable[[int, float], object] | None = None,
+) -> np.ndarray:
     """Take steps; return the costs, (runs, iterations) float64, in host memory.
 
     Args:
@@ -167,6 +176,7 @@ def run(stepper: Stepper, problem: Problem, iterations: int, count: int, strict:
         iterations: how many.
         count: of runs.
         strict: whether the first cost that is not finite ends it all. Otherwise when no run has finite ones.
+        on_progress: is called with the steps done and the lowest last cost, each time costs are fetched.
 
     Raises:
         DivergenceError: a cost is not finite, with `strict`.
@@ -188,6 +198,8 @@ def run(stepper: Stepper, problem: Problem, iterations: int, count: int, strict:
             raise DivergenceError(msg, step=step)
         if not finite[:, -1].any():
             break
+        if on_progress is not None:
+            on_progress(first + steps, float(np.nanmin(costs[:, first + steps - 1])))
     return costs
 
 

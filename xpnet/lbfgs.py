@@ -19,6 +19,8 @@ from xpnet.errors import ConfigurationError, DivergenceError
 from xpnet.problem import Problem
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from xpnet.arrays import Array
     from xpnet.backend import Backend
     from xpnet.matrix import ColumnMatrix
@@ -48,6 +50,7 @@ def minimize(
     start: Parameters | None = None,
     dtype: str = "float32",
     resident_bytes: int | None = None,
+    on_progress: Callable[[int, float], object] | None = None,
 ) -> Descent:
     """Minimize J = mean loss + l2 / (2 m) sum W^2 by L-BFGS.
 
@@ -65,6 +68,7 @@ def minimize(
         start: parameters to start from; zeros by default.
         dtype: of the arithmetic, "float32" or "float64".
         resident_bytes: most raw bytes to keep on the device; see `xpnet.batches`.
+        on_progress: is called with the steps done and the cost, after each.
 
     Returns:
         The descent; its costs begin with that of the start, and `reason` says why it ended.
@@ -84,7 +88,7 @@ def minimize(
         )  # fmt: skip
         cost = _Cost(problem, l2)
         P = cost.joined(*stacked(problem, [start]))
-        P, costs, reason = _minimized(cost, P, iterations, tolerance)
+        P, costs, reason = _minimized(cost, P, iterations, tolerance, on_progress)
         (parameters,) = unstacked(model, *cost.split(P))
     return Descent(parameters, np.asarray(costs), "l-bfgs", reason)
 
@@ -118,7 +122,13 @@ class _Cost:
         return float(self._problem.backend.fetch(value))
 
 
-def _minimized(cost: _Cost, P: Array, iterations: int, tolerance: float) -> tuple[Array, list[float], str]:
+def _minimized(
+    cost: _Cost,
+    P: Array,
+    iterations: int,
+    tolerance: float,
+    on_progress: Callable[[int, float], object] | None,
+) -> tuple[Array, list[float], str]:
     """Return the parameters at the end, the costs on the way, and why it ended."""
     xp = namespace(P)
     J, g = cost(P)
@@ -152,6 +162,8 @@ def _minimized(cost: _Cost, P: Array, iterations: int, tolerance: float) -> tupl
         stalled = 0 if J_next < J else stalled + 1
         P, J, g = P_next, J_next, g_next
         costs.append(J)
+        if on_progress is not None:
+            on_progress(len(costs) - 1, J)
         if stalled == STALLED:
             return P, costs, ended
     return P, costs, f"all {iterations} iterations done"

@@ -64,7 +64,7 @@ class Scorer:
             sent["b1"] = backend.send(b - shift, dtype=dtype)
             self._raw = Parameters.of(model, sent)
 
-    def __call__(self, examples: np.ndarray) -> np.ndarray:
+    def __call__(self, examples: np.ndarray, first: int = 0) -> np.ndarray:
         """Return probabilities (n_out, k), or the predicted numbers, in host memory.
 
         An example's digits do not depend on the others, or on how many there are, as long as it keeps its
@@ -72,6 +72,7 @@ class Scorer:
 
         Args:
             examples: (k, n_x), raw: bytes or floats.
+            first: index of the first of them, if others were scored before.
 
         Raises:
             ShapeError: they have another number of features.
@@ -82,23 +83,24 @@ class Scorer:
             raise ShapeError(msg)
         results = np.empty((self.model.n_out, k), self._dtype)
         with self._backend.activate():
-            pending: tuple[slice, Array] | None = None
-            for start in range(0, k, self.block):
-                part = slice(start, min(start + self.block, k))
-                scored = part, self._score(self._filled(examples[part]))
+            pending: tuple[slice, int, Array] | None = None
+            for start in range(-(first % self.block), k, self.block):
+                part = slice(max(start, 0), min(start + self.block, k))
+                place = part.start - start
+                scored = part, place, self._score(self._filled(examples[part], place))
                 # On a GPU the next block is under way while the one before is fetched.
                 if pending is not None:
-                    self._fetch(pending, results)
+                    self._fetch(*pending, results)
                 pending = scored
             if pending is not None:
-                self._fetch(pending, results)
+                self._fetch(*pending, results)
         return results
 
-    def _filled(self, rows: np.ndarray) -> np.ndarray:
+    def _filled(self, rows: np.ndarray, place: int) -> np.ndarray:
         if len(rows) == self.block:
             return rows
         block = np.zeros((self.block, rows.shape[1]), rows.dtype)
-        block[: len(rows)] = rows
+        block[place : place + len(rows)] = rows
         return block
 
     def _score(self, rows: np.ndarray) -> Array:
@@ -110,6 +112,5 @@ class Scorer:
         X = xp.astype(X, getattr(xp, self._dtype)).T
         return self.model.answer(self.model.forward(parameters.views, X))
 
-    def _fetch(self, scored: tuple[slice, Array], results: np.ndarray) -> None:
-        part, answers = scored
-        results[:, part] = self._backend.fetch(answers)[:, : part.stop - part.start]
+    def _fetch(self, part: slice, place: int, answers: Array, results: np.ndarray) -> None:
+        results[:, part] = self._backend.fetch(answers)[:, place : place + part.stop - part.start]

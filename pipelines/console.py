@@ -1,0 +1,138 @@
+"""What is said to the user: messages and progress, on standard error."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+REDRAW_SECONDS = 0.1
+"""How often a bar is drawn on a terminal, at most, and"""
+
+LOG_SECONDS = 10.0
+"""how often a line is written where there is none."""
+
+
+class Console:
+    """Says things on standard error, as text or as a JSON object on each line.
+
+    Args:
+        level: 0 says only what went wrong, 1 also what was done, 2 also details.
+        bars: whether to draw progress on a terminal.
+        as_json: whether to write JSON.
+    """
+
+    def __init__(self, level: int = 1, bars: bool = True, as_json: bool = False) -> None:
+        self.level, self.as_json = level, as_json
+        self.bars = bars and level > 0 and not as_json and sys.stderr.isatty()
+
+    def say(self, text: str) -> None:
+        """Say what was done."""
+        self._write("info", text, 1)
+
+    def detail(self, text: str) -> None:
+        """Say what only some want to know."""
+        self._write("debug", text, 2)
+
+    def warn(self, text: str) -> None:
+        """Say what went wrong, though the work goes on."""
+        self._write("warning", text, 0)
+
+    def error(self, text: str) -> None:
+        """Say what went wrong and ended the work."""
+        self._write("error", text, 0)
+
+    @contextmanager
+    def progress(self, what: str, total: int | None = None, unit: str = "images") -> Iterator[Progress]:
+        """Give an object to report progress to.
+
+        Args:
+            what: is being done.
+            total: how many, if that is known.
+            unit: of what.
+        """
+        progress = Progress(self, what, total, unit)
+        try:
+            yield progress
+        finally:
+            progress.clear()
+
+    def _write(self, level: str, text: str, least: int) -> None:
+        if self.level < least:
+            return
+        if self.as_json:
+            line = json.dumps({"level": level, "message": text})
+        else:
+            line = f"{level}: {text}" if level in ("warning", "error") else text
+        print(line, file=sys.stderr, flush=True)  # noqa: T201
+
+
+class Progress:
+    """Progress of one piece of work: a bar on a terminal; else, for those who want details, a line at times.
+
+    Args:
+        console: where to.
+        what: is being done.
+        total: how many, or None.
+        unit: of what.
+    """
+
+    def __init__(self, console: Console, what: str, total: int | None, unit: str) -> None:
+        self._console, self._what, self._total, self._unit = console, what, total, unit
+        self._began = self._drawn = time.monotonic()
+        self._width = 0
+
+    def __call__(self, done: int, note: str = "", per_unit: int = 1, of: str | None = None) -> None:
+        """Report.
+
+        Args:
+            done: how many.
+            note: what else is to be known, such as the cost.
+            per_unit: how many of what the speed is given in make up one of them.
+            of: what the speed is given in, if not in the unit.
+        """
+        now = time.monotonic()
+        if now - self._drawn < (REDRAW_SECONDS if self._console.bars else LOG_SECONDS):
+            return
+        self._drawn = now
+        line = self._line(done, now - self._began, note, per_unit, of or self._unit)
+        if not self._console.bars:
+            self._console.detail(line)
+            return
+        columns = shutil.get_terminal_size().columns - 1
+        line = line[:columns]
+        print(f"\r{line:<{self._width}}", end="", file=sys.stderr, flush=True)  # noqa: T201
+        self._width = len(line)
+
+    def clear(self) -> None:
+        """Remove the bar."""
+        if self._width:
+            print(f"\r{'':<{self._width}}\r", end="", file=sys.stderr, flush=True)  # noqa: T201
+            self._width = 0
+
+    def _line(self, done: int, seconds: float, note: str, per_unit: int, of: str) -> str:
+        speed = done / max(seconds, 1e-9)
+        parts: list[Any] = [self._what]
+        if self._total:
+            share = min(1.0, done / self._total)
+            parts += [f"[{'#' * round(24 * share):.<24}]", f"{done}/{self._total} {self._unit}"]
+        else:
+            parts.append(f"{done} {self._unit}")
+        parts += [note] if note else []
+        parts.append(f"{speed * per_unit:.0f} {of}/s")
+        if self._total and speed:
+            parts.append(f"{clock((self._total - done) / speed)} left")
+        return "  ".join(parts)
+
+
+def clock(seconds: float) -> str:
+    """Return a time as h:mm:ss, without hours if there are none."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,142 @@
+"""Score again what failed before; all other rows stay as they are."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pipelines.decoding import decode_all, decode_chunk
+from pipelines.errors import OutputError
+from pipelines.formats import FORMATS
+from pipelines.inputs import shown
+from pipelines.partial import Partial
+from pipelines.predict import about, digest, finish, image_recipe
+from pipelines.rows import STATUSES, Counts, Options, Rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from pipelines.decoding import Decoded
+    from pipelines.formats import Format, Row
+    from pipelines.models import Opened
+    from xpnet.backend import Backend
+
+BATCH = 4096
+"""Inputs that are compared with their rows at a time."""
+
+
+def retry(
+    opened: Opened,
+    paths: Iterable[str],
+    backend: Backend,
+    output: str,
+    options: Options,
+    *,
+    workers: int = 1,
+    on_progress: Callable[[Counts], object] = lambda counts: None,  # noqa: ARG005
+) -> Counts:
+    """Write the output anew: rows of status "error" are scored again, all others are taken over.
+
+    Args and errors as for `pipelines.predict.predict`, and:
+
+    Raises:
+        OutputError: the output is missing, of other inputs, or of another model or other options.
+        DataError: it is damaged.
+    """
+    if not os.path.exists(output):
+        msg = f"{output}: is not there, so there is nothing to retry: leave out --retry-errors"
+        raise OutputError(msg)
+    rows = Rows(opened, options)
+    format_ = FORMATS[options.format](rows.columns)
+    again = _Again(opened, rows, format_, backend, workers, output)
+    counts, old, iterator = Counts(), format_.read(output), iter(paths)
+    first = next(old, None)
+    if first is not None:  # which refuses an output of other columns before anything is written
+        old = itertools.chain([first], old)
+    partial = Partial.open(output, {**about(opened, options, backend), "retry": digest(output)}, resume=False)
+    try:
+        partial.append(format_.head(), {})
+        while batch := list(itertools.islice(iterator, BATCH)):
+            before = list(itertools.islice(old, len(batch)))
+            _require_same(output, batch, before)
+            if not again.compared:
+                again.compare(batch, before, counts.total)
+            partial.append(format_.rows(again.merged(batch, before, counts)), {})
+            on_progress(counts)
+        _require_end(output, old, counts.total)
+    except BaseException:
+        partial.discard()
+        raise
+    finish(partial, format_)
+    return counts
+
+
+def _require_same(output: str, batch: list[str], before: list[Row]) -> None:
+    for i, path in enumerate(batch):
+        row = before[i] if i < len(before) else {}
+        if row.get("path") != shown(path) or row.get("status") not in STATUSES:
+            found = f"a row for {row['path']}" if "path" in row else "no row"
+            msg = f"{output}: has {found}, where the input is {shown(path)}: it is of other inputs"
+            raise OutputError(msg)
+
+
+def _require_end(output: str, old: Iterator[Row], total: int) -> None:
+    if next(old, None) is not None:
+        msg = f"{output}: has more than {total} rows, and {total} is how many inputs there are now"
+        raise OutputError(msg)
+
+
+@dataclass
+class _Again:
+    """Scores some inputs again.
+
+    Attributes:
+        compared: whether a good row was found to be what it is now.
+    """
+
+    opened: Opened
+    rows: Rows
+    format_: Format
+    backend: Backend
+    workers: int
+    output: str
+    compared: bool = False
+
+    def __post_init__(self) -> None:
+        self._recipe, self._scorer = image_recipe(self.opened), self.opened.scorer(self.backend)
+
+    def compare(self, batch: list[str], before: list[Row], done: int) -> None:
+        """Score the first good row again: another model or other options would mix two kinds of rows."""
+        for i, row in enumerate(before):
+            if row.get("status") != "error":
+                (now,) = self._rows(decode_chunk([batch[i]], self._recipe), done + i, Counts())
+                if self.format_.rows([now]) != self.format_.rows([row]):
+                    msg = (
+                        f"{self.output}: has another row for {row['path']} than it gets now: it was made by "
+                        "another model, with other options, or of another image; score all without "
+                        "--retry-errors"
+                    )
+                    raise OutputError(msg)
+                self.compared = True
+                return
+
+    def merged(self, batch: list[str], before: list[Row], counts: Counts) -> Iterator[Row]:
+        """Yield a row for each input: the one it had, or a new one where that was an error."""
+        failed = [path for path, row in zip(batch, before, strict=True) if row.get("status") == "error"]
+        decoded = (
+            (part, j)
+            for part in decode_all(failed, self._recipe, self.workers)
+            for j in range(len(part.paths))
+        )
+        for row in before:
+            if row.get("status") == "error":
+                part, j = next(decoded)
+                yield from self._rows(part.one(j), counts.total, counts)
+            else:
+                counts.add(str(row.get("status")))
+                yield row
+
+    def _rows(self, decoded: Decoded, first: int, counts: Counts) -> Iterator[Row]:
+        return self.rows.of(decoded, self._scorer(decoded.columns, first), counts)
