@@ -7,7 +7,7 @@ import shutil
 import sys
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,15 +49,9 @@ class Console:
         self._write("error", text, 0)
 
     @contextmanager
-    def progress(self, what: str, total: int | None = None, unit: str = "images") -> Iterator[Progress]:
-        """Give an object to report progress to.
-
-        Args:
-            what: is being done.
-            total: how many, if that is known.
-            unit: of what.
-        """
-        progress = Progress(self, what, total, unit)
+    def progress(self, what: str, unit: str = "images") -> Iterator[Progress]:
+        """Give an object to report progress to. what: is being done; unit: of what."""
+        progress = Progress(self, what, unit)
         try:
             yield progress
         finally:
@@ -79,34 +73,28 @@ class Progress:
     Args:
         console: where to.
         what: is being done.
-        total: how many, or None.
         unit: of what.
     """
 
-    def __init__(self, console: Console, what: str, total: int | None, unit: str) -> None:
-        self._console, self._what, self._total, self._unit = console, what, total, unit
-        self._began = self._drawn = time.monotonic()
+    def __init__(self, console: Console, what: str, unit: str) -> None:
+        self._console, self._what, self._unit = console, what, unit
+        self._began: tuple[float, int] | None = None
+        self._drawn = time.monotonic()
         self._width = 0
 
-    def __call__(self, done: int, note: str = "", per_unit: int = 1, of: str | None = None) -> None:
-        """Report.
-
-        Args:
-            done: how many.
-            note: what else is to be known, such as the cost.
-            per_unit: how many of what the speed is given in make up one of them.
-            of: what the speed is given in, if not in the unit.
-        """
+    def __call__(self, done: int, total: int | None = None, note: str = "") -> None:
+        """Report how many are done, of how many if that is known, and what else is to be known."""
         now = time.monotonic()
+        if self._began is None:
+            self._began = now, done
         if now - self._drawn < (REDRAW_SECONDS if self._console.bars else LOG_SECONDS):
             return
         self._drawn = now
-        line = self._line(done, now - self._began, note, per_unit, of or self._unit)
+        line = self._line(done, total, note, now)
         if not self._console.bars:
             self._console.detail(line)
             return
-        columns = shutil.get_terminal_size().columns - 1
-        line = line[:columns]
+        line = line[: shutil.get_terminal_size().columns - 1]
         print(f"\r{line:<{self._width}}", end="", file=sys.stderr, flush=True)  # noqa: T201
         self._width = len(line)
 
@@ -116,18 +104,20 @@ class Progress:
             print(f"\r{'':<{self._width}}\r", end="", file=sys.stderr, flush=True)  # noqa: T201
             self._width = 0
 
-    def _line(self, done: int, seconds: float, note: str, per_unit: int, of: str) -> str:
-        speed = done / max(seconds, 1e-9)
-        parts: list[Any] = [self._what]
-        if self._total:
-            share = min(1.0, done / self._total)
-            parts += [f"[{'#' * round(24 * share):.<24}]", f"{done}/{self._total} {self._unit}"]
+    def _line(self, done: int, total: int | None, note: str, now: float) -> str:
+        began, first = self._began or (now, done)
+        speed = (done - first) / max(now - began, 1e-9)  # not before the first report: processes had to start
+        parts = [self._what]
+        if total:
+            share = min(1.0, done / total)
+            parts += [f"[{'#' * round(24 * share):.<24}]", f"{done}/{total} {self._unit}"]
         else:
             parts.append(f"{done} {self._unit}")
         parts += [note] if note else []
-        parts.append(f"{speed * per_unit:.0f} {of}/s")
-        if self._total and speed:
-            parts.append(f"{clock((self._total - done) / speed)} left")
+        if speed:
+            parts.append(f"{speed:.0f}/s" if speed >= 10 else f"{speed:.2f}/s")
+        if total and speed:
+            parts.append(f"{clock((total - done) / speed)} left")
         return "  ".join(parts)
 
 

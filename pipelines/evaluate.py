@@ -2,17 +2,50 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipelines.models import probabilities
+from pipelines.models import probabilities, require_same_recipe
+from pipelines.plan import Plan, with_labels_for
+from pipelines.reports import table
+from pipelines.sources import TABLES, Reading, mapped, open_data
 from xpnet import metrics
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pipelines.dataset import Dataset
     from pipelines.models import Opened
     from xpnet.backend import Backend
+
+
+def open_labelled(
+    opened: Opened,
+    path: str,
+    labels: str | None,
+    target: str | None,
+    workers: int,
+    on_error: str,
+    on_progress: Callable[[int, int], object],
+) -> Dataset:
+    """Open DATA as the model takes it: its recipe, its classes by name. Arguments as for `Reading`.
+
+    Raises:
+        DataError: it cannot be read, or holds a class that the model does not know.
+        NoInputError: nothing in it can be used.
+        UsageError: it was made otherwise than the model's training data.
+    """
+    recipe = opened.recipe if os.path.isdir(path) else None
+    if path.lower().endswith(TABLES):
+        target = target or opened.saved.recipe.get("target")
+    reading = Reading(recipe, None, labels, target, workers, on_error)
+    dataset = open_data(path, reading, on_progress)
+    kind = {"sigmoid": "logistic", "softmax": "softmax"}.get(opened.saved.model.output, "regression")
+    dataset = with_labels_for(Plan(kind), dataset)
+    require_same_recipe(opened, dataset, path)
+    return mapped(dataset, opened.class_names, path)
 
 
 def evaluate(opened: Opened, dataset: Dataset, backend: Backend) -> dict[str, Any]:
@@ -53,20 +86,19 @@ def to_text(report: dict[str, Any]) -> str:
     if "roc_auc" in report:
         lines.append(f"ROC AUC: {report['roc_auc']:.6f}")
     lines.append(f"Macro F1: {report['macro_f1']:.6f}")
-    width = max(len(row["class"]) for row in report["classes"])
-    lines += ["", f"{'class':<{width}}  precision  recall      F1     m"]
-    lines += [
-        f"{r['class']:<{width}}  {r['precision']:9.4f}  {r['recall']:6.4f}  {r['f1']:6.4f}  {r['m']:4d}"
-        for r in report["classes"]
+    names = [row["class"] for row in report["classes"]]
+    by_class = [
+        [row["class"], *(f"{row[name]:.4f}" for name in ("precision", "recall", "f1")), row["m"]]
+        for row in report["classes"]
     ]
-    lines += ["", "Confusion matrix: a row for each class as it is, a column as it was predicted"]
-    cells = [
-        [row["class"], *map(str, counts)]
-        for row, counts in zip(report["classes"], report["confusion"], strict=True)
-    ]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines += [
-        f"{row[0]:<{widths[0]}}  " + "  ".join(f"{c:>{w}}" for c, w in zip(row[1:], widths[1:], strict=True))
-        for row in cells
-    ]
-    return "\n".join(lines)
+    confusion = [[name, *counts] for name, counts in zip(names, report["confusion"], strict=True)]
+    return "\n".join(
+        [
+            *lines,
+            "",
+            table([["class", "precision", "recall", "F1", "m"], *by_class]),
+            "",
+            "Confusion matrix: a row for each class as it is, a column as it was predicted",
+            table([["", *names], *confusion]),
+        ]
+    )

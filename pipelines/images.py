@@ -15,7 +15,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError, features
 
 from pipelines.errors import ImageError
 
@@ -199,3 +199,9 @@ def _resized(image: Image.Image, recipe: Recipe) -> Image.Image:
     if recipe.resize_mode == "crop":
         return ImageOps.fit(image, size, Image.Resampling.BILINEAR)
     return image if image.size == size else image.resize(size, Image.Resampling.BILINEAR)
+
+
+def codecs() -> dict[str, str]:
+    """Return the version of each of Pillow's decoders that are libraries of their own; empty if missing."""
+    names = {"JPEG": "libjpeg_turbo", "PNG": "zlib", "WebP": "webp", "AVIF": "avif", "TIFF": "libtiff"}
+    return {name: str(features.version(library) or "") for name, library in names.items()}

@@ -36,17 +36,15 @@ class Labelled:
     classes: tuple[str, ...]
 
 
-def labelled(folder: str, labels: str | None = None, classes: tuple[str, ...] = ()) -> Labelled:
+def labelled(folder: str, labels: str | None = None) -> Labelled:
     """List the images of a folder with their classes.
 
     Args:
         folder: has a subfolder for each class; or any folder, with
         labels: a CSV file of lines path,label, the paths relative to the folder.
-        classes: names and order to keep, such as those of a training set; others are refused. By default
-            those that are found, sorted.
 
     Raises:
-        DataError: folder or file cannot be read, or hold a class that is not among `classes`.
+        DataError: folder or file cannot be read.
         NoInputError: there are no images.
     """
     if labels is None:
@@ -55,14 +53,11 @@ def labelled(folder: str, labels: str | None = None, classes: tuple[str, ...] = 
     else:
         pairs = list(_from_csv(folder, labels))
         names = tuple(sorted({label for _, label in pairs}))
-    if unknown := sorted(set(names) - set(classes)) if classes else []:
-        msg = f"{folder}: has the class {unknown[0]!r}, expected only {', '.join(classes)}"
-        raise DataError(msg)
-    index = {name: i for i, name in enumerate(classes or names)}
+    index = {name: i for i, name in enumerate(names)}
     if not pairs:
         msg = f"{folder}: holds no images"
         raise NoInputError(msg)
-    return Labelled([(path, index[name]) for path, name in pairs], tuple(index))
+    return Labelled([(path, index[name]) for path, name in pairs], names)
 
 
 def _from_csv(folder: str, labels: str) -> Iterator[tuple[str, str]]:
@@ -111,7 +106,7 @@ def preprocess(
     standardize: str = "unit",
     workers: int = 1,
     on_error: str = "skip",
-    on_progress: Callable[[int], object] = lambda done: None,  # noqa: ARG005
+    on_progress: Callable[[int, int], object] = lambda done, total: None,  # noqa: ARG005
 ) -> tuple[int, list[tuple[str, str]]]:
     """Decode labelled images into a data file; return how many are in it, and what was skipped.
 
@@ -122,7 +117,7 @@ def preprocess(
         standardize: "unit", "channel", "feature" or "none".
         workers: processes that decode.
         on_error: "skip" an image that cannot be decoded, or "fail".
-        on_progress: is called with the number of inputs done.
+        on_progress: is called with the number of inputs done, and of all.
 
     Raises:
         DataError: an image cannot be decoded, and that is to fail.
@@ -142,7 +137,7 @@ def load(
     standardize: str = "unit",
     workers: int = 1,
     on_error: str = "skip",
-    on_progress: Callable[[int], object] = lambda done: None,  # noqa: ARG005
+    on_progress: Callable[[int, int], object] = lambda done, total: None,  # noqa: ARG005
 ) -> Dataset:
     """Decode labelled images into memory; arguments and errors as for `preprocess`."""
     examples = np.empty((len(source.items), recipe.n_x), np.uint8)
@@ -172,7 +167,7 @@ def _decode(
     workers: int,
     on_error: str,
     add: Callable[[np.ndarray, list[int], list[str]], object],
-    on_progress: Callable[[int], object],
+    on_progress: Callable[[int, int], object],
 ) -> tuple[int, list[tuple[str, str]]]:
     """Decode all; hand the good ones over in blocks. Return their number, and what was skipped."""
     skipped, done, count = Skipped(on_error), 0, 0
@@ -187,7 +182,7 @@ def _decode(
             add(columns, labels, [shown(part.paths[i]) for i in good])
         done += len(part.paths)
         count += len(good)
-        on_progress(done)
+        on_progress(done, len(source.items))
     if not count:
         path, reason = skipped.found[0]
         msg = f"none of {done} images can be used; the first, {path}: {reason}"

@@ -85,6 +85,21 @@ class Recipe:
             msg = f"not a recipe that this version knows: {error}"
             raise DataError(msg) from error
 
+    @classmethod
+    def asked(
+        cls, size: str | None, resize_mode: str | None, color_mode: str | None, decoder: str | None
+    ) -> Recipe | None:
+        """Return the recipe that options ask for, or None if none of them is given.
+
+        Raises:
+            UsageError: a size or word that is not possible.
+        """
+        words = {"resize_mode": resize_mode, "color_mode": color_mode, "decoder": decoder}
+        given: Any = {name: word for name, word in words.items() if word is not None}
+        if size is not None:
+            given["height"], given["width"] = parse_size(size)
+        return cls(**given) if given else None
+
     def require_decoder(self) -> None:
         """Raise `UsageError` if the decoder is not installed: another one is never taken in its place."""
         if self.decoder != "pillow" and find_spec(self.decoder) is None:

@@ -3,72 +3,139 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pipelines.errors import DataError, UsageError
 from pipelines.recipe import Recipe
+from xpnet.standardize import fit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from pipelines.dataset import Dataset
 
 
+TABLES = (".csv",)
+"""Endings of files that are taken for tables."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How DATA is read.
+
+    Attributes:
+        recipe: how images of a folder become columns; None for the usual one. For folders only.
+        standardize: kind of standardization, one of `xpnet.standardize.KINDS`; by default "feature" for a
+            table, "unit" for images, and what the file says for a data file.
+        labels: a CSV file of lines path,label, for a folder without a subfolder for each class.
+        target: the column to predict, of a table.
+        workers: processes that decode.
+        on_error: "skip" what cannot be used, or "fail".
+    """
+
+    recipe: Recipe | None = None
+    standardize: str | None = None
+    labels: str | None = None
+    target: str | None = None
+    workers: int = 1
+    on_error: str = "skip"
+
+
 def open_data(
     path: str,
-    *,
-    recipe: Recipe | None = None,
-    standardize: str | None = None,
-    labels: str | None = None,
-    target: str | None = None,
-    classes: tuple[str, ...] = (),
-    workers: int = 1,
-    on_error: str = "skip",
-    on_progress: Callable[[int], object] = lambda done: None,  # noqa: ARG005
+    reading: Reading = Reading(),
+    on_progress: Callable[[int, int], object] = lambda done, total: None,  # noqa: ARG005
 ) -> Dataset:
     """Return the examples of DATA, in memory.
 
     Args:
         path: a folder with a subfolder for each class; any folder, with `labels`; a file of `xpnet
             preprocess`; the course's file; or a CSV table, with `target`.
-        recipe: how images of a folder become columns.
-        standardize: kind of standardization for a folder or a table; by default "unit" or "feature".
-        labels: a CSV file of lines path,label.
-        target: the column of a table to predict.
-        classes: names and order to map labels to, such as a model's.
-        workers: processes that decode.
-        on_error: "skip" what cannot be used, or "fail".
-        on_progress: is called with the number of inputs done.
+        reading: how.
+        on_progress: is called with the number of images done, and of all.
 
     Raises:
-        DataError: it cannot be read, or holds a class that is not among `classes`.
+        DataError: it cannot be read.
         NoInputError: nothing in it can be used.
         UsageError: an option that is for another kind of data.
     """
     if os.path.isdir(path):
         from pipelines.preprocess import labelled, load
 
-        source = labelled(path, labels, classes)
+        _refuse(path, "a folder", {"--target": reading.target})
         return load(
-            source, recipe or Recipe(), standardize=standardize or "unit", workers=workers,
-            on_error=on_error, on_progress=on_progress,
-        )  # fmt: skip
+            labelled(path, reading.labels),
+            reading.recipe or Recipe(),
+            standardize=reading.standardize or "unit",
+            workers=reading.workers,
+            on_error=reading.on_error,
+            on_progress=on_progress,
+        )
     if not os.path.exists(path):
         msg = f"{path}: there is no such file or folder"
         raise DataError(msg)
-    if path.lower().endswith((".csv", ".tsv", ".txt")) or target:
-        if not target:
+    for_images = {"options for images": reading.recipe, "--labels": reading.labels}
+    if path.lower().endswith(TABLES):
+        _refuse(path, "a table", for_images)
+        if not reading.target:
             msg = f"{path}: is a table: name the column to predict by --target"
             raise UsageError(msg)
         from pipelines.tables import read_table
 
-        return mapped(read_table(path, target, standardize or "feature", on_error), classes, path)
+        return read_table(path, reading.target, reading.standardize or "feature", reading.on_error)
     from pipelines.store import read
 
-    return mapped(read(path), classes, path)
+    _refuse(path, "a data file, whose images are what they are", {**for_images, "--target": reading.target})
+    dataset = read(path)
+    if reading.standardize is None:
+        return dataset
+    channels = dataset.recipe.channels if dataset.recipe else 1
+    fitted = fit(dataset.data.blocks(), reading.standardize, channels)
+    return replace(dataset, data=dataset.data.standardized_as(fitted))
+
+
+def prepare(
+    path: str,
+    output: str,
+    reading: Reading,
+    on_progress: Callable[[int, int], object] = lambda done, total: None,  # noqa: ARG005
+) -> list[tuple[str, str]]:
+    """Write DATA as a data file; return what was skipped.
+
+    Args and errors as for `open_data`, and:
+        output: the file to write.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    if os.path.isdir(path):
+        from pipelines.preprocess import labelled, preprocess
+
+        _refuse(path, "a folder", {"--target": reading.target})
+        _, skipped = preprocess(
+            labelled(path, reading.labels),
+            output,
+            reading.recipe or Recipe(),
+            standardize=reading.standardize or "unit",
+            workers=reading.workers,
+            on_error=reading.on_error,
+            on_progress=on_progress,
+        )
+        return skipped
+    from pipelines.store import write
+
+    dataset = open_data(path, reading, on_progress=on_progress)
+    write(output, dataset)
+    return list(dataset.skipped)
+
+
+def _refuse(path: str, what: str, given: Mapping[str, object]) -> None:
+    if names := [name for name, value in given.items() if value is not None]:
+        msg = f"{path}: is {what}: leave out {', '.join(names)}"
+        raise UsageError(msg)
 
 
 def mapped(dataset: Dataset, classes: tuple[str, ...], path: str) -> Dataset:
@@ -77,10 +144,11 @@ def mapped(dataset: Dataset, classes: tuple[str, ...], path: str) -> Dataset:
     Raises:
         DataError: it holds a class that is not among them.
     """
-    if not classes or dataset.classes == classes:
+    if dataset.classes == classes:
         return dataset
-    if not dataset.classes:
-        msg = f"{path}: holds numbers to predict, expected one of the classes {', '.join(classes)}"
+    if not dataset.classes or not classes:
+        ours, other = (", ".join(names) or "numbers to predict" for names in (classes, dataset.classes))
+        msg = f"{path}: has {other}, expected {ours}"
         raise DataError(msg)
     index = {name: i for i, name in enumerate(classes)}
     present = [dataset.classes[i] for i in np.unique(dataset.Y).tolist()]

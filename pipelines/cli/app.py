@@ -1,0 +1,50 @@
+"""The command with its subcommands."""
+
+from typing import Annotated
+
+import typer
+
+from pipelines.cli import scoring, tools, training
+from pipelines.cli.command import NAMES, add
+
+app = typer.Typer(
+    help="Turn folders of images into classifiers, and classifiers into predictions, on NumPy or CuPy.",
+    epilog="`xpnet demo` shows all of it on a small folder that it draws. `xpnet COMMAND --help` says more.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={**NAMES, "max_content_width": 100},
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"xpnet {version('xpnet')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _xpnet(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+add(app, training.preprocess)
+add(app, training.train)
+add(app, scoring.evaluate)
+add(app, scoring.predict)
+add(app, training.sweep)
+add(app, tools.info)
+add(app, tools.doctor)
+add(app, tools.demo)
+add(app, tools.bench)
+
+
+def main() -> None:
+    """Run the command."""
+    app()

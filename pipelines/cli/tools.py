@@ -1,0 +1,66 @@
+"""The commands beside the way from images to predictions: info, doctor, demo, bench."""
+
+from typing import Annotated
+
+import typer
+
+from pipelines.cli import options as o
+from pipelines.console import Console
+
+
+def info(
+    console: Console,
+    file: Annotated[str, typer.Argument(metavar="FILE", help="Data, model, predictions, cost curves.")],
+    as_json: o.AsJson = False,
+) -> None:
+    """Say what a file is: any that xpnet wrote."""
+    from pipelines import info as describing
+    from pipelines.reports import to_json
+
+    del console
+    description = describing.describe(file)
+    typer.echo(to_json(description) if as_json else describing.to_text(description))
+
+
+def doctor(console: Console, as_json: o.AsJson = False) -> None:
+    """Say what this machine has: device, driver, SIMD, BLAS, decoders; and what to do about what it lacks."""
+    from pipelines import doctor as examining
+    from pipelines.reports import to_json
+
+    del console
+    findings = examining.examine()
+    typer.echo(to_json(examining.to_dict(findings)) if as_json else examining.to_text(findings))
+
+
+def demo(
+    console: Console,
+    folder: Annotated[str, typer.Argument(metavar="[FOLDER]", help="Where to draw.")] = "xpnet-demo",
+    device: o.Device = None,
+) -> int:
+    """Draw a small folder of images, and preprocess, train, evaluate and predict with it."""
+    from pipelines import demo as show
+    from pipelines.cli.app import app
+
+    def run(arguments: list[str]) -> int:
+        try:
+            app(arguments, prog_name="xpnet")
+        except SystemExit as ended:
+            return int(ended.code or 0)
+        return 0
+
+    del console
+    return show.run(folder, device, run, typer.echo)
+
+
+def bench(
+    console: Console,
+    device: o.Device = None,
+    as_json: o.AsJson = False,
+    repeat: Annotated[int, typer.Option(min=1, help="Least runs of each; the median counts.")] = 7,
+) -> None:
+    """Show what vectorization gains: a Python loop, NumPy, NumPy in place, and CuPy where there is one."""
+    from pipelines import bench as measure
+
+    del console
+    results = measure.run(device, repeat)
+    typer.echo(measure.to_json(results) if as_json else measure.to_table(results))

@@ -1,0 +1,196 @@
+"""The commands that learn: preprocess, train, sweep."""
+
+from typing import Annotated, Any
+
+import typer
+
+from pipelines.cli import options as o
+from pipelines.cli.command import SOME_FAILED
+from pipelines.console import Console
+
+Data = Annotated[
+    str,
+    typer.Argument(
+        metavar="DATA",
+        help="A folder with a subfolder for each class, a file of xpnet preprocess, the course's HDF5 file, "
+        "or a CSV table.",
+    ),
+]
+
+
+def preprocess(
+    console: Console,
+    data: Data,
+    output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="HDF5 file to write.")],
+    labels: o.Labels = None,
+    target: o.Target = None,
+    image_size: o.ImageSize = None,
+    resize_mode: o.ResizeMode = None,
+    color_mode: o.ColorMode = None,
+    decoder: o.Decoder = None,
+    standardize: o.Standardize = None,
+    workers: o.Workers = None,
+    on_error: o.OnError = "skip",
+) -> int:
+    """Turn a folder of images into a data file: each image decoded once, a column of bytes."""
+    from pipelines import info, sources
+    from pipelines.decoding import workers_for
+    from pipelines.outputs import require_writable
+    from pipelines.recipe import Recipe
+    from pipelines.reports import report_skipped
+
+    require_writable(output)
+    recipe = Recipe.asked(image_size, resize_mode, color_mode, decoder)
+    reading = sources.Reading(recipe, standardize, labels, target, workers_for(workers), on_error)
+    with console.progress("Decoding") as progress:
+        skipped = sources.prepare(data, output, reading, progress)
+    report_skipped(console, skipped)
+    typer.echo(info.to_text(info.describe(output)))
+    return SOME_FAILED if skipped else 0
+
+
+def train(
+    console: Console,
+    data: Data,
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="FILE", help="The model file to write, safetensors.")
+    ],
+    device: o.Device = None,
+    model: o.Model = None,
+    hidden: o.Hidden = None,
+    optimizer: o.Optimizer = None,
+    epochs: o.Epochs = None,
+    iterations: o.Iterations = None,
+    learning_rate: o.LearningRate = None,
+    batch_size: o.BatchSize = None,
+    schedule: o.Schedule = None,
+    l1: o.L1 = None,
+    l2: o.L2 = None,
+    dropout: o.Dropout = None,
+    label_smoothing: o.LabelSmoothing = None,
+    clip: o.Clip = None,
+    class_weight: o.ClassWeight = None,
+    patience: o.Patience = None,
+    val: o.Val = None,
+    val_split: o.ValSplit = None,
+    seed: o.Seed = 0,
+    dtype: o.Dtype = "float32",
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a training that was killed, to the same bytes.")
+    ] = False,
+    history: o.HistoryFile = None,
+    labels: o.Labels = None,
+    target: o.Target = None,
+    image_size: o.ImageSize = None,
+    resize_mode: o.ResizeMode = None,
+    color_mode: o.ColorMode = None,
+    decoder: o.Decoder = None,
+    standardize: o.Standardize = None,
+    workers: o.Workers = None,
+    on_error: o.OnError = "skip",
+) -> int:
+    """Train a classifier, or a regression, and save it as one file that scores raw images."""
+    from pipelines.decoding import workers_for
+    from pipelines.plan import Plan
+    from pipelines.recipe import Recipe
+    from pipelines.reports import report_skipped, training_text
+    from pipelines.runs import Job, run_training
+    from pipelines.sources import Reading
+
+    plan = Plan(
+        model, hidden, optimizer, epochs, iterations, learning_rate, batch_size, schedule, l1, l2, dropout,
+        label_smoothing, clip, class_weight, patience, None, seed, dtype,
+    )  # fmt: skip
+    recipe = Recipe.asked(image_size, resize_mode, color_mode, decoder)
+    reading = Reading(recipe, standardize, labels, target, workers_for(workers), on_error)
+    job = Job(data, reading, plan, device, val, val_split, output, history)
+    result = run_training(job, resume, console)
+    report_skipped(console, result.skipped)
+    typer.echo(training_text(result))
+    return SOME_FAILED if result.skipped else 0
+
+
+def _numbers(kind: type) -> Any:
+    """Return a callback that turns 0.1,0.01 into numbers."""
+
+    def parse(text: str | None) -> list[Any] | None:
+        if text is None or not isinstance(text, str):
+            return text
+        try:
+            return [kind(part) for part in text.split(",")]
+        except ValueError as error:
+            msg = f"{text!r} is no list of numbers as in 0.1,0.01."
+            raise typer.BadParameter(msg) from error
+
+    return parse
+
+
+def sweep(
+    console: Console,
+    data: Data,
+    learning_rates: Annotated[
+        str | None,
+        typer.Option("--learning-rates", metavar="A,B,...", callback=_numbers(float), help="Rates."),
+    ] = None,
+    l2s: Annotated[
+        str | None,
+        typer.Option("--l2s", metavar="A,B,...", callback=_numbers(float), help="Penalties."),
+    ] = None,
+    seeds: Annotated[
+        str | None,
+        typer.Option("--seeds", metavar="A,B,...", callback=_numbers(int), help="Starts."),
+    ] = None,
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", metavar="FILE", help="Save the best model, safetensors.")
+    ] = None,
+    history: o.HistoryFile = None,
+    device: o.Device = None,
+    model: o.Model = None,
+    hidden: o.Hidden = None,
+    optimizer: o.Optimizer = None,
+    epochs: o.Epochs = None,
+    iterations: o.Iterations = None,
+    batch_size: o.BatchSize = None,
+    schedule: o.Schedule = None,
+    dropout: o.Dropout = None,
+    class_weight: o.ClassWeight = None,
+    val: o.Val = None,
+    val_split: o.ValSplit = None,
+    seed: o.Seed = 0,
+    dtype: o.Dtype = "float32",
+    labels: o.Labels = None,
+    target: o.Target = None,
+    image_size: o.ImageSize = None,
+    resize_mode: o.ResizeMode = None,
+    color_mode: o.ColorMode = None,
+    decoder: o.Decoder = None,
+    standardize: o.Standardize = None,
+    workers: o.Workers = None,
+    on_error: o.OnError = "skip",
+    as_json: o.AsJson = False,
+) -> int:
+    """Train with several learning rates, penalties or seeds at once; say which is best.
+
+    By default full-batch gradient descent, 1000 iterations; with --epochs, in batches.
+    """
+    from pipelines.decoding import workers_for
+    from pipelines.plan import Plan
+    from pipelines.recipe import Recipe
+    from pipelines.reports import report_skipped, sweep_report, sweep_text, to_json
+    from pipelines.runs import Job, run_sweep
+    from pipelines.sources import Reading
+
+    plan = Plan(
+        model, hidden, optimizer, epochs, iterations, None, batch_size, schedule, dropout=dropout,
+        class_weight=class_weight, seed=seed, dtype=dtype,
+    )  # fmt: skip
+    recipe = Recipe.asked(image_size, resize_mode, color_mode, decoder)
+    reading = Reading(recipe, standardize, labels, target, workers_for(workers), on_error)
+    job = Job(data, reading, plan, device, val, val_split, output, history)
+    # The options' callbacks have made lists of what was text.
+    compared: Any = {"learning_rates": learning_rates, "l2s": l2s, "seeds": seeds}
+    result = run_sweep(job, compared, console)
+    report_skipped(console, result.skipped)
+    report = sweep_report(result)
+    typer.echo(to_json(report) if as_json else sweep_text(report))
+    return SOME_FAILED if result.skipped else 0

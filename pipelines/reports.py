@@ -1,0 +1,121 @@
+"""Results as text for people, and as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+from pipelines.info import to_text as facts
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pipelines.console import Console
+    from pipelines.runs import Result
+
+NAMED = 20
+"""Skipped inputs that are named one by one, without --verbose."""
+
+
+def to_json(report: Any) -> str:
+    """Return a report as JSON, on several lines; numbers that JSON has no word for as null."""
+    return json.dumps(_finite(report), indent=2)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def table(rows: Sequence[Sequence[Any]], left: int = 1) -> str:
+    """Return rows as text in columns: the first `left` of them to the left, the others to the right."""
+    cells = [[_cell(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = (
+        "  ".join(
+            f"{cell:<{w}}" if i < left else f"{cell:>{w}}"
+            for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in cells
+    )
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def report_skipped(console: Console, skipped: Sequence[tuple[str, str]]) -> None:
+    """Say which inputs were left out, and why."""
+    if not skipped:
+        return
+    shown = skipped if console.level > 1 else skipped[:NAMED]
+    for name, reason in shown:
+        console.warn(f"skipped {name}: {reason}")
+    more = len(skipped) - len(shown)
+    console.warn(f"skipped {len(skipped)} inputs in all" + (" (-v names them)" if more else ""))
+
+
+def training_text(result: Result) -> str:
+    """Return what came of a training: the problem, the way, cost and accuracy, the file."""
+    trained = result.trained
+    metric = "accuracy" if result.dataset.classes else "R²"
+    lines = facts(result.dataset.describe()).splitlines()[1:]
+    lines.append(f"Model: {_model(result)}")
+    lines.append(f"Trained by {trained.method}: {trained.history.stopped}")
+    if trained.history.best_epoch != len(trained.history.epochs):
+        lines.append(f"Best epoch: {trained.history.best_epoch}")
+    for name, (cost, value) in result.judged.items():
+        as_text = f"{100 * value} %" if result.dataset.classes else f"{value:.6f}"
+        lines.append(f"{name.capitalize()} cost: {cost:.6f}, {metric}: {as_text}")
+    lines.append(f"Saved: {result.output}")
+    return "\n".join(lines)
+
+
+def _model(result: Result) -> str:
+    model = result.trained.model
+    layers = [str(model.n_x), *map(str, model.hidden), f"{model.n_out}:{model.output}"]
+    return " -> ".join(layers)
+
+
+def sweep_report(result: Result) -> dict[str, Any]:
+    """Return what came of a sweep as plain data."""
+    done = result.sweep
+    assert done is not None  # noqa: S101  (`run_sweep` returns one)
+    rows = []
+    for run in done.runs:
+        last, settings = run.history.epochs[-1:], run.settings
+        rows.append(
+            {
+                "learning_rate": settings.learning_rate,
+                "l2": settings.l2,
+                "seed": settings.seed,
+                "cost": last[0].cost if last else math.nan,
+                "val_cost": last[0].val_cost if last else None,
+                "val_metric": last[0].val_metric if last else None,
+                "stopped": run.history.stopped,
+                "best": run is done.best,
+            }
+        )
+    return {"method": done.method, "reason": done.reason, "runs": rows, "output": result.output}
+
+
+def sweep_text(report: dict[str, Any]) -> str:
+    """Return the report of a sweep as text."""
+    head = ["learning rate", "l2", "seed", "cost", "validation cost", "metric", ""]
+    rows: list[list[Any]] = [head]
+    for run in report["runs"]:
+        # Where a run ended by itself, its cost is the last that was a number.
+        note = "best" if run["best"] else "diverged" if run["stopped"].startswith("the cost became") else ""
+        names = ("learning_rate", "l2", "seed", "cost", "val_cost", "val_metric")
+        rows.append([*(run[name] for name in names), note])
+    lines = [table(rows), "", f"All at once by {report['method']}: {report['reason']}"]
+    if report["output"]:
+        lines.append(f"Saved the best: {report['output']}")
+    return "\n".join(lines)

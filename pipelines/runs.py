@@ -1,0 +1,224 @@
+"""Run a training or a sweep from files to files: read, train, judge, save."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from pipelines.errors import UsageError
+from pipelines.outputs import require_writable
+from pipelines.plan import LBFGS, Plan, choose_model, is_convex, with_labels_for
+from pipelines.sources import TABLES, Reading, mapped, open_data
+from pipelines.train import Trained, held_back, judged_by, saved, train, write_history
+from xpnet.backend import select
+from xpnet.modelfile import save
+from xpnet.sweep import Run, Sweep
+from xpnet.sweep import sweep as sweep_runs
+from xpnet.validation import Validation
+
+if TYPE_CHECKING:
+    from pipelines.console import Console
+    from pipelines.dataset import Dataset
+    from xpnet.backend import Backend
+    from xpnet.history import Epoch
+    from xpnet.models import Network
+    from xpnet.parameters import Parameters
+
+SWEEP_ITERATIONS = 1000
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to train on, how, and where the results go.
+
+    Attributes:
+        data: what to train on, and
+        reading: how it is read.
+        plan: how to train.
+        device: as for `xpnet.select`.
+        val: data to judge by, or
+        val_split: the share of the data to hold back for it.
+        output: the model file; a sweep may have none.
+        history: the file of cost curves, or None.
+    """
+
+    data: str
+    reading: Reading
+    plan: Plan
+    device: str | None = None
+    val: str | None = None
+    val_split: float | None = None
+    output: str | None = None
+    history: str | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a job.
+
+    Attributes:
+        dataset: what was trained on.
+        judged: cost and metric on the training data, and, where there is any, on the validation data.
+        skipped: inputs that could not be used, each with its reason.
+        output: the model file.
+        trained: the training, or
+        sweep: the sweep.
+    """
+
+    dataset: Dataset
+    judged: dict[str, tuple[float, float]]
+    skipped: list[tuple[str, str]]
+    output: str | None
+    trained: Trained
+    sweep: Sweep | None = None
+
+
+def run_training(job: Job, resume: bool, console: Console) -> Result:
+    """Train and save. A training in batches that is killed can go on where it was.
+
+    Args:
+        job: what to do, with an output.
+        resume: whether to go on from the checkpoint that a killed run left beside the output.
+        console: where to say what happens.
+
+    Raises:
+        XpnetError: of any kind, if it cannot be done.
+    """
+    dataset, validation, backend, skipped = _prepared(job, console)
+    checkpoint = f"{job.output}.checkpoint"
+    if not resume and os.path.exists(checkpoint):
+        os.unlink(checkpoint)
+    total = _epochs(job.plan, choose_model(job.plan, dataset))
+    try:
+        with console.progress("Training", "epochs" if job.plan.iterations is None else "iterations") as bar:
+            trained = train(
+                job.plan, dataset, backend, validation,
+                on_epoch=lambda epoch: bar(epoch.epoch, total, _note(epoch, dataset.data.m)),
+                checkpoint=checkpoint,
+            )  # fmt: skip
+    except KeyboardInterrupt:
+        if os.path.exists(checkpoint):
+            console.warn(f"{checkpoint} holds what was trained so far: --resume goes on from there")
+        raise
+    for note in trained.history.notes:
+        console.warn(note)
+    save(str(job.output), saved(trained, dataset, backend))
+    if job.history is not None:
+        write_history(job.history, [({}, trained.history)])
+    if os.path.exists(checkpoint):
+        os.unlink(checkpoint)
+    judged = _judged(trained.model, trained.parameters, dataset, validation, backend, job.plan.dtype)
+    return Result(dataset, judged, skipped, job.output, trained)
+
+
+def run_sweep(job: Job, compared: dict[str, Any], console: Console) -> Result:
+    """Train several models at once; save the best.
+
+    Args:
+        job: what to do.
+        compared: "learning_rates", "l2s" and "seeds", each a list of numbers or None.
+        console: where to say what happens.
+
+    Raises:
+        XpnetError: of any kind, if it cannot be done.
+    """
+    given = {name: values for name, values in compared.items() if values}
+    if not given:
+        msg = "there is nothing to compare: give --learning-rates, --l2s or --seeds"
+        raise UsageError(msg)
+    plan = job.plan
+    if plan.optimizer == LBFGS:
+        msg = "--optimizer lbfgs chooses its own steps: a sweep is for the others"
+        raise UsageError(msg)
+    dataset, validation, backend, skipped = _prepared(job, console)
+    model = choose_model(plan, dataset)
+    if plan.epochs is None and plan.batch_size is None and plan.iterations is None:
+        plan = replace(plan, iterations=SWEEP_ITERATIONS)
+    if plan.optimizer is None:
+        plan = replace(plan, optimizer="sgd" if is_convex(model) and plan.iterations else "adam")
+    judge = None if validation is None else (validation.data, validation.Y)
+    console.say("Training all of them at once ...")
+    settings = plan.settings(model)
+    done = sweep_runs(model, dataset.data, dataset.Y, backend, settings, validation=judge, **given)
+    best = done.best
+    trained = Trained(model, best.parameters, best.history, f"{done.method} ({done.reason}), a sweep's best")
+    if job.output is not None:
+        save(job.output, saved(trained, dataset, backend))
+    if job.history is not None:
+        write_history(job.history, [(apart(each, given), each.history) for each in done.runs])
+    judged = _judged(model, best.parameters, dataset, validation, backend, plan.dtype)
+    return Result(dataset, judged, skipped, job.output, trained, done)
+
+
+def apart(run: Run, compared: dict[str, Any]) -> dict[str, Any]:
+    """Return what tells a run of a sweep from the others, by column."""
+    names = {"learning_rates": "rate", "l2s": "l2", "seeds": "seed"}
+    values = {"rate": run.settings.learning_rate, "l2": run.settings.l2, "seed": run.settings.seed}
+    return {name: values[name] for key, name in names.items() if compared.get(key)}
+
+
+def _prepared(job: Job, console: Console) -> tuple[Dataset, Dataset | None, Backend, list[tuple[str, str]]]:
+    """Return the data to train on and to judge by, the backend, and what was skipped."""
+    require_writable(job.output)
+    require_writable(job.history)
+    if job.val is not None and job.val_split is not None:
+        msg = "--val and --val-split are two ways to judge: give one of them"
+        raise UsageError(msg)
+    backend = select(job.device)
+    console.detail(f"Device {backend.device}: {backend.reason}")
+    with console.progress("Decoding") as progress:
+        dataset = with_labels_for(job.plan, open_data(job.data, job.reading, progress))
+    choose_model(job.plan, dataset)  # which refuses a plan that does not fit before more is read
+    skipped = [] if _is_prepared(job.data) else list(dataset.skipped)
+    validation = None
+    if job.val is not None:
+        reading = replace(
+            job.reading,
+            recipe=dataset.recipe if os.path.isdir(job.val) else None,
+            standardize=None,
+            labels=None,
+            target=dataset.target if job.val.lower().endswith(TABLES) else None,
+        )
+        with console.progress("Decoding") as progress:
+            validation = with_labels_for(job.plan, open_data(job.val, reading, progress))
+        skipped += [] if _is_prepared(job.val) else list(validation.skipped)
+        validation = judged_by(mapped(validation, dataset.classes, job.val), dataset)
+    elif job.val_split is not None:
+        dataset, validation = held_back(dataset, job.val_split, job.plan.seed)
+    return dataset, validation, backend, skipped
+
+
+def _is_prepared(path: str) -> bool:
+    """Return whether what was skipped was reported already, when the file was made."""
+    return os.path.isfile(path) and not path.lower().endswith(TABLES)
+
+
+def _epochs(plan: Plan, model: Network) -> int | None:
+    """Return how many epochs or iterations there will be, if that is known."""
+    return None if plan.optimizer_for(model) == LBFGS else plan.settings(model).epochs
+
+
+def _note(epoch: Epoch, m: int) -> str:
+    parts = [f"cost {epoch.cost:.4f}"]
+    if epoch.val_cost is not None and epoch.val_metric is not None:
+        parts.append(f"validation {epoch.val_cost:.4f} ({epoch.val_metric:.4f})")
+    if epoch.seconds:
+        parts.append(f"{m / epoch.seconds:.0f} examples/s")
+    return "  ".join(parts)
+
+
+def _judged(
+    model: Network,
+    parameters: Parameters,
+    dataset: Dataset,
+    validation: Dataset | None,
+    backend: Backend,
+    dtype: str,
+) -> dict[str, tuple[float, float]]:
+    sets = {"training": dataset} | ({} if validation is None else {"validation": validation})
+    with backend.activate():
+        return {
+            name: Validation(model, each.data, each.Y, backend, dtype)(parameters)
+            for name, each in sets.items()
+        }
