@@ -10,9 +10,15 @@ import contextlib
 import json
 import os
 import time
-from typing import TYPE_CHECKING, Any
+import zlib
+from typing import IO, TYPE_CHECKING, Any, Self
 
 from pipelines.errors import OutputError
+
+try:
+    import fcntl
+except ImportError:  # Windows, where two runs are not kept apart
+    fcntl = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -21,8 +27,35 @@ SYNC_SECONDS = 5.0
 """What was written this long ago is on the disk, also if the machine loses its power."""
 
 
+class Piped:
+    """What has the methods of `Partial`, for rows that go to standard output and cannot be resumed."""
+
+    path = "standard output"
+
+    def __init__(self, stdout: IO[bytes]) -> None:
+        self._stdout, self.state = stdout, dict[str, Any]()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        pass
+
+    def append(self, chunk: bytes, state: Mapping[str, Any]) -> None:
+        """As `Partial.append`."""
+        del state
+        self._stdout.write(chunk)
+        self._stdout.flush()
+
+    def finish(self, convert: Callable[[str, str], None] | None = None) -> None:
+        """As `Partial.finish`: there is nothing to name."""
+
+    def discard(self) -> None:
+        """As `Partial.discard`: there is nothing to remove."""
+
+
 class Partial:
-    """A growing file. Made by `Partial.open`.
+    """A growing file. Made by `Partial.open`, to be used by `with`.
 
     Attributes:
         path: its final name.
@@ -35,6 +68,12 @@ class Partial:
         self._data: Any = None
         self._journal: Any = None
         self._length, self._synced = 0, time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._close()
 
     @classmethod
     def open(cls, path: str, about: Mapping[str, Any], resume: bool) -> Partial:
@@ -53,10 +92,11 @@ class Partial:
             msg = f"{path}: is a folder, expected the name of a file"
             raise OutputError(msg)
         try:
-            if resume and os.path.exists(partial._journal_name):
-                partial._read_journal()
-            partial._open()
+            partial._open(resume)
         except OSError as error:
+            partial._close()
+            if isinstance(error, OutputError):
+                raise
             raise partial._cannot(error) from error
         return partial
 
@@ -71,7 +111,7 @@ class Partial:
             self._data.flush()
             self._length += len(chunk)
             self.state = dict(state)
-            line = json.dumps({"length": self._length, "state": self.state})
+            line = json.dumps({"length": self._length, "crc": zlib.crc32(chunk), "state": self.state})
             self._journal.write(line.encode() + b"\n")
             self._journal.flush()
             if time.monotonic() - self._synced > SYNC_SECONDS:
@@ -108,8 +148,11 @@ class Partial:
         self._unlink()
 
     def _close(self) -> None:
-        self._data.close()
-        self._journal.close()
+        for file in (self._data, self._journal):
+            if file is not None:
+                # What is still in a buffer after a failed write may fail again; it was reported.
+                with contextlib.suppress(OSError):
+                    file.close()
 
     def _unlink(self) -> None:
         for name in (self._part_name, self._journal_name):
@@ -124,50 +167,70 @@ class Partial:
     def _journal_name(self) -> str:
         return f"{self.path}.journal"
 
-    def _open(self) -> None:
-        # Both stay open until `finish`, or the process ends: what they hold is flushed after each chunk.
-        begins = not self.state
-        self._data = open(self._part_name, "wb" if begins else "rb+")  # noqa: SIM115
-        self._journal = open(self._journal_name, "wb" if begins else "ab")  # noqa: SIM115
-        if begins:
+    def _open(self, resume: bool) -> None:
+        self._journal = open(self._journal_name, "ab+")  # noqa: SIM115
+        _lock(self._journal, self.path)
+        self._data = open(self._part_name, "ab+")  # noqa: SIM115
+        if resume:
+            self._read_journal()
+        if not self.state:
+            self._journal.truncate(0)
             self._journal.write(json.dumps({"about": self._about}).encode() + b"\n")
             self._journal.flush()
         self._data.truncate(self._length)
-        self._data.seek(self._length)
 
     def _read_journal(self) -> None:
-        """Find the last whole chunk; cut a torn line off."""
-        with open(self._journal_name, "rb+") as file:
-            whole, lines = 0, []
-            for line in file:
-                try:
-                    lines.append(json.loads(line))
-                except ValueError:
-                    break
-                if not line.endswith(b"\n"):
-                    lines.pop()
-                    break
-                whole += len(line)
-            file.truncate(whole)
-        if not lines:
+        """Find the last chunk that is whole; cut off what follows.
+
+        The journal is written after the bytes, but a disk that lost its power may keep the one and not the
+        other, or the length of a file and not its bytes. So the bytes are read again.
+        """
+        self._journal.seek(0)
+        self._data.seek(0)
+        head = _parsed(self._journal.readline())
+        if head is None:
             return
-        then = lines[0].get("about", {})
+        self._require_same(head.get("about", {}))
+        whole = self._journal.tell()
+        while (line := _parsed(self._journal.readline())) is not None:
+            size = line["length"] - self._length
+            chunk = self._data.read(size)
+            if len(chunk) != size or zlib.crc32(chunk) != line["crc"]:
+                break
+            self._length, self.state, whole = line["length"], line["state"], self._journal.tell()
+        self._journal.truncate(whole)
+
+    def _require_same(self, then: Mapping[str, Any]) -> None:
         for name, now in self._about.items():
             if then.get(name) != now:
                 msg = (
                     f"{self.path}: cannot be resumed with another {name}: it was begun with "
-                    f"{then.get(name)}, and this is {now}"
+                    f"{then.get(name)}, and this is {now}; without --resume it begins anew"
                 )
                 raise OutputError(msg)
-        # The journal is written after the bytes, but a disk may keep one and lose the other.
-        size = os.path.getsize(self._part_name) if os.path.exists(self._part_name) else 0
-        for line in reversed(lines[1:]):
-            if line["length"] <= size:
-                self._length, self.state = line["length"], line["state"]
-                return
 
     def _cannot(self, error: OSError) -> OutputError:
         text = f"{self.path}: cannot be written: {error.strerror or error}"
         if self.state:
             text += "; what is done so far is kept, and --resume goes on with it"
         return OutputError(text)
+
+
+def _lock(file: IO[bytes], path: str) -> None:
+    """Keep other runs from the same output, as long as the file is open."""
+    if fcntl is None:
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        msg = f"{path}: is being written by another run: wait for it, or name another file"
+        raise OutputError(msg) from error
+
+
+def _parsed(line: bytes) -> dict[str, Any] | None:
+    """Return what a line of the journal says, or None if it is torn."""
+    try:
+        parsed = json.loads(line) if line.endswith(b"\n") else None
+    except ValueError:
+        return None
+    return parsed if isinstance(parsed, dict) else None

@@ -11,14 +11,13 @@ from typing import IO, TYPE_CHECKING
 from pipelines.decoding import CHUNK, decode_all
 from pipelines.errors import NoInputError, OutputError, UsageError
 from pipelines.formats import FORMATS
-from pipelines.partial import Partial
+from pipelines.partial import Partial, Piped
 from pipelines.rows import Counts, Options, Rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
-    from pipelines.formats import Format
     from pipelines.models import Opened
     from pipelines.recipe import Recipe
     from xpnet.backend import Backend
@@ -73,36 +72,25 @@ def predict(
     rows, counts, trail = Rows(opened, options), Counts(), Trail()
     format_, scorer = FORMATS[options.format](rows.columns), opened.scorer(backend)
     iterator = iter(paths)
-    partial = None
-    if output is None:
-        if not format_.streams:
-            msg = f"--format {options.format} needs a file: give one by --output"
-            raise UsageError(msg)
-        stdout.write(format_.head())
-    else:
-        partial = Partial.open(output, about(opened, options, backend), resume)
-        if partial.state:
-            counts = Counts(**partial.state["counts"])
-            _skip(iterator, counts.total, partial, trail)
+    if output is None and not format_.streams:
+        msg = f"--format {options.format} needs a file: give one by --output"
+        raise UsageError(msg)
+    known = about(opened, options, backend)
+    with Piped(stdout) if output is None else Partial.open(output, known, resume) as sink:
+        if sink.state:
+            counts = Counts(**sink.state["counts"])
+            _skip(iterator, counts.total, sink, trail)
         else:
-            partial.append(format_.head(), {"counts": asdict(counts), "trail": trail.add([])})
-    for decoded in decode_all(iterator, recipe, workers, batch_size):
-        answers = scorer(decoded.columns, counts.total)
-        written = format_.rows(rows.of(decoded, answers, counts))
-        key = trail.add(decoded.paths)
-        if partial is None:
-            stdout.write(written)
-            stdout.flush()
-        else:
-            partial.append(written, {"counts": asdict(counts), "trail": key})
-        on_progress(counts)
-    if not counts.total:
-        if partial is not None:
-            partial.discard()
-        msg = "there are no inputs: expected images, folders, globs or a list of them"
-        raise NoInputError(msg)
-    if partial is not None:
-        finish(partial, format_)
+            sink.append(format_.head(), {"counts": asdict(counts), "trail": trail.add([])})
+        for decoded in decode_all(iterator, recipe, workers, batch_size):
+            written = format_.rows(rows.of(decoded, scorer(decoded.columns, counts.total), counts))
+            sink.append(written, {"counts": asdict(counts), "trail": trail.add(decoded.paths)})
+            on_progress(counts)
+        if not counts.total:
+            sink.discard()
+            msg = "there are no inputs: expected images, folders, globs or a list of them"
+            raise NoInputError(msg)
+        sink.finish(None if format_.streams else format_.convert)
     return counts
 
 
@@ -123,22 +111,17 @@ def about(opened: Opened, options: Options, backend: Backend) -> dict[str, Any]:
     return {"model": digest(opened.path), "options": asdict(options), "device": backend.name}
 
 
-def finish(partial: Partial, format_: Format) -> None:
-    """Give the output its name, in its format."""
-    partial.finish(None if format_.streams else format_.convert)
-
-
 def digest(path: str) -> str:
     """Return a hash of a file."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
-def _skip(paths: Iterator[str], done: int, partial: Partial, trail: Trail) -> None:
+def _skip(paths: Iterator[str], done: int, sink: Partial | Piped, trail: Trail) -> None:
     """Pass over the inputs that an earlier run has done, if they are the same."""
-    if trail.add(itertools.islice(paths, done)) != partial.state["trail"]:
+    if trail.add(itertools.islice(paths, done)) != sink.state["trail"]:
         msg = (
-            f"{partial.path}: cannot be resumed: the first {done} inputs are not those it was made of; "
+            f"{sink.path}: cannot be resumed: the first {done} inputs are not those it was made of; "
             "without --resume it begins anew"
         )
         raise OutputError(msg)

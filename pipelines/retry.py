@@ -12,7 +12,7 @@ from pipelines.errors import OutputError
 from pipelines.formats import FORMATS
 from pipelines.inputs import shown
 from pipelines.partial import Partial
-from pipelines.predict import about, digest, finish, image_recipe
+from pipelines.predict import about, digest, image_recipe
 from pipelines.rows import STATUSES, Counts, Options, Rows
 
 if TYPE_CHECKING:
@@ -55,21 +55,22 @@ def retry(
     first = next(old, None)
     if first is not None:  # which refuses an output of other columns before anything is written
         old = itertools.chain([first], old)
-    partial = Partial.open(output, {**about(opened, options, backend), "retry": digest(output)}, resume=False)
-    try:
-        partial.append(format_.head(), {})
-        while batch := list(itertools.islice(iterator, BATCH)):
-            before = list(itertools.islice(old, len(batch)))
-            _require_same(output, batch, before)
-            if not again.compared:
-                again.compare(batch, before, counts.total)
-            partial.append(format_.rows(again.merged(batch, before, counts)), {})
-            on_progress(counts)
-        _require_end(output, old, counts.total)
-    except BaseException:
-        partial.discard()
-        raise
-    finish(partial, format_)
+    known = {**about(opened, options, backend), "retry": digest(output)}
+    with Partial.open(output, known, resume=False) as partial:
+        try:
+            partial.append(format_.head(), {})
+            while batch := list(itertools.islice(iterator, BATCH)):
+                before = list(itertools.islice(old, len(batch)))
+                _require_same(output, batch, before)
+                if not again.compared:
+                    again.compare(batch, before, counts.total)
+                partial.append(format_.rows(again.merged(batch, before, counts)), {})
+                on_progress(counts)
+            _require_end(output, old, counts.total)
+        except BaseException:
+            partial.discard()
+            raise
+        partial.finish(None if format_.streams else format_.convert)
     return counts
 
 
