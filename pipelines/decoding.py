@@ -107,8 +107,7 @@ def _pool(workers: int) -> Executor:
 
 
 def _begin_worker() -> None:
-    """Leave Ctrl-C to the process above, and end with it, however it ends: a killed one cannot say so."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """End with the process above, however it ends: a killed one cannot say so."""
     above = multiprocessing.parent_process()
 
     def watch() -> None:
@@ -119,13 +118,24 @@ def _begin_worker() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
+def _submit(pool: Executor, paths: list[str], recipe: Recipe) -> Future[Decoded]:
+    """Hand a task over. It may start a process, which inherits that Ctrl-C is left to this one."""
+    if not hasattr(signal, "pthread_sigmask"):
+        return pool.submit(decode_chunk, paths, recipe)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return pool.submit(decode_chunk, paths, recipe)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _in_order(chunks: Iterator[list[str]], recipe: Recipe, workers: int) -> Iterator[Decoded]:
     pool = _pool(workers)
     flight: deque[tuple[list[str], Future[Decoded]]] = deque()
     try:
         while True:
             for chunk in itertools.islice(chunks, AHEAD * workers - len(flight)):
-                flight.append((chunk, pool.submit(decode_chunk, chunk, recipe)))
+                flight.append((chunk, _submit(pool, chunk, recipe)))
             if not flight:
                 return
             chunk, future = flight.popleft()
@@ -137,7 +147,7 @@ def _in_order(chunks: Iterator[list[str]], recipe: Recipe, workers: int) -> Iter
                 pool.shutdown(wait=False, cancel_futures=True)
                 yield _one_by_one(chunk, recipe)
                 pool = _pool(workers)
-                flight = deque((other, pool.submit(decode_chunk, other, recipe)) for other, _ in flight)
+                flight = deque((other, _submit(pool, other, recipe)) for other, _ in flight)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
@@ -147,7 +157,7 @@ def _one_by_one(paths: list[str], recipe: Recipe) -> Decoded:
     for path in paths:
         with _pool(1) as pool:
             try:
-                parts.append(pool.submit(decode_chunk, [path], recipe).result())
+                parts.append(_submit(pool, [path], recipe).result())
             except BrokenProcessPool:
                 nothing = np.zeros((1, recipe.n_x), np.uint8)
                 parts.append(Decoded([path], nothing, ["decoding it ended its process"]))

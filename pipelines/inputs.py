@@ -36,7 +36,7 @@ def _walk(folder: str, above: frozenset[tuple[int, int]]) -> Iterator[str]:
         if here in above:
             return
         with os.scandir(folder) as entries:
-            found = sorted((entry.name, entry.is_dir()) for entry in entries)
+            found = sorted((entry.name, _is_folder(entry)) for entry in entries)
     except OSError:
         yield folder
         return
@@ -46,6 +46,13 @@ def _walk(folder: str, above: frozenset[tuple[int, int]]) -> Iterator[str]:
             yield from _walk(path, above | {here})
         elif is_image_name(name):
             yield path
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself, say: opening it will say why it cannot be used
+        return False
 
 
 def is_image_name(name: str) -> bool:
@@ -96,7 +103,7 @@ def class_folders(folder: str) -> tuple[str, ...]:
     """
     try:
         with os.scandir(folder) as entries:
-            names = sorted(e.name for e in entries if e.is_dir() and not e.name.startswith("."))
+            names = sorted(e.name for e in entries if _is_folder(e) and not e.name.startswith("."))
     except OSError as error:
         msg = f"{folder}: cannot be listed: {error.strerror or error}"
         raise DataError(msg) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
@@ -16,7 +17,9 @@ from xpnet.backend import select
 
 if TYPE_CHECKING:
     from pipelines.console import Console
+    from pipelines.models import Opened
     from pipelines.rows import Counts, Options
+    from xpnet.backend import Backend
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,19 @@ def run(job: Job, stdout: IO[bytes], console: Console) -> Counts:
     require_writable(job.output)
     opened, backend = open_model(job.model), select(job.device)
     console.detail(f"Device {backend.device}: {backend.reason}")
+    try:
+        counts = _score(job, opened, backend, stdout, console)
+    except KeyboardInterrupt:
+        if job.output is not None and os.path.exists(f"{job.output}.part"):
+            console.warn(f"{job.output}.part holds what was scored so far: --resume goes on with it")
+        raise
+    if job.output is not None:
+        said = [f"{counts.ok} ok", *([f"{counts.unsure} unsure"] if job.options.threshold else [])]
+        console.say(f"{job.output}: {counts.total} rows: {', '.join(said)}, {counts.error} failed")
+    return counts
+
+
+def _score(job: Job, opened: Opened, backend: Backend, stdout: IO[bytes], console: Console) -> Counts:
     paths = expand(job.inputs, job.files_from)
     with console.progress("Scoring") as bar:
 
@@ -82,16 +98,11 @@ def run(job: Job, stdout: IO[bytes], console: Console) -> Counts:
                 bar(counts.total, note=f"{counts.error} failed" if counts.error else "")
 
         if job.retry_errors:
-            counts = retry(
+            return retry(
                 opened, paths, backend, str(job.output), job.options,
                 workers=job.workers, on_progress=on_progress,
             )  # fmt: skip
-        else:
-            counts = predict(
-                opened, paths, backend, job.output, stdout, job.options,
-                workers=job.workers, batch_size=job.batch_size, resume=job.resume, on_progress=on_progress,
-            )  # fmt: skip
-    if job.output is not None:
-        said = [f"{counts.ok} ok", *([f"{counts.unsure} unsure"] if job.options.threshold else [])]
-        console.say(f"{job.output}: {counts.total} rows: {', '.join(said)}, {counts.error} failed")
-    return counts
+        return predict(
+            opened, paths, backend, job.output, stdout, job.options,
+            workers=job.workers, batch_size=job.batch_size, resume=job.resume, on_progress=on_progress,
+        )  # fmt: skip

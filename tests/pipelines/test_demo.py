@@ -1,0 +1,46 @@
+"""The demo: its drawings, and that it leads through all commands."""
+
+from pathlib import Path
+
+import pytest
+
+from pipelines import demo
+from pipelines.errors import ImageError, OutputError
+from pipelines.images import decode
+from pipelines.recipe import Recipe
+
+
+def test_it_leads_from_pictures_to_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from pipelines.cli import app
+
+    folder = tmp_path / "demo"
+    for _ in range(2):  # and once more into its own folder
+        with pytest.raises(SystemExit) as ended:
+            app(["demo", str(folder), "--device", "cpu"])
+        assert not ended.value.code
+        said = capsys.readouterr().out
+        for command in ("preprocess", "train", "evaluate", "predict"):
+            assert f"$ xpnet {command} {folder}" in said
+    rows = (folder / "predictions.csv").read_text().splitlines()
+    assert len(rows) == 8
+    assert sum(",error," in row for row in rows) == 2
+    turned, upright = (next(r for r in rows if name in r).partition(",")[2] for name in ("turned", "upright"))
+    assert turned == upright
+    accuracy = float(said.partition("Accuracy: ")[2].split()[0])
+    assert accuracy > 80
+
+
+def test_its_drawings_are_the_same_each_time(tmp_path: Path) -> None:
+    demo.draw(str(tmp_path / "one"))
+    demo.draw(str(tmp_path / "two"))
+    for path in (tmp_path / "one").rglob("*.*"):
+        assert path.read_bytes() == (tmp_path / "two" / path.relative_to(tmp_path / "one")).read_bytes()
+    with pytest.raises(ImageError, match="truncated"):
+        decode(str(tmp_path / "one" / "new" / "truncated.jpg"), Recipe())
+
+
+def test_it_draws_over_nothing_of_yours(tmp_path: Path) -> None:
+    (tmp_path / "photo.jpg").write_bytes(b"mine")
+    with pytest.raises(OutputError, match="name another folder"):
+        demo.draw(str(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["photo.jpg"]
