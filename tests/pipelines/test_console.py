@@ -53,14 +53,6 @@ class Terminal(io.StringIO):
 
 
 @pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    """Make standard error a terminal."""
-    stream = Terminal()
-    monkeypatch.setattr("sys.stderr", stream)
-    return stream
-
-
-@pytest.fixture
 def clock_at(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Return the time, to be moved on."""
     now = [0.0]
@@ -69,8 +61,9 @@ def clock_at(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def test_a_bar_says_how_much_how_fast_and_how_long(
-    terminal: Terminal, clock_at: list[float], monkeypatch: pytest.MonkeyPatch
+    clock_at: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("sys.stderr", terminal := Terminal())
     monkeypatch.setenv("COLUMNS", "200")
     with Console().progress("Scoring") as progress:
         progress(0, 1000)
@@ -85,9 +78,8 @@ def test_a_bar_says_how_much_how_fast_and_how_long(
     assert terminal.getvalue() == f"{drawn}\r{' ' * len(line)}\r"
 
 
-def test_a_bar_is_no_wider_than_the_terminal(
-    terminal: Terminal, clock_at: list[float], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_bar_is_no_wider_than_the_terminal(clock_at: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stderr", terminal := Terminal())
     monkeypatch.setenv("COLUMNS", "40")
     with Console().progress("Scoring") as progress:
         clock_at[0] = 1.0
@@ -96,7 +88,8 @@ def test_a_bar_is_no_wider_than_the_terminal(
 
 
 @pytest.mark.parametrize("console", [{"level": 0}, {"bars": False}, {"as_json": True}])
-def test_a_bar_can_be_refused(terminal: Terminal, clock_at: list[float], console: dict) -> None:
+def test_a_bar_can_be_refused(clock_at: list[float], monkeypatch: pytest.MonkeyPatch, console: dict) -> None:
+    monkeypatch.setattr("sys.stderr", terminal := Terminal())
     with Console(**console).progress("Scoring") as progress:
         clock_at[0] = 60.0
         progress(10, 1000)
