@@ -10,6 +10,7 @@ from pipelines.errors import UsageError
 from pipelines.outputs import require_writable
 from pipelines.plan import LBFGS, Plan, choose_model, is_convex, with_labels_for
 from pipelines.sources import TABLES, Reading, mapped, open_data
+from pipelines.targets import Scale
 from pipelines.train import Trained, held_back, judged_by, saved, train, write_history
 from xpnet.backend import select
 from xpnet.modelfile import save
@@ -137,10 +138,15 @@ def run_sweep(job: Job, compared: dict[str, Any], console: Console) -> Result:
         plan = replace(plan, iterations=SWEEP_ITERATIONS)
     if plan.optimizer is None:
         plan = replace(plan, optimizer="sgd" if is_convex(model) and plan.iterations else "adam")
-    judge = None if validation is None else (validation.data, validation.Y)
+    scale = Scale.of(dataset)
+    data, held = scale.scaled(dataset), None if validation is None else scale.scaled(validation)
+    judge = None if held is None else (held.data, held.Y)
     console.say("Training all of them at once ...")
     settings = plan.settings(model)
-    done = sweep_runs(model, dataset.data, dataset.Y, backend, settings, validation=judge, **given)
+    done = sweep_runs(model, data.data, data.Y, backend, settings, validation=judge, **given)
+    for run in done.runs:
+        scale.undo(model, run.parameters, backend)
+    done = replace(done, runs=tuple(replace(r, history=scale.history(r.history)) for r in done.runs))
     best = done.best
     trained = Trained(model, best.parameters, best.history, f"{done.method} ({done.reason}), a sweep's best")
     if job.output is not None:

@@ -14,6 +14,7 @@ import numpy as np
 import xpnet
 from pipelines.errors import DataError, OutputError, UsageError
 from pipelines.plan import LBFGS, Plan, choose_model
+from pipelines.targets import Scale
 from xpnet.descent import descend
 from xpnet.fitting import fit
 from xpnet.history import Epoch, History
@@ -76,14 +77,24 @@ def train(
         ConfigurationError, ShapeError, DivergenceError, ModelFileError: as for `xpnet.fitting.fit`.
     """
     model = choose_model(plan, dataset)
-    judge = None if validation is None else (validation.data, validation.Y)
+    scale = Scale.of(dataset)
+    data = scale.scaled(dataset)
+    held = None if validation is None else scale.scaled(validation)
+    judge = None if held is None else (held.data, held.Y)
+
+    def reported(epoch: Epoch) -> None:
+        if on_epoch is not None:
+            on_epoch(scale.epoch(epoch))
+
     if plan.optimizer_for(model) != LBFGS and not plan.is_plain_descent(model):
         settings = plan.settings(model)
         fitted = fit(
-            model, dataset.data, dataset.Y, backend, settings, judge, on_epoch=on_epoch, checkpoint=checkpoint
+            model, data.data, data.Y, backend, settings, judge, on_epoch=reported, checkpoint=checkpoint
         )
+        scale.undo(model, fitted.parameters, backend)
         batches = "all examples" if settings.batch_size is None else f"batches of {settings.batch_size}"
-        return Trained(model, fitted.parameters, fitted.history, f"the computation graph, {batches}")
+        history = scale.history(fitted.history)
+        return Trained(model, fitted.parameters, history, f"the computation graph, {batches}")
     trained = _full_batch(plan, model, dataset, backend, on_epoch)
     if judge is not None:
         with backend.activate():

@@ -9,12 +9,12 @@ import pytest
 def loaded_by(code: str) -> set[str]:
     """Return the names of all modules loaded after running `code`."""
     done = subprocess.run(
-        [sys.executable, "-c", f"{code}\nimport sys; print('\\n'.join(sorted(sys.modules)))"],
+        [sys.executable, "-c", f"{code}\nimport sys; print('MODULES', *sys.modules)"],
         capture_output=True,
         text=True,
         check=True,
     )
-    return set(done.stdout.split())
+    return set(done.stdout.rpartition("MODULES")[2].split())
 
 
 @pytest.mark.parametrize(

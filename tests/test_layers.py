@@ -25,7 +25,11 @@ ONLY_IN = {
     "cupy": {"xpnet/gpu.py", "xpnet/kernels/on_cupy.py"},
     "h5py": {"pipelines/store.py"},
     "PIL": {"pipelines/images.py", "pipelines/demo.py"},
-    "typer": {"pipelines/cli.py"},
+    "simplejpeg": {"pipelines/images.py"},
+    "pyarrow": {"pipelines/formats.py", "pipelines/info.py"},
+    "typer": {
+        f"pipelines/cli/{name}.py" for name in ("app", "command", "options", "scoring", "tools", "training")
+    },
 }
 
 

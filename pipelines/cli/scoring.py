@@ -23,7 +23,10 @@ def evaluate(
     on_error: o.OnError = "skip",
     as_json: o.AsJson = False,
 ) -> int:
-    """Judge a model by labelled data: metrics, a row for each class, the confusion matrix."""
+    """Judge a model by labelled data.
+
+    Prints metrics, a row for each class, and the confusion matrix.
+    """
     from pipelines import evaluate as judge
     from pipelines.decoding import workers_for
     from pipelines.models import open_model
@@ -75,9 +78,10 @@ def predict(
         bool, typer.Option("--retry-errors", help="Score again what has the status error in FILE.")
     ] = False,
 ) -> int:
-    """Score images: one row for each input, in order, whatever happens to it.
+    """Score images: one row for each input.
 
-    Exit code 3 if some inputs failed, 4 if all did.
+    In the order of the inputs, whatever happens to one of them. Exit code 3 if some inputs failed, 4 if all
+    did.
     """
     from pipelines import scoring
     from pipelines.decoding import workers_for

@@ -13,7 +13,7 @@ def info(
     file: Annotated[str, typer.Argument(metavar="FILE", help="Data, model, predictions, cost curves.")],
     as_json: o.AsJson = False,
 ) -> None:
-    """Say what a file is: any that xpnet wrote."""
+    """Say what a file is, of all that xpnet writes."""
     from pipelines import info as describing
     from pipelines.reports import to_json
 
@@ -23,7 +23,10 @@ def info(
 
 
 def doctor(console: Console, as_json: o.AsJson = False) -> None:
-    """Say what this machine has: device, driver, SIMD, BLAS, decoders; and what to do about what it lacks."""
+    """Say what this machine has and lacks.
+
+    Device, driver, SIMD, BLAS and its threads, decoders; and what to do about what could be better.
+    """
     from pipelines import doctor as examining
     from pipelines.reports import to_json
 
@@ -37,7 +40,10 @@ def demo(
     folder: Annotated[str, typer.Argument(metavar="[FOLDER]", help="Where to draw.")] = "xpnet-demo",
     device: o.Device = None,
 ) -> int:
-    """Draw a small folder of images, and preprocess, train, evaluate and predict with it."""
+    """Draw images, and try the commands on them.
+
+    Draws a small folder, and runs preprocess, train, evaluate and predict on it, saying what it does.
+    """
     from pipelines import demo as show
     from pipelines.cli.app import app
 
@@ -58,7 +64,10 @@ def bench(
     as_json: o.AsJson = False,
     repeat: Annotated[int, typer.Option(min=1, help="Least runs of each; the median counts.")] = 7,
 ) -> None:
-    """Show what vectorization gains: a Python loop, NumPy, NumPy in place, and CuPy where there is one."""
+    """Show what vectorization gains.
+
+    Times a Python loop, NumPy, NumPy in place, and CuPy where there is one.
+    """
     from pipelines import bench as measure
 
     del console

@@ -32,7 +32,10 @@ def preprocess(
     workers: o.Workers = None,
     on_error: o.OnError = "skip",
 ) -> int:
-    """Turn a folder of images into a data file: each image decoded once, a column of bytes."""
+    """Turn images into a file of raw columns.
+
+    Each image is decoded once, to a column of bytes; `xpnet train` reads the file as often as you like.
+    """
     from pipelines import info, sources
     from pipelines.decoding import workers_for
     from pipelines.outputs import require_writable
@@ -89,7 +92,10 @@ def train(
     workers: o.Workers = None,
     on_error: o.OnError = "skip",
 ) -> int:
-    """Train a classifier, or a regression, and save it as one file that scores raw images."""
+    """Train a model, and save it as one file.
+
+    The file holds all that is needed to score a raw image: weights, classes, and how images are decoded.
+    """
     from pipelines.decoding import workers_for
     from pipelines.plan import Plan
     from pipelines.recipe import Recipe
@@ -169,9 +175,10 @@ def sweep(
     on_error: o.OnError = "skip",
     as_json: o.AsJson = False,
 ) -> int:
-    """Train with several learning rates, penalties or seeds at once; say which is best.
+    """Compare learning rates, all at once.
 
-    By default full-batch gradient descent, 1000 iterations; with --epochs, in batches.
+    Or penalties, or seeds: each combination is one more axis of W, not one more training. By default
+    full-batch gradient descent, 1000 iterations; with --epochs, in batches.
     """
     from pipelines.decoding import workers_for
     from pipelines.plan import Plan
