@@ -85,6 +85,7 @@ def package(session: nox.Session) -> None:
     (wheel,) = built.glob("*.whl")
     empty = folder / "empty"
     shutil.rmtree(empty, ignore_errors=True)
+    shutil.rmtree(folder / "demo", ignore_errors=True)
     session.run("python", "-m", "venv", str(empty))
     programs = empty / ("Scripts" if os.name == "nt" else "bin")
     session.run(str(programs / "python"), "-m", "pip", "install", "--quiet", str(wheel), external=True)
@@ -92,4 +93,4 @@ def package(session: nox.Session) -> None:
         check = "import xpnet, pipelines.cli; print(xpnet.__version__, xpnet.functional.sigmoid(0.0))"
         session.run(str(programs / "python"), "-c", check, external=True)
         session.run(str(programs / "xpnet"), "--help", external=True)
-        session.run(str(programs / "xpnet"), "bench", "--repeat", "1", "--device", "cpu", external=True)
+        session.run(str(programs / "xpnet"), "demo", str(folder / "demo"), external=True)

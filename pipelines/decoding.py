@@ -7,8 +7,9 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections import deque
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ from pipelines.errors import ImageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from concurrent.futures import Executor, Future
+    from concurrent.futures import Executor
 
     from pipelines.recipe import Recipe
 
@@ -29,8 +30,8 @@ CHUNK = 64
 AHEAD = 2
 """Tasks in flight for each worker: memory is bounded, and none waits for the next."""
 
-ALONE = 4
-"""Chunks that are decoded in this process, if there are no more: starting others takes longer."""
+ALONE_SECONDS = 0.4
+"""How long this process decodes alone: as long as starting others takes."""
 
 
 @dataclass(frozen=True)
@@ -79,20 +80,19 @@ def decode_all(paths: Iterable[str], recipe: Recipe, workers: int, size: int = C
     Args:
         paths: read as they are needed, not far ahead.
         recipe: how.
-        workers: processes; with 1, or few inputs, all is done in this one.
+        workers: processes; with 1, or few inputs, this one does it all.
         size: inputs of each part.
 
     Raises:
         UsageError: the recipe's decoder is not installed.
     """
     recipe.require_decoder()
-    chunks = _chunks(paths, size)
-    first = list(itertools.islice(chunks, ALONE + 1))
-    if workers == 1 or len(first) <= ALONE:
-        for chunk in itertools.chain(first, chunks):
-            yield decode_chunk(chunk, recipe)
-        return
-    yield from _in_order(itertools.chain(first, chunks), recipe, workers)
+    chunks, began = _chunks(paths, size), time.monotonic()
+    for chunk in chunks:
+        if workers > 1 and time.monotonic() - began > ALONE_SECONDS:
+            yield from _in_order(itertools.chain([chunk], chunks), recipe, workers)
+            return
+        yield decode_chunk(chunk, recipe)
 
 
 def _chunks(paths: Iterable[str], size: int) -> Iterator[list[str]]:
@@ -120,13 +120,17 @@ def _begin_worker() -> None:
 
 def _submit(pool: Executor, paths: list[str], recipe: Recipe) -> Future[Decoded]:
     """Hand a task over. It may start a process, which inherits that Ctrl-C is left to this one."""
-    if not hasattr(signal, "pthread_sigmask"):
-        return pool.submit(decode_chunk, paths, recipe)
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    blocked = hasattr(signal, "pthread_sigmask")
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if blocked else set()
     try:
         return pool.submit(decode_chunk, paths, recipe)
+    except BrokenProcessPool as error:  # a process died since; that is found where the result is asked for
+        future: Future[Decoded] = Future()
+        future.set_exception(error)
+        return future
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if blocked:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _in_order(chunks: Iterator[list[str]], recipe: Recipe, workers: int) -> Iterator[Decoded]:
@@ -153,13 +157,17 @@ def _in_order(chunks: Iterator[list[str]], recipe: Recipe, workers: int) -> Iter
 
 
 def _one_by_one(paths: list[str], recipe: Recipe) -> Decoded:
-    parts = []
-    for path in paths:
-        with _pool(1) as pool:
+    parts, pool = [], _pool(1)
+    try:
+        for path in paths:
             try:
                 parts.append(_submit(pool, [path], recipe).result())
             except BrokenProcessPool:
                 nothing = np.zeros((1, recipe.n_x), np.uint8)
                 parts.append(Decoded([path], nothing, ["decoding it ended its process"]))
+                pool.shutdown(wait=False)
+                pool = _pool(1)
+    finally:
+        pool.shutdown(wait=True)
     columns = np.concatenate([part.columns for part in parts])
     return Decoded(paths, columns, [part.errors[0] for part in parts])

@@ -116,7 +116,7 @@ class Jsonl:
                         msg = f"{path}: holds a line with other columns than {', '.join(self._columns)}"
                         raise DataError(msg)
                     yield row
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise _unreadable(path, error) from error
 
 
@@ -160,7 +160,7 @@ class Parquet(Jsonl):
                 for group in file.iter_batches():
                     for row in group.to_pylist():
                         yield {name: value for name, value in row.items() if value is not None}
-        except (OSError, pa.ArrowException) as error:
+        except (OSError, ValueError, pa.ArrowException) as error:
             raise _unreadable(path, error) from error
 
 

@@ -7,7 +7,6 @@ Floating-point pixels have no natural range and are refused.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat
 import warnings
@@ -25,8 +24,11 @@ if TYPE_CHECKING:
 MOST_BYTES = 1 << 30
 """The largest file that is read."""
 
-MOST_PIXELS = 1 << 28
-"""The largest image that is decoded: a small file may claim to be far larger, and fill the memory."""
+MOST_PIXELS = 178_956_970
+"""The largest image that is decoded, which is Pillow's own limit: a small file may claim to be far larger."""
+
+POSTSCRIPT = (b"%!PS", b"\xc5\xd0\xd3\xc6")
+"""How PostScript begins, for which Pillow would start Ghostscript."""
 
 ORIENTATION = 0x0112
 """EXIF's tag of the orientation."""
@@ -63,6 +65,9 @@ def decode(path: str, recipe: Recipe) -> np.ndarray:
     except UnidentifiedImageError:
         msg = "not an image, or of an unknown format"
         raise ImageError(msg) from None
+    except Image.DecompressionBombError:
+        msg = f"image of more than {MOST_PIXELS} pixels"
+        raise ImageError(msg) from None
     except MemoryError:
         msg = "does not fit into memory"
         raise ImageError(msg) from None
@@ -75,81 +80,80 @@ def decode(path: str, recipe: Recipe) -> np.ndarray:
 
 def _read(path: str) -> bytes:
     try:
-        status = os.stat(path)
-        if not stat.S_ISREG(status.st_mode):
-            msg = "is a directory" if stat.S_ISDIR(status.st_mode) else "is not a regular file"
-            raise ImageError(msg)
-        if status.st_size > MOST_BYTES:
-            msg = f"file of {status.st_size} bytes, expected at most {MOST_BYTES}"
-            raise ImageError(msg)
+        _refuse_others(os.stat(path))
         with open(path, "rb") as file:
             content = file.read()
     except OSError as error:
         msg = f"cannot be read: {error.strerror or error}"
         raise ImageError(msg) from None
+    except ImageError:
+        raise
     except ValueError as error:  # a NUL in the path
         msg = f"cannot be read: {error}"
         raise ImageError(msg) from None
-    if not content:
-        msg = "file is empty"
-        raise ImageError(msg)
     return content
 
 
+def _refuse_others(status: os.stat_result) -> None:
+    """Raise `ImageError` for what is not to be opened: pipes and devices may have no end."""
+    if not stat.S_ISREG(status.st_mode):
+        msg = "is a directory" if stat.S_ISDIR(status.st_mode) else "is not a regular file"
+        raise ImageError(msg)
+    if not status.st_size:
+        msg = "file is empty"
+        raise ImageError(msg)
+    if status.st_size > MOST_BYTES:
+        msg = f"file of {status.st_size} bytes, expected at most {MOST_BYTES}"
+        raise ImageError(msg)
+
+
 def _decoded(content: bytes, recipe: Recipe) -> np.ndarray:
-    found = _by_simplejpeg(content, recipe) if recipe.decoder == "simplejpeg" else None
-    image, orientation = found or _by_pillow(content, recipe)
+    if content.startswith(POSTSCRIPT):
+        msg = "PostScript, which is a program and not decoded"
+        raise ImageError(msg)
+    with Image.open(BytesIO(content)) as opened:
+        _refuse_huge(*opened.size)
+        image, orientation = _first_frame(opened, content, recipe)
     if orientation in TRANSPOSE:
         image = image.transpose(TRANSPOSE[orientation])
     return np.asarray(_resized(image, recipe), dtype=np.uint8).reshape(-1)
 
 
-def _by_pillow(content: bytes, recipe: Recipe) -> tuple[Image.Image, int]:
-    """Return the image, perhaps scaled down already, and the orientation it lies in."""
-    with Image.open(BytesIO(content)) as image:
-        _refuse_huge(*image.size)
-        orientation = _orientation(image)
-        mode = _mode(recipe)
-        if image.format == "JPEG":
-            # libjpeg decodes at 1/2, 1/4 or 1/8 of the size for less: the smallest that is large enough.
-            image.draft(mode, _needed(image.size, recipe, orientation >= 5))
-        return _converted(image, mode), orientation
+def _first_frame(opened: Image.Image, content: bytes, recipe: Recipe) -> tuple[Image.Image, int]:
+    """Return the picture, a JPEG perhaps scaled down already, and the orientation it lies in."""
+    mode = "RGB" if recipe.color_mode == "rgb" else "L"
+    if opened.format not in ("JPEG", "MPO"):
+        converted = _converted(opened, mode)
+        return converted, _orientation(
+            opened
+        )  # read after loading: in TIFFs Pillow applies it, and removes it
+    orientation = _orientation(opened)
+    # libjpeg decodes at a fraction of the size for less: the smallest that is large enough.
+    least = (recipe.height, recipe.width) if orientation >= 5 else (recipe.width, recipe.height)
+    if recipe.decoder == "simplejpeg" and opened.mode in ("RGB", "L"):
+        fast = _by_simplejpeg(content, mode, least)
+        if fast is not None:
+            return fast, orientation
+    opened.draft(mode, least)
+    return _converted(opened, mode), orientation
 
 
-def _by_simplejpeg(content: bytes, recipe: Recipe) -> tuple[Image.Image, int] | None:
-    """Return the same as `_by_pillow`, or None for what is no JPEG, or an unusual or damaged one."""
-    if not content.startswith(b"\xff\xd8\xff"):
-        return None
+def _by_simplejpeg(content: bytes, mode: str, least: tuple[int, int]) -> Image.Image | None:
+    """Return a JPEG as decoded by simplejpeg, or None: Pillow says whether it can be used, and why not."""
     import simplejpeg
 
-    orientation, start = 1, content.find(b"Exif\0\0", 0, 1 << 16)
-    if start >= 0:
-        exif = Image.Exif()
-        with contextlib.suppress(Exception):  # of damaged metadata, as in `_orientation`
-            exif.load(content[start : start + (1 << 16)])
-            orientation = int(exif.get(ORIENTATION, 1))
     try:
-        height, width, colorspace, _ = simplejpeg.decode_jpeg_header(content)
-        _refuse_huge(width, height)
-        if colorspace not in ("YCbCr", "Gray", "RGB"):
-            return None
-        least_width, least_height = _needed((width, height), recipe, orientation >= 5)
-        mode = _mode(recipe)
         pixels = simplejpeg.decode_jpeg(
             content,
             "RGB" if mode == "RGB" else "GRAY",
             fastdct=False,
             fastupsample=False,
-            min_height=least_height,
-            min_width=least_width,
+            min_width=least[0],
+            min_height=least[1],
         )
     except ValueError:
-        return None  # Pillow says whether it can be used all the same, and why not
-    return Image.fromarray(pixels if mode == "RGB" else pixels[:, :, 0]), orientation
-
-
-def _mode(recipe: Recipe) -> str:
-    return "RGB" if recipe.color_mode == "rgb" else "L"
+        return None
+    return Image.fromarray(pixels if mode == "RGB" else pixels[:, :, 0])
 
 
 def _refuse_huge(width: int, height: int) -> None:
@@ -164,16 +168,6 @@ def _orientation(image: Image.Image) -> int:
         return int(image.getexif().get(ORIENTATION, 1))
     except Exception:
         return 1
-
-
-def _needed(size: tuple[int, int], recipe: Recipe, turned: bool) -> tuple[int, int]:
-    """Return the least size to decode at, so that resizing never enlarges what was scaled down."""
-    width, height = (recipe.height, recipe.width) if turned else (recipe.width, recipe.height)
-    if recipe.resize_mode == "crop":
-        # The whole image, at the scale at which its middle fills the target.
-        scale = max(width / size[0], height / size[1])
-        return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
-    return width, height
 
 
 def _converted(image: Image.Image, mode: str) -> Image.Image:
@@ -194,11 +188,17 @@ def _converted(image: Image.Image, mode: str) -> Image.Image:
 
 def _resized(image: Image.Image, recipe: Recipe) -> Image.Image:
     size = (recipe.width, recipe.height)
-    if recipe.resize_mode == "pad":
-        return ImageOps.pad(image, size, Image.Resampling.BILINEAR)
     if recipe.resize_mode == "crop":
         return ImageOps.fit(image, size, Image.Resampling.BILINEAR)
-    return image if image.size == size else image.resize(size, Image.Resampling.BILINEAR)
+    if recipe.resize_mode == "stretch":
+        return image if image.size == size else image.resize(size, Image.Resampling.BILINEAR)
+    # Not by ImageOps.pad, in which very thin images vanish.
+    scale = min(recipe.width / image.width, recipe.height / image.height)
+    inner = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+    padded = Image.new(image.mode, size)
+    corner = (recipe.width - inner[0]) // 2, (recipe.height - inner[1]) // 2
+    padded.paste(image.resize(inner, Image.Resampling.BILINEAR), corner)
+    return padded
 
 
 def codecs() -> dict[str, str]:

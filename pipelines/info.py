@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import DataError
-from pipelines.formats import Csv, Parquet
+from pipelines.formats import Csv, Jsonl, Parquet
+from xpnet.errors import XpnetError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pipelines.formats import Row
+
+MOST_LINE = 1 << 20
+"""Bytes of the first line that are looked at."""
 
 
 def describe(path: str) -> dict[str, Any]:
@@ -22,29 +27,42 @@ def describe(path: str) -> dict[str, Any]:
     Raises:
         DataError, ModelFileError: it cannot be read, or is of no kind that xpnet writes.
     """
+    if os.path.exists(path) and not os.path.isfile(path):  # a pipe would be waited for
+        msg = f"{path}: cannot be read: it is no file"
+        raise DataError(msg)
     try:
-        with open(path, "rb") as file:
-            start = file.read(4096)
+        return _described(path)
+    except XpnetError:
+        raise
     except OSError as error:
         msg = f"{path}: cannot be read: {error.strerror or error}"
         raise DataError(msg) from error
-    if start.startswith(b"\x89HDF\r\n\x1a\n"):
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError, csv.Error) as error:
+        # What a damaged file, or another program's, may hold where ours has something else.
+        reason = " ".join(str(error).split()) or type(error).__name__
+        msg = f"{path}: cannot be read as a file that xpnet writes: {reason}"
+        raise DataError(msg) from error
+
+
+def _described(path: str) -> dict[str, Any]:
+    with open(path, "rb") as file:
+        start = file.readline(MOST_LINE)
+    if start.startswith(b"\x89HDF\r\n"):
         from pipelines.store import describe as describe_data
 
         return describe_data(path)
     if start[8:9] == b"{":
         return _tensors(path)
-    line = start.partition(b"\n")[0].decode("utf-8", "replace")
     if start.startswith(b"PAR1"):
         columns = _parquet_columns(path)
         return _predictions(columns, Parquet(columns).read(path))
-    if line.startswith("path,status,"):
-        columns = next(csv.reader([line]))
+    if start.startswith(b"path,status,"):
+        with open(path, encoding="utf-8", newline="") as file:
+            columns = next(csv.reader(file))
         return _predictions(columns, Csv(columns).read(path))
-    if line.startswith('{"path": '):
-        columns = list(json.loads(line))
-        return _predictions(columns, _lines(path))
-    if "epoch,cost," in line:
+    if start.startswith(b'{"path": '):
+        return _json_lines(path)
+    if b"epoch,cost," in start:
         return _curves(path)
     msg = f"{path}: is none of the files that xpnet writes"
     raise DataError(msg)
@@ -99,7 +117,8 @@ def _tensors(path: str) -> dict[str, Any]:
             raise
         found, _ = read(path, "checkpoint")
         epochs = found["history"]["epochs"]
-        return {"kind": "checkpoint", "epochs": len(epochs), "steps": found["step"], "last": epochs[-1]}
+        last = epochs[-1] if epochs else {}
+        return {"kind": "checkpoint", "epochs": len(epochs), "steps": found["step"], "last": last}
     history = {name: value for name, value in saved.history.items() if name != "costs"}
     return {
         "kind": "model",
@@ -130,14 +149,10 @@ def _predictions(columns: list[str], rows: Iterable[Row]) -> dict[str, Any]:
     }
 
 
-def _lines(path: str) -> Iterable[Row]:
+def _json_lines(path: str) -> dict[str, Any]:
     with open(path, encoding="utf-8") as file:
-        for line in file:
-            try:
-                yield json.loads(line)
-            except ValueError as error:
-                msg = f"{path}: holds a line that is no JSON: {error}"
-                raise DataError(msg) from error
+        columns = {name: None for line in file for name in json.loads(line)}
+    return _predictions(list(columns), Jsonl(list(columns)).read(path))
 
 
 def _parquet_columns(path: str) -> list[str]:
@@ -146,10 +161,14 @@ def _parquet_columns(path: str) -> list[str]:
     import pyarrow.parquet as pq
 
     try:
-        return list(pq.read_schema(path).names)
+        columns = list(pq.read_schema(path).names)
     except (OSError, pa.ArrowException) as error:
         msg = f"{path}: cannot be read as Parquet: {error}"
         raise DataError(msg) from error
+    if columns[:2] != ["path", "status"]:
+        msg = f"{path}: is a Parquet file of another program: it has the columns {', '.join(columns)}"
+        raise DataError(msg)
+    return columns
 
 
 def _curves(path: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import glob
 import os
@@ -23,29 +24,39 @@ SUFFIXES = (
 def walk(folder: str) -> Iterator[str]:
     """Yield the paths of the images below a folder, sorted by name in each folder.
 
-    Links are followed, but not round in circles. A subfolder that cannot be listed is yielded as a path, so
-    that it is not lost without a word.
+    Hidden files and folders are left out. Links to folders are followed once each, and not round in circles.
+    A subfolder that cannot be listed is yielded as a path, so that it is not lost without a word.
     """
-    yield from _walk(folder, frozenset())
-
-
-def _walk(folder: str, above: frozenset[tuple[int, int]]) -> Iterator[str]:
-    try:
-        status = os.stat(folder)
-        here = (status.st_dev, status.st_ino)
-        if here in above:
-            return
-        with os.scandir(folder) as entries:
-            found = sorted((entry.name, _is_folder(entry)) for entry in entries)
-    except OSError:
-        yield folder
-        return
-    for name, is_folder in found:
-        path = os.path.join(folder, name)
-        if is_folder:
-            yield from _walk(path, above | {here})
-        elif is_image_name(name):
+    seen: set[tuple[int, int]] = set()
+    waiting = [iter([(folder, True, False)])]  # not by recursion: folders may lie in folders very deep
+    while waiting:
+        path, is_folder, is_link = next(waiting[-1], ("", False, False))
+        if not path:
+            waiting.pop()
+        elif is_folder:
+            try:
+                status = os.stat(path)
+                here = (status.st_dev, status.st_ino)
+                if not (is_link and here in seen):
+                    seen.add(here)
+                    waiting.append(_listed_folder(path))
+            except OSError:
+                yield path
+        else:
             yield path
+
+
+def _listed_folder(folder: str) -> Iterator[tuple[str, bool, bool]]:
+    """Return the folders and images in a folder: path, whether a folder, whether a link; sorted by name."""
+    with os.scandir(folder) as entries:
+        found = [(e.name, _is_folder(e), e.is_symlink()) for e in entries if not e.name.startswith(".")]
+    return iter(
+        [
+            (os.path.join(folder, name), is_folder, is_link)
+            for name, is_folder, is_link in sorted(found)
+            if is_folder or is_image_name(name)
+        ]
+    )
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -75,6 +86,8 @@ def expand(arguments: Iterable[str], files_from: str | None = None) -> Iterator[
             yield from walk(argument)
         elif not os.path.lexists(argument) and glob.has_magic(argument):
             matched = sorted(glob.iglob(argument, recursive=True))
+            if "**" in argument:  # which matches a folder and also all that is in it
+                matched = [path for path in matched if not os.path.isdir(path)]
             yield from expand(matched) if matched else [argument]
         else:
             yield argument
@@ -85,8 +98,9 @@ def expand(arguments: Iterable[str], files_from: str | None = None) -> Iterator[
 def _listed(name: str) -> Iterator[str]:
     try:
         with contextlib.nullcontext(sys.stdin.buffer) if name == "-" else open(name, "rb") as file:
-            for line in file:
-                path = os.fsdecode(line.rstrip(b"\r\n"))
+            for number, line in enumerate(file):
+                named = line.removeprefix(codecs.BOM_UTF8) if number == 0 else line
+                path = os.fsdecode(named.rstrip(b"\r\n"))
                 if path:
                     yield path
     except OSError as error:

@@ -53,7 +53,11 @@ def open_model(path: str) -> Opened:
         DataError: its recipe is of a newer version.
     """
     saved = load(path)
-    recipe = Recipe.from_dict(saved.recipe) if "decoder" in saved.recipe else None
+    try:
+        recipe = Recipe.from_dict(saved.recipe) if "decoder" in saved.recipe else None
+    except DataError as error:
+        msg = f"{path}: {error}"
+        raise DataError(msg) from error
     if recipe is not None and recipe.n_x != saved.model.n_x:
         msg = f"{path}: its recipe gives {recipe.n_x} features, and its weights expect {saved.model.n_x}"
         raise DataError(msg)
@@ -75,6 +79,9 @@ def require_same_recipe(opened: Opened, dataset: Dataset, path: str) -> None:
     Raises:
         UsageError: size, colours, decoder or features differ.
     """
+    if dataset.recipe is None and opened.recipe is not None:
+        msg = f"{path}: is a table, and the model expects images"
+        raise UsageError(msg)
     if dataset.data.n_x != opened.saved.model.n_x:
         msg = f"{path}: has {dataset.data.n_x} features, and the model expects {opened.saved.model.n_x}"
         raise UsageError(msg)

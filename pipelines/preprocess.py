@@ -57,19 +57,24 @@ def labelled(folder: str, labels: str | None = None) -> Labelled:
     if not pairs:
         msg = f"{folder}: holds no images"
         raise NoInputError(msg)
-    return Labelled([(path, index[name]) for path, name in pairs], names)
+    return Labelled([(path, index[name]) for path, name in pairs], tuple(map(shown, names)))
 
 
 def _from_csv(folder: str, labels: str) -> Iterator[tuple[str, str]]:
     try:
         with open(labels, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-            for number, row in enumerate(csv.reader(file), start=1):
-                if not row or (number == 1 and [cell.strip().lower() for cell in row] == ["path", "label"]):
+            reader, first = csv.reader(file), True
+            for row in reader:
+                cells = [cell.strip() for cell in row]
+                if not any(cells):
                     continue
-                if len(row) != 2 or not row[0] or not row[1]:
-                    msg = f"{labels}: line {number} has {len(row)} columns, expected path,label"
+                is_head, first = first and [cell.lower() for cell in cells] == ["path", "label"], False
+                if is_head:
+                    continue
+                if len(row) != 2 or not all(cells):
+                    msg = f"{labels}: line {reader.line_num} is {','.join(row)}, expected path,label"
                     raise DataError(msg)
-                yield os.path.join(folder, row[0]), row[1]
+                yield os.path.join(folder, row[0]), cells[1]
     except (OSError, csv.Error) as error:
         msg = f"{labels}: cannot be read: {error}"
         raise DataError(msg) from error

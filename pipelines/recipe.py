@@ -49,7 +49,7 @@ class Recipe:
                 msg = f"{name} is {value!r}, expected one of {', '.join(possible)}"
                 raise UsageError(msg)
         for name, side in {"height": self.height, "width": self.width}.items():
-            if not isinstance(side, int) or not 1 <= side <= LARGEST_SIDE:
+            if type(side) is not int or not 1 <= side <= LARGEST_SIDE:
                 msg = f"image size: {name} is {side!r}, expected 1 to {LARGEST_SIDE} pixels"
                 raise UsageError(msg)
 
@@ -113,7 +113,7 @@ def parse_size(text: str) -> tuple[int, int]:
     Raises:
         UsageError: the text is no size.
     """
-    found = re.fullmatch(r"(\d{1,5})(?:x(\d{1,5}))?", text.strip().lower())
+    found = re.fullmatch(r"([0-9]{1,5})(?:x([0-9]{1,5}))?", text.strip().lower())
     if not found:
         msg = f"image size is {text!r}, expected pixels as in 64, or WIDTHxHEIGHT as in 64x48"
         raise UsageError(msg)

@@ -78,7 +78,7 @@ class Rows:
 
     def __init__(self, opened: Opened, options: Options) -> None:
         self._opened, self._options = opened, options
-        self._classes = opened.class_names
+        self._classes = tuple(map(shown, opened.class_names))
         if not self._classes and (options.topk or options.proba or options.threshold):
             msg = "--topk, --proba and --threshold are for classifiers, and this model predicts numbers"
             raise UsageError(msg)
@@ -108,7 +108,7 @@ class Rows:
     def _classified(self, chances: np.ndarray, counts: Counts) -> dict[str, Any]:
         order = np.argsort(-chances, kind="stable")
         best = int(order[0])
-        status = "unsure" if float(chances[best]) < self._options.threshold else "ok"
+        status = "unsure" if _digits(chances[best]) < self._options.threshold else "ok"
         counts.add(status)
         row = {
             "status": status,

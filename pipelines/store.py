@@ -1,25 +1,28 @@
-"""The data file: raw examples in HDF5 with their labels, names and recipe; and the course's own layout."""
+"""The data file: raw examples in HDF5 with their labels, names and recipe."""
 
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
 
+from pipelines import coursefile
 from pipelines.dataset import Dataset, counts
-from pipelines.errors import DataError, OutputError
+from pipelines.errors import DataError
 from pipelines.recipe import Recipe
+from pipelines.sink import replacing
 from xpnet.matrix import ColumnMatrix
 from xpnet.standardize import KINDS, Moments, Standardizer, finished
-from xpnet.tensorfile import replaced
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Sequence
+
+    from pipelines.sink import Sink
 
 FORMAT = 1
 """Version of the file's layout; a newer one is refused."""
@@ -27,28 +30,42 @@ FORMAT = 1
 EXAMPLES = {"images": "images", "table": "examples"}
 """Where the examples of each kind of file are."""
 
+ABOUT = "xpnet"
+"""The dataset of bytes that describes the rest, as JSON. No strings of HDF5's own, of variable length: a few
+flipped bytes in those end the process that reads them."""
+
 
 class Writer:
-    """Writes a data file block by block, and fits the standardization on the way.
+    """Writes a data file of images block by block, and fits the standardization on the way.
 
     Args:
         file: an open HDF5 file.
+        sink: what it is written to.
         recipe: of the images.
         standardize: kind of standardization, one of `xpnet.standardize.KINDS`.
     """
 
-    def __init__(self, file: h5py.File, recipe: Recipe, standardize: str) -> None:
-        self._file, self._recipe, self._kind = file, recipe, standardize
+    def __init__(self, file: h5py.File, sink: Sink, recipe: Recipe, standardize: str) -> None:
+        self._file, self._sink, self._recipe, self._kind = file, sink, recipe, standardize
         rows = max(1, (1 << 20) // recipe.n_x)
         self._images = file.create_dataset(
             "images", (0, *recipe.shape), "u1", maxshape=(None, *recipe.shape), chunks=(rows, *recipe.shape)
         )
         self._moments = Moments()
-        self._labels: list[int] = []
+        self._labels: list[float] = []
         self._names: list[str] = []
 
-    def add(self, columns: np.ndarray, labels: Sequence[int], names: Sequence[str]) -> None:
-        """Append examples. columns: (k, n_x) uint8; labels: class indices; names: paths."""
+    def add(self, columns: np.ndarray, labels: Sequence[float], names: Sequence[str]) -> None:
+        """Append examples.
+
+        Args:
+            columns: (k, n_x) uint8.
+            labels: class indices, or numbers to predict.
+            names: paths.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
         m = len(self._labels)
         self._images.resize(m + len(columns), axis=0)
         self._images[m:] = columns.reshape(-1, *self._recipe.shape)
@@ -56,24 +73,47 @@ class Writer:
             self._moments.add(columns)
         self._labels.extend(labels)
         self._names.extend(names)
+        self._sink.check()
 
-    def finish(self, classes: Sequence[str], skipped: Sequence[tuple[str, str]]) -> None:
-        """Write labels, names, standardization and description."""
-        text = h5py.string_dtype()
-        standardizer = finished(self._moments, self._kind, self._recipe.channels)
-        self._file["labels"] = np.asarray(self._labels, np.int64)
-        self._file.create_dataset("names", data=np.asarray(self._names, object), dtype=text)
-        self._file["mean"], self._file["scale"] = standardizer.mean, standardizer.scale
-        self._file.attrs["xpnet"] = json.dumps(
-            {
-                "kind": "images",
-                "format": FORMAT,
-                "recipe": self._recipe.to_dict(),
-                "standardize": self._kind,
-                "classes": list(classes),
-                "skipped": list(skipped),
-            }
-        )
+    def finish(
+        self,
+        classes: Sequence[str],
+        skipped: Sequence[tuple[str, str]],
+        standardizer: Standardizer | None = None,
+    ) -> None:
+        """Write labels, names, description, and the standardization: the one given, or fitted to all."""
+        if standardizer is None:
+            standardizer = finished(self._moments, self._kind, self._recipe.channels)
+        _describe(
+            self._file, "images", standardizer, classes, skipped, {"recipe": self._recipe.to_dict()},
+            np.asarray(self._labels, np.int64 if classes else np.float64),
+        )  # fmt: skip
+        names = [name.encode() for name in self._names]
+        width = max(1, *map(len, names))
+        dtype = h5py.string_dtype("utf-8", width)
+        self._file.create_dataset("names", data=np.asarray(names, dtype), compression="gzip")
+
+
+def _describe(
+    file: h5py.File,
+    kind: str,
+    standardizer: Standardizer,
+    classes: Sequence[str],
+    skipped: Sequence[tuple[str, str]],
+    more: dict[str, Any],
+    labels: np.ndarray,
+) -> None:
+    description = {
+        "kind": kind,
+        "format": FORMAT,
+        "standardize": standardizer.kind,
+        "classes": list(classes),
+        "skipped": list(skipped),
+        **more,
+    }
+    file["labels"] = labels
+    file["mean"], file["scale"] = standardizer.mean, standardizer.scale
+    file[ABOUT] = np.frombuffer(json.dumps(description).encode(), np.uint8)
 
 
 @contextmanager
@@ -83,12 +123,8 @@ def writing(path: str | os.PathLike[str], recipe: Recipe, standardize: str) -> I
     Raises:
         OutputError: it cannot be written.
     """
-    try:
-        with replaced(Path(path)) as temporary, h5py.File(temporary, "w") as file:
-            yield Writer(file, recipe, standardize)
-    except OSError as error:
-        msg = f"{path}: cannot be written: {error.strerror or error}"
-        raise OutputError(msg) from error
+    with replacing(path) as (file, sink):
+        yield Writer(file, sink, recipe, standardize)
 
 
 def write(path: str | os.PathLike[str], dataset: Dataset) -> None:
@@ -97,38 +133,21 @@ def write(path: str | os.PathLike[str], dataset: Dataset) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    if dataset.recipe is None:
-        _write_table(path, dataset)
+    data, recipe = dataset.data, dataset.recipe
+    if recipe is None:
+        more = {"features": list(dataset.features), "target": dataset.target}
+        with replacing(path) as (file, _):
+            file["examples"] = data.examples
+            _describe(file, "table", data.standardizer, dataset.classes, dataset.skipped, more, dataset.Y[0])
         return
-    data, names = dataset.data, dataset.names or [""] * dataset.data.m
-    with writing(path, dataset.recipe, data.standardizer.kind) as writer:
+    names = dataset.names or [""] * data.m
+    with writing(path, recipe, data.standardizer.kind) as writer:
         start = 0
         for block in data.blocks():
             part = slice(start, start + len(block))
             writer.add(block, dataset.Y[0, part].tolist(), names[part])
             start = part.stop
-        writer.finish(dataset.classes, dataset.skipped)
-
-
-def _write_table(path: str | os.PathLike[str], dataset: Dataset) -> None:
-    standardizer = dataset.data.standardizer
-    description = {
-        "kind": "table",
-        "format": FORMAT,
-        "features": list(dataset.features),
-        "target": dataset.target,
-        "standardize": standardizer.kind,
-        "classes": list(dataset.classes),
-        "skipped": list(dataset.skipped),
-    }
-    try:
-        with replaced(Path(path)) as temporary, h5py.File(temporary, "w") as file:
-            file["examples"], file["labels"] = dataset.data.examples, dataset.Y[0]
-            file["mean"], file["scale"] = standardizer.mean, standardizer.scale
-            file.attrs["xpnet"] = json.dumps(description)
-    except OSError as error:
-        msg = f"{path}: cannot be written: {error.strerror or error}"
-        raise OutputError(msg) from error
+        writer.finish(dataset.classes, dataset.skipped, data.standardizer)
 
 
 def read(path: str | os.PathLike[str]) -> Dataset:
@@ -138,7 +157,23 @@ def read(path: str | os.PathLike[str]) -> Dataset:
         DataError: it cannot be read, is damaged, or is something else.
     """
     with _reading(path) as file:
-        return _read_own(file) if "xpnet" in file.attrs else _read_course(file, _course_part(file))
+        if ABOUT not in file:
+            return coursefile.read(file)
+        known, stored, labels = _checked(file)
+        examples = np.empty((stored.shape[0], int(np.prod(stored.shape[1:]))), stored.dtype)
+        stored.read_direct(examples.reshape(stored.shape))
+        standardizer = Standardizer(known["standardize"], file["mean"][:], file["scale"][:])
+        names = tuple(name.decode() for name in file["names"][:]) if "names" in file else ()
+        return Dataset(
+            ColumnMatrix(examples, standardizer),
+            labels[None],
+            tuple(known["classes"]),
+            Recipe.from_dict(known["recipe"]) if "recipe" in known else None,
+            tuple(known.get("features", ())),
+            known.get("target", ""),
+            names,
+            tuple((name, reason) for name, reason in known["skipped"]),
+        )
 
 
 def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -148,114 +183,102 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
         DataError: as for `read`.
     """
     with _reading(path) as file:
-        if "xpnet" in file.attrs:
-            description = _description(file)
-            stored, labels = file[EXAMPLES[description["kind"]]], file["labels"][:]
-        else:
-            part = _course_part(file)
-            classes = _course_classes(file, part)
-            stored, labels = file[f"{part}_set_x"], file[f"{part}_set_y"][:]
-            recipe = _course_recipe(stored.shape).to_dict()
-            description = {"kind": "the course's layout", "recipe": recipe, "standardize": "unit"}
-            description |= {"classes": list(classes), "skipped": []}
-        classes = description["classes"]
+        known, stored, labels = _checked(file) if ABOUT in file else coursefile.described(file)
         return {
-            **description,
+            **known,
             "m": int(stored.shape[0]),
             "n_x": int(np.prod(stored.shape[1:])),
             "shape": list(stored.shape[1:]),
             "dtype": str(stored.dtype),
-            "counts": counts(labels, classes),
+            "counts": counts(labels, known["classes"]),
         }
 
 
 @contextmanager
 def _reading(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
+    if Path(path).exists() and not Path(path).is_file():  # a pipe would be waited for
+        msg = f"{path}: cannot be read: it is no file"
+        raise DataError(msg)
     try:
         with h5py.File(path, "r") as file:
             yield file
-    except OSError as error:
-        msg = f"{path}: cannot be read as HDF5: {error}"
-        raise DataError(msg) from error
     except DataError as error:
         msg = f"{path}: {error}"
         raise DataError(msg) from error
-    except (KeyError, TypeError, ValueError, AttributeError, MemoryError, RuntimeError) as error:
-        msg = f"{path}: is damaged, or no data file of xpnet: {type(error).__name__}: {error}"
+    except OSError as error:
+        msg = f"{path}: cannot be read as HDF5: {' '.join(str(error).split())}"
+        raise DataError(msg) from error
+    except MemoryError as error:
+        msg = f"{path}: does not fit into memory"
+        raise DataError(msg) from error
+    except Exception as error:  # h5py raises nearly anything on damaged files
+        msg = f"{path}: is damaged: {type(error).__name__}: {' '.join(str(error).split())}"
         raise DataError(msg) from error
 
 
+def _checked(file: h5py.File) -> tuple[dict[str, Any], h5py.Dataset, np.ndarray]:
+    """Return the description, the examples and the labels of a file whose parts fit together.
+
+    Raises:
+        DataError: they do not.
+    """
+    known = _description(file)
+    stored, labels, mean, scale = (file[n] for n in (EXAMPLES[known["kind"]], "labels", "mean", "scale"))
+    shape = stored.shape
+    n_x = int(np.prod(shape[1:]))
+    if "recipe" in known:
+        fits = shape[1:] == Recipe.from_dict(known["recipe"]).shape and stored.dtype == np.uint8
+    else:
+        fits = len(shape) == 2 and n_x == len(known["features"]) and stored.dtype in (np.float32, np.float64)
+    _require(
+        fits and shape[0] > 0, f"examples of shape {shape} {stored.dtype} that do not fit the description"
+    )
+    _require(stored.id.get_storage_size() >= stored.nbytes, f"{shape[0]} examples, of which some are missing")
+    right = labels.shape == shape[:1] and labels.dtype == (np.int64 if known["classes"] else np.float64)
+    _require(right, f"labels of shape {labels.shape} {labels.dtype} for {shape[0]} examples")
+    values = labels[:]
+    within = values.min() >= 0 and values.max() < len(known["classes"]) if known["classes"] else True
+    _require(bool(within) and bool(np.isfinite(values).all()), "labels that are no indices of its classes")
+    for part in (mean, scale):
+        _require(
+            part.shape in ((1, 1), (n_x, 1)) and part.dtype == np.float64, f"no standardization of {n_x}"
+        )
+        _require(bool(np.isfinite(part[:]).all()), "a standardization that is not finite")
+    _require(bool((scale[:] > 0).all()) and mean.shape == scale.shape, "a scale that is not positive")
+    if "names" in file:
+        names = file["names"]
+        _require(names.shape == shape[:1] and names.dtype.kind == "S", f"no name for each of {shape[0]}")
+    return known, stored, values
+
+
 def _description(file: h5py.File) -> dict[str, Any]:
-    description = json.loads(file.attrs["xpnet"])
-    if description.get("format") != FORMAT:
-        msg = f"format {description.get('format')!r}, and this version reads {FORMAT}: update xpnet"
-        raise ValueError(msg)
-    return dict(description)
-
-
-def _read_own(file: h5py.File) -> Dataset:
-    description = _description(file)
-    stored = file[EXAMPLES[description["kind"]]]
-    examples = np.empty((stored.shape[0], int(np.prod(stored.shape[1:]))), stored.dtype)
-    if examples.size:
-        stored.read_direct(examples.reshape(stored.shape))
-    kind, mean, scale = description["standardize"], file["mean"][:], file["scale"][:]
-    if kind not in KINDS or not (np.isfinite(mean).all() and np.isfinite(scale).all()):
-        msg = f"standardization {kind!r} with finite mean and scale expected"
-        raise ValueError(msg)
-    labels = file["labels"][:]
-    if len(labels) != len(examples):
-        msg = f"{len(examples)} examples and {len(labels)} labels"
-        raise ValueError(msg)
-    classes = tuple(map(str, description["classes"]))
-    if classes and not (labels.dtype.kind in "iu" and labels.min() >= 0 and labels.max() < len(classes)):
-        msg = f"labels that are no indices of {len(classes)} classes"
-        raise ValueError(msg)
-    return Dataset(
-        ColumnMatrix(examples, Standardizer(kind, mean, scale)),
-        labels[None],
-        classes,
-        Recipe.from_dict(description["recipe"]) if "recipe" in description else None,
-        tuple(description.get("features", ())),
-        str(description.get("target", "")),
-        tuple(file["names"].asstr()[:]) if "names" in file else (),
-        tuple((name, reason) for name, reason in description["skipped"]),
-    )
-
-
-def _read_course(file: h5py.File, part: str) -> Dataset:
-    images, labels = file[f"{part}_set_x"][:], file[f"{part}_set_y"][:]
-    recipe = _course_recipe(images.shape)
-    if images.dtype != np.uint8 or labels.shape != (len(images),) or not len(images):
-        msg = f"{part}_set_x is {images.shape} {images.dtype}, expected bytes, with as many labels"
-        raise ValueError(msg)
-    return Dataset(
-        ColumnMatrix(images.reshape(len(images), -1), finished(Moments(), "unit", recipe.channels)),
-        labels.astype(np.int64)[None],
-        _course_classes(file, part),
-        recipe,
-    )
-
-
-def _course_part(file: h5py.File) -> str:
-    """Return which part of the course's data a file holds, "train" or "test"."""
-    for part in ("train", "test"):
-        if f"{part}_set_x" in file:
-            return part
-    found = ", ".join(list(file)[:5]) or "nothing"
-    msg = f"holds {found}; expected a file of xpnet preprocess, or train_set_x and train_set_y"
-    raise DataError(msg)
-
-
-def _course_recipe(shape: tuple[int, ...]) -> Recipe:
-    if len(shape) != 4 or shape[3] not in (1, 3):
-        msg = f"holds images of shape {shape}, expected (m, height, width, 3 or 1)"
+    stored = file[ABOUT]
+    _require(stored.ndim == 1 and stored.dtype == np.uint8, "no description")
+    known: Any = None
+    with suppress(ValueError, RecursionError):
+        known = json.loads(stored[:].tobytes())
+    _require(isinstance(known, dict), "a description that is no JSON object")
+    found = known.get("format")
+    if found != FORMAT:
+        msg = f"is of format {found!r}, and this version reads {FORMAT}: update xpnet"
         raise DataError(msg)
-    return Recipe(shape[1], shape[2], color_mode="rgb" if shape[3] == 3 else "grayscale")
+    classes, skipped = known.get("classes"), known.get("skipped")
+    _require(known.get("kind") in EXAMPLES and known.get("standardize") in KINDS, "an unknown kind")
+    _require(_are_texts(classes) and len(set(classes)) == len(classes), "no names of classes")
+    pairs = isinstance(skipped, list) and all(_are_texts(pair) and len(pair) == 2 for pair in skipped)
+    _require(pairs, "no list of what was skipped")
+    if known["kind"] == "images":
+        _require(isinstance(known.get("recipe"), dict), "no recipe")
+    else:
+        _require(_are_texts(known.get("features")) and isinstance(known.get("target"), str), "no features")
+    return dict(known)
 
 
-def _course_classes(file: h5py.File, part: str) -> tuple[str, ...]:
-    """Return the classes' names; their numbers, where there are no names or too few."""
-    found = int(file[f"{part}_set_y"][:].max()) + 1
-    names = [name.decode() for name in file["list_classes"][:]] if "list_classes" in file else []
-    return tuple(names) if len(names) >= found else tuple(map(str, range(found)))
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(text, str) for text in value)
+
+
+def _require(right: bool, what: str) -> None:
+    if not right:
+        msg = f"is damaged: it has {what}"
+        raise DataError(msg)

@@ -23,7 +23,7 @@ LAYERS = [
 
 ONLY_IN = {
     "cupy": {"xpnet/gpu.py", "xpnet/kernels/on_cupy.py"},
-    "h5py": {"pipelines/store.py"},
+    "h5py": {"pipelines/store.py", "pipelines/coursefile.py", "pipelines/sink.py"},
     "PIL": {"pipelines/images.py", "pipelines/demo.py"},
     "simplejpeg": {"pipelines/images.py"},
     "pyarrow": {"pipelines/formats.py", "pipelines/info.py"},

@@ -1,0 +1,276 @@
+"""Measure the pipeline beside what else decodes images, and beside decoding alone.
+
+    python scripts/bench_pipeline.py [--json FILE] [--repeat N] [--only PART ...]
+
+Peers run in turn with ours; medians. Needs OpenCV and simplejpeg. The pictures are made here: smooth ones
+with some noise, about as large on disk as photos of their size.
+"""
+
+import argparse
+import io
+import itertools
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+from benching import machine, medians, table
+from PIL import Image
+
+from pipelines.decoding import decode_all
+from pipelines.images import decode
+from pipelines.models import open_model
+from pipelines.predict import predict
+from pipelines.recipe import Recipe
+from pipelines.rows import Options
+from pipelines.sources import Reading, prepare
+from xpnet import select
+from xpnet.modelfile import SavedModel, save
+from xpnet.models import SoftmaxRegression
+from xpnet.standardize import fit
+
+SIDE = 64
+NOISE = 3
+SIZES = {"400 x 534": (400, 534), "1600 x 1200": (1600, 1200)}
+RECIPES = {name: Recipe(SIDE, SIDE, decoder=name) for name in ("pillow", "simplejpeg")}
+
+
+def photo(size: tuple[int, int], seed: int) -> bytes:
+    """Return a JPEG."""
+    generator = np.random.default_rng(seed)
+    coarse = Image.fromarray(generator.integers(0, 256, (size[1] // 25, size[0] // 25, 3), dtype=np.uint8))
+    smooth = np.asarray(coarse.resize(size, Image.Resampling.BICUBIC))
+    pixels = smooth + generator.normal(0, NOISE, smooth.shape)
+    file = io.BytesIO()
+    Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(file, "JPEG", quality=88)
+    return file.getvalue()
+
+
+@contextmanager
+def photos(size: tuple[int, int], count: int, different: int = 100) -> Iterator[Path]:
+    """Give a folder of `count` JPEGs in two classes; hard links to a few, which cost the same to decode."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for part in ("a", "b"):
+            (folder / part).mkdir()
+        originals = []
+        for i in range(count):
+            path = folder / "ab"[i % 2] / f"{i:06}.jpg"
+            if i < different:
+                path.write_bytes(photo(size, i))
+                originals.append(path)
+            else:
+                os.link(originals[i % different], path)
+        yield folder
+
+
+def paths_of(folder: Path) -> list[str]:
+    """Return the files below a folder."""
+    return sorted(str(path) for path in folder.glob("*/*.jpg"))
+
+
+def per_worker(repeat: int) -> list[dict[str, Any]]:
+    """Images a second of one process, decoded to 64 x 64."""
+    import cv2
+    import simplejpeg
+
+    cv2.setNumThreads(1)
+
+    def pillow_full(path: str) -> Any:
+        with Image.open(path) as image:
+            return np.asarray(image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BILINEAR))
+
+    def opencv_full(path: str) -> Any:
+        return cv2.resize(cv2.imread(path), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+
+    def opencv_reduced(path: str) -> Any:
+        image = cv2.imread(path, cv2.IMREAD_REDUCED_COLOR_4)
+        return cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+
+    def bare_simplejpeg(path: str) -> Any:
+        content = Path(path).read_bytes()
+        pixels = simplejpeg.decode_jpeg(content, "RGB", min_height=SIDE, min_width=SIDE)
+        return np.asarray(Image.fromarray(pixels).resize((SIDE, SIDE), Image.Resampling.BILINEAR))
+
+    ways: dict[str, Callable[[str], Any]] = {
+        "Pillow, full decode (torchvision's ImageFolder)": pillow_full,
+        "OpenCV, full decode, INTER_AREA": opencv_full,
+        "OpenCV, reduced by 4, INTER_AREA": opencv_reduced,
+        "simplejpeg, scaled decode, and resize": bare_simplejpeg,
+        "xpnet, decoder pillow": lambda path: decode(path, RECIPES["pillow"]),
+        "xpnet, decoder simplejpeg": lambda path: decode(path, RECIPES["simplejpeg"]),
+    }
+    rows: list[dict[str, Any]] = [{"how": name} for name in ways]
+    for label, size in SIZES.items():
+        with photos(size, 100) as folder:
+            paths = paths_of(folder)
+            seconds = medians({name: partial(_each, way, paths) for name, way in ways.items()}, repeat)
+        full, floor = (seconds[name] for name in list(ways)[0:4:3])
+        for row in rows:
+            spent = seconds[row["how"]]
+            row[f"{label}: images/s"] = len(paths) / spent
+            row[f"{label}: x Pillow"], row[f"{label}: of simplejpeg"] = full / spent, floor / spent
+    return rows
+
+
+def _each(way: Callable[[str], Any], paths: list[str]) -> None:
+    for path in paths:
+        way(path)
+
+
+def model_for(folder: Path, recipe: Recipe) -> Path:
+    """Save a model of two classes; return its path."""
+    model = SoftmaxRegression(recipe.n_x, 2)
+    weights = np.random.default_rng(0).normal(0, 0.001, (2, recipe.n_x)).astype("float32")
+    parameters = {"W1": weights, "b1": np.zeros((2, 1), "float32")}
+    path = folder / "model.safetensors"
+    save(path, SavedModel(model, parameters, fit([], "unit"), ("a", "b"), recipe.to_dict()))
+    return path
+
+
+def whole(repeat: int) -> list[dict[str, Any]]:
+    """Whole commands: decoding alone, preprocess to a file, predict to a file, with one worker and two."""
+    rows = []
+    for label, count in (("400 x 534", 6000), ("1600 x 1200", 1500)):
+        with photos(SIZES[label], count) as folder, tempfile.TemporaryDirectory() as made:
+            functions: dict[Any, Callable[[], Any]] = {}
+            for (decoder, recipe), workers in itertools.product(RECIPES.items(), (1, 2)):
+                model = str(model_for(Path(made), recipe))
+                functions |= {
+                    (decoder, "decode", workers): partial(_decode_only, paths_of(folder), recipe, workers),
+                    (decoder, "preprocess", workers): partial(
+                        prepare, str(folder), f"{made}/out", Reading(recipe, workers=workers)
+                    ),
+                    (decoder, "predict", workers): partial(
+                        predict, open_model(model), paths_of(folder), select("cpu"), f"{made}/out",
+                        io.BytesIO(), Options(), workers=workers,
+                    ),
+                }  # fmt: skip
+            seconds = medians(functions, repeat)
+        for decoder in RECIPES:
+            for what in ("decode", "preprocess", "predict"):
+                one, two = (seconds[decoder, what, workers] for workers in (1, 2))
+                alone = [seconds[decoder, "decode", workers] for workers in (1, 2)]
+                rows.append(
+                    {
+                        "size": label,
+                        "decoder": decoder,
+                        "what": what,
+                        "1 worker: images/s": count / one,
+                        "2 workers: images/s": count / two,
+                        "two / one": one / two,
+                        "of decode, 1": alone[0] / one,
+                        "of decode, 2": alone[1] / two,
+                    }
+                )
+    return rows
+
+
+def _decode_only(paths: list[str], recipe: Recipe, workers: int) -> None:
+    for _ in decode_all(paths, recipe, workers):
+        pass
+
+
+def growth(repeat: int) -> list[dict[str, Any]]:
+    """Time and memory as images grow in number, `xpnet predict` in processes of its own. Linux only."""
+    rows = []
+    code = (
+        "import sys, time\nbegan = time.perf_counter()\n"
+        "from pipelines.cli import app\n"
+        "try:\n    app(sys.argv[1:])\nexcept SystemExit as ended:\n    assert not ended.code\n"
+        "status = open('/proc/self/status').read()\n"
+        "print(time.perf_counter() - began, status.partition('VmHWM:')[2].split()[0])"
+    )
+    for count in (1000, 10_000, 100_000):
+        with photos((160, 120), count) as folder, tempfile.TemporaryDirectory() as made:
+            model = model_for(Path(made), RECIPES["pillow"])
+            arguments = [
+                "predict",
+                str(model),
+                str(folder),
+                "-o",
+                f"{made}/rows.csv",
+                "-q",
+                "--device",
+                "cpu",
+            ]
+            measured = []
+            for _ in range(repeat if count < 100_000 else 1):
+                done = subprocess.run(  # noqa: S603  (the text above)
+                    [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True
+                )
+                measured.append([float(cell) for cell in done.stdout.split()])
+        seconds = median(row[0] for row in measured)
+        rows.append(
+            {
+                "images": count,
+                "seconds": seconds,
+                "µs / image": seconds / count * 1e6,
+                "memory of the process, MB": median(row[1] for row in measured) / 1024,
+            }
+        )
+    return rows
+
+
+def start(repeat: int) -> list[dict[str, Any]]:
+    """Whole processes that do little."""
+    with photos(SIZES["400 x 534"], 2) as folder, tempfile.TemporaryDirectory() as made:
+        model = str(model_for(Path(made), RECIPES["pillow"]))
+        command = [sys.executable, "-m", "pipelines.cli"]
+        jobs = {
+            "xpnet --help": [*command, "--help"],
+            "xpnet predict MODEL one.jpg": [
+                *command,
+                "predict",
+                model,
+                paths_of(folder)[0],
+                "--device",
+                "cpu",
+            ],
+            "python -c 'import numpy, PIL.Image'": [sys.executable, "-c", "import numpy, PIL.Image"],
+        }
+
+        def run(job: list[str]) -> Callable[[], None]:
+            return lambda: subprocess.run(job, stdout=subprocess.DEVNULL, check=True) and None  # noqa: S603
+
+        seconds = medians({name: run(job) for name, job in jobs.items()}, max(9, repeat))
+    return [{"what": name, "seconds": value} for name, value in seconds.items()]
+
+
+PARTS: dict[str, tuple[str, Callable[[int], list[dict[str, Any]]]]] = {
+    "decode": ("Decoding one JPEG to 64 x 64 RGB, one process", per_worker),
+    "whole": ("Decoding alone, preprocess and predict, to a file", whole),
+    "growth": ("xpnet predict, JPEGs of 160 x 120, all cores", growth),
+    "start": ("Whole processes", start),
+}
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
+    arguments = parser.parse_args()
+    report: dict[str, Any] = {"machine": machine()}
+    began = time.perf_counter()
+    for name in arguments.only:
+        title, measure = PARTS[name]
+        report[name] = measure(arguments.repeat)
+        table(title, report[name])
+    print(f"\nMeasured in {time.perf_counter() - began:.0f} s")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
