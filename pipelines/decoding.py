@@ -48,10 +48,6 @@ class Decoded:
     columns: np.ndarray
     errors: list[str]
 
-    def one(self, i: int) -> Decoded:
-        """Return one of them alone."""
-        return Decoded(self.paths[i : i + 1], self.columns[i : i + 1], self.errors[i : i + 1])
-
 
 def workers_for(asked: int | None) -> int:
     """Return how many processes to decode by: as asked, or one for each core."""

@@ -1,19 +1,60 @@
-"""Outputs: refuse early what could not be written after an hour of work."""
+"""Outputs: refuse early what could not be written after an hour of work, or would overwrite an input."""
 
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
-from pipelines.errors import OutputError
+from pipelines.errors import OutputError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 
-def require_writable(path: str | None) -> None:
-    """Raise `OutputError` unless a file of that name could be made. None is no output."""
-    if path is None:
-        return
-    folder = os.path.dirname(path) or "."
+def require_writable(outputs: Iterable[str | None], inputs: Iterable[str | None] = ()) -> None:
+    """Raise unless files of those names could be made, and are none of the inputs. None is no file.
+
+    Raises:
+        OutputError: one cannot be made.
+        UsageError: one is an input, or two are the same.
+    """
+    known = [(name, "is read") for name in inputs if name is not None]
+    for output in outputs:
+        if output is not None:
+            _require_one(output)
+            for other, what in known:
+                if _are_same(output, other):
+                    msg = f"{output}: {what} as well: name another file to write"
+                    raise UsageError(msg)
+            known.append((output, "is written"))
+
+
+def unlike(output: str | None, paths: Iterable[str]) -> Iterator[str]:
+    """Yield paths; raise `UsageError` at one that is the output, which would be overwritten."""
+    exists = output is not None and os.path.exists(output)
+    for path in paths:
+        if exists and _are_same(str(output), path):
+            msg = f"{output}: is one of the inputs: name another file to write"
+            raise UsageError(msg)
+        yield path
+
+
+def _are_same(one: str, other: str) -> bool:
+    try:
+        return os.path.samefile(one, other)
+    except (OSError, ValueError):
+        return os.path.abspath(one) == os.path.abspath(other)
+
+
+def _require_one(path: str) -> None:
+    folder = os.path.dirname(os.path.realpath(path))
+    if not path:
+        msg = "the name of the file to write is empty"
+        raise UsageError(msg)
     if os.path.isdir(path):
         msg = f"{path}: is a folder, expected the name of a file to write"
+    elif os.path.exists(path) and not os.path.isfile(path):
+        msg = f"{path}: is a device or a pipe, and would be replaced by a file: name a file"
     elif not os.path.isdir(folder):
         msg = f"{path}: there is no folder {folder}: make it first"
     elif not os.access(folder, os.W_OK | os.X_OK):

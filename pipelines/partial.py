@@ -64,6 +64,7 @@ class Partial:
 
     def __init__(self, path: str, about: Mapping[str, Any]) -> None:
         self.path, self.state = path, dict[str, Any]()
+        self._target = os.path.realpath(path)  # of a link, what it points to
         self._about = json.loads(json.dumps(about))
         self._data: Any = None
         self._journal: Any = None
@@ -134,10 +135,10 @@ class Partial:
         try:
             os.fsync(self._data.fileno())
             if convert is not None:
-                made = f"{self.path}.tmp"
+                made = f"{self._target}.tmp"
                 convert(self._part_name, made)
             self._close()
-            os.replace(made, self.path)
+            os.replace(made, self._target)
             self._unlink()
         except OSError as error:
             raise self._cannot(error) from error
@@ -161,23 +162,36 @@ class Partial:
 
     @property
     def _part_name(self) -> str:
-        return f"{self.path}.part"
+        return f"{self._target}.part"
 
     @property
     def _journal_name(self) -> str:
-        return f"{self.path}.journal"
+        return f"{self._target}.journal"
 
     def _open(self, resume: bool) -> None:
         self._journal = open(self._journal_name, "ab+")  # noqa: SIM115
         _lock(self._journal, self.path)
         self._data = open(self._part_name, "ab+")  # noqa: SIM115
-        if resume:
+        self._journal.seek(0)
+        head = _parsed(self._journal.readline(), {"about": dict})
+        if head is None:
+            self._refuse_foreign()
+        elif resume:
+            self._require_same(head["about"])
             self._read_journal()
         if not self.state:
+            self._length = 0
             self._journal.truncate(0)
             self._journal.write(json.dumps({"about": self._about}).encode() + b"\n")
             self._journal.flush()
         self._data.truncate(self._length)
+
+    def _refuse_foreign(self) -> None:
+        """Raise `OutputError` if there are files of those names that no run of this program left."""
+        for name, file in ((self._part_name, self._data), (self._journal_name, self._journal)):
+            if os.fstat(file.fileno()).st_size:
+                msg = f"{name}: is there, and not what an earlier run left: move it, or name another output"
+                raise OutputError(msg)
 
     def _read_journal(self) -> None:
         """Find the last chunk that is whole; cut off what follows.
@@ -185,29 +199,23 @@ class Partial:
         The journal is written after the bytes, but a disk that lost its power may keep the one and not the
         other, or the length of a file and not its bytes. So the bytes are read again.
         """
-        self._journal.seek(0)
-        self._data.seek(0)
-        head = _parsed(self._journal.readline())
-        if head is None:
-            return
-        self._require_same(head.get("about", {}))
         whole = self._journal.tell()
-        while (line := _parsed(self._journal.readline())) is not None:
+        self._data.seek(0)
+        kinds = {"length": int, "crc": int, "state": dict}
+        while (line := _parsed(self._journal.readline(), kinds)) is not None:
             size = line["length"] - self._length
-            chunk = self._data.read(size)
+            chunk = self._data.read(max(0, size))
             if len(chunk) != size or zlib.crc32(chunk) != line["crc"]:
                 break
             self._length, self.state, whole = line["length"], line["state"], self._journal.tell()
         self._journal.truncate(whole)
 
     def _require_same(self, then: Mapping[str, Any]) -> None:
-        for name, now in self._about.items():
-            if then.get(name) != now:
-                msg = (
-                    f"{self.path}: cannot be resumed with another {name}: it was begun with "
-                    f"{then.get(name)}, and this is {now}; without --resume it begins anew"
-                )
-                raise OutputError(msg)
+        differing = [name for name in {**then, **self._about} if then.get(name) != self._about.get(name)]
+        if differing:
+            what = _difference(differing[0], then, self._about)
+            msg = f"{self.path}: cannot be resumed: it was begun with {what}; without --resume it begins anew"
+            raise OutputError(msg)
 
     def _cannot(self, error: OSError) -> OutputError:
         text = f"{self.path}: cannot be written: {error.strerror or error}"
@@ -227,10 +235,21 @@ def _lock(file: IO[bytes], path: str) -> None:
         raise OutputError(msg) from error
 
 
-def _parsed(line: bytes) -> dict[str, Any] | None:
-    """Return what a line of the journal says, or None if it is torn."""
+def _difference(name: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Return what differs, in words."""
+    before, after = then.get(name), now.get(name)
+    if isinstance(before, dict) and isinstance(after, dict):
+        inner = next(key for key in {**before, **after} if before.get(key) != after.get(key))
+        return f"another of its {name}: {inner} was {before.get(inner)}, and is {after.get(inner)}"
+    return f"another {name}"
+
+
+def _parsed(line: bytes, kinds: Mapping[str, type]) -> dict[str, Any] | None:
+    """Return what a line of the journal says, or None if it is torn, or lacks an entry of some kind."""
     try:
         parsed = json.loads(line) if line.endswith(b"\n") else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
-    return parsed if isinstance(parsed, dict) else None
+    if not isinstance(parsed, dict) or not all(isinstance(parsed.get(n), k) for n, k in kinds.items()):
+        return None
+    return parsed

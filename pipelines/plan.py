@@ -121,6 +121,10 @@ class Plan:
         shares: Any = {n: getattr(self, n) or 0.0 for n in ("l1", "l2", "dropout", "label_smoothing")}
         return Settings(**named, **shares)
 
+    def is_full_batch(self, model: Network) -> bool:
+        """Return whether the training is done at once, by L-BFGS or plain descent: it has no checkpoints."""
+        return self.optimizer_for(model) == LBFGS or self.is_plain_descent(model)
+
     def is_plain_descent(self, model: Network) -> bool:
         """Return whether this is full-batch gradient descent as of `xpnet.descent`."""
         involved: list[Any] = [self.l1, self.dropout, self.label_smoothing, self.clip, self.patience]
@@ -147,6 +151,9 @@ def choose_model(plan: Plan, dataset: Dataset) -> Network:
         ConfigurationError: a hidden layer that cannot be.
     """
     n_x, n_classes = dataset.data.n_x, len(dataset.classes)
+    if dataset.classes and len(present := np.unique(dataset.Y)) < 2:
+        msg = f"all examples are of the class {dataset.classes[int(present[0])]}: expected two or more"
+        raise DataError(msg)
     hidden = tuple(Layer.parse(text) for text in plan.hidden.split(",")) if plan.hidden else ()
     kind = plan.model or ("regression" if not n_classes else "network" if hidden else "")
     kind = kind or ("logistic" if n_classes == 2 else "softmax")
@@ -179,12 +186,14 @@ def with_labels_for(plan: Plan, dataset: Dataset) -> Dataset:
     if plan.model == "regression" and dataset.classes:
         try:
             values = np.asarray([float(name) for name in dataset.classes])
-        except ValueError as error:
-            msg = f"--model regression needs numbers to predict, and the data has classes: {error}"
-            raise DataError(msg) from error
+        except ValueError:
+            values = np.asarray([np.nan])
+        if not np.isfinite(values).all():
+            msg = f"regression needs numbers, and the data has the classes {', '.join(dataset.classes)}"
+            raise DataError(msg)
         return replace(dataset, Y=values[dataset.Y], classes=())
     if plan.model in ("logistic", "softmax") and not dataset.classes:
         values, indices = np.unique(dataset.Y, return_inverse=True)
-        names = tuple(f"{value:g}" for value in values.tolist())
+        names = tuple(repr(value).removesuffix(".0") for value in values.tolist())
         return replace(dataset, Y=indices.reshape(1, -1).astype(np.int64), classes=names)
     return dataset

@@ -80,10 +80,9 @@ def predict(
         if sink.state:
             counts = Counts(**sink.state["counts"])
             _skip(iterator, counts.total, sink, trail)
-        else:
-            sink.append(format_.head(), {"counts": asdict(counts), "trail": trail.add([])})
         for decoded in decode_all(iterator, recipe, workers, batch_size):
-            written = format_.rows(rows.of(decoded, scorer(decoded.columns, counts.total), counts))
+            head = b"" if counts.total else format_.head()
+            written = head + format_.rows(rows.of(decoded, scorer(decoded.columns, counts.total), counts))
             sink.append(written, {"counts": asdict(counts), "trail": trail.add(decoded.paths)})
             on_progress(counts)
         if not counts.total:

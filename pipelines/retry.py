@@ -7,7 +7,9 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipelines.decoding import decode_all, decode_chunk
+import numpy as np
+
+from pipelines.decoding import Decoded, decode_all, decode_chunk
 from pipelines.errors import OutputError
 from pipelines.formats import FORMATS
 from pipelines.inputs import shown
@@ -18,13 +20,12 @@ from pipelines.rows import STATUSES, Counts, Options, Rows
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from pipelines.decoding import Decoded
     from pipelines.formats import Format, Row
     from pipelines.models import Opened
     from xpnet.backend import Backend
 
-BATCH = 4096
-"""Inputs that are compared with their rows at a time."""
+BATCH = 1024
+"""Inputs that are compared with their rows at a time: whole blocks of any scorer."""
 
 
 def retry(
@@ -58,13 +59,13 @@ def retry(
     known = {**about(opened, options, backend), "retry": digest(output)}
     with Partial.open(output, known, resume=False) as partial:
         try:
-            partial.append(format_.head(), {})
+            partial.append(format_.head(), {"retried": 0})
             while batch := list(itertools.islice(iterator, BATCH)):
                 before = list(itertools.islice(old, len(batch)))
                 _require_same(output, batch, before)
                 if not again.compared:
                     again.compare(batch, before, counts.total)
-                partial.append(format_.rows(again.merged(batch, before, counts)), {})
+                partial.append(format_.rows(again.merged(batch, before, counts)), {"retried": counts.total})
                 on_progress(counts)
             _require_end(output, old, counts.total)
         except BaseException:
@@ -125,16 +126,23 @@ class _Again:
 
     def merged(self, batch: list[str], before: list[Row], counts: Counts) -> Iterator[Row]:
         """Yield a row for each input: the one it had, or a new one where that was an error."""
-        failed = [path for path, row in zip(batch, before, strict=True) if row.get("status") == "error"]
-        decoded = (
-            (part, j)
-            for part in decode_all(failed, self._recipe, self.workers)
-            for j in range(len(part.paths))
-        )
-        for row in before:
+        failed = [i for i, row in enumerate(before) if row.get("status") == "error"]
+        X = np.zeros((len(batch), self._recipe.n_x), np.uint8)
+        errors = [""] * len(batch)
+        done = iter(failed)
+        for part in decode_all([batch[i] for i in failed], self._recipe, self.workers):
+            places = list(itertools.islice(done, len(part.paths)))
+            X[places] = part.columns
+            for i, error in zip(places, part.errors, strict=True):
+                errors[i] = error
+        first, size = counts.total, self._scorer.block
+        blocks = sorted({i // size for i in failed})
+        answers = {k: self._scorer(X[k * size : (k + 1) * size], first + k * size) for k in blocks}
+        for i, row in enumerate(before):
             if row.get("status") == "error":
-                part, j = next(decoded)
-                yield from self._rows(part.one(j), counts.total, counts)
+                decoded = Decoded([batch[i]], X[i : i + 1], [errors[i]])
+                place = i % size
+                yield from self.rows.of(decoded, answers[i // size][:, place : place + 1], counts)
             else:
                 counts.add(str(row.get("status")))
                 yield row

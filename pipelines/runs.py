@@ -12,6 +12,7 @@ from pipelines.plan import LBFGS, Plan, choose_model, is_convex, with_labels_for
 from pipelines.sources import TABLES, Reading, mapped, open_data
 from pipelines.targets import Scale
 from pipelines.train import Trained, held_back, judged_by, saved, train, write_history
+from xpnet import tensorfile
 from xpnet.backend import select
 from xpnet.modelfile import save
 from xpnet.sweep import Run, Sweep
@@ -87,10 +88,21 @@ def run_training(job: Job, resume: bool, console: Console) -> Result:
         XpnetError: of any kind, if it cannot be done.
     """
     dataset, validation, backend, skipped = _prepared(job, console)
+    model = choose_model(job.plan, dataset)
     checkpoint = f"{job.output}.checkpoint"
-    if not resume and os.path.exists(checkpoint):
-        os.unlink(checkpoint)
-    total = _epochs(job.plan, choose_model(job.plan, dataset))
+    if os.path.exists(checkpoint):
+        if resume and job.plan.is_full_batch(model):
+            msg = (
+                f"{checkpoint} is of a training in steps that were to go on, and this one is not: leave out "
+                "--resume to begin anew"
+            )
+            raise UsageError(msg)
+        if not resume:
+            tensorfile.read(checkpoint, "checkpoint")  # which refuses what is not ours to remove
+            os.unlink(checkpoint)
+    elif resume:
+        console.say(f"There is no {checkpoint}: training begins at the beginning")
+    total = _epochs(job.plan, model)
     try:
         with console.progress("Training", "epochs" if job.plan.iterations is None else "iterations") as bar:
             trained = train(
@@ -104,6 +116,9 @@ def run_training(job: Job, resume: bool, console: Console) -> Result:
         raise
     for note in trained.history.notes:
         console.warn(note)
+    costs = trained.history.costs
+    if costs[-1] > costs[0]:
+        console.warn(f"the cost rose from {costs[0]:.6g} to {costs[-1]:.6g}: try a smaller learning rate")
     save(str(job.output), saved(trained, dataset, backend))
     if job.history is not None:
         write_history(job.history, [({}, trained.history)])
@@ -125,6 +140,9 @@ def run_sweep(job: Job, compared: dict[str, Any], console: Console) -> Result:
         XpnetError: of any kind, if it cannot be done.
     """
     given = {name: values for name, values in compared.items() if values}
+    if min(given.get("seeds", [0])) < 0:
+        msg = f"--seeds are {given['seeds']}, expected 0 or more"
+        raise UsageError(msg)
     if not given:
         msg = "there is nothing to compare: give --learning-rates, --l2s or --seeds"
         raise UsageError(msg)
@@ -166,8 +184,7 @@ def apart(run: Run, compared: dict[str, Any]) -> dict[str, Any]:
 
 def _prepared(job: Job, console: Console) -> tuple[Dataset, Dataset | None, Backend, list[tuple[str, str]]]:
     """Return the data to train on and to judge by, the backend, and what was skipped."""
-    require_writable(job.output)
-    require_writable(job.history)
+    require_writable([job.output, job.history], [job.data, job.val, job.reading.labels])
     if job.val is not None and job.val_split is not None:
         msg = "--val and --val-split are two ways to judge: give one of them"
         raise UsageError(msg)

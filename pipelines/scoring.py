@@ -10,7 +10,7 @@ from pipelines.errors import UsageError
 from pipelines.formats import FORMATS
 from pipelines.inputs import expand
 from pipelines.models import open_model
-from pipelines.outputs import require_writable
+from pipelines.outputs import require_writable, unlike
 from pipelines.predict import predict
 from pipelines.retry import retry
 from xpnet.backend import select
@@ -74,7 +74,7 @@ def run(job: Job, stdout: IO[bytes], console: Console) -> Counts:
     Raises:
         XpnetError: of any kind, if it cannot be done.
     """
-    require_writable(job.output)
+    require_writable([job.output], [job.model, job.files_from])
     opened, backend = open_model(job.model), select(job.device)
     console.detail(f"Device {backend.device}: {backend.reason}")
     try:
@@ -90,7 +90,7 @@ def run(job: Job, stdout: IO[bytes], console: Console) -> Counts:
 
 
 def _score(job: Job, opened: Opened, backend: Backend, stdout: IO[bytes], console: Console) -> Counts:
-    paths = expand(job.inputs, job.files_from)
+    paths = unlike(job.output, expand(job.inputs, job.files_from))
     with console.progress("Scoring") as bar:
 
         def on_progress(counts: Counts) -> None:

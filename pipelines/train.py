@@ -86,7 +86,7 @@ def train(
         if on_epoch is not None:
             on_epoch(scale.epoch(epoch))
 
-    if plan.optimizer_for(model) != LBFGS and not plan.is_plain_descent(model):
+    if not plan.is_full_batch(model):
         settings = plan.settings(model)
         fitted = fit(
             model, data.data, data.Y, backend, settings, judge, on_epoch=reported, checkpoint=checkpoint

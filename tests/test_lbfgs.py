@@ -90,7 +90,7 @@ def test_what_is_not_possible_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="for logistic and softmax regression"):
         minimize(Network(6, 1, "sigmoid", (Layer.parse("3"),)), data, Y, cpu)
     for change in ({"iterations": 0}, {"tolerance": 0.0}, {"l2": -1.0}):
-        with pytest.raises(ConfigurationError, match="expected 1, > 0, 0 or more"):
+        with pytest.raises(ConfigurationError, match=", expected"):
             minimize(LogisticRegression(6), data, Y, cpu, **change)  # type: ignore[arg-type]
     with pytest.raises(ShapeError, match="are of class 0"):
         minimize(LogisticRegression(6), data, 0 * Y, cpu)

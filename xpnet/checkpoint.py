@@ -67,6 +67,10 @@ def load(path: str | os.PathLike[str], training: Training) -> None:
     except (KeyError, TypeError, ValueError) as error:
         msg = f"{path}: is no whole checkpoint: {type(error).__name__}: {error}"
         raise ModelFileError(msg) from error
+    done, wanted = len(history.epochs), training.settings.epochs
+    if done > wanted:
+        msg = f"{path}: has {done} epochs done, and this training is to have {wanted}"
+        raise ModelFileError(msg)
     training.history, training.t = history, step
 
 

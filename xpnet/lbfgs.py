@@ -78,9 +78,11 @@ def minimize(
         ShapeError, DtypeError: data or labels that cannot be learned from.
         DivergenceError: the cost of the start is not finite.
     """
-    if iterations < 1 or not 0 < tolerance < math.inf or not 0 <= l2 < math.inf:
-        msg = f"iterations is {iterations!r}, tolerance {tolerance!r}, l2 {l2!r}: expected 1, > 0, 0 or more"
-        raise ConfigurationError(msg)
+    given = {"iterations": (iterations, 1), "tolerance": (tolerance, 1e-300), "l2": (l2, 0)}
+    for name, (value, least) in given.items():
+        if not least <= value < math.inf:
+            msg = f"{name} is {value!r}, expected " + ("more than 0" if least else "at least 0")
+            raise ConfigurationError(msg)
     with backend.activate():
         problem = Problem.of(
             model, data, Y, backend,

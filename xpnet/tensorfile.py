@@ -57,6 +57,7 @@ def replaced(path: Path) -> Iterator[Path]:
     Raises:
         OSError: from the file system; then `path` is as it was.
     """
+    path = path.resolve()  # of a link, what it points to
     handle, name = tempfile.mkstemp(prefix=f".{path.name[:100]}.", suffix=".part", dir=path.parent)
     os.close(handle)
     temporary = Path(name)

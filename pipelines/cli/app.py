@@ -1,5 +1,8 @@
 """The command with its subcommands."""
 
+import os
+import signal
+import sys
 from typing import Annotated
 
 import typer
@@ -47,4 +50,16 @@ add(app, tools.bench)
 
 def main() -> None:
     """Run the command."""
-    app()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what is open can be resumed
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by who started this
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
+        elif name != "stdin" and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a name may hold what a terminal cannot show
+    try:
+        app()
+    except OSError as error:  # outside of a command: no room for the version
+        if not isinstance(error, BrokenPipeError):
+            typer.echo(f"error: {error.strerror or error}", err=True)
+        sys.exit(1)

@@ -2,7 +2,9 @@
 
 import functools
 import inspect
+import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
@@ -27,7 +29,8 @@ def add(app: typer.Typer, run: Run) -> None:
     def wrapped(log_format: str, quiet: bool, verbose: bool, no_progress: bool, **options: Any) -> None:
         del options["config"]
         console = Console(0 if quiet else 2 if verbose else 1, not no_progress, log_format == "json")
-        with edge(console):
+        with edge(console), warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_, **__: console.warn(str(message))
             code = run(console, **options)
             if code:
                 raise typer.Exit(code)
@@ -62,8 +65,15 @@ def edge(console: Console) -> Iterator[None]:
         code = _code(error)
         if code is None:
             raise
-        console.error(str(error))
+        console.error(_words(error))
         raise typer.Exit(code) from None
+
+
+def _words(error: Exception) -> str:
+    """Return what an error says; for one of the operating system the file and the reason."""
+    if type(error).__module__ == "builtins" and isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)
 
 
 def _code(error: Exception) -> int | None:
@@ -71,6 +81,8 @@ def _code(error: Exception) -> int | None:
     # A module that was never imported has raised nothing.
     ours, own = sys.modules.get("xpnet.errors"), sys.modules.get("pipelines.errors")
     if own and isinstance(error, own.UsageError):
+        return USAGE
+    if ours and isinstance(error, ours.ConfigurationError):  # an option of a model or of training
         return USAGE
     if own and isinstance(error, own.NoInputError):
         return NO_INPUT
@@ -95,21 +107,33 @@ def _config(context: typer.Context, path: str | None) -> str | None:
     import tomllib
 
     try:
+        if os.path.exists(path) and not os.path.isfile(path):
+            msg = f"{path}: is no file."
+            raise typer.BadParameter(msg)
         with open(path, "rb") as file:
             tables = tomllib.load(file)
     except (OSError, ValueError) as error:
         msg = f"{path}: cannot be read as TOML: {error}"
         raise typer.BadParameter(msg) from error
     commands = set(context.parent.command.commands) if context.parent else set()  # type: ignore[attr-defined]
-    if unknown := set(tables) - commands:
+    if unknown := {name for name in tables if name not in commands or not isinstance(tables[name], dict)}:
         msg = f"{path}: has {min(unknown)!r}, expected a table for each command, as in [{context.info_name}]"
         raise typer.BadParameter(msg)
-    known = {parameter.name for parameter in context.command.params}
-    given = {name.replace("-", "_"): value for name, value in tables.get(str(context.info_name), {}).items()}
-    if unknown := set(given) - known:
-        msg = f"{path}: [{context.info_name}] has {min(unknown)!r}, which is no option of this command"
-        raise typer.BadParameter(msg)
-    context.default_map = {name: _as_text(value) for name, value in given.items()}
+    known = {
+        spelling.lstrip("-").replace("-", "_"): parameter
+        for parameter in context.command.params
+        for spelling in (str(parameter.name), *parameter.opts)
+        if parameter.name not in ("config", "help")
+    }
+    defaults: dict[str, Any] = {}
+    for key, value in tables.get(str(context.info_name), {}).items():
+        parameter = known.get(key.replace("-", "_"))
+        if parameter is None or str(parameter.name) in defaults:
+            what = "is no option of this command" if parameter is None else "is there twice"
+            msg = f"{path}: [{context.info_name}] has {key!r}, which {what}"
+            raise typer.BadParameter(msg)
+        defaults[str(parameter.name)] = value if parameter.nargs == -1 else _as_text(value)
+    context.default_map = defaults
     return path
 
 

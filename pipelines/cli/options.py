@@ -32,7 +32,8 @@ Device = Annotated[
     ),
 ]
 Workers = Annotated[
-    int | None, typer.Option("--workers", min=1, help="Processes that decode images; by default one a core.")
+    int | None,
+    typer.Option("--workers", min=1, max=256, help="Processes that decode; one a core."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 

@@ -67,7 +67,7 @@ def predict(
         float, typer.Option("--threshold", min=0, max=1, help="Below this probability the status is unsure.")
     ] = 0.0,
     batch_size: Annotated[
-        int, typer.Option("--batch-size", min=1, help="Images that are decoded and written at a time.")
+        int, typer.Option("--batch-size", min=1, max=65536, help="Images decoded and written at a time.")
     ] = 64,
     workers: o.Workers = None,
     device: o.Device = None,

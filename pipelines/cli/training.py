@@ -42,7 +42,7 @@ def preprocess(
     from pipelines.recipe import Recipe
     from pipelines.reports import report_skipped
 
-    require_writable(output)
+    require_writable([output], [data, labels])
     recipe = Recipe.asked(image_size, resize_mode, color_mode, decoder)
     reading = sources.Reading(recipe, standardize, labels, target, workers_for(workers), on_error)
     with console.progress("Decoding") as progress:

@@ -85,7 +85,7 @@ def test_a_full_output_is_one_line_and_exit_code_1() -> None:
             check=False,
         )
     assert done.returncode == 1
-    assert done.stderr == "error: [Errno 28] No space left on device\n"
+    assert done.stderr == "error: No space left on device\n"
 
 
 def raising(error: BaseException) -> int:

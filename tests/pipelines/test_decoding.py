@@ -111,11 +111,6 @@ def test_a_chunk_has_a_row_for_each_path(paths: list[str]) -> None:
     assert decoded.errors == ["", MISSING, ""]
 
 
-def test_one_of_a_chunk(paths: list[str]) -> None:
-    one = decode_chunk([paths[7], "/gone", paths[3]], RECIPE).one(1)
-    assert (one.paths, colors(one), one.errors) == (["/gone"], [0], [MISSING])
-
-
 @pytest.mark.parametrize("workers", [1, 2, 5])
 @pytest.mark.parametrize("size", [1, 3, 8, 40, 64])
 def test_order_is_kept(paths: list[str], workers: int, size: int, pools: list[Inline]) -> None:

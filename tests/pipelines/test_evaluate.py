@@ -276,7 +276,7 @@ def test_numbers_and_classes_are_not_mixed(tmp_path: Path) -> None:
         tmp_path, read_table(str(words(tmp_path / "c.csv", "a,b,y", ("1", "2"))), "y"), Plan(epochs=1)
     )
     assert opened.class_names == ()
-    with pytest.raises(DataError, match="needs numbers to predict"):
+    with pytest.raises(DataError, match="needs numbers"):
         judged(opened, tmp_path / "a.csv")
 
 

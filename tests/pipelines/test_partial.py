@@ -66,8 +66,12 @@ def test_whatever_was_torn_off_the_rest_is_the_same(tmp_path: Path, seed: int) -
             if generator.random() < 0.5:
                 opened.seek(0, 2)
                 opened.write(b"torn")
-    grow(path, CHUNKS, resume=True, finish=True)
-    assert path.read_bytes() == b"".join(CHUNKS)
+    try:
+        grow(path, CHUNKS, resume=True, finish=True)
+    except OutputError:  # the journal has lost its first line: these might be anyone's files
+        assert b"\n" not in journal.read_bytes()
+    else:
+        assert path.read_bytes() == b"".join(CHUNKS)
 
 
 def test_without_resume_it_begins_anew(tmp_path: Path) -> None:
@@ -80,7 +84,9 @@ def test_without_resume_it_begins_anew(tmp_path: Path) -> None:
 def test_resuming_another_run_is_refused_with_what_differs(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     grow(path, [b"one\n"])
-    with pytest.raises(OutputError, match=r"rows\.csv: .* another model: it was begun with a, and this is b"):
+    with pytest.raises(
+        OutputError, match=r"rows\.csv: .* begun with another model; without --resume it begins anew"
+    ):
         Partial.open(str(path), {**ABOUT, "model": "b"}, resume=True)
     grow(path, [b"one\n", b"two\n"], resume=True, finish=True)
     assert path.read_bytes() == b"one\ntwo\n"

@@ -112,5 +112,5 @@ def test_numbers_become_classes_and_classes_numbers() -> None:
     assert classes.Y.tolist() == [[2, 1, 2, 0]]
     assert with_labels_for(Plan("regression"), classes).Y.tolist() == table.Y.tolist()
     assert with_labels_for(Plan(), table) is table
-    with pytest.raises(DataError, match="needs numbers to predict"):
+    with pytest.raises(DataError, match="needs numbers"):
         with_labels_for(Plan("regression"), data(2))

@@ -15,6 +15,11 @@ from pictures import draw_classes, draw_many, picture
 from PIL import Image
 
 COMMAND = [sys.executable, "-m", "pipelines.cli"]
+AT_ONCE = [  # processes are started at once, not only when there is much to do
+    sys.executable,
+    "-c",
+    "from pipelines import decoding; decoding.ALONE_SECONDS = -1.0; from pipelines.cli import main; main()",
+]
 ENVIRONMENT = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "XPNET_DEVICE": "cpu"}
 
 
@@ -26,7 +31,7 @@ def xpnet(*arguments: object, **options: object) -> subprocess.CompletedProcess:
 
 def begin(*arguments: object) -> subprocess.Popen:
     return subprocess.Popen(
-        [*COMMAND, *map(str, arguments)],
+        [*AT_ONCE, *map(str, arguments)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env=ENVIRONMENT,
@@ -103,7 +108,7 @@ def test_killed_trainings_end_with_the_same_model(classes: Path, tmp_path: Path)
 def test_interrupted_it_says_so_and_can_go_on(model: Path, tmp_path: Path) -> None:
     folder, output = draw_many(tmp_path / "images", 3000), tmp_path / "rows.csv"
     process = subprocess.Popen(
-        [*COMMAND, "predict", str(model), str(folder), "-o", str(output), "--workers", "2"],
+        [*AT_ONCE, "predict", str(model), str(folder), "-o", str(output), "--workers", "2"],
         stderr=subprocess.PIPE,
         env=ENVIRONMENT,
         start_new_session=True,
@@ -287,3 +292,127 @@ def test_skipped_files_are_named_and_counted(tmp_path: Path, command: str) -> No
     assert failed.returncode == 1
     assert b"broken.png: not an image" in failed.stderr
     assert not (tmp_path / "out2").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit of a file's size")
+def test_a_full_disk_ends_preprocessing_with_a_word(classes: Path, tmp_path: Path) -> None:
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))
+
+    done = xpnet("preprocess", classes, "-o", tmp_path / "data.h5", preexec_fn=limit)
+    assert done.returncode == 1
+    assert done.stderr.decode() == f"error: {tmp_path / 'data.h5'}: cannot be written: File too large\n"
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_input_is_overwritten(model: Path, classes: Path, tmp_path: Path) -> None:
+    photo, own = tmp_path / "a.jpg", tmp_path / "model"
+    photo.write_bytes((classes / "red" / "0000.jpg").read_bytes())
+    own.write_bytes(model.read_bytes())
+    (tmp_path / "list").write_text(str(photo))
+    for arguments in (
+        ["predict", own, photo, "-o", photo],
+        ["predict", own, tmp_path, "-o", photo],
+        ["predict", own, photo, "-o", own],
+        ["predict", own, "--files-from", tmp_path / "list", "-o", tmp_path / "list"],
+        ["train", own, "-o", own],
+        ["train", classes, "-o", tmp_path / "new", "--history", tmp_path / "new"],
+    ):
+        before = {
+            path: path.read_bytes() for path in tmp_path.iterdir() if path.suffix not in (".part", ".journal")
+        }
+        done = xpnet(*arguments)
+        assert done.returncode == 2, arguments
+        assert b"name another file to write" in done.stderr
+        assert {path: path.read_bytes() for path in before} == before
+
+
+def test_a_killed_retry_is_not_gone_on_with_as_if_it_were_a_run(model: Path, tmp_path: Path) -> None:
+    folder, output = draw_many(tmp_path / "images", 300), tmp_path / "rows.csv"
+    broken = sorted(folder.iterdir())[40:]
+    contents = {path: path.read_bytes() for path in broken}
+    for path in broken:
+        path.unlink()
+        path.write_bytes(b"broken")
+    assert xpnet("predict", model, folder, "-o", output).returncode == 3
+    for path, content in contents.items():
+        path.write_bytes(content)
+    code = """
+from pipelines import retry
+retry.BATCH = 16
+from pipelines.partial import Partial
+append = Partial.append
+def killed(self, chunk, state):
+    append(self, chunk, state)
+    if state["retried"] > 100:
+        import os
+        os.kill(os.getpid(), 9)
+Partial.append = killed
+from pipelines.cli import main
+main()
+"""
+    arguments = ["predict", str(model), str(folder), "-o", str(output)]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments, "--retry-errors"], env=ENVIRONMENT, check=False
+    )
+    assert done.returncode == -9
+    refused = xpnet(*arguments, "--resume")
+    assert refused.returncode == 1
+    assert b"cannot be resumed: it was begun with another retry" in refused.stderr
+    assert xpnet(*arguments, "--retry-errors").returncode == 0
+    assert xpnet("predict", model, folder, "-o", tmp_path / "whole.csv").returncode == 0
+    assert output.read_bytes() == (tmp_path / "whole.csv").read_bytes()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no links, no pipes")
+def test_an_output_is_what_a_link_points_to_and_no_device(model: Path, classes: Path, tmp_path: Path) -> None:
+    (tmp_path / "link.csv").symlink_to(tmp_path / "rows.csv")
+    assert xpnet("predict", model, classes / "red", "-o", tmp_path / "link.csv").returncode == 0
+    assert (tmp_path / "link.csv").is_symlink()
+    assert len((tmp_path / "rows.csv").read_text().splitlines()) == 21
+    os.mkfifo(tmp_path / "pipe")
+    for arguments in (["predict", model, classes / "red"], ["train", classes]):
+        done = xpnet(*arguments, "-o", tmp_path / "pipe")
+        assert done.returncode == 1
+        assert b"is a device or a pipe" in done.stderr
+
+
+def test_other_peoples_files_are_not_removed(model: Path, classes: Path, tmp_path: Path) -> None:
+    for name in ("rows.csv.part", "rows.csv.journal", "model.checkpoint"):
+        (tmp_path / name).write_text("precious")
+    assert (
+        b"not what an earlier run left"
+        in xpnet("predict", model, classes, "-o", tmp_path / "rows.csv").stderr
+    )
+    assert xpnet("train", classes, "-o", tmp_path / "model").returncode == 1
+    assert {path.read_text() for path in tmp_path.iterdir()} == {"precious"}
+
+
+def test_a_checkpoint_is_not_lost_to_another_plan(classes: Path, tmp_path: Path) -> None:
+    model, checkpoint = tmp_path / "model", tmp_path / "model.checkpoint"
+    code = """
+from pipelines import runs
+def killed(*args):
+    raise KeyboardInterrupt
+runs.save = killed
+from pipelines.cli import main
+main()
+"""
+    plan = ["train", str(classes), "-o", str(model), "--image-size", "8"]
+    batches = [*plan, "--hidden", "4", "--epochs", "5"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *batches], env=ENVIRONMENT, capture_output=True, check=False
+    )
+    assert done.returncode == 130
+    before = checkpoint.read_bytes()
+    for other, said in (
+        ([*plan], b"leave out --resume"),
+        ([*plan, "--hidden", "4", "--epochs", "2"], b"has 5 epochs done, and this training is to have 2"),
+        ([*plan, "--hidden", "5", "--epochs", "5"], b"was made with"),
+    ):
+        done = xpnet(*other, "--resume")
+        assert done.returncode in (1, 2)
+        assert said in done.stderr
+        assert checkpoint.read_bytes() == before
+    assert xpnet(*batches, "--resume").returncode == 0
+    assert not checkpoint.exists()
