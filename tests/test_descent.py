@@ -107,7 +107,7 @@ def test_nothing_in_a_step_crosses_or_waits(way: str, backend: Backend) -> None:
     waiting = backends.no_sync(backend)
     seen = []
 
-    def run(stepper: Any, problem: Any, iterations: int, *_: Any) -> np.ndarray:
+    def run(stepper: Any, problem: Any, iterations: int, *_: Any, **__: Any) -> np.ndarray:
         stepper.step()  # kernels compile now
         before = backend.crossings.total
         with waiting:
