@@ -30,8 +30,11 @@ CHUNK = 64
 AHEAD = 2
 """Tasks in flight for each worker: memory is bounded, and none waits for the next."""
 
-ALONE_SECONDS = 0.4
-"""How long this process decodes alone: as long as starting others takes."""
+ALONE_SECONDS = 0.1
+"""How long this process decodes alone, before it starts others, and"""
+
+MEANWHILE = 32
+"""how many tasks it does itself while they start, at most."""
 
 
 @dataclass(frozen=True)
@@ -133,23 +136,34 @@ def _in_order(chunks: Iterator[list[str]], recipe: Recipe, workers: int) -> Iter
     pool = _pool(workers)
     flight: deque[tuple[list[str], Future[Decoded]]] = deque()
     try:
-        while True:
-            for chunk in itertools.islice(chunks, AHEAD * workers - len(flight)):
-                flight.append((chunk, _submit(pool, chunk, recipe)))
-            if not flight:
-                return
+        for chunk in itertools.islice(chunks, AHEAD * workers):
+            flight.append((chunk, _submit(pool, chunk, recipe)))
+        # Until the processes have started, this one goes on with what comes after what they were given.
+        for chunk in itertools.islice(chunks, MEANWHILE):
+            flight.append((chunk, _known(decode_chunk(chunk, recipe))))
+            if flight[0][1].done():
+                break
+        while flight:
             chunk, future = flight.popleft()
             try:
                 yield future.result()
             except BrokenProcessPool:
-                # An image killed its process. The chunk is decoded image by image, each in a new process;
-                # what else was in flight is handed over again.
+                # An image killed its process. The chunk is decoded image by image; what else was in flight
+                # is handed over again.
                 pool.shutdown(wait=False, cancel_futures=True)
                 yield _one_by_one(chunk, recipe)
                 pool = _pool(workers)
                 flight = deque((other, _submit(pool, other, recipe)) for other, _ in flight)
+            for chunk in itertools.islice(chunks, max(0, AHEAD * workers - len(flight))):
+                flight.append((chunk, _submit(pool, chunk, recipe)))
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _known(result: Decoded) -> Future[Decoded]:
+    future: Future[Decoded] = Future()
+    future.set_result(result)
+    return future
 
 
 def _one_by_one(paths: list[str], recipe: Recipe) -> Decoded:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 PARQUET_ROWS = 8192
 """Rows of one group of a Parquet file."""
 
+SPECIAL = frozenset(',"\r\n')
+"""What a cell of CSV must be quoted for."""
+
 Row = dict[str, Any]
 
 
@@ -165,7 +168,7 @@ class Parquet(Jsonl):
 
 
 def _quoted(text: str) -> str:
-    if any(c in text for c in ',"\r\n'):
+    if not SPECIAL.isdisjoint(text):
         return '"' + text.replace('"', '""') + '"'
     return text
 

@@ -94,9 +94,11 @@ class Rows:
     def of(self, decoded: Decoded, answers: np.ndarray, counts: Counts) -> Iterator[dict[str, Any]]:
         """Yield the row of each input, and count it. answers: (n_out, k)."""
         chances = probabilities(self._opened, answers) if self._classes else answers
+        finite = np.isfinite(answers).all(axis=0).tolist()
         for i, (path, error) in enumerate(zip(decoded.paths, decoded.errors, strict=True)):
             row: dict[str, Any] = {"path": shown(path)}
-            if error:
+            if error or not finite[i]:
+                error = error or "its score is not a finite number"
                 counts.add("error")
                 yield {**row, "status": "error", "error": error}
             elif not self._classes:

@@ -140,7 +140,7 @@ def model_for(folder: Path, recipe: Recipe) -> Path:
 def whole(repeat: int) -> list[dict[str, Any]]:
     """Whole commands: decoding alone, preprocess to a file, predict to a file, with one worker and two."""
     rows = []
-    for label, count in (("400 x 534", 6000), ("1600 x 1200", 1500)):
+    for label, count in (("400 x 534", 16_000), ("1600 x 1200", 3000)):
         with photos(SIZES[label], count) as folder, tempfile.TemporaryDirectory() as made:
             functions: dict[Any, Callable[[], Any]] = {}
             for (decoder, recipe), workers in itertools.product(RECIPES.items(), (1, 2)):

@@ -22,8 +22,9 @@ MISSING = "cannot be read: No such file or directory"
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Start processes at once, not only when there is much to do."""
+    """Start processes at once, not only when there is much to do, and leave all to them."""
     monkeypatch.setattr(decoding, "ALONE_SECONDS", -1.0)
+    monkeypatch.setattr(decoding, "MEANWHILE", 0)
 
 
 class Inline(Executor):
@@ -140,6 +141,15 @@ def test_errors_are_at_their_place(paths: list[str], workers: int, pools: list[I
 @pytest.mark.parametrize("workers", [1, 2])
 def test_no_paths_are_no_parts(workers: int) -> None:
     assert list(decode_all([], RECIPE, workers)) == []
+
+
+def test_while_processes_start_this_one_goes_on(
+    paths: list[str], pools: list[Inline], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decoding, "MEANWHILE", 5)
+    decoded = joined(decode_all(paths, RECIPE, 2, 3))
+    assert decoded.paths == paths
+    assert colors(decoded) == list(range(40))
 
 
 def test_few_paths_start_no_process(paths: list[str], pools: list[Inline]) -> None:
