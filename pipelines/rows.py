@@ -95,10 +95,10 @@ class Rows:
         """Yield the row of each input, and count it. answers: (n_out, k)."""
         chances = probabilities(self._opened, answers) if self._classes else answers
         finite = np.isfinite(answers).all(axis=0).tolist()
-        for i, (path, error) in enumerate(zip(decoded.paths, decoded.errors, strict=True)):
+        for i, path in enumerate(decoded.paths):
+            error = decoded.errors[i] or ("" if finite[i] else "its score is not a finite number")
             row: dict[str, Any] = {"path": shown(path)}
-            if error or not finite[i]:
-                error = error or "its score is not a finite number"
+            if error:
                 counts.add("error")
                 yield {**row, "status": "error", "error": error}
             elif not self._classes:
