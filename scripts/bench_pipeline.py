@@ -6,15 +6,12 @@ Peers run in turn with ours; medians. Needs OpenCV and simplejpeg. The pictures 
 with some noise, about as large on disk as photos of their size.
 """
 
-import argparse
 import io
 import itertools
-import json
 import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -23,7 +20,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from benching import machine, medians, table
+from benching import Parts, medians, run
 from PIL import Image
 
 from pipelines.decoding import decode_all
@@ -239,14 +236,14 @@ def start(repeat: int) -> list[dict[str, Any]]:
             "python -c 'import numpy, PIL.Image'": [sys.executable, "-c", "import numpy, PIL.Image"],
         }
 
-        def run(job: list[str]) -> Callable[[], None]:
+        def whole_process(job: list[str]) -> Callable[[], None]:
             return lambda: subprocess.run(job, stdout=subprocess.DEVNULL, check=True) and None  # noqa: S603
 
-        seconds = medians({name: run(job) for name, job in jobs.items()}, max(9, repeat))
+        seconds = medians({name: whole_process(job) for name, job in jobs.items()}, max(9, repeat))
     return [{"what": name, "seconds": value} for name, value in seconds.items()]
 
 
-PARTS: dict[str, tuple[str, Callable[[int], list[dict[str, Any]]]]] = {
+PARTS: Parts = {
     "decode": ("Decoding one JPEG to 64 x 64 RGB, one process", per_worker),
     "whole": ("Decoding alone, preprocess and predict, to a file", whole),
     "growth": ("xpnet predict, JPEGs of 160 x 120, all cores", growth),
@@ -254,23 +251,5 @@ PARTS: dict[str, tuple[str, Callable[[int], list[dict[str, Any]]]]] = {
 }
 
 
-def main() -> None:
-    """Measure, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--repeat", type=int, default=5)
-    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
-    arguments = parser.parse_args()
-    report: dict[str, Any] = {"machine": machine()}
-    began = time.perf_counter()
-    for name in arguments.only:
-        title, measure = PARTS[name]
-        report[name] = measure(arguments.repeat)
-        table(title, report[name])
-    print(f"\nMeasured in {time.perf_counter() - began:.0f} s")
-    if arguments.json:
-        arguments.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-
-
 if __name__ == "__main__":
-    main()
+    run(__doc__, PARTS, ["pillow", "opencv-python-headless", "simplejpeg"])

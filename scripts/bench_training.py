@@ -6,22 +6,17 @@ Peers run in the same process, in turn with ours; medians. Needs PyTorch and sci
 The cat pictures of the course are stood in for by random ones of their shape: no time depends on the pixels.
 """
 
-import argparse
-import json
-import resource
 import subprocess
 import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from benching import machine, medians, table
+from benching import Parts, medians, run
 
-from xpnet import select
-from xpnet.descent import descend, run, stepping
+from xpnet import descent, select
 from xpnet.fitting import fit
 from xpnet.matrix import ColumnMatrix
 from xpnet.models import Layer, LogisticRegression, Network
@@ -68,7 +63,7 @@ def course(repeat: int) -> list[dict[str, Any]]:
             optimizer.step()
 
     def ours(dtype: str) -> Callable[[], Any]:
-        return lambda: descend(
+        return lambda: descent.descend(
             LogisticRegression(FEATURES), data, Y, CPU, iterations=2000, learning_rate=0.005, dtype=dtype
         )
 
@@ -101,7 +96,7 @@ def one_step(repeat: int) -> list[dict[str, Any]]:
         optimizer.step()
 
     problem = Problem.of(LogisticRegression(FEATURES), data, Y, CPU)
-    stepper = stepping(problem, "one-pass", problem.runs([0.005], [0.0]), [None])
+    stepper = descent.stepping(problem, "one-pass", problem.runs([0.005], [0.0]), [None])
     seconds = medians({"PyTorch float32": pytorch, "xpnet, one pass over bytes": stepper.step}, repeat * 3)
     return _rows(seconds, "ms", 1e3, "xpnet, one pass over bytes")
 
@@ -221,8 +216,10 @@ def sweeps(repeat: int) -> list[dict[str, Any]]:
         problem = Problem.of(LogisticRegression(FEATURES), data, Y, CPU)
 
         def work() -> None:
-            stepper = stepping(problem, method, problem.runs(rates[:count], [0.0] * count), [None] * count)
-            run(stepper, problem, iterations, count)
+            stepper = descent.stepping(
+                problem, method, problem.runs(rates[:count], [0.0] * count), [None] * count
+            )
+            descent.run(stepper, problem, iterations, count)
             stepper.parameters()
 
         return work
@@ -288,7 +285,7 @@ def _rows(values: dict[str, float], unit: str, factor: float, ours: str) -> list
     ]
 
 
-PARTS: dict[str, tuple[str, Callable[[int], list[dict[str, Any]]]]] = {
+PARTS: Parts = {
     "course": ("The course's job: 209 pictures of 64 x 64, 2000 iterations", course),
     "step": ("One full-batch logistic step, 12288 x 20000 bytes", one_step),
     "memory": ("Memory of that step", lambda _: memory()),
@@ -298,27 +295,5 @@ PARTS: dict[str, tuple[str, Callable[[int], list[dict[str, Any]]]]] = {
 }
 
 
-def main() -> None:
-    """Measure, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--repeat", type=int, default=5)
-    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
-    arguments = parser.parse_args()
-    import sklearn
-    import torch
-
-    report: dict[str, Any] = {
-        "machine": {**machine(), "torch": torch.__version__, "sklearn": sklearn.__version__}
-    }
-    for name in arguments.only:
-        title, measure = PARTS[name]
-        report[name] = measure(arguments.repeat)
-        table(title, report[name])
-    print(f"\nMost memory of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10} MB")
-    if arguments.json:
-        arguments.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-
-
 if __name__ == "__main__":
-    main()
+    run(__doc__, PARTS, ["torch", "scikit-learn"])

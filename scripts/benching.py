@@ -1,11 +1,14 @@
 """What the benchmarks share: fair timing, the machine, and tables."""
 
+import argparse
 import datetime as dt
+import json
 import os
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +30,34 @@ def machine() -> dict[str, Any]:
         "numpy": np.__version__,
         "date": dt.datetime.now(dt.UTC).date().isoformat(),
     }
+
+
+Parts = dict[str, tuple[str, Callable[[int], list[dict[str, Any]]]]]
+"""Parts of a benchmark by name: a title, and what measures it, given how often."""
+
+
+def run(description: str | None, parts: Parts, packages: Sequence[str] = ()) -> None:
+    """Measure the parts that the command line asks for; print tables, write JSON.
+
+    Args:
+        description: of the script.
+        parts: all there are.
+        packages: whose versions belong to the results.
+    """
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--only", nargs="+", choices=parts, default=list(parts))
+    arguments = parser.parse_args()
+    report: dict[str, Any] = {"machine": machine() | {name: version(name) for name in packages}}
+    for name in arguments.only:
+        title, measure = parts[name]
+        report[name] = measure(arguments.repeat)
+        table(title, report[name])
+    if arguments.json:
+        arguments.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
 
 def medians(functions: dict[str, Callable[[], Any]], repeat: int, number: int = 1) -> dict[str, float]:
