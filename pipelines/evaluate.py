@@ -81,7 +81,7 @@ def to_text(report: dict[str, Any]) -> str:
     lines = [f"Examples: {report['m']}" + (f" ({report['skipped']} skipped)" if report["skipped"] else "")]
     if "rmse" in report:
         return "\n".join([*lines, f"RMSE: {report['rmse']:.6g}", f"R²: {report['r_squared']:.6g}"])
-    lines.append(f"Accuracy: {100 * report['accuracy']} %")
+    lines.append(f"Accuracy: {100 * report['accuracy']:.2f} %")
     lines.append(f"Log loss: {report['log_loss']:.6f}")
     if "roc_auc" in report:
         lines.append(f"ROC AUC: {report['roc_auc']:.6f}")

@@ -28,7 +28,7 @@ def describe(path: str) -> dict[str, Any]:
         DataError, ModelFileError: it cannot be read, or is of no kind that xpnet writes.
     """
     if os.path.exists(path) and not os.path.isfile(path):  # a pipe would be waited for
-        msg = f"{path}: cannot be read: it is no file"
+        msg = f"{path}: cannot be read: it is no file, which xpnet info takes"
         raise DataError(msg)
     try:
         return _described(path)
@@ -99,7 +99,8 @@ def _data_lines(description: dict[str, Any]) -> list[str]:
 
 def _shown(value: Any) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{name} {_shown(part)}" for name, part in value.items())
+        told = {name: part for name, part in value.items() if part not in (None, "", [])}
+        return ", ".join(f"{name} {_shown(part)}" for name, part in told.items())
     if isinstance(value, list):
         return ", ".join(map(_shown, value))
     return f"{value:.6g}" if isinstance(value, float) else str(value)

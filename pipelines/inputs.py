@@ -20,28 +20,43 @@ SUFFIXES = (
 )  # fmt: skip
 """Names in a folder that are taken for images. A file that is named itself is always taken."""
 
+Identity = tuple[int, int]
+"""Device and number of a folder: the same by whatever path."""
+
 
 def walk(folder: str) -> Iterator[str]:
     """Yield the paths of the images below a folder, sorted by name in each folder.
 
-    Hidden files and folders are left out. Links to folders are followed once each, and not round in circles.
-    A subfolder that cannot be listed is yielded as a path, so that it is not lost without a word.
+    Hidden files and folders are left out. Links to folders are followed, but not round in circles, and from
+    within a linked folder only to folders that were not seen. A subfolder that cannot be listed is yielded as
+    a path, so that it is not lost without a word.
     """
-    seen: set[tuple[int, int]] = set()
+    seen: set[Identity] = set()
+    above: list[Identity] = []  # the folders on the way down to here, and
+    linked: list[bool] = []  # whether there was a link on the way
     waiting = [iter([(folder, True, False)])]  # not by recursion: folders may lie in folders very deep
     while waiting:
         path, is_folder, is_link = next(waiting[-1], ("", False, False))
         if not path:
             waiting.pop()
+            if above:
+                above.pop()
+                linked.pop()
         elif is_folder:
+            within = bool(linked) and linked[-1]
             try:
                 status = os.stat(path)
                 here = (status.st_dev, status.st_ino)
-                if not (is_link and here in seen):
-                    seen.add(here)
-                    waiting.append(_listed_folder(path))
+                if here in above or (is_link and within and here in seen):
+                    continue
+                inside = _listed_folder(path)
             except OSError:
                 yield path
+                continue
+            seen.add(here)
+            above.append(here)
+            linked.append(within or is_link)
+            waiting.append(inside)
         else:
             yield path
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,12 @@ if TYPE_CHECKING:
 
 MODELS = ("logistic", "softmax", "network", "regression")
 LBFGS = "lbfgs"
-EPOCHS, BATCH_SIZE, LEARNING_RATE = 20, 256, 0.001
+LEARNING_RATE = 0.001
+BATCH_SIZE, SMALL_BATCH, FEW = 256, 32, 5000
+"""Examples of a step; the second where there are fewer examples than the third."""
+
+EPOCHS, STEPS = 20, 1000
+"""Epochs, or as many more as make so many steps of them: with few examples an epoch has few."""
 
 
 @dataclass(frozen=True)
@@ -98,16 +104,18 @@ class Plan:
             return LBFGS
         return "sgd" if is_convex(model) and self.iterations is not None else "adam"
 
-    def settings(self, model: Network) -> Settings:
-        """Return the settings of a training by steps.
+    def settings(self, model: Network, m: int) -> Settings:
+        """Return the settings of a training by steps on m examples.
 
         Raises:
             ConfigurationError: a value that is not possible.
         """
         full = self.iterations is not None
+        batch_size = self.batch_size or (SMALL_BATCH if m < FEW else BATCH_SIZE)
+        enough = max(EPOCHS, math.ceil(STEPS / math.ceil(m / batch_size)))
         named: Any = {
-            "epochs": self.iterations if full else self.epochs or EPOCHS,
-            "batch_size": None if full else self.batch_size or BATCH_SIZE,
+            "epochs": self.iterations if full else self.epochs or enough,
+            "batch_size": None if full else batch_size,
             "learning_rate": LEARNING_RATE if self.learning_rate is None else self.learning_rate,
             "optimizer": OPTIMIZERS[self.optimizer_for(model)],
             "schedule": SCHEDULES[self.schedule or "constant"],

@@ -69,10 +69,10 @@ def training_text(result: Result) -> str:
     lines = facts(result.dataset.describe()).splitlines()[1:]
     lines.append(f"Model: {_model(result)}")
     lines.append(f"Trained by {trained.method}: {trained.history.stopped}")
-    if trained.history.best_epoch != len(trained.history.epochs):
-        lines.append(f"Best epoch: {trained.history.best_epoch}")
+    if trained.history.best_epoch != len(trained.history.epochs) and result.restored:
+        lines.append(f"Kept: the weights of epoch {trained.history.best_epoch}, the best")
     for name, (cost, value) in result.judged.items():
-        as_text = f"{100 * value} %" if result.dataset.classes else f"{value:.6f}"
+        as_text = f"{100 * value:.2f} %" if result.dataset.classes else f"{value:.6f}"
         lines.append(f"{name.capitalize()} cost: {cost:.6f}, {metric}: {as_text}")
     lines.append(f"Saved: {result.output}")
     return "\n".join(lines)
@@ -103,12 +103,19 @@ def sweep_report(result: Result) -> dict[str, Any]:
                 "best": run is done.best,
             }
         )
-    return {"method": done.method, "reason": done.reason, "runs": rows, "output": result.output}
+    return {
+        "method": done.method,
+        "reason": done.reason,
+        "metric": "accuracy" if result.dataset.classes else "R²",
+        "judged": "validation" in result.judged,
+        "runs": rows,
+        "output": result.output,
+    }
 
 
 def sweep_text(report: dict[str, Any]) -> str:
     """Return the report of a sweep as text."""
-    head = ["learning rate", "l2", "seed", "cost", "validation cost", "metric", ""]
+    head = ["learning rate", "l2", "seed", "cost", "validation cost", report["metric"], ""]
     rows: list[list[Any]] = [head]
     for run in report["runs"]:
         # Where a run ended by itself, its cost is the last that was a number.
@@ -116,6 +123,8 @@ def sweep_text(report: dict[str, Any]) -> str:
         names = ("learning_rate", "l2", "seed", "cost", "val_cost", "val_metric")
         rows.append([*(run[name] for name in names), note])
     lines = [table(rows), "", f"All at once by {report['method']}: {report['reason']}"]
+    if not report["judged"]:
+        lines.append("The best has the lowest training cost: --val or --val-split would judge by other data")
     if report["output"]:
         lines.append(f"Saved the best: {report['output']}")
     return "\n".join(lines)

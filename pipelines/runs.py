@@ -66,6 +66,7 @@ class Result:
         output: the model file.
         trained: the training, or
         sweep: the sweep.
+        restored: whether the best epoch's weights were kept, not the last's.
     """
 
     dataset: Dataset
@@ -74,6 +75,7 @@ class Result:
     output: str | None
     trained: Trained
     sweep: Sweep | None = None
+    restored: bool = False
 
 
 def run_training(job: Job, resume: bool, console: Console) -> Result:
@@ -100,9 +102,14 @@ def run_training(job: Job, resume: bool, console: Console) -> Result:
         if not resume:
             tensorfile.read(checkpoint, "checkpoint")  # which refuses what is not ours to remove
             os.unlink(checkpoint)
+        else:
+            console.say(f"Going on with {checkpoint}")
     elif resume:
+        if os.path.exists(str(job.output)):
+            msg = f"{job.output}: is done, without a checkpoint to go on from: --resume is not for it"
+            raise UsageError(msg)
         console.say(f"There is no {checkpoint}: training begins at the beginning")
-    total = _epochs(job.plan, model)
+    total = _epochs(job.plan, model, dataset.data.m)
     try:
         with console.progress("Training", "epochs" if job.plan.iterations is None else "iterations") as bar:
             trained = train(
@@ -113,6 +120,8 @@ def run_training(job: Job, resume: bool, console: Console) -> Result:
     except KeyboardInterrupt:
         if os.path.exists(checkpoint):
             console.warn(f"{checkpoint} holds what was trained so far: --resume goes on from there")
+        else:
+            console.warn("nothing is kept: checkpoints are written after epochs, not by full-batch training")
         raise
     for note in trained.history.notes:
         console.warn(note)
@@ -125,7 +134,7 @@ def run_training(job: Job, resume: bool, console: Console) -> Result:
     if os.path.exists(checkpoint):
         os.unlink(checkpoint)
     judged = _judged(trained.model, trained.parameters, dataset, validation, backend, job.plan.dtype)
-    return Result(dataset, judged, skipped, job.output, trained)
+    return Result(dataset, judged, skipped, job.output, trained, restored=job.plan.patience is not None)
 
 
 def run_sweep(job: Job, compared: dict[str, Any], console: Console) -> Result:
@@ -160,7 +169,7 @@ def run_sweep(job: Job, compared: dict[str, Any], console: Console) -> Result:
     data, held = scale.scaled(dataset), None if validation is None else scale.scaled(validation)
     judge = None if held is None else (held.data, held.Y)
     console.say("Training all of them at once ...")
-    settings = plan.settings(model)
+    settings = plan.settings(model, dataset.data.m)
     done = sweep_runs(model, data.data, data.Y, backend, settings, validation=judge, **given)
     for run in done.runs:
         scale.undo(model, run.parameters, backend)
@@ -217,9 +226,9 @@ def _is_prepared(path: str) -> bool:
     return os.path.isfile(path) and not path.lower().endswith(TABLES)
 
 
-def _epochs(plan: Plan, model: Network) -> int | None:
+def _epochs(plan: Plan, model: Network, m: int) -> int | None:
     """Return how many epochs or iterations there will be, if that is known."""
-    return None if plan.optimizer_for(model) == LBFGS else plan.settings(model).epochs
+    return None if plan.optimizer_for(model) == LBFGS else plan.settings(model, m).epochs
 
 
 def _note(epoch: Epoch, m: int) -> str:

@@ -199,6 +199,9 @@ def _reading(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
     if Path(path).exists() and not Path(path).is_file():  # a pipe would be waited for
         msg = f"{path}: cannot be read: it is no file"
         raise DataError(msg)
+    if Path(path).exists() and not h5py.is_hdf5(path):
+        msg = f"{path}: cannot be read as HDF5: expected a folder, a data file in HDF5, or a table named .csv"
+        raise DataError(msg)
     try:
         with h5py.File(path, "r") as file:
             yield file

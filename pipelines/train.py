@@ -87,7 +87,7 @@ def train(
             on_epoch(scale.epoch(epoch))
 
     if not plan.is_full_batch(model):
-        settings = plan.settings(model)
+        settings = plan.settings(model, dataset.data.m)
         fitted = fit(
             model, data.data, data.Y, backend, settings, judge, on_epoch=reported, checkpoint=checkpoint
         )
@@ -127,7 +127,7 @@ def _full_batch(
         )  # fmt: skip
         method, stopped = "L-BFGS on all examples", result.reason
     else:
-        settings = plan.settings(model)
+        settings = plan.settings(model, dataset.data.m)
         result = descend(
             model, dataset.data, dataset.Y, backend,
             iterations=settings.epochs, learning_rate=settings.learning_rate, l2=settings.l2, **shared,

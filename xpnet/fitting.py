@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
     from xpnet.parameters import Parameters
     from xpnet.settings import Settings
 
-CHECKPOINT_SECONDS = 10.0
-"""A checkpoint is written after an epoch if the one before is so old, and after the last."""
+CHECKPOINT_SECONDS = 2.0
+"""A checkpoint is written after the first epoch, after the last, and after others if the one before is so
+old, and twenty times as old as writing it took."""
 
 
 @dataclass(frozen=True)
@@ -61,15 +63,16 @@ def fit(
     training = Training(model, data, Y, backend, settings, validation, start)
     if checkpoint is not None and Path(checkpoint).exists():
         checkpoints.load(checkpoint, training)
-    saved = time.monotonic()
+    saved, pause = -math.inf, CHECKPOINT_SECONDS
     while not (stopped := _stopped(training.history, settings)):
         record = training.epoch()
         if on_epoch is not None:
             on_epoch(record)
-        due = time.monotonic() - saved >= CHECKPOINT_SECONDS or _stopped(training.history, settings)
-        if checkpoint is not None and due:
+        now = time.monotonic()
+        if checkpoint is not None and (now - saved >= pause or _stopped(training.history, settings)):
             checkpoints.save(checkpoint, training)
             saved = time.monotonic()
+            pause = max(CHECKPOINT_SECONDS, 20 * (saved - now))
     training.history.stopped = stopped
     training.restore_best()
     return Fitted(model, training.parameters, training.history)

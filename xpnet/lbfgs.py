@@ -142,7 +142,7 @@ def _minimized(
     stalled, ended = 0, "no step lowers the cost any more, in this dtype"
     for _ in range(iterations):
         if cost.number(xp.max(xp.abs(g))) <= tolerance:
-            return P, costs, f"no derivative is larger than {tolerance:g}"
+            return P, costs, f"converged, no derivative is larger than {tolerance:g}"
         direction = _direction(g, memory)
         slope = cost.number(F.sum(g * direction))
         # The first direction is the bare gradient, whose length says nothing about the step.
@@ -168,7 +168,7 @@ def _minimized(
             on_progress(len(costs) - 1, J)
         if stalled == STALLED:
             return P, costs, ended
-    return P, costs, f"all {iterations} iterations done"
+    return P, costs, f"not converged after {iterations} iterations"
 
 
 def _direction(g: Array, memory: deque[tuple[Array, Array, Array]]) -> Array:

@@ -157,12 +157,12 @@ SHARED: dict[str, tuple[Any, Any]] = {
         Annotated[
             str,
             typer.Option(
-                "--log-format", metavar="text|json", callback=_log_format, help="Of messages."
+                "--log-format", metavar="text|json", callback=_log_format, help="How messages are written."
             ),
         ],
         "text",
     ),
-    "quiet": (Annotated[bool, typer.Option("--quiet", "-q", help="Say only what goes wrong.")], False),
+    "quiet": (Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings and errors.")], False),
     "verbose": (Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")], False),
     "no_progress": (Annotated[bool, typer.Option("--no-progress", help="Draw no bars.")], False),
 }  # fmt: skip

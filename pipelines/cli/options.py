@@ -52,7 +52,12 @@ ResizeMode = Annotated[
 ColorMode = Annotated[str | None, choice("--color-mode", "rgb", "grayscale", help="[default: rgb]")]
 Decoder = Annotated[
     str | None,
-    choice("--decoder", "pillow", "simplejpeg", help="Of JPEGs; simplejpeg is an extra. [default: pillow]"),
+    choice(
+        "--decoder",
+        "pillow",
+        "simplejpeg",
+        help="What decodes JPEGs; simplejpeg is an extra. [default: pillow]",
+    ),
 ]
 Standardize = Annotated[
     str | None,
@@ -67,7 +72,7 @@ OnError = Annotated[
 ]
 Labels = Annotated[
     str | None,
-    typer.Option("--labels", metavar="FILE", help="CSV of lines path,label, for a folder without classes."),
+    typer.Option("--labels", metavar="FILE", help="CSV of lines path,label; paths relative to DATA."),
 ]
 Target = Annotated[
     str | None, typer.Option("--target", metavar="COLUMN", help="Column to predict, for a CSV table.")
@@ -89,17 +94,24 @@ Optimizer = Annotated[
     str | None,
     choice(
         "--optimizer", "sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw", "lbfgs",
-        help="By default lbfgs for logistic and softmax regression, adam for networks.",
+        help="By default lbfgs for logistic and softmax regression, if no option asks for steps; else "
+        "adam, or sgd with --iterations.",
     ),
 ]  # fmt: skip
-Epochs = Annotated[int | None, typer.Option("--epochs", min=1, help="Passes in batches. [default: 20]")]
+Epochs = Annotated[
+    int | None,
+    typer.Option("--epochs", min=1, help="Passes in batches. [default: 20, more for little data]"),
+]
 Iterations = Annotated[
     int | None, typer.Option("--iterations", min=1, help="Steps of all examples, instead of epochs.")
 ]
 LearningRate = Annotated[
-    float | None, typer.Option("--learning-rate", "--lr", help="Of the first epoch. [default: 0.001]")
+    float | None,
+    typer.Option("--learning-rate", "--lr", help="Learning rate of the first epoch. [default: 0.001]"),
 ]
-BatchSize = Annotated[int | None, typer.Option("--batch-size", min=1, help="[default: 256]")]
+BatchSize = Annotated[
+    int | None, typer.Option("--batch-size", min=1, help="[default: 256, 32 for few examples]")
+]
 Schedule = Annotated[
     str | None,
     choice(
@@ -108,7 +120,7 @@ Schedule = Annotated[
         "step",
         "cosine",
         "plateau",
-        help="Of the rate. [default: constant]",
+        help="How the learning rate changes. [default: constant]",
     ),
 ]
 L1 = Annotated[float | None, typer.Option("--l1", help="Strength of the penalty l1 / m sum |W|.")]
@@ -134,7 +146,7 @@ Seed = Annotated[int, typer.Option("--seed", min=0, help="Of initial weights, sh
 Dtype = Annotated[str, choice("--dtype", "float32", "float64", help="Of the arithmetic.")]
 Val = Annotated[
     str | None,
-    typer.Option("--val", metavar="DATA", help="Data to judge by, made as DATA was."),
+    typer.Option("--val", metavar="DATA", help="Other data of the same kind, to judge by."),
 ]
 ValSplit = Annotated[
     float | None,

@@ -59,7 +59,9 @@ def predict(
     ] = None,
     format: Annotated[  # noqa: A002  (the option's name)
         str | None,
-        o.choice("--format", "csv", "jsonl", "parquet", help="By default what FILE ends in, else csv."),
+        o.choice(
+            "--format", "csv", "jsonl", "parquet", help="By default by the ending of --output, else csv."
+        ),
     ] = None,
     topk: Annotated[int, typer.Option("--topk", min=0, help="Name the K most probable classes.")] = 0,
     proba: Annotated[bool, typer.Option("--proba", help="Write the probability of every class.")] = False,
@@ -75,7 +77,10 @@ def predict(
         bool, typer.Option("--resume", help="Go on with a run that was killed, to the same bytes.")
     ] = False,
     retry_errors: Annotated[
-        bool, typer.Option("--retry-errors", help="Score again what has the status error in FILE.")
+        bool,
+        typer.Option(
+            "--retry-errors", help="Score again what has the status error in FILE; name the same inputs."
+        ),
     ] = False,
 ) -> int:
     """Score images: one row for each input.

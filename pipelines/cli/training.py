@@ -79,7 +79,11 @@ def train(
     seed: o.Seed = 0,
     dtype: o.Dtype = "float32",
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with a training that was killed, to the same bytes.")
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on from FILE.checkpoint, which a training in batches leaves when it is killed.",
+        ),
     ] = False,
     history: o.HistoryFile = None,
     labels: o.Labels = None,
@@ -136,15 +140,19 @@ def sweep(
     data: Data,
     learning_rates: Annotated[
         str | None,
-        typer.Option("--learning-rates", metavar="A,B,...", callback=_numbers(float), help="Rates."),
+        typer.Option(
+            "--learning-rates", metavar="A,B,...", callback=_numbers(float), help="Learning rates to compare."
+        ),
     ] = None,
     l2s: Annotated[
         str | None,
-        typer.Option("--l2s", metavar="A,B,...", callback=_numbers(float), help="Penalties."),
+        typer.Option(
+            "--l2s", metavar="A,B,...", callback=_numbers(float), help="Strengths of the L2 penalty."
+        ),
     ] = None,
     seeds: Annotated[
         str | None,
-        typer.Option("--seeds", metavar="A,B,...", callback=_numbers(int), help="Starts."),
+        typer.Option("--seeds", metavar="A,B,...", callback=_numbers(int), help="Seeds of the start."),
     ] = None,
     output: Annotated[
         str | None, typer.Option("--output", "-o", metavar="FILE", help="Save the best model, safetensors.")
@@ -177,8 +185,8 @@ def sweep(
 ) -> int:
     """Compare learning rates, all at once.
 
-    Or penalties, or seeds: each combination is one more axis of W, not one more training. By default
-    full-batch gradient descent, 1000 iterations; with --epochs, in batches.
+    Or penalties, or seeds: all combinations are trained together, as one more axis of W. By default by
+    full-batch gradient descent (--optimizer sgd), 1000 iterations; with --epochs or --batch-size in batches.
     """
     from pipelines.decoding import workers_for
     from pipelines.plan import Plan

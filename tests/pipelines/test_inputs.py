@@ -82,7 +82,25 @@ def test_links_in_circles_end(tmp_path: Path) -> None:
     (tmp_path / "b/other").symlink_to("../a")
     (tmp_path / "a/other").symlink_to("../b")
     found = [os.path.relpath(path, tmp_path) for path in itertools.islice(walk(str(tmp_path)), 50)]
-    assert found == ["a/1.jpg", "a/other/2.jpg", "b/2.jpg"]  # b/other is a, which was walked
+    assert found == ["a/1.jpg", "a/other/2.jpg", "b/2.jpg", "b/other/1.jpg"]
+
+
+def test_links_to_one_folder_are_each_followed(tmp_path: Path) -> None:
+    make(tmp_path, "a/1.jpg")
+    for name in ("b", "c"):
+        (tmp_path / name).symlink_to("a")
+    found = [str(Path(path).relative_to(tmp_path)) for path in walk(str(tmp_path))]
+    assert found == ["a/1.jpg", "b/1.jpg", "c/1.jpg"]
+
+
+def test_a_mesh_of_links_ends_soon(tmp_path: Path) -> None:
+    for i in range(9):
+        make(tmp_path, f"{i}/{i}.jpg")
+        for k in range(9):
+            (tmp_path / str(i) / f"to{k}").symlink_to(f"../{k}")
+    found = list(walk(str(tmp_path)))
+    assert {Path(path).name for path in found} == {f"{i}.jpg" for i in range(9)}
+    assert len(found) <= 81 + 9
 
 
 def test_a_link_to_itself_does_not_hide_its_neighbours(tmp_path: Path) -> None:

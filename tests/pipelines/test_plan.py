@@ -72,7 +72,7 @@ def test_the_optimizer_follows(options: dict, classes: int, optimizer: str) -> N
 
 def test_settings_are_as_asked() -> None:
     plan = Plan(optimizer="sgd", iterations=7, learning_rate=0.5, l2=2.0, seed=3, schedule="cosine")
-    settings = plan.settings(LogisticRegression(4))
+    settings = plan.settings(LogisticRegression(4), 100)
     assert (settings.epochs, settings.batch_size, settings.learning_rate) == (7, None, 0.5)
     assert (settings.l2, settings.seed, settings.initializer) == (2.0, 3, "zeros")
     assert settings.optimizer == OPTIMIZERS["sgd"]
@@ -80,7 +80,7 @@ def test_settings_are_as_asked() -> None:
 
 def test_a_learning_rate_of_nothing_is_refused_and_not_replaced() -> None:
     with pytest.raises(ConfigurationError, match="learning_rate is 0"):
-        Plan(learning_rate=0.0, epochs=1).settings(LogisticRegression(4))
+        Plan(learning_rate=0.0, epochs=1).settings(LogisticRegression(4), 100)
 
 
 @pytest.mark.parametrize(
@@ -114,3 +114,11 @@ def test_numbers_become_classes_and_classes_numbers() -> None:
     assert with_labels_for(Plan(), table) is table
     with pytest.raises(DataError, match="needs numbers"):
         with_labels_for(Plan("regression"), data(2))
+
+
+@pytest.mark.parametrize(
+    ("m", "batch_size", "epochs"), [(10, 32, 1000), (341, 32, 91), (5000, 256, 50), (10**6, 256, 20)]
+)
+def test_few_examples_get_small_batches_and_more_epochs(m: int, batch_size: int, epochs: int) -> None:
+    settings = Plan(hidden="4").settings(choose_model(Plan(hidden="4"), data(2)), m)
+    assert (settings.batch_size, settings.epochs) == (batch_size, epochs)
