@@ -13,7 +13,7 @@ import numpy as np
 
 import xpnet
 from pipelines.errors import DataError, OutputError, UsageError
-from pipelines.plan import LBFGS, Plan, choose_model
+from pipelines.plan import LBFGS, LBFGS_ITERATIONS, Plan, choose_model
 from pipelines.targets import Scale
 from xpnet.descent import descend
 from xpnet.fitting import fit
@@ -123,7 +123,7 @@ def _full_batch(
     if plan.optimizer_for(model) == LBFGS:
         result = minimize(
             model, dataset.data, dataset.Y, backend,
-            iterations=plan.iterations or 100, l2=1.0 if plan.l2 is None else plan.l2, **shared,
+            iterations=plan.iterations or LBFGS_ITERATIONS, l2=1.0 if plan.l2 is None else plan.l2, **shared,
         )  # fmt: skip
         method, stopped = "L-BFGS on all examples", result.reason
     else:
