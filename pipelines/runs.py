@@ -91,24 +91,7 @@ def run_training(job: Job, resume: bool, console: Console) -> Result:
     """
     dataset, validation, backend, skipped = _prepared(job, console)
     model = choose_model(job.plan, dataset)
-    checkpoint = f"{job.output}.checkpoint"
-    if os.path.exists(checkpoint):
-        if resume and job.plan.is_full_batch(model):
-            msg = (
-                f"{checkpoint} is of a training in steps that were to go on, and this one is not: leave out "
-                "--resume to begin anew"
-            )
-            raise UsageError(msg)
-        if not resume:
-            tensorfile.read(checkpoint, "checkpoint")  # which refuses what is not ours to remove
-            os.unlink(checkpoint)
-        else:
-            console.say(f"Going on with {checkpoint}")
-    elif resume:
-        if os.path.exists(str(job.output)):
-            msg = f"{job.output}: is done, without a checkpoint to go on from: --resume is not for it"
-            raise UsageError(msg)
-        console.say(f"There is no {checkpoint}: training begins at the beginning")
+    checkpoint = _checkpoint(job, model, resume, console)
     total = _epochs(job.plan, model, dataset.data.m)
     try:
         with console.progress("Training", "epochs" if job.plan.iterations is None else "iterations") as bar:
@@ -135,6 +118,26 @@ def run_training(job: Job, resume: bool, console: Console) -> Result:
         os.unlink(checkpoint)
     judged = _judged(trained.model, trained.parameters, dataset, validation, backend, job.plan.dtype)
     return Result(dataset, judged, skipped, job.output, trained, restored=job.plan.patience is not None)
+
+
+def _checkpoint(job: Job, model: Network, resume: bool, console: Console) -> str:
+    """Return the name of the checkpoint, which is there only if it is to be gone on from."""
+    checkpoint = f"{job.output}.checkpoint"
+    if not os.path.exists(checkpoint):
+        if resume and os.path.exists(str(job.output)):
+            msg = f"{job.output}: is done, without a checkpoint to go on from: --resume is not for it"
+            raise UsageError(msg)
+        if resume:
+            console.say(f"There is no {checkpoint}: training begins at the beginning")
+    elif not resume:
+        tensorfile.read(checkpoint, "checkpoint")  # which refuses what is not ours to remove
+        os.unlink(checkpoint)
+    elif job.plan.is_full_batch(model):
+        msg = f"{checkpoint} is of a training in steps, and this one is not: leave out --resume to begin anew"
+        raise UsageError(msg)
+    else:
+        console.say(f"Going on with {checkpoint}")
+    return checkpoint
 
 
 def run_sweep(job: Job, compared: dict[str, Any], console: Console) -> Result:
