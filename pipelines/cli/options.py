@@ -33,7 +33,7 @@ Device = Annotated[
 ]
 Workers = Annotated[
     int | None,
-    typer.Option("--workers", min=1, max=256, help="Processes that decode; one a core."),
+    typer.Option("--workers", min=1, max=256, help="Processes that decode; by default one for each core."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -49,7 +49,9 @@ ResizeMode = Annotated[
         help="To the size: stretched, padded with black, or its middle. [default: stretch]",
     ),
 ]  # fmt: skip
-ColorMode = Annotated[str | None, choice("--color-mode", "rgb", "grayscale", help="[default: rgb]")]
+ColorMode = Annotated[
+    str | None, choice("--color-mode", "rgb", "grayscale", help="Three channels, or one. [default: rgb]")
+]
 Decoder = Annotated[
     str | None,
     choice(
@@ -98,6 +100,16 @@ Optimizer = Annotated[
         "adam, or sgd with --iterations.",
     ),
 ]  # fmt: skip
+SweepOptimizer = Annotated[
+    str | None,
+    choice(
+        "--optimizer", "sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw", help="[default: as above]"
+    ),
+]
+SweepEpochs = Annotated[int | None, typer.Option("--epochs", min=1, help="Passes in batches, by adam.")]
+SweepIterations = Annotated[
+    int | None, typer.Option("--iterations", min=1, help="Steps of all examples. [default: 1000]")
+]
 Epochs = Annotated[
     int | None,
     typer.Option("--epochs", min=1, help="Passes in batches. [default: 20, more for little data]"),
@@ -110,7 +122,8 @@ LearningRate = Annotated[
     typer.Option("--learning-rate", "--lr", help="Learning rate of the first epoch. [default: 0.001]"),
 ]
 BatchSize = Annotated[
-    int | None, typer.Option("--batch-size", min=1, help="[default: 256, 32 for few examples]")
+    int | None,
+    typer.Option("--batch-size", min=1, help="Examples of a step. [default: 256, 32 for few examples]"),
 ]
 Schedule = Annotated[
     str | None,

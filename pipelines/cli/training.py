@@ -161,9 +161,9 @@ def sweep(
     device: o.Device = None,
     model: o.Model = None,
     hidden: o.Hidden = None,
-    optimizer: o.Optimizer = None,
-    epochs: o.Epochs = None,
-    iterations: o.Iterations = None,
+    optimizer: o.SweepOptimizer = None,
+    epochs: o.SweepEpochs = None,
+    iterations: o.SweepIterations = None,
     batch_size: o.BatchSize = None,
     schedule: o.Schedule = None,
     dropout: o.Dropout = None,
@@ -186,7 +186,7 @@ def sweep(
     """Compare learning rates, all at once.
 
     Or penalties, or seeds: all combinations are trained together, as one more axis of W. By default by
-    full-batch gradient descent (--optimizer sgd), 1000 iterations; with --epochs or --batch-size in batches.
+    full-batch descent of 1000 iterations, sgd for logistic and softmax regression, adam for networks.
     """
     from pipelines.decoding import workers_for
     from pipelines.plan import Plan
