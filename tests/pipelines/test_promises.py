@@ -46,17 +46,20 @@ def test_killed_at_thirty_random_moments_it_ends_with_the_same_bytes(model: Path
     whole, killed = tmp_path / "whole.csv", tmp_path / "killed.csv"
     assert xpnet("predict", model, folder, "-o", whole).returncode == 3
     generator, gone_on = random.Random(0), 0  # noqa: S311
-    for _ in range(30):
+    journal = Path(f"{killed}.journal")
+    for k in range(30):
         process = begin(
             "predict", model, folder, "-o", killed, "--resume", "--batch-size", 16, "--workers", 2
         )
-        time.sleep(0.2 + generator.random() * 0.6)
+        while k % 5 and process.poll() is None and not journal.exists():  # some are killed while they start
+            time.sleep(0.005)
+        time.sleep(generator.random() * 0.6)
         process.kill()
         process.wait()
         if killed.exists():  # it was done before: once more from the beginning
             assert killed.read_bytes() == whole.read_bytes()
             killed.unlink()
-        gone_on += Path(f"{killed}.journal").exists()
+        gone_on += journal.exists()
     assert gone_on > 10
     assert xpnet("predict", model, folder, "-o", killed, "--resume").returncode == 3
     assert killed.read_bytes() == whole.read_bytes()
@@ -91,12 +94,16 @@ def test_killed_trainings_end_with_the_same_model(classes: Path, tmp_path: Path)
 
     assert train(tmp_path / "whole").wait() == 0
     killed, resumed = tmp_path / "killed", 0
+    checkpoint = Path(f"{killed}.checkpoint")
     for k in range(5):
         process = train(killed, "--resume")
-        time.sleep(0.5 + 0.2 * k)
+        before = checkpoint.read_bytes() if checkpoint.exists() else b""
+        while process.poll() is None and (not checkpoint.exists() or checkpoint.read_bytes() == before):
+            time.sleep(0.005)
+        time.sleep(0.05 * k)
         process.kill()
         process.wait()
-        resumed += Path(f"{killed}.checkpoint").exists()
+        resumed += checkpoint.exists()
         if killed.exists():
             break
     assert resumed
