@@ -295,3 +295,28 @@ def test_numbers_are_predicted_from_tables_and_from_pictures(tmp_path: Path) -> 
     assert report["m"] == 12
     assert report["r_squared"] > 0.9
     assert xpnet("predict", model, str(data)).stdout.splitlines()[1].split(",")[1:3] == ["ok", ""]
+
+
+DATA = Path(__file__).parents[3] / "shared" / "data"
+
+
+@pytest.mark.skipif(not (DATA / "cats").is_dir(), reason="the course's pictures are not here")
+def test_the_courses_job_from_the_command_line(tmp_path: Path) -> None:
+    model = str(tmp_path / "cats.safetensors")
+    how = ["--optimizer", "sgd", "--iterations", "2000", "--learning-rate", "0.005"]
+    done = xpnet("train", str(DATA / "cats" / "train_catvnoncat.h5"), "-o", model, *how)
+    assert "accuracy: 99.04 %" in done.stdout
+    done = xpnet("evaluate", model, str(DATA / "cats" / "test_catvnoncat.h5"))
+    assert "Accuracy: 70.00 %" in done.stdout
+
+
+@pytest.mark.skipif(not (DATA / "clothing").is_dir(), reason="the photos of clothes are not here")
+def test_photos_of_clothes_as_a_new_user_would_try_them(tmp_path: Path) -> None:
+    model, rows = str(tmp_path / "clothes.safetensors"), tmp_path / "rows.csv"
+    validation, test = str(DATA / "clothing" / "validation"), str(DATA / "clothing" / "test")
+    assert xpnet("train", validation, "-o", model, "--l2", "300").returncode == 0
+    assert xpnet("predict", model, test, "-o", str(rows)).returncode == 0
+    assert len(rows.read_text().splitlines()) == 373
+    report = json.loads(xpnet("evaluate", model, test, "--json").stdout)
+    assert report["m"] == 372
+    assert report["accuracy"] > 0.25  # of ten classes
