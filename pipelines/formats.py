@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pipelines.errors import DataError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 PARQUET_ROWS = 8192
 """Rows of one group of a Parquet file."""
@@ -21,22 +21,13 @@ Row = dict[str, Any]
 
 
 class Format(Protocol):
-    """Turns rows into bytes, and a file back into rows.
-
-    Attributes:
-        streams: whether the bytes that were written chunk by chunk are the file; else `convert` makes it.
-    """
-
-    streams: ClassVar[bool]
+    """Turns rows into bytes, and a file back into rows."""
 
     def head(self) -> bytes:
         """Return what the bytes begin with."""
 
     def rows(self, rows: Iterable[Row]) -> bytes:
         """Return the bytes of some rows. A column may be missing from a row."""
-
-    def convert(self, written: str, output: str) -> None:
-        """Make the file of what was written."""
 
     def read(self, path: str) -> Iterator[Row]:
         """Yield the rows of a file.
@@ -52,8 +43,6 @@ class Csv:
     Not by `csv.writer`, which before Python 3.13 leaves a carriage return in a name unquoted.
     """
 
-    streams: ClassVar[bool] = True
-
     def __init__(self, columns: list[str]) -> None:
         self._columns = columns
 
@@ -65,10 +54,6 @@ class Csv:
         """As `Format.rows`."""
         lines = (",".join(_quoted(str(row.get(name, ""))) for name in self._columns) for row in rows)
         return "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace")
-
-    def convert(self, written: str, output: str) -> None:
-        """As `Format.convert`; there is nothing to do."""
-        raise NotImplementedError
 
     def read(self, path: str) -> Iterator[Row]:
         """As `Format.read`."""
@@ -90,8 +75,6 @@ class Csv:
 class Jsonl:
     """A JSON object on each line, without the columns that are empty."""
 
-    streams: ClassVar[bool] = True
-
     def __init__(self, columns: list[str]) -> None:
         self._columns = columns
 
@@ -104,10 +87,6 @@ class Jsonl:
         kept = ({name: row[name] for name in self._columns if name in row} for row in rows)
         lines = "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in kept)
         return lines.encode("utf-8", "backslashreplace")
-
-    def convert(self, written: str, output: str) -> None:
-        """As `Format.convert`; there is nothing to do."""
-        raise NotImplementedError
 
     def read(self, path: str) -> Iterator[Row]:
         """As `Format.read`."""
@@ -126,8 +105,6 @@ class Jsonl:
 class Parquet(Jsonl):
     """Apache Parquet. Its end holds an index, so it is made at last, of the lines written until then."""
 
-    streams: ClassVar[bool] = False
-
     def __init__(self, columns: list[str]) -> None:
         super().__init__(columns)
         try:
@@ -137,7 +114,7 @@ class Parquet(Jsonl):
             raise UsageError(msg) from error
 
     def convert(self, written: str, output: str) -> None:
-        """As `Format.convert`."""
+        """Make the file named by the second path of the lines in the first."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -165,6 +142,11 @@ class Parquet(Jsonl):
                         yield {name: value for name, value in row.items() if value is not None}
         except (OSError, ValueError, pa.ArrowException) as error:
             raise _unreadable(path, error) from error
+
+
+def conversion(format_: Format) -> Callable[[str, str], None] | None:
+    """Return what makes the file of the bytes that were written, or None if they are the file."""
+    return format_.convert if isinstance(format_, Parquet) else None
 
 
 def _quoted(text: str) -> str:

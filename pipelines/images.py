@@ -123,10 +123,8 @@ def _first_frame(opened: Image.Image, content: bytes, recipe: Recipe) -> tuple[I
     """Return the picture, a JPEG perhaps scaled down already, and the orientation it lies in."""
     mode = "RGB" if recipe.color_mode == "rgb" else "L"
     if opened.format not in ("JPEG", "MPO"):
-        converted = _converted(opened, mode)
-        return converted, _orientation(
-            opened
-        )  # read after loading: in TIFFs Pillow applies it, and removes it
+        # Loaded before the orientation is read: in TIFFs Pillow applies it then, and removes it.
+        return _converted(opened, mode), _orientation(opened)
     orientation = _orientation(opened)
     # libjpeg decodes at a fraction of the size for less: the smallest that is large enough.
     least = (recipe.height, recipe.width) if orientation >= 5 else (recipe.width, recipe.height)

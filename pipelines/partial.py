@@ -11,9 +11,11 @@ import json
 import os
 import time
 import zlib
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
 
 from pipelines.errors import OutputError
+from xpnet.tensorfile import replaced
 
 try:
     import fcntl
@@ -131,14 +133,15 @@ class Partial:
         Raises:
             OutputError: it cannot be written; what was written until now is kept.
         """
-        made = self._part_name
         try:
-            os.fsync(self._data.fileno())
-            if convert is not None:
-                made = f"{self._target}.tmp"
-                convert(self._part_name, made)
-            self._close()
-            os.replace(made, self._target)
+            if convert is None:
+                os.fsync(self._data.fileno())
+                self._close()
+                os.replace(self._part_name, self._target)
+            else:
+                with replaced(Path(self._target)) as made:
+                    convert(self._part_name, str(made))
+                self._close()
             self._unlink()
         except OSError as error:
             raise self._cannot(error) from error

@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING
 
 from pipelines.decoding import CHUNK, decode_all
 from pipelines.errors import NoInputError, OutputError, UsageError
-from pipelines.formats import FORMATS
+from pipelines.formats import FORMATS, conversion
 from pipelines.partial import Partial, Piped
 from pipelines.rows import Counts, Options, Rows
 
@@ -72,7 +72,7 @@ def predict(
     rows, counts, trail = Rows(opened, options), Counts(), Trail()
     format_, scorer = FORMATS[options.format](rows.columns), opened.scorer(backend)
     iterator = iter(paths)
-    if output is None and not format_.streams:
+    if output is None and conversion(format_) is not None:
         msg = f"--format {options.format} needs a file: give one by --output"
         raise UsageError(msg)
     known = about(opened, options, backend)
@@ -89,7 +89,7 @@ def predict(
             sink.discard()
             msg = "there are no inputs: expected images, folders, globs or a list of them"
             raise NoInputError(msg)
-        sink.finish(None if format_.streams else format_.convert)
+        sink.finish(conversion(format_))
     return counts
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from pipelines.decoding import Decoded, decode_all, decode_chunk
 from pipelines.errors import OutputError
-from pipelines.formats import FORMATS
+from pipelines.formats import FORMATS, conversion
 from pipelines.inputs import shown
 from pipelines.partial import Partial
 from pipelines.predict import about, digest, image_recipe
@@ -71,7 +71,7 @@ def retry(
         except BaseException:
             partial.discard()
             raise
-        partial.finish(None if format_.streams else format_.convert)
+        partial.finish(conversion(format_))
     return counts
 
 

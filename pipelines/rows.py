@@ -27,7 +27,7 @@ class Options:
     """What the rows look like.
 
     Attributes:
-        format: "csv" or "jsonl".
+        format: one of `pipelines.formats.FORMATS`.
         topk: how many of the most probable classes to name, each with its probability; 0 for none.
         proba: whether to write the probability of every class.
         threshold: least probability of the label; below it the status is "unsure". 0 for none.

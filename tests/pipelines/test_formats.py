@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from pipelines.decoding import Decoded
 from pipelines.errors import DataError, UsageError
-from pipelines.formats import FORMATS, PARQUET_ROWS, Csv, Jsonl, Parquet
+from pipelines.formats import FORMATS, PARQUET_ROWS, Csv, Jsonl, Parquet, conversion
 from pipelines.inputs import shown
 from pipelines.models import Opened
 from pipelines.rows import Counts, Options, Rows
@@ -38,10 +38,11 @@ def file_of(format_: Csv | Jsonl, rows: list[dict[str, Any]], path: Path) -> str
     """Write rows in two parts; return the path of the file."""
     part = path.with_suffix(".part")
     part.write_bytes(format_.head() + format_.rows(rows[:1]) + format_.rows(rows[1:]))
-    if format_.streams:
+    convert = conversion(format_)
+    if convert is None:
         part.rename(path)
     else:
-        format_.convert(str(part), str(path))
+        convert(str(part), str(path))
     return str(path)
 
 

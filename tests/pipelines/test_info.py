@@ -14,7 +14,7 @@ from pictures import save_model
 
 from pipelines import store
 from pipelines.errors import DataError
-from pipelines.formats import FORMATS
+from pipelines.formats import FORMATS, conversion
 from pipelines.info import describe, to_text
 from pipelines.recipe import Recipe
 from pipelines.tables import read_table
@@ -51,10 +51,11 @@ def predictions(
     format_ = FORMATS[name](columns)
     part = path.with_suffix(".part")
     part.write_bytes(format_.head() + format_.rows(rows))
-    if format_.streams:
+    convert = conversion(format_)
+    if convert is None:
         part.rename(path)
     else:
-        format_.convert(str(part), str(path))
+        convert(str(part), str(path))
     return str(path)
 
 
