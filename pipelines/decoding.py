@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipelines.errors import ImageError
+from xpnet.kernels.threads import cores
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -54,9 +55,7 @@ class Decoded:
 
 def workers_for(asked: int | None) -> int:
     """Return how many processes to decode by: as asked, or one for each core."""
-    if asked:
-        return asked
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return asked or cores()
 
 
 def decode_chunk(paths: list[str], recipe: Recipe) -> Decoded:

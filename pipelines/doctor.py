@@ -17,6 +17,7 @@ from pipelines.images import codecs
 from xpnet.backend import select
 from xpnet.errors import DeviceError
 from xpnet.gpu import installed_wheels
+from xpnet.kernels.on_native import LIBRARY
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -93,6 +94,13 @@ def _processor() -> list[Finding]:
     return [
         Finding("Cores", f"{cores} may be used by this process"),
         Finding("NumPy", f"{np.__version__}, SIMD found: {' '.join(simd) or 'none beyond the baseline'}"),
+        Finding(
+            "Loops in C",
+            "compiled" if LIBRARY else "not compiled: NumPy does it all, slower",
+            ""
+            if LIBRARY
+            else "install a C compiler, then xpnet again: pip install --force-reinstall --no-deps",
+        ),
         Finding("BLAS", f"{blas.get('name')} {blas.get('version')}, {threads} threads", remedy),
     ]
 

@@ -97,7 +97,10 @@ def one_step(repeat: int) -> list[dict[str, Any]]:
 
     problem = Problem.of(LogisticRegression(FEATURES), data, Y, CPU)
     stepper = descent.stepping(problem, "one-pass", problem.runs([0.005], [0.0]), [None])
-    seconds = medians({"PyTorch float32": pytorch, "xpnet, one pass over bytes": stepper.step}, repeat * 3)
+    costs = problem.zeros(1, 1)
+    seconds = medians(
+        {"PyTorch float32": pytorch, "xpnet, one pass over bytes": lambda: stepper.steps(costs)}, repeat * 3
+    )
     return _rows(seconds, "ms", 1e3, "xpnet, one pass over bytes")
 
 

@@ -22,7 +22,8 @@ def test_every_line_of_the_tour_runs() -> None:
 @pytest.mark.parametrize("folder", ["xpnet", "pipelines"])
 def test_every_module_has_its_line(folder: str) -> None:
     listed = set(re.findall(rf"^\| `({folder}/[^`]+)` \|", README, re.MULTILINE))
-    files = {path.relative_to(ROOT).as_posix() for path in (ROOT / folder).rglob("*.[pc][yu]")}
+    sources = [path for path in (ROOT / folder).rglob("*") if path.suffix in (".py", ".c", ".h", ".cu")]
+    files = {path.relative_to(ROOT).as_posix() for path in sources}
     # A package's __init__ that only gathers names needs no line of its own.
     gathering = {name for name in files if name.endswith("__init__.py")} - listed
     assert listed == files - gathering

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from xpnet.arrays import namespace
+from xpnet.kernels import dispatched
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,12 +59,10 @@ class Resident:
         self._examples, self._labels = backend.send(data.examples), backend.send(Y)
         self._weights = None if weights is None else backend.send(weights, dtype=dtype)
         standardizer = data.standardizer
-        self._plain = standardizer.kind == "none"
-        # Floats may lie far from 0: their mean is subtracted before they are cast.
-        self._floats = data.examples.dtype != "uint8"
-        own = data.examples.dtype.name if self._floats else dtype
-        self._mean = None if standardizer.is_uniform else backend.send(standardizer.mean.T, dtype=own)
         uniform = float(standardizer.scale[0, 0]) if standardizer.is_uniform else None
+        # Floats may lie far from 0: their mean is subtracted before they are cast.
+        own = dtype if data.examples.dtype == "uint8" else data.examples.dtype.name
+        self._mean = None if uniform is not None else backend.send(standardizer.mean.T, dtype=own)
         self._scale = uniform if uniform is not None else backend.send(standardizer.scale.T, dtype=dtype)
         self._dtype: Any = getattr(backend.xp, dtype)
 
@@ -73,7 +72,8 @@ class Resident:
             for start in range(0, self._m, size):
                 part = slice(start, min(start + size, self._m))
                 weights = None if self._weights is None else self._weights[:, part]
-                yield Batch(self._columns(self._examples[part, :]), self._labels[:, part], weights)
+                X = gather(self._examples[part, :], None, self._mean, self._scale, self._dtype).T
+                yield Batch(X, self._labels[:, part], weights)
             return
         sent = self._backend.send(order)
         for start in range(0, len(order), size):
@@ -83,23 +83,39 @@ class Resident:
         """Return the batch of some examples. indices: (k,), on the device."""
         xp = namespace(self._examples)
         weights = None if self._weights is None else xp.take(self._weights, indices, axis=1)
-        rows = xp.take(self._examples, indices, axis=0)
-        return Batch(self._columns(rows), xp.take(self._labels, indices, axis=1), weights)
+        rows = gather(self._examples, indices, self._mean, self._scale, self._dtype)
+        return Batch(rows.T, xp.take(self._labels, indices, axis=1), weights)
 
-    def _columns(self, rows: Array) -> Array:
-        # The batch is cast in any case, so standardizing it costs less than folding the standardization
-        # into the first layer's weights, which change with each step.
-        astype = namespace(rows).astype
-        if self._mean is None:
-            rows = astype(rows, self._dtype)
-        elif self._floats:
-            rows = astype(rows - self._mean, self._dtype)
-        else:
-            rows = astype(rows, self._dtype)
-            rows -= self._mean
-        if not self._plain:
-            rows *= self._scale
-        return rows.T
+
+@dispatched
+def gather(
+    examples: Array, indices: Array | None, mean: Array | None, scale: float | Array, dtype: Any
+) -> Array:
+    """Return some raw examples standardized, (x - mean) scale, and cast: (k, n_x).
+
+    A batch is cast in any case, so standardizing it costs less than folding the standardization into the
+    first layer's weights, which change with each step.
+
+    Args:
+        examples: raw, (m, n_x).
+        indices: which of them, (k,), or None for all.
+        mean: (1, n_x) or (1, 1), or None for 0. Of the dtype of the result for bytes, of the examples' for
+            floats, from which it is subtracted before they are cast.
+        scale: a number, or (1, n_x) or (1, 1).
+        dtype: of the result, a floating-point one of the examples' library.
+    """
+    xp = namespace(examples)
+    rows = examples if indices is None else xp.take(examples, indices, axis=0)
+    if mean is None:
+        rows = xp.astype(rows, dtype)
+    elif rows.dtype == xp.uint8:
+        rows = xp.astype(rows, dtype)
+        rows -= mean
+    else:
+        rows = xp.astype(rows - mean, dtype)
+    if not isinstance(scale, float) or scale != 1.0:
+        rows *= scale
+    return rows
 
 
 class Streamed:

@@ -57,8 +57,8 @@ class Descent:
 class Stepper(Protocol):
     """One way to descend."""
 
-    def step(self) -> Array:
-        """Take one step; return the costs before it, (runs, 1), on the device."""
+    def steps(self, costs: Array) -> None:
+        """Take as many steps as `costs` (runs, steps) has columns; leave in each the costs before it."""
 
     def parameters(self) -> tuple[Array, Array]:
         """Return W (runs n_out, n_x) and b (runs n_out, 1) as they are now."""
@@ -155,7 +155,7 @@ def stepping(problem: Problem, method: str, runs: Runs, starts: Sequence[Paramet
     """
     W, b = stacked(problem, starts)
     if method == "span":
-        return Span(problem, runs, W, b)
+        return Span(problem, runs, W, b, from_zero=not any(starts))
     passes = problem.one_pass() if method == "one-pass" else problem.graph_pass
     return _Explicit(passes, runs, W, b, problem.data.m)
 
@@ -185,8 +185,7 @@ def run(
     costs = np.full((count, iterations), np.nan)
     for first in range(0, iterations, WINDOW):
         steps = min(WINDOW, iterations - first)
-        for i in range(steps):
-            window[:, i : i + 1] = stepper.step()
+        stepper.steps(window[:, :steps])
         costs[:, first : first + steps] = problem.backend.fetch(window)[:, :steps]
         finite = np.isfinite(costs[:, first : first + steps])
         if strict and not finite.all():
@@ -235,8 +234,12 @@ class _Explicit:
         self._W, self._b, self._m = W, b, m
         self._step, self._shrink = runs.rate / m, 1.0 - runs.rate * runs.l2 / m
 
-    def step(self) -> Array:
-        """As `Stepper.step`."""
+    def steps(self, costs: Array) -> None:
+        """As `Stepper.steps`."""
+        for i in range(costs.shape[1]):
+            costs[:, i : i + 1] = self._step_once()
+
+    def _step_once(self) -> Array:
         done = self._passes(self._W, self._b)
         W, runs = self._W, self._runs
         cost = done.loss / self._m

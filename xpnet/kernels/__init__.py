@@ -1,8 +1,8 @@
 """Run the arrays' own kernel of that name, else the portable function.
 
 A kernel is a faster text of one portable function for one array library. It has the same name and the same
-parameters, and lives in the module of its library below. It may return `NotImplemented` for arguments it is
-not meant for; then the portable function runs. Tests hold each kernel to the portable function.
+parameters, and lives in a module of its library below. It may return `NotImplemented` for arguments it is not
+meant for; then the next one runs, at last the portable function. Tests hold each kernel to that one.
 """
 
 import functools
@@ -12,8 +12,11 @@ from typing import Any
 
 from xpnet.arrays import Array, Namespace, namespace
 
-MODULES = {"numpy": "xpnet.kernels.on_numpy", "cupy": "xpnet.kernels.on_cupy"}
-"""The module that holds the kernels of each array library."""
+MODULES = {
+    "numpy": ("xpnet.kernels.on_native", "xpnet.kernels.on_numpy"),
+    "cupy": ("xpnet.kernels.on_cupy",),
+}
+"""The modules that hold the kernels of each array library, the preferred one first."""
 
 
 def library_name(xp: Namespace) -> str:
@@ -21,12 +24,28 @@ def library_name(xp: Namespace) -> str:
     return str(xp.__name__).removeprefix("array_api_compat.").partition(".")[0]
 
 
-def find(function: Callable[..., Array], library: str) -> Callable[..., Array] | None:
-    """Return the kernel xpnet holds for a function of its own, or None. Other packages' are left alone."""
+def find(function: Callable[..., Any], library: str) -> Callable[..., Any] | None:
+    """Return the kernel xpnet holds for a function of its own, or None. Other packages' are left alone.
+
+    Of several kernels, the first that handles its arguments runs.
+    """
     if library not in MODULES or not str(function.__module__).startswith("xpnet."):
         return None
-    kernel = getattr(importlib.import_module(MODULES[library]), function.__name__, None)
-    return kernel if callable(kernel) else None
+    modules = [importlib.import_module(module) for module in MODULES[library]]
+    found = [getattr(module, function.__name__, None) for module in modules]
+    kernels = [kernel for kernel in found if callable(kernel)]
+    return _first_of(kernels) if len(kernels) > 1 else (kernels or [None])[0]
+
+
+def _first_of(kernels: list[Callable[..., Any]]) -> Callable[..., Any]:
+    def run(*args: Any, **options: Any) -> Any:
+        for kernel in kernels:
+            value = kernel(*args, **options)
+            if value is not NotImplemented:
+                return value
+        return NotImplemented
+
+    return run
 
 
 def dispatched(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -6,7 +6,6 @@ gained a fifth on the sigmoid, which by then waits for memory.
 """
 
 import functools
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -15,6 +14,7 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from xpnet.arrays import Array
+from xpnet.kernels.threads import cores
 from xpnet.shapes import require_affine, require_axis, require_elements, require_matrix
 
 
@@ -106,7 +106,7 @@ def sweep_blocks(
 ) -> tuple[Array, Array, Array]:
     """Sum over raw columns: each thread its share of the blocks, cast into a buffer that stays in cache."""
     m, n_x = examples.shape
-    threads = max(1, min(_cores(), m // rows))
+    threads = max(1, min(cores(), m // rows))
     one = len(W) == 1  # matrix-vector products are a fifth faster in their rank-1 form
 
     @np.errstate(over="ignore", invalid="ignore")  # threads do not inherit it from `Backend.activate`
@@ -170,11 +170,6 @@ def adam(
         step *= factor
         p -= step
     return None
-
-
-def _cores() -> int:
-    """Return how many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @functools.cache

@@ -1,0 +1,208 @@
+"""The loops in C are held to the portable functions; without them everything runs all the same."""
+
+import shutil
+from typing import Any
+
+import numpy as np
+import pytest
+
+from xpnet import optimizers
+from xpnet.backend import select
+from xpnet.batches import gather
+from xpnet.descent import descend
+from xpnet.kernels import on_native
+from xpnet.matrix import ColumnMatrix
+from xpnet.models import LogisticRegression
+from xpnet.onepass import logistic_residual, softmax_residual, sweep_blocks
+from xpnet.span import byte_gram, span_steps
+
+TAILS = np.array([-np.inf, -1e4, -708.5, -88.0, -87.0, -30, -1, -1e-9, -0.0, 0.0, 1e-9, 1, 30, 88, 1e4])
+
+
+def portable(function: Any) -> Any:
+    return function.__wrapped__
+
+
+@pytest.fixture(autouse=True)
+def compiled() -> None:
+    if on_native.LIBRARY is None:
+        if shutil.which("cc"):
+            pytest.fail("there is a C compiler, and xpnet was installed without its loops in C")
+        pytest.skip("no C compiler")
+
+
+def test_exponentials_and_logarithms_are_exact_to_the_last_places(dtype: str) -> None:
+    Z = np.concatenate([np.linspace(-100, 100, 4001), np.geomspace(1e-12, 700, 500)])[None].astype(dtype)
+    for label in (0.0, 0.3, 1.0):
+        Y = np.full_like(Z, label)
+        losses, dZ = on_native.logistic_residual(Z, Y)
+        wide = Z.astype(np.longdouble)
+        exact = (np.maximum(wide, 0) - wide * Y.astype(np.longdouble)) + np.log1p(np.exp(-abs(wide)))
+        A = np.where(wide < 0, np.exp(np.minimum(wide, 0)), 1) / (1 + np.exp(-abs(wide)))
+        eps = np.finfo(dtype).eps
+        assert losses.dtype == dZ.dtype == Z.dtype
+        np.testing.assert_allclose(losses.astype(np.longdouble), exact, rtol=8 * eps, atol=1e-37)
+        np.testing.assert_allclose(dZ.astype(np.longdouble), A - Y, rtol=0, atol=2 * eps)
+
+
+def test_tails_and_nan_are_as_in_the_portable_text(dtype: str) -> None:
+    Z = np.tile(TAILS, (2, 1)).astype(dtype)
+    Z[1, 3] = np.nan
+    for label in (0.0, 1.0):
+        Y = np.full((1, Z.shape[1]), label, dtype)
+        with np.errstate(all="ignore"):
+            got, want = on_native.logistic_residual(Z, Y), portable(logistic_residual)(Z, Y)
+        for g, w in zip(got, want, strict=True):
+            np.testing.assert_allclose(g, w, rtol=8 * np.finfo(dtype).eps, atol=1e-37)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (2, 3), (3, 16), (4, 5), (7, 33), (257, 12), (1030, 70)])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_pass_sums_what_the_portable_one_does(
+    shape: tuple[int, int], weighted: bool, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(on_native, "SHARE", 1 << 12)  # so that there are several threads
+    rng = np.random.default_rng(0)
+    examples = rng.integers(0, 256, shape, dtype=np.uint8)
+    labels = rng.integers(0, 2, (1, shape[0])).astype(dtype)
+    weights = rng.random((1, shape[0])).astype(dtype) if weighted else None
+    W, b = rng.normal(0, 0.01, (1, shape[1])).astype(dtype), np.full((1, 1), 0.3, dtype)
+    arguments = (examples, labels, weights, W, b)
+    options = {"center": None, "residual": logistic_residual, "rows": 50}
+    got, want = on_native.sweep_blocks(*arguments, **options), portable(sweep_blocks)(*arguments, **options)
+    for g, w in zip(got, want, strict=True):
+        assert (g.shape, g.dtype) == (w.shape, w.dtype)
+        np.testing.assert_allclose(
+            g, w, rtol=1e-4 if dtype == "float32" else 1e-11, atol=1e-3 * (dtype == "float32")
+        )
+
+
+def test_a_pass_leaves_to_others_what_it_is_not_for() -> None:
+    examples, W, b = np.ones((5, 3), np.uint8), np.ones((1, 3)), np.ones((1, 1))
+    labels = np.ones((1, 5))
+    options: dict[str, Any] = {"center": None, "residual": logistic_residual, "rows": 5}
+    for changed, different in [
+        ({"examples": examples.astype("float32")}, {}),
+        ({"examples": examples[:, ::2], "W": W[:, ::2]}, {}),
+        ({"W": np.ones((2, 3)), "b": np.ones((2, 1))}, {}),
+        ({"labels": labels.astype("float32")}, {}),
+        ({}, {"center": np.ones((1, 3))}),
+        ({}, {"residual": softmax_residual}),
+    ]:
+        arrays = {"examples": examples, "labels": labels, "weights": None, "W": W, "b": b} | changed
+        assert on_native.sweep_blocks(**arrays, **(options | different)) is NotImplemented
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 5), (4, 4096), (5, 4097), (17, 9000), (209, 1000), (1024, 30)])
+def test_products_of_bytes_are_exact(shape: tuple[int, int]) -> None:
+    examples = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    examples[-1] = 255
+    whole = examples.astype(np.int64)
+    np.testing.assert_array_equal(on_native.byte_gram(examples), whole @ whole.T)
+    np.testing.assert_array_equal(portable(byte_gram)(examples), whole @ whole.T)
+    assert on_native.byte_gram(np.zeros((on_native.FEW + 1, 1), np.uint8)) is NotImplemented
+
+
+@pytest.mark.parametrize("m", [1, 3, 4, 40, 209])
+@pytest.mark.parametrize("runs", [1, 2, 4, 5, 11])
+@pytest.mark.parametrize("penalized", [False, True])
+def test_steps_in_the_span_are_the_portable_ones(
+    m: int, runs: int, penalized: bool, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(on_native, "STEPS", 1)
+    rng = np.random.default_rng(0)
+    X = rng.normal(0, 1, (m, m + 5))
+    G, Z0 = X @ X.T, rng.normal(0, 1, (runs, m))
+    labels, weights = rng.integers(0, 2, (1, m)), rng.random((1, m)) if penalized else None
+    l2 = rng.random((runs, 1)) * penalized
+    options = {
+        "rate": 0.01 + 0.01 * rng.random((runs, 1)),
+        "l2": l2,
+        "share": l2 / (2 * m),
+        "square0": l2 + 1,
+    }
+    options = {name: value.astype(dtype) for name, value in options.items()}
+    results = []
+    for function in (on_native.span_steps, portable(span_steps)):
+        C, c, b, costs = np.zeros((runs, m)), np.ones((runs, 1)), np.zeros((runs, 1)), np.zeros((runs, 30))
+        C, c, b, wide = (array.astype(dtype) for array in (C, c, b, np.repeat(costs, 2, axis=1)))
+        given = [None if a is None else a.astype(dtype) for a in (G, Z0, labels, weights)]
+        done = function(C, c, b, wide[:, :30], *given, **options, penalized=penalized, output="sigmoid")
+        assert done is None
+        results.append((C, c, b, wide))
+    for got, want in zip(*results, strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-3 if dtype == "float32" else 1e-9, atol=1e-5)
+    assert not results[0][3][:, 30:].any()
+
+
+@pytest.mark.parametrize("standardized", ["plain", "unit", "feature"])
+@pytest.mark.parametrize("chosen", [None, [0], [4, 4, 0, 2]])
+def test_a_batch_is_the_portable_one(standardized: str, chosen: list[int] | None, dtype: str) -> None:
+    rng = np.random.default_rng(0)
+    examples = rng.integers(0, 256, (5, 37), dtype=np.uint8)
+    indices = None if chosen is None else np.array(chosen)
+    mean, scale = {
+        "plain": (None, 1.0),
+        "unit": (None, 1 / 255),
+        "feature": (rng.random((1, 37)).astype(dtype), rng.random((1, 37)).astype(dtype)),
+    }[standardized]
+    got = on_native.gather(examples, indices, mean, scale, np.dtype(dtype))
+    want = portable(gather)(examples, indices, mean, scale, np.dtype(dtype))
+    assert got.dtype == want.dtype
+    np.testing.assert_allclose(got, want, rtol=4 * np.finfo(dtype).eps, atol=1e-4)
+
+
+@pytest.mark.parametrize("outside", [[5], [-6], [0, 99]])
+def test_an_example_that_is_not_there_is_refused(outside: list[int]) -> None:
+    with pytest.raises(IndexError, match="out of bounds"):
+        gather(np.ones((5, 3), np.uint8), np.array(outside), None, 1.0, np.float32)
+
+
+@pytest.mark.parametrize("name", ["descend", "momentum", "rmsprop", "adam"])
+@pytest.mark.parametrize("count", [1, 7, 1000])
+def test_optimizers_take_the_portable_step(name: str, count: int, dtype: str) -> None:
+    options: dict[str, Any] = {
+        "descend": {},
+        "momentum": {"beta": 0.9, "nesterov": count == 7},
+        "rmsprop": {"rho": 0.99, "epsilon": 1e-8},
+        "adam": {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8},
+    }[name]
+    slots = {"descend": 0, "momentum": 1, "rmsprop": 1, "adam": 2}[name]
+    rng = np.random.default_rng(0)
+    start = rng.standard_normal((count, 1)).astype(dtype)
+    results = []
+    for function in (getattr(on_native, name), portable(getattr(optimizers, name))):
+        state = [start.copy(), *(np.zeros_like(start) for _ in range(slots))]
+        for t in (1, 2, 3):
+            g = np.sin(t * start)
+            steps = options | ({"t": t} if name == "adam" else {})
+            assert function(state[0], g, *state[1:], rate=0.01, **steps) is None
+        results.append(state)
+    for got, want in zip(*results, strict=True):
+        eps = np.finfo(dtype).eps  # p is a difference: its rounding is that of what it is a difference of
+        np.testing.assert_allclose(got, want, rtol=16 * eps, atol=3 * eps)  # after three steps
+    assert not np.array_equal(results[0][0], start)
+
+
+def test_optimizers_leave_to_others_what_is_not_in_one_piece() -> None:
+    p, wide = np.ones((4, 1)), np.ones((4, 2))
+    assert on_native.descend(p, wide[:, :1], rate=0.1) is NotImplemented
+    assert on_native.descend(p, np.ones((1, 4)), rate=0.1) is NotImplemented
+    assert on_native.descend(p, p.astype("float32"), rate=0.1) is NotImplemented
+    assert on_native.descend(p, p.copy(), rate=np.ones((4, 1))) is NotImplemented  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("method", ["span", "one-pass"])
+def test_without_the_loops_in_c_the_answer_is_the_same(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    data = ColumnMatrix.of(rng.integers(0, 256, (60, 40), dtype=np.uint8), "unit")
+    Y = (np.arange(40) % 2)[None]
+    costs = []
+    for library in (on_native.LIBRARY, None):
+        monkeypatch.setattr(on_native, "LIBRARY", library)
+        done = descend(
+            LogisticRegression(60), data, Y, select("cpu"),
+            iterations=30, learning_rate=0.1, method=method, dtype="float64",
+        )  # fmt: skip
+        costs.append(done.costs)
+    np.testing.assert_allclose(costs[0], costs[1], rtol=1e-12)

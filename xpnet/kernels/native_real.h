@@ -1,0 +1,238 @@
+// The functions of native.c that exist for float and for double. native.c defines REAL, NAME and FMA.
+
+// e^x for x <= 0, exact to a few units of the last place; 0 where it is below the normal numbers. With
+// x = k log 2 + r, e^x = 2^k e^r, and |r| <= log(2) / 2 leaves few terms of the series of e^r.
+static inline REAL NAME(exponential)(REAL x) {
+    const int wide = sizeof(REAL) == 8;
+    const REAL least = wide ? -708 : -87;
+    const REAL bounded = x >= least ? x : least;
+    const REAL k = (REAL)(wide ? rint(bounded * 1.4426950408889634) : rintf((float)bounded * 1.44269504f));
+    // log 2 in two parts; k times the first is exact.
+    REAL r = FMA(-k, (REAL)(wide ? 0.693145751953125 : 0.693359375), bounded);
+    r = FMA(-k, (REAL)(wide ? 1.4286068203094172e-6 : -2.1219444005469057e-4), r);
+    REAL p = 0;
+    if (wide) {
+        p = p * r + (REAL)(1.0 / 6227020800);
+        p = p * r + (REAL)(1.0 / 479001600);
+        p = p * r + (REAL)(1.0 / 39916800);
+        p = p * r + (REAL)(1.0 / 3628800);
+        p = p * r + (REAL)(1.0 / 362880);
+        p = p * r + (REAL)(1.0 / 40320);
+    }
+    p = p * r + (REAL)(1.0 / 5040);
+    p = p * r + (REAL)(1.0 / 720);
+    p = p * r + (REAL)(1.0 / 120);
+    p = p * r + (REAL)(1.0 / 24);
+    p = p * r + (REAL)(1.0 / 6);
+    p = p * r + (REAL)0.5;
+    p = p * r + 1;
+    p = p * r + 1;
+    REAL power;  // 2^k, from its bits
+    if (wide) {
+        const union { int64_t bits; double value; } u = {(int64_t)((int32_t)k + 1023) << 52};
+        power = (REAL)u.value;
+    } else {
+        const union { int32_t bits; float value; } u = {((int32_t)k + 127) << 23};
+        power = (REAL)u.value;
+    }
+    return x >= least ? p * power : x < least ? 0 : x;  // NaN stays NaN
+}
+
+// log(1 + e) for 0 <= e <= 1: 2 atanh(s) with s = e / (2 + e) <= 1/3.
+static inline REAL NAME(log_one_plus)(REAL e) {
+    const REAL s = e / (2 + e), q = s * s;
+    REAL p = 0;
+    if (sizeof(REAL) == 8) {
+        p = p * q + (REAL)(1.0 / 33);
+        p = p * q + (REAL)(1.0 / 31);
+        p = p * q + (REAL)(1.0 / 29);
+        p = p * q + (REAL)(1.0 / 27);
+        p = p * q + (REAL)(1.0 / 25);
+        p = p * q + (REAL)(1.0 / 23);
+        p = p * q + (REAL)(1.0 / 21);
+        p = p * q + (REAL)(1.0 / 19);
+        p = p * q + (REAL)(1.0 / 17);
+    }
+    p = p * q + (REAL)(1.0 / 15);
+    p = p * q + (REAL)(1.0 / 13);
+    p = p * q + (REAL)(1.0 / 11);
+    p = p * q + (REAL)(1.0 / 9);
+    p = p * q + (REAL)(1.0 / 7);
+    p = p * q + (REAL)(1.0 / 5);
+    p = p * q + (REAL)(1.0 / 3);
+    p = p * q + 1;
+    return 2 * s * p;
+}
+
+// The logistic loss of a logit and a label, and dz = a - y: as logistic_residual in onepass.py.
+static inline REAL NAME(logistic)(REAL z, REAL y, REAL *dz) {
+    const REAL e = NAME(exponential)(z < 0 ? z : -z);
+    *dz = (z < 0 ? e : 1) / (1 + e) - y;
+    return FMA(-z, y, z > 0 ? z : 0) + NAME(log_one_plus)(e);  // the large terms cancel first
+}
+
+// Losses and residuals of logits z (runs, k), by labels y (k,) of all runs; out: loss and dz, like z.
+EXPORT void NAME(logistic_residual)(const REAL *z, const REAL *restrict y, ptrdiff_t runs, ptrdiff_t k, REAL *loss,
+                                    REAL *dz) {
+    for (ptrdiff_t r = 0; r < runs; r++) {
+        const REAL *own = z + r * k;
+        REAL *restrict lost = loss + r * k, *restrict rest = dz + r * k;
+        for (ptrdiff_t i = 0; i < k; i++) lost[i] = NAME(logistic)(own[i], y[i], &rest[i]);
+    }
+}
+
+// One pass of logistic regression over m raw examples X (m, n): each is read, weighed by w, and added to the
+// gradient while it is in cache. G (n,) is room for sums of a few examples, which add up in total (n,); sums: of
+// the losses, and of dz.
+EXPORT void NAME(logistic_pass)(const uint8_t *X, ptrdiff_t m, ptrdiff_t n, const REAL *y, const REAL *weights,
+                                const REAL *restrict w, REAL b, REAL *restrict G, double *restrict total,
+                                double *sums) {
+    for (ptrdiff_t first = 0; first < m; first += 256) {
+        const ptrdiff_t last = first + 256 < m ? first + 256 : m;
+        for (ptrdiff_t j = 0; j < n; j++) G[j] = 0;
+        for (ptrdiff_t i = first; i < last; i += 4) {
+            // Where fewer than four are left, the last one is taken again, and counts for nothing.
+            const ptrdiff_t k = last - i < 4 ? last - i : 4;
+            const uint8_t *x0 = X + i * n, *x1 = k > 1 ? x0 + n : x0, *x2 = k > 2 ? x1 + n : x1;
+            const uint8_t *x3 = k > 3 ? x2 + n : x2;
+            REAL z0 = 0, z1 = 0, z2 = 0, z3 = 0;
+            for (ptrdiff_t j = 0; j < n; j++) {
+                z0 += w[j] * x0[j];
+                z1 += w[j] * x1[j];
+                z2 += w[j] * x2[j];
+                z3 += w[j] * x3[j];
+            }
+            const REAL z[4] = {z0 + b, z1 + b, z2 + b, z3 + b};
+            REAL dz[4] = {0};
+            for (ptrdiff_t t = 0; t < k; t++) {
+                sums[0] += weights[i + t] * NAME(logistic)(z[t], y[i + t], &dz[t]);
+                dz[t] *= weights[i + t];
+                sums[1] += dz[t];
+            }
+            const REAL d0 = dz[0], d1 = dz[1], d2 = dz[2], d3 = dz[3];
+            for (ptrdiff_t j = 0; j < n; j++) G[j] += d0 * x0[j] + d1 * x1[j] + d2 * x2[j] + d3 * x3[j];
+        }
+        for (ptrdiff_t j = 0; j < n; j++) total[j] += G[j];
+    }
+}
+
+// z (m,) += G c, for the four columns of G from `first` on, which are its rows.
+static inline void NAME(add_columns)(const REAL *G, ptrdiff_t m, ptrdiff_t first, const REAL *c, REAL *restrict z) {
+    const REAL *g0 = G + first * m, *g1 = g0 + m, *g2 = g1 + m, *g3 = g2 + m;
+    const REAL c0 = c[first], c1 = c[first + 1], c2 = c[first + 2], c3 = c[first + 3];
+    for (ptrdiff_t j = 0; j < m; j++) z[j] += c0 * g0[j] + c1 * g1[j] + c2 * g2[j] + c3 * g3[j];
+}
+
+// The same for four runs, whose rows of C and Z are m apart: they share what is read of G.
+static inline void NAME(add_columns_of_four)(const REAL *G, ptrdiff_t m, ptrdiff_t first, const REAL *C,
+                                             REAL *restrict Z) {
+    const REAL *g0 = G + first * m, *g1 = g0 + m, *g2 = g1 + m, *g3 = g2 + m;
+    const REAL *a = C + first, *b = a + m, *c = b + m, *d = c + m;
+    const REAL a0 = a[0], a1 = a[1], a2 = a[2], a3 = a[3], b0 = b[0], b1 = b[1], b2 = b[2], b3 = b[3];
+    const REAL c0 = c[0], c1 = c[1], c2 = c[2], c3 = c[3], d0 = d[0], d1 = d[1], d2 = d[2], d3 = d[3];
+    REAL *restrict za = Z, *restrict zb = Z + m, *restrict zc = Z + 2 * m, *restrict zd = Z + 3 * m;
+    for (ptrdiff_t j = 0; j < m; j++) {
+        za[j] += a0 * g0[j] + a1 * g1[j] + a2 * g2[j] + a3 * g3[j];
+        zb[j] += b0 * g0[j] + b1 * g1[j] + b2 * g2[j] + b3 * g3[j];
+        zc[j] += c0 * g0[j] + c1 * g1[j] + c2 * g2[j] + c3 * g3[j];
+        zd[j] += d0 * g0[j] + d1 * g1[j] + d2 * g2[j] + d3 * g3[j];
+    }
+}
+
+// One run's step, once z = G C is known; returns the cost before it.
+static inline REAL NAME(span_step)(ptrdiff_t m, const REAL *restrict z, const REAL *restrict z0,
+                                   const REAL *restrict y, const REAL *restrict weights, REAL rate, REAL l2,
+                                   REAL square0, REAL *restrict C, REAL *c, REAL *b) {
+    const REAL step = rate / m, kept = 1 - rate * l2 / m, c0 = *c, b0 = *b;
+    REAL cost = 0, moved = 0;
+    if (l2 != 0) {
+        REAL crossed = 0, spanned = 0;
+        for (ptrdiff_t i = 0; i < m; i++) crossed += C[i] * z0[i], spanned += C[i] * z[i];
+        cost = l2 / 2 * (c0 * c0 * square0 + 2 * c0 * crossed + spanned);
+    }
+    for (ptrdiff_t i = 0; i < m; i++) {
+        REAL dz;
+        cost += weights[i] * NAME(logistic)(z[i] + c0 * z0[i] + b0, y[i], &dz);
+        dz *= weights[i];
+        C[i] = C[i] * kept - step * dz;
+        moved += dz;
+    }
+    *c = c0 * kept, *b = b0 - step * moved;
+    return cost / m;
+}
+
+// Steps of logistic regressions in the span of m examples: see span.py. G (m, m), labels y and weights (m,) are
+// shared by the runs; C, Z0 (runs, m), rate, l2, square0, c, b (runs,) are theirs; Z (4, m) is room.
+// costs (runs, steps): of each step before its update.
+EXPORT void NAME(span_steps)(const REAL *G, ptrdiff_t m, const REAL *y, const REAL *weights, ptrdiff_t runs,
+                             const REAL *Z0, const REAL *rate, const REAL *l2, const REAL *square0, REAL *C,
+                             REAL *c, REAL *b, REAL *Z, ptrdiff_t steps, REAL *costs) {
+    const ptrdiff_t whole = m / 4 * 4;
+    for (ptrdiff_t r = 0; r < runs;) {
+        const ptrdiff_t together = runs - r < 4 ? 1 : 4;
+        for (ptrdiff_t s = 0; s < steps; s++) {
+            for (ptrdiff_t j = 0; j < together * m; j++) Z[j] = 0;
+            for (ptrdiff_t i = 0; i < whole; i += 4)
+                if (together == 4)
+                    NAME(add_columns_of_four)(G, m, i, C + r * m, Z);
+                else
+                    NAME(add_columns)(G, m, i, C + r * m, Z);
+            for (ptrdiff_t t = 0; t < together; t++) {
+                REAL *own = C + (r + t) * m, *z = Z + t * m;
+                for (ptrdiff_t i = whole; i < m; i++) {
+                    const REAL *g = G + i * m, ci = own[i];
+                    for (ptrdiff_t j = 0; j < m; j++) z[j] += ci * g[j];
+                }
+                costs[(r + t) * steps + s] = NAME(span_step)(m, z, Z0 + (r + t) * m, y, weights, rate[r + t],
+                                                             l2[r + t], square0[r + t], own, c + r + t, b + r + t);
+            }
+        }
+        r += together;
+    }
+}
+
+// k rows of examples X (m, n), standardized: out = (x - mean) * scale. rows (k,) or NULL for the first k;
+// mean (n,) or NULL; scales (n,) or NULL for one scale.
+EXPORT void NAME(gather)(const uint8_t *X, ptrdiff_t n, const int64_t *rows, ptrdiff_t k, const REAL *mean,
+                         const REAL *scales, REAL scale, REAL *restrict out) {
+    for (ptrdiff_t i = 0; i < k; i++) {
+        const uint8_t *x = X + (rows ? rows[i] : i) * n;
+        REAL *restrict o = out + i * n;
+        if (mean && scales)
+            for (ptrdiff_t j = 0; j < n; j++) o[j] = (x[j] - mean[j]) * scales[j];
+        else
+            for (ptrdiff_t j = 0; j < n; j++) o[j] = x[j] * scale;
+    }
+}
+
+// The steps of optimizers.py, for n parameters p with gradients g.
+EXPORT void NAME(descend)(REAL *restrict p, const REAL *restrict g, ptrdiff_t n, REAL rate) {
+    for (ptrdiff_t i = 0; i < n; i++) p[i] -= rate * g[i];
+}
+
+EXPORT void NAME(momentum)(REAL *restrict p, const REAL *restrict g, REAL *restrict v, ptrdiff_t n, REAL rate,
+                           REAL beta, int nesterov) {
+    for (ptrdiff_t i = 0; i < n; i++) {
+        v[i] = beta * v[i] + g[i];
+        p[i] -= rate * (nesterov ? g[i] + beta * v[i] : v[i]);
+    }
+}
+
+EXPORT void NAME(rmsprop)(REAL *restrict p, const REAL *restrict g, REAL *restrict s, ptrdiff_t n, REAL rate,
+                          REAL rho, REAL epsilon) {
+    const REAL rest = 1 - rho;
+    for (ptrdiff_t i = 0; i < n; i++) {
+        s[i] = rho * s[i] + rest * (g[i] * g[i]);
+        p[i] -= rate * (g[i] / ((REAL)sqrt(s[i]) + epsilon));
+    }
+}
+
+// rate and corrected hold what the portable text divides by 1 - beta1^t, and the root of 1 - beta2^t.
+EXPORT void NAME(adam)(REAL *restrict p, const REAL *restrict g, REAL *restrict v, REAL *restrict s, ptrdiff_t n,
+                       REAL rate, REAL beta1, REAL beta2, REAL rest1, REAL rest2, REAL corrected, REAL epsilon) {
+    for (ptrdiff_t i = 0; i < n; i++) {
+        v[i] = beta1 * v[i] + rest1 * g[i];
+        s[i] = beta2 * s[i] + rest2 * (g[i] * g[i]);
+        p[i] -= rate * (v[i] / ((REAL)sqrt(s[i]) / corrected + epsilon));
+    }
+}

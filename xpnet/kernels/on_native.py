@@ -1,0 +1,263 @@
+"""Faster texts on NumPy arrays: loops in C (native.c), compiled when xpnet is installed.
+
+Without a C compiler xpnet installs without them, and the texts of on_numpy.py and the portable ones run.
+"""
+
+import ctypes
+import functools
+import importlib.util
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from xpnet.arrays import Array
+from xpnet.kernels.threads import cores
+
+SHARE = 4 << 20
+"""Bytes of raw examples that are worth a thread of their own."""
+
+STEPS = 1 << 22
+"""Multiplications of steps in the span that are worth a thread of their own."""
+
+CACHE = 1 << 20
+"""Size of a block of features of all examples, as 16-bit numbers: about that of one core's cache."""
+
+FEW = 1024
+"""Most examples of which `byte_gram` is faster than a product by BLAS."""
+
+
+def _load() -> ctypes.CDLL | None:
+    """Return the compiled library, or None where it was not compiled."""
+    found = importlib.util.find_spec("xpnet.kernels._native")
+    if found is None or found.origin is None:
+        return None
+    try:
+        return ctypes.CDLL(found.origin)
+    except OSError:  # made for another machine
+        return None
+
+
+LIBRARY = _load()
+"""The functions of native.c; None where it was not compiled."""
+
+
+@functools.cache
+def _function(name: str, dtype: str, signature: str) -> Callable[..., None]:
+    """Return a function of native.c.
+
+    Args:
+        name: of the function.
+        dtype: "f" or "d": which of the two texts; "" if there is only one.
+        signature: of its parameters: p pointer, n size, i int, r of the dtype.
+    """
+    real = ctypes.c_float if dtype == "f" else ctypes.c_double
+    kinds = {"p": ctypes.c_void_p, "n": ctypes.c_ssize_t, "i": ctypes.c_int, "r": real}
+    function = getattr(LIBRARY, name + {"f": "_float", "d": "_double", "": ""}[dtype])
+    function.restype, function.argtypes = None, [kinds[letter] for letter in signature]
+    return function  # type: ignore[no-any-return]
+
+
+def _handles(array: Array, *others: Array | None) -> bool:
+    """Return whether there is a library, and the arrays are floats alike, each in one piece."""
+    if LIBRARY is None or array.dtype.char not in "fd":
+        return False
+    given = [other for other in (array, *others) if other is not None]
+    return all(other.dtype == array.dtype and other.flags.c_contiguous for other in given)
+
+
+def _alike(p: Array, *others: Array) -> bool:
+    """Return whether these are parameters and what belongs to them, one for one."""
+    return _handles(p, *others) and all(other.shape == p.shape for other in others)
+
+
+def _is_bytes(examples: Array) -> bool:
+    return bool(examples.dtype == np.uint8 and examples.flags.c_contiguous)
+
+
+def _at(array: Array | None) -> int | None:
+    """Return the address of an array's first element."""
+    return None if array is None else array.ctypes.data
+
+
+def _in_threads(share: Callable[[int], Any], count: int) -> list[Any]:
+    """Return what each share of some work gives, in order; ctypes releases the interpreter lock."""
+    if count == 1:
+        return [share(0)]
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(share, range(count)))
+
+
+def logistic_residual(Z: Array, Y: Array) -> Any:
+    """Losses and A - Y."""
+    if not (_handles(Z, Y) and Z.ndim == 2 and Y.shape == (1, Z.shape[1])):
+        return NotImplemented
+    losses, dZ = np.empty_like(Z), np.empty_like(Z)
+    call = _function("logistic_residual", Z.dtype.char, "ppnnpp")
+    call(_at(Z), _at(Y), *Z.shape, _at(losses), _at(dZ))
+    return losses, dZ
+
+
+def sweep_blocks(
+    examples: Array,
+    labels: Array,
+    weights: Array | None,
+    W: Array,
+    b: Array,
+    *,
+    center: Array | None,
+    residual: Callable[..., tuple[Array, Array]],
+    rows: int,
+) -> Any:
+    """One logistic regression over bytes: each thread its share of the examples, each read once."""
+    del rows
+    single = len(W) == 1 and residual.__name__ == "logistic_residual" and center is None
+    if not (single and _is_bytes(examples) and _handles(W, b, labels, weights)):
+        return NotImplemented
+    m, n_x = examples.shape
+    weights = np.ones_like(labels) if weights is None else weights
+    if not (labels.shape == weights.shape == (1, m) and W.shape == (1, n_x)):
+        return NotImplemented
+    threads = max(1, min(cores(), examples.nbytes // SHARE))
+    call = _function("logistic_pass", W.dtype.char, "pnnppprppp")
+    x, y, omega = (array.ctypes.data for array in (examples, labels, weights))
+
+    def share(k: int) -> tuple[np.ndarray, np.ndarray]:
+        first, last = k * m // threads, (k + 1) * m // threads
+        total, sums, room = np.zeros((1, n_x)), np.zeros(2), np.empty(n_x, W.dtype)
+        skip = first * W.itemsize
+        call(
+            x + first * n_x, last - first, n_x, y + skip, omega + skip,
+            _at(W), float(b[0, 0]), _at(room), _at(total), _at(sums),
+        )  # fmt: skip
+        return total, sums
+
+    totals, sums = zip(*_in_threads(share, threads), strict=True)
+    loss, r = functools.reduce(np.add, sums)
+    return (
+        np.full((1, 1), loss, W.dtype),
+        functools.reduce(np.add, totals).astype(W.dtype),
+        np.full((1, 1), r, W.dtype),
+    )
+
+
+def byte_gram(examples: Array) -> Any:
+    """Products of each two of a few examples, by integers, while a block of their features is in cache."""
+    m, n_x = examples.shape
+    if LIBRARY is None or examples.dtype != np.uint8 or m > FEW:
+        return NotImplemented
+    threads = max(1, min(cores(), m * examples.nbytes // (16 * SHARE)))
+    # Four rows at a time; the lower triangle's rows, so many that all shares are of about the same area.
+    cuts = [4 * round(m / 4 * (k / threads) ** 0.5) for k in range(threads)] + [m]
+    G, features = np.zeros((m, m)), min(4096, CACHE // (2 * m))
+    call = _function("gram", "", "pnnnpn")
+
+    def share(k: int) -> None:
+        for start in range(0, n_x, features):
+            block = examples[: cuts[k + 1], start : start + features].astype(np.int16)
+            call(_at(block), block.shape[1], cuts[k], cuts[k + 1], _at(G), m)
+
+    _in_threads(share, threads)
+    return np.tril(G) + np.tril(G, -1).T
+
+
+def span_steps(
+    C: Array,
+    c: Array,
+    b: Array,
+    costs: Array,
+    G: Array,
+    Z0: Array,
+    labels: Array,
+    weights: Array | None,
+    *,
+    rate: Array,
+    l2: Array,
+    share: Array,
+    square0: Array,
+    penalized: bool,
+    output: str,
+) -> Any:
+    """All steps of logistic regressions, four runs at a time, each thread its share of the runs."""
+    del share, penalized
+    columns = (rate, l2, square0, c, b)
+    if output != "sigmoid" or not _handles(C, G, Z0, labels, weights, *columns) or costs.dtype != C.dtype:
+        return NotImplemented
+    (runs, m), steps = C.shape, costs.shape[1]
+    omega = np.ones_like(labels) if weights is None else weights
+    if not (G.shape == (m, m) and Z0.shape == C.shape and labels.shape == omega.shape == (1, m)):
+        return NotImplemented
+    threads = max(1, min(cores(), runs // 4, runs * m * m * steps // STEPS))
+    call = _function("span_steps", C.dtype.char, "pnppnppppppppnp")
+
+    def part(k: int) -> None:
+        own = slice(
+            k * runs // threads // 4 * 4, runs if k + 1 == threads else (k + 1) * runs // threads // 4 * 4
+        )
+        room, taken = np.empty((4, m), C.dtype), np.empty((own.stop - own.start, steps), C.dtype)
+        call(
+            _at(G), m, _at(labels), _at(omega), len(taken), _at(Z0[own]), *(_at(a[own]) for a in columns[:3]),
+            _at(C[own]), _at(c[own]), _at(b[own]), _at(room), steps, _at(taken),
+        )  # fmt: skip
+        costs[own] = taken
+
+    _in_threads(part, threads)
+    return None
+
+
+def gather(examples: Array, indices: Array | None, mean: Array | None, scale: Any, dtype: Any) -> Any:
+    """Rows of bytes, cast and standardized as they are read."""
+    several = not isinstance(scale, float)
+    if LIBRARY is None or not _is_bytes(examples) or (mean is None) == several:
+        return NotImplemented
+    if indices is not None and not (indices.dtype == np.int64 and indices.flags.c_contiguous):
+        return NotImplemented
+    m, n_x = examples.shape
+    k = m if indices is None else len(indices)
+    if indices is not None and k and not 0 <= indices.min() <= indices.max() < m:
+        return NotImplemented  # the portable text says what is wrong
+    rows = np.empty((k, n_x), dtype)
+    if rows.dtype.char not in "fd":
+        return NotImplemented
+    if mean is not None and not (_handles(rows, mean, scale) and mean.shape == scale.shape == (1, n_x)):
+        return NotImplemented
+    call = _function("gather", rows.dtype.char, "pnpnpprp")
+    scales = _at(scale) if several else None
+    call(_at(examples), n_x, _at(indices), k, _at(mean), scales, 1.0 if several else scale, _at(rows))
+    return rows
+
+
+def descend(p: Array, g: Array, *, rate: float) -> Any:
+    """One pass over the parameters."""
+    if not (_alike(p, g) and isinstance(rate, float)):  # several networks have a rate for each row
+        return NotImplemented
+    return _function("descend", p.dtype.char, "ppnr")(_at(p), _at(g), p.size, rate)
+
+
+def momentum(p: Array, g: Array, v: Array, *, rate: float, beta: float, nesterov: bool) -> Any:
+    """One pass over the parameters."""
+    if not (_alike(p, g, v) and isinstance(rate, float)):
+        return NotImplemented
+    call = _function("momentum", p.dtype.char, "pppnrri")
+    return call(_at(p), _at(g), _at(v), p.size, rate, beta, nesterov)
+
+
+def rmsprop(p: Array, g: Array, s: Array, *, rate: float, rho: float, epsilon: float) -> Any:
+    """One pass over the parameters."""
+    if not (_alike(p, g, s) and isinstance(rate, float)):
+        return NotImplemented
+    call = _function("rmsprop", p.dtype.char, "pppnrrr")
+    return call(_at(p), _at(g), _at(s), p.size, rate, rho, epsilon)
+
+
+def adam(
+    p: Array, g: Array, v: Array, s: Array, *, rate: float, beta1: float, beta2: float, epsilon: float, t: int
+) -> Any:
+    """One pass over the parameters."""
+    if not (_alike(p, g, v, s) and isinstance(rate, float)):
+        return NotImplemented
+    factor, corrected = rate / (1.0 - beta1**t), (1.0 - beta2**t) ** 0.5
+    call = _function("adam", p.dtype.char, "ppppnrrrrrrr")
+    options = (factor, beta1, beta2, 1.0 - beta1, 1.0 - beta2, corrected, epsilon)
+    return call(_at(p), _at(g), _at(v), _at(s), p.size, *options)
