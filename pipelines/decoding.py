@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import itertools
 import multiprocessing
-import os
 import signal
-import threading
 import time
 from collections import deque
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -16,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipelines.errors import ImageError
+from pipelines.worker import begin, decode_pixels
 from xpnet.kernels.threads import cores
 
 if TYPE_CHECKING:
@@ -37,6 +35,9 @@ ALONE_SECONDS = 0.1
 MEANWHILE = 32
 """how many tasks it does itself while they start, at most."""
 
+Pixels = tuple[bytes, list[str]]
+"""What `decode_pixels` returns."""
+
 
 @dataclass(frozen=True)
 class Decoded:
@@ -52,6 +53,11 @@ class Decoded:
     columns: np.ndarray
     errors: list[str]
 
+    @classmethod
+    def of(cls, paths: list[str], pixels: bytes, errors: list[str]) -> Decoded:
+        """Take what `decode_pixels` returns; nothing is copied."""
+        return cls(paths, np.frombuffer(pixels, np.uint8).reshape(len(paths), -1), errors)
+
 
 def workers_for(asked: int | None) -> int:
     """Return how many processes to decode by: as asked, or one for each core."""
@@ -60,16 +66,7 @@ def workers_for(asked: int | None) -> int:
 
 def decode_chunk(paths: list[str], recipe: Recipe) -> Decoded:
     """Decode some images, in this process."""
-    from pipelines.images import decode
-
-    columns = np.zeros((len(paths), recipe.n_x), np.uint8)
-    errors = [""] * len(paths)
-    for i, path in enumerate(paths):
-        try:
-            columns[i] = decode(path, recipe)
-        except ImageError as error:
-            errors[i] = str(error)
-    return Decoded(paths, columns, errors)
+    return Decoded.of(paths, *decode_pixels(paths, recipe))
 
 
 def decode_all(paths: Iterable[str], recipe: Recipe, workers: int, size: int = CHUNK) -> Iterator[Decoded]:
@@ -101,29 +98,17 @@ def _chunks(paths: Iterable[str], size: int) -> Iterator[list[str]]:
 
 def _pool(workers: int) -> Executor:
     # A fork of a process with threads may hang: a new one starts in a fifth of a second.
-    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_begin_worker)
+    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=begin)
 
 
-def _begin_worker() -> None:
-    """End with the process above, however it ends: a killed one cannot say so."""
-    above = multiprocessing.parent_process()
-
-    def watch() -> None:
-        if above is not None:
-            above.join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def _submit(pool: Executor, paths: list[str], recipe: Recipe) -> Future[Decoded]:
+def _submit(pool: Executor, paths: list[str], recipe: Recipe) -> Future[Pixels]:
     """Hand a task over. It may start a process, which inherits that Ctrl-C is left to this one."""
     blocked = hasattr(signal, "pthread_sigmask")
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if blocked else set()
     try:
-        return pool.submit(decode_chunk, paths, recipe)
+        return pool.submit(decode_pixels, paths, recipe)
     except BrokenProcessPool as error:  # a process died since; that is found where the result is asked for
-        future: Future[Decoded] = Future()
+        future: Future[Pixels] = Future()
         future.set_exception(error)
         return future
     finally:
@@ -133,19 +118,19 @@ def _submit(pool: Executor, paths: list[str], recipe: Recipe) -> Future[Decoded]
 
 def _in_order(chunks: Iterator[list[str]], recipe: Recipe, workers: int) -> Iterator[Decoded]:
     pool = _pool(workers)
-    flight: deque[tuple[list[str], Future[Decoded]]] = deque()
+    flight: deque[tuple[list[str], Future[Pixels]]] = deque()
     try:
         for chunk in itertools.islice(chunks, AHEAD * workers):
             flight.append((chunk, _submit(pool, chunk, recipe)))
         # Until the processes have started, this one goes on with what comes after what they were given.
         for chunk in itertools.islice(chunks, MEANWHILE):
-            flight.append((chunk, _known(decode_chunk(chunk, recipe))))
+            flight.append((chunk, _known(decode_pixels(chunk, recipe))))
             if flight[0][1].done():
                 break
         while flight:
             chunk, future = flight.popleft()
             try:
-                yield future.result()
+                yield Decoded.of(chunk, *future.result())
             except BrokenProcessPool:
                 # An image killed its process. The chunk is decoded image by image; what else was in flight
                 # is handed over again.
@@ -159,24 +144,23 @@ def _in_order(chunks: Iterator[list[str]], recipe: Recipe, workers: int) -> Iter
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _known(result: Decoded) -> Future[Decoded]:
-    future: Future[Decoded] = Future()
+def _known(result: Pixels) -> Future[Pixels]:
+    future: Future[Pixels] = Future()
     future.set_result(result)
     return future
 
 
 def _one_by_one(paths: list[str], recipe: Recipe) -> Decoded:
-    parts, pool = [], _pool(1)
+    parts: list[Pixels] = []
+    pool = _pool(1)
     try:
         for path in paths:
             try:
                 parts.append(_submit(pool, [path], recipe).result())
             except BrokenProcessPool:
-                nothing = np.zeros((1, recipe.n_x), np.uint8)
-                parts.append(Decoded([path], nothing, ["decoding it ended its process"]))
+                parts.append((bytes(recipe.n_x), ["decoding it ended its process"]))
                 pool.shutdown(wait=False)
                 pool = _pool(1)
     finally:
         pool.shutdown(wait=True)
-    columns = np.concatenate([part.columns for part in parts])
-    return Decoded(paths, columns, [part.errors[0] for part in parts])
+    return Decoded.of(paths, b"".join(part[0] for part in parts), [part[1][0] for part in parts])

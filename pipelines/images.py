@@ -13,12 +13,13 @@ import warnings
 from io import BytesIO
 from typing import TYPE_CHECKING
 
-import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError, features
 
 from pipelines.errors import ImageError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from pipelines.recipe import Recipe
 
 MOST_BYTES = 1 << 30
@@ -46,7 +47,14 @@ TRANSPOSE = {
 
 
 def decode(path: str, recipe: Recipe) -> np.ndarray:
-    """Return the image in a file as bytes (n_x,): rows of pixels from the top, channels fastest.
+    """Return what `pixels` does as an array (n_x,) uint8."""
+    import numpy as np
+
+    return np.frombuffer(pixels(path, recipe), np.uint8)
+
+
+def pixels(path: str, recipe: Recipe) -> bytes:
+    """Return the image in a file as n_x bytes: rows of pixels from the top, channels fastest.
 
     Args:
         path: of the file.
@@ -107,7 +115,7 @@ def _refuse_others(status: os.stat_result) -> None:
         raise ImageError(msg)
 
 
-def _decoded(content: bytes, recipe: Recipe) -> np.ndarray:
+def _decoded(content: bytes, recipe: Recipe) -> bytes:
     if content.startswith(POSTSCRIPT):
         msg = "PostScript, which is a program and not decoded"
         raise ImageError(msg)
@@ -116,7 +124,7 @@ def _decoded(content: bytes, recipe: Recipe) -> np.ndarray:
         image, orientation = _first_frame(opened, content, recipe)
     if orientation in TRANSPOSE:
         image = image.transpose(TRANSPOSE[orientation])
-    return np.asarray(_resized(image, recipe), dtype=np.uint8).reshape(-1)
+    return _resized(image, recipe).tobytes()
 
 
 def _first_frame(opened: Image.Image, content: bytes, recipe: Recipe) -> tuple[Image.Image, int]:
@@ -175,6 +183,8 @@ def _converted(image: Image.Image, mode: str) -> Image.Image:
         msg = "floating-point pixels have no natural range: save the image with 8 or 16 bits"
         raise ImageError(msg)
     if image.mode.startswith("I"):  # I;16, I;16B, I: 16 bits, of which Pillow would cut the upper ones
+        import numpy as np
+
         wide = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
         image = Image.fromarray((wide >> 8).astype(np.uint8))
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:

@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -23,14 +24,8 @@ import numpy as np
 from benching import Parts, medians, run
 from PIL import Image
 
-from pipelines.decoding import decode_all
 from pipelines.images import decode
-from pipelines.models import open_model
-from pipelines.predict import predict
 from pipelines.recipe import Recipe
-from pipelines.rows import Options
-from pipelines.sources import Reading, prepare
-from xpnet import select
 from xpnet.modelfile import SavedModel, save
 from xpnet.models import SoftmaxRegression
 from xpnet.standardize import fit
@@ -134,47 +129,64 @@ def model_for(folder: Path, recipe: Recipe) -> Path:
     return path
 
 
+JOB = """
+import collections, io, sys, time
+from pathlib import Path
+from pipelines.decoding import decode_all
+from pipelines.models import open_model
+from pipelines.predict import predict
+from pipelines.recipe import Recipe
+from pipelines.rows import Options
+from pipelines.sources import Reading, prepare
+from xpnet import select
+
+what, folder, model, output, decoder, workers = sys.argv[1:]
+paths = sorted(str(path) for path in Path(folder).glob("*/*.jpg"))
+recipe, workers = Recipe(64, 64, decoder=decoder), int(workers)
+began = time.perf_counter()
+if what == "decode":
+    collections.deque(decode_all(paths, recipe, workers), maxlen=0)
+elif what == "preprocess":
+    prepare(folder, output, Reading(recipe, workers=workers))
+else:
+    predict(open_model(model), paths, select("cpu"), output, io.BytesIO(), Options(), workers=workers)
+print(time.perf_counter() - began)
+"""
+"""One run, in a process of its own: the processes that decode do not load this script then."""
+
+
 def whole(repeat: int) -> list[dict[str, Any]]:
-    """Whole commands: decoding alone, preprocess to a file, predict to a file, with one worker and two."""
+    """Decoding alone, preprocess to a file, predict to a file, with one worker and two."""
     rows = []
     for label, count in (("400 x 534", 16_000), ("1600 x 1200", 3000)):
+        seconds: dict[tuple[str, str, int], list[float]] = defaultdict(list)
         with photos(SIZES[label], count) as folder, tempfile.TemporaryDirectory() as made:
-            functions: dict[Any, Callable[[], Any]] = {}
-            for (decoder, recipe), workers in itertools.product(RECIPES.items(), (1, 2)):
-                model = str(model_for(Path(made), recipe))
-                functions |= {
-                    (decoder, "decode", workers): partial(_decode_only, paths_of(folder), recipe, workers),
-                    (decoder, "preprocess", workers): partial(
-                        prepare, str(folder), f"{made}/out", Reading(recipe, workers=workers)
-                    ),
-                    (decoder, "predict", workers): partial(
-                        predict, open_model(model), paths_of(folder), select("cpu"), f"{made}/out",
-                        io.BytesIO(), Options(), workers=workers,
-                    ),
-                }  # fmt: skip
-            seconds = medians(functions, repeat)
-        for decoder in RECIPES:
-            for what in ("decode", "preprocess", "predict"):
-                one, two = (seconds[decoder, what, workers] for workers in (1, 2))
-                alone = [seconds[decoder, "decode", workers] for workers in (1, 2)]
-                rows.append(
-                    {
-                        "size": label,
-                        "decoder": decoder,
-                        "what": what,
-                        "1 worker: images/s": count / one,
-                        "2 workers: images/s": count / two,
-                        "two / one": one / two,
-                        "of decode, 1": alone[0] / one,
-                        "of decode, 2": alone[1] / two,
-                    }
+            for _, decoder, what, workers in itertools.product(
+                range(repeat), RECIPES, ("decode", "preprocess", "predict"), (1, 2)
+            ):
+                model = model_for(Path(made), RECIPES[decoder])
+                arguments = [what, str(folder), str(model), f"{made}/out", decoder, str(workers)]
+                done = subprocess.run(  # noqa: S603  (the text above)
+                    [sys.executable, "-c", JOB, *arguments], capture_output=True, text=True, check=True
                 )
+                seconds[decoder, what, workers].append(float(done.stdout))
+        middle = {job: median(measured) for job, measured in seconds.items()}
+        for decoder, what in itertools.product(RECIPES, ("decode", "preprocess", "predict")):
+            one, two = (middle[decoder, what, workers] for workers in (1, 2))
+            alone = [middle[decoder, "decode", workers] for workers in (1, 2)]
+            rows.append(
+                {
+                    "size": label,
+                    "decoder": decoder,
+                    "what": what,
+                    "1 worker: images/s": count / one,
+                    "2 workers: images/s": count / two,
+                    "two / one": one / two,
+                    "of decode, 1": alone[0] / one,
+                    "of decode, 2": alone[1] / two,
+                }
+            )
     return rows
-
-
-def _decode_only(paths: list[str], recipe: Recipe, workers: int) -> None:
-    for _ in decode_all(paths, recipe, workers):
-        pass
 
 
 def growth(repeat: int) -> list[dict[str, Any]]:
@@ -182,7 +194,7 @@ def growth(repeat: int) -> list[dict[str, Any]]:
     rows = []
     code = (
         "import sys, time\nbegan = time.perf_counter()\n"
-        "from pipelines.cli import app\n"
+        "from pipelines.cli.app import app\n"
         "try:\n    app(sys.argv[1:])\nexcept SystemExit as ended:\n    assert not ended.code\n"
         "status = open('/proc/self/status').read()\n"
         "print(time.perf_counter() - began, status.partition('VmHWM:')[2].split()[0])"

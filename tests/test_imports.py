@@ -18,12 +18,32 @@ def loaded_by(code: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "code", ["import xpnet", "import xpnet.testing", "import xpnet; xpnet.select('cpu')"]
+    "code", ["import xpnet; xpnet.Node", "import xpnet.testing", "import xpnet; xpnet.select('cpu')"]
 )
 def test_importing_xpnet_loads_only_numpy(code: str) -> None:
     loaded = loaded_by(code)
     assert "numpy" in loaded
     assert not loaded & {"cupy", "h5py", "PIL", "typer", "array_api_compat", "torch", "scipy"}
+
+
+@pytest.mark.parametrize(
+    "code", ["import xpnet", "import pipelines.worker, pipelines.images, pipelines.recipe"]
+)
+def test_numpy_is_loaded_where_it_is_needed(code: str) -> None:
+    assert not loaded_by(code) & {"numpy", "typer"}
+
+
+def test_the_script_of_the_command_loads_nothing_until_it_runs() -> None:
+    """A process that decodes is started by running the script again, under another name."""
+    assert not loaded_by("from pipelines.cli import main") & {"numpy", "typer", "xpnet"}
+
+
+def test_names_that_are_not_there_are_said() -> None:
+    import xpnet
+
+    assert set(xpnet.__all__) <= set(dir(xpnet))
+    with pytest.raises(AttributeError, match="module 'xpnet' has no attribute 'nothing'"):
+        xpnet.nothing  # noqa: B018
 
 
 def test_importing_the_command_line_loads_no_numpy() -> None:
@@ -32,7 +52,7 @@ def test_importing_the_command_line_loads_no_numpy() -> None:
 
 def test_the_help_text_loads_no_numpy() -> None:
     code = """
-from pipelines.cli import app
+from pipelines.cli.app import app
 try:
     app(["--help"])
 except SystemExit as exit:

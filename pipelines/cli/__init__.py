@@ -1,5 +1,8 @@
 """The `xpnet` command: parse, call one function, print. No logic, and no import before it is needed."""
 
-from pipelines.cli.app import app, main
 
-__all__ = ["app", "main"]
+def main() -> None:
+    """Run the command. It loads only now: a process that decodes starts from the same script, without it."""
+    from pipelines.cli import app
+
+    app.main()

@@ -11,7 +11,7 @@ from pipelines.recipe import Recipe
 
 
 def test_it_leads_from_pictures_to_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from pipelines.cli import app
+    from pipelines.cli.app import app
 
     folder = tmp_path / "demo"
     for _ in range(2):  # and once more into its own folder

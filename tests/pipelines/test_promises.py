@@ -248,7 +248,7 @@ def test_memory_does_not_grow_with_the_inputs(model: Path, tmp_path: Path) -> No
     few, many = draw_many(tmp_path / "few", 500), draw_many(tmp_path / "many", 12_000)
     code = """
 import sys
-from pipelines.cli import app
+from pipelines.cli.app import app
 try:
     app(sys.argv[1:])
 except SystemExit as ended:
@@ -435,7 +435,7 @@ def refuse(event, arguments):
     if event.startswith("socket.") and event != "socket.__new__":
         raise AssertionError(event)
 sys.addaudithook(refuse)
-from pipelines.cli import app
+from pipelines.cli.app import app
 for arguments in (
     ["train", sys.argv[1], "-o", sys.argv[2], "--image-size", "8"],
     ["evaluate", sys.argv[2], sys.argv[1]],

@@ -64,7 +64,9 @@ def _handles(array: Array, *others: Array | None) -> bool:
     if LIBRARY is None or array.dtype.char not in "fd":
         return False
     given = [other for other in (array, *others) if other is not None]
-    return all(other.dtype == array.dtype and other.flags.c_contiguous for other in given)
+    return all(
+        other.dtype == array.dtype and other.flags.c_contiguous and other.flags.aligned for other in given
+    )
 
 
 def _alike(p: Array, *others: Array) -> bool:
@@ -191,10 +193,10 @@ def span_steps(
     threads = max(1, min(cores(), runs // 4, runs * m * m * steps // STEPS))
     call = _function("span_steps", C.dtype.char, "pnppnppppppppnp")
 
+    cuts = [runs * k // threads // 4 * 4 for k in range(threads)] + [runs]
+
     def part(k: int) -> None:
-        own = slice(
-            k * runs // threads // 4 * 4, runs if k + 1 == threads else (k + 1) * runs // threads // 4 * 4
-        )
+        own = slice(cuts[k], cuts[k + 1])
         room, taken = np.empty((4, m), C.dtype), np.empty((own.stop - own.start, steps), C.dtype)
         call(
             _at(G), m, _at(labels), _at(omega), len(taken), _at(Z0[own]), *(_at(a[own]) for a in columns[:3]),
