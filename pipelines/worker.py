@@ -36,13 +36,14 @@ def decode_pixels(paths: list[str], recipe: Recipe) -> tuple[bytes, list[str]]:
         The columns' bytes, one after the other, zeros for what failed; and why each failed, empty where it
         did not.
     """
-    from pipelines.images import pixels
+    from pipelines.images import pixels, quiet
 
     columns, errors = [], [""] * len(paths)
-    for i, path in enumerate(paths):
-        try:
-            columns.append(pixels(path, recipe))
-        except ImageError as error:
-            columns.append(bytes(recipe.n_x))
-            errors[i] = str(error)
+    with quiet():
+        for i, path in enumerate(paths):
+            try:
+                columns.append(pixels(path, recipe))
+            except ImageError as error:
+                columns.append(bytes(recipe.n_x))
+                errors[i] = str(error)
     return b"".join(columns), errors

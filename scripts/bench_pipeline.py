@@ -24,7 +24,7 @@ import numpy as np
 from benching import Parts, medians, run
 from PIL import Image
 
-from pipelines.images import decode
+from pipelines.images import pixels, quiet
 from pipelines.recipe import Recipe
 from xpnet.modelfile import SavedModel, save
 from xpnet.models import SoftmaxRegression
@@ -98,8 +98,8 @@ def per_worker(repeat: int) -> list[dict[str, Any]]:
         "OpenCV, full decode, INTER_AREA": opencv_full,
         "OpenCV, reduced by 4, INTER_AREA": opencv_reduced,
         "simplejpeg, scaled decode, and resize": bare_simplejpeg,
-        "xpnet, decoder pillow": lambda path: decode(path, RECIPES["pillow"]),
-        "xpnet, decoder simplejpeg": lambda path: decode(path, RECIPES["simplejpeg"]),
+        "xpnet, decoder pillow": lambda path: pixels(path, RECIPES["pillow"]),
+        "xpnet, decoder simplejpeg": lambda path: pixels(path, RECIPES["simplejpeg"]),
     }
     rows: list[dict[str, Any]] = [{"how": name} for name in ways]
     for label, size in SIZES.items():
@@ -115,8 +115,9 @@ def per_worker(repeat: int) -> list[dict[str, Any]]:
 
 
 def _each(way: Callable[[str], Any], paths: list[str]) -> None:
-    for path in paths:
-        way(path)
+    with quiet():
+        for path in paths:
+            way(path)
 
 
 def model_for(folder: Path, recipe: Recipe) -> Path:
