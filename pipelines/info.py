@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from pipelines.formats import Row
 
+CURVES = ("costs", "curve", "sweep")
+"""What a model's file says of its training that is too long for a line."""
+
 MOST_LINE = 1 << 20
 """Bytes of the first line that are looked at."""
 
@@ -120,7 +123,7 @@ def _tensors(path: str) -> dict[str, Any]:
         epochs = found["history"]["epochs"]
         last = epochs[-1] if epochs else {}
         return {"kind": "checkpoint", "epochs": len(epochs), "steps": found["step"], "last": last}
-    history = {name: value for name, value in saved.history.items() if name != "costs"}
+    history = {name: value for name, value in saved.history.items() if name not in CURVES}
     return {
         "kind": "model",
         "network": saved.model.to_dict(),
