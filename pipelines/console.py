@@ -123,9 +123,7 @@ class Progress:
             print(f"\r{'':<{self._width}}\r", end="", file=sys.stderr, flush=True)  # noqa: T201
             self._width = 0
 
-    def _parts(
-        self, done: int, total: int | None, note: str, more: str, now: float
-    ) -> list[tuple[int, str]]:
+    def _parts(self, done: int, total: int | None, note: str, more: str, now: float) -> list[tuple[int, str]]:
         """Return what the line says, part by part, each with how important it is."""
         began, first = self._began or (now, done)
         speed = (done - first) / max(now - began, 1e-9)  # not before the first report: processes had to start

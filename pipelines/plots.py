@@ -123,7 +123,13 @@ def _axes(count: int) -> tuple[list[Axes], Figure]:
 
 
 def _line(
-    axes: Axes, x: Sequence[Any], y: Sequence[Any], colour: str, name: str, width: float = 1.6, style: str = "-"
+    axes: Axes,
+    x: Sequence[Any],
+    y: Sequence[Any],
+    colour: str,
+    name: str,
+    width: float = 1.6,
+    style: str = "-",
 ) -> None:
     alone = "o" if len(x) == 1 else ""
     axes.plot(x, y, color=colour, label=name, linewidth=width, linestyle=style, marker=alone)

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from xpnet.history import Epoch, History
 
 POINTS = 200
-"""Epochs that a curve keeps, at most; with the best."""
+"""Epochs that a curve keeps, about, of more than that."""
 
-RUNS, RUN_POINTS = 24, 60
-"""Runs of a sweep that are kept, at most, and epochs of each."""
+RUNS, RUN_POINTS = 24, 100
+"""Runs of a sweep that are kept, beside the best, and epochs of each, about."""
 
 CURVE = ("cost", "learning_rate", "val_cost", "val_metric")
 """What a curve says of an epoch."""
@@ -67,9 +67,18 @@ def of_sweep(runs: Sequence[tuple[dict[str, Any], History]], best: int) -> dict[
 
 
 def curve(history: History, most: int) -> dict[str, list[Any]]:
-    """Return epochs by column, without columns that are empty: `most` of them, the first, best and last too."""
-    kept = spread(len(history.epochs), most, history.best_epoch - 1)
-    return columns([history.epochs[i] for i in kept])
+    """Return epochs by column, without columns that are empty.
+
+    Of more than `most`, the first, the best and the last are kept, and from each of equal parts that with the
+    lowest and that with the highest cost: a cost that jumps up and down is not taken for a smooth one.
+    """
+    epochs, costs = history.epochs, np.asarray(history.costs)
+    if len(epochs) <= most:
+        return columns(epochs)
+    kept = {0, max(history.best_epoch - 1, 0), len(epochs) - 1}
+    for part in np.array_split(np.arange(len(epochs)), most // 2):
+        kept |= {int(part[np.argmin(costs[part])]), int(part[np.argmax(costs[part])])}
+    return columns([epochs[i] for i in sorted(kept)])
 
 
 def columns(epochs: Sequence[Epoch]) -> dict[str, list[Any]]:
@@ -82,9 +91,8 @@ def columns(epochs: Sequence[Epoch]) -> dict[str, list[Any]]:
     return named
 
 
-def spread(count: int, most: int, also: int = -1) -> list[int]:
-    """Return indices below `count`, in order: all, or `most` of them evenly from first to last, and `also`."""
+def spread(count: int, most: int, also: int) -> list[int]:
+    """Return indices below `count`: all, or, evenly from first to last, `most` of them and `also`."""
     if count <= most:
         return list(range(count))
-    kept = {round(i) for i in np.linspace(0, count - 1, most).tolist()}
-    return sorted(kept | ({also} if 0 <= also < count else set()))
+    return sorted({round(i) for i in np.linspace(0, count - 1, most).tolist()} | {also})
