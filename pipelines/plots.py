@@ -48,7 +48,7 @@ def require_plot(path: str | None) -> None:
 
 
 def plot_training(path: str, history: History, metric: str) -> None:
-    """Draw cost, learning rate and, where there is validation data, metric of each epoch.
+    """Draw what there is of each epoch: cost, metric of the validation data, learning rate.
 
     Args:
         path: of the picture.
@@ -61,8 +61,9 @@ def plot_training(path: str, history: History, metric: str) -> None:
     epochs = history.epochs
     x = [epoch.epoch for epoch in epochs]
     judged = [(e.epoch, e.val_cost, e.val_metric) for e in epochs if e.val_cost is not None]
+    rates = [epoch.learning_rate for epoch in epochs]
     # One value is no curve: it is what a training of all examples at once is judged by at its end.
-    axes, figure = _axes(2 + (len(judged) > 1))
+    axes, figure = _axes(1 + (len(judged) > 1) + (max(rates) > 0))
     _line(axes[0], x, [epoch.cost for epoch in epochs], COLOURS[0], "training")
     if judged:
         _line(axes[0], [at for at, _, _ in judged], [cost for _, cost, _ in judged], COLOURS[1], "validation")
@@ -71,10 +72,12 @@ def plot_training(path: str, history: History, metric: str) -> None:
         at, values = [at for at, _, _ in judged], [value for _, _, value in judged]
         _line(axes[1], at, values, COLOURS[1], "validation")
         axes[1].set_ylabel(f"{metric} (validation)")
-    _line(axes[-1], x, [epoch.learning_rate for epoch in epochs], COLOURS[2], "learning rate")
-    axes[-1].set_ylabel("learning rate")
-    axes[-1].set_ylim(bottom=0)
-    _costs(axes[0])
+    if max(rates) > 0:  # L-BFGS has none
+        _line(axes[-1], x, rates, COLOURS[2], "learning rate")
+        axes[-1].set_ylabel("learning rate")
+        axes[-1].set_ylim(bottom=0)
+    axes[0].set_ylabel("cost")
+    _log_if_wide(axes[0], [*history.costs, *(cost for _, cost, _ in judged)])
     _save(figure, path)
 
 
@@ -99,13 +102,13 @@ def plot_sweep(path: str, runs: Sequence[tuple[dict[str, Any], History]], best: 
         _line(axes[0], x, costs, COLOURS[i % len(COLOURS)], *marked, style=style)
     if len(runs) <= LEGIBLE:
         axes[0].legend(frameon=False)
-    _costs(axes[0])
+    axes[0].set_ylabel("cost")
+    _log_if_wide(axes[0], [cost for _, history in runs for cost in history.costs])
     if len(axes) > 1:
-        ends = [(apart["rate"], h.judged[-1], "#777777" if h.has_diverged else COLOURS[0])
-                for apart, h in runs if h.epochs and apart["rate"] > 0]  # fmt: skip
-        axes[1].scatter(*zip(*[end[:2] for end in ends], strict=True), c=[end[2] for end in ends])
+        ends = [(apart["rate"], h.judged[-1]) for apart, h in runs if h.epochs and apart["rate"] > 0]
+        axes[1].scatter([rate for rate, _ in ends], [cost for _, cost in ends], color=COLOURS[0])
         axes[1].set(xscale="log", xlabel="learning rate", ylabel="cost at the end")
-        _log_if_wide(axes[1], [end[1] for end in ends])
+        _log_if_wide(axes[1], [cost for _, cost in ends])
     _save(figure, path)
 
 
@@ -135,13 +138,8 @@ def _line(
     axes.plot(x, y, color=colour, label=name, linewidth=width, linestyle=style, marker=alone)
 
 
-def _costs(axes: Axes) -> None:
-    axes.set_ylabel("cost")
-    _log_if_wide(axes, [value for line in axes.get_lines() for value in line.get_ydata()])
-
-
-def _log_if_wide(axes: Axes, values: Sequence[Any]) -> None:
-    finite = [float(value) for value in values if math.isfinite(value)]
+def _log_if_wide(axes: Axes, values: Sequence[float]) -> None:
+    finite = [value for value in values if math.isfinite(value)]
     if finite and min(finite) > 0 and max(finite) > WIDE * min(finite):
         axes.set_yscale("log")
 
