@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 WIDTH, HEIGHT = 400, 240
-LEFT, RIGHT, TOP, BOTTOM = 52, 388, 12, 200
+LEFT, RIGHT, TOP, BOTTOM = 60, 384, 12, 200
 """The box of the data, in a drawing of that size."""
 
 WIDE = 50.0
@@ -115,7 +115,8 @@ class Axis:
         low, high = (min(shown), max(shown)) if shown else (1.0, 1.0)
         half = (high - low) / 2
         if half <= 1e-9 * max(abs(low), abs(high)):
-            return cls(low / 2, low * 2, start, end, log) if log else cls(low - 0.5, low + 0.5, start, end)
+            around = (low / 2, low * 2) if log else (min(0.0, 2 * low), max(0.0, 2 * low) or 1.0)
+            return cls(*around, start, end, log)
         if log:
             return cls(low, high, start, end, log)
         return cls(0.0 if 0 <= low <= half else low - half / 10, high + half / 10, start, end)
@@ -160,7 +161,7 @@ def lines(
         log_y: the other; None for whether its values are positive and far apart.
         within: least and greatest value of both axes, or None for what the series need.
     """
-    xs, ys = [v for s in series for v in s.x], [v for s in series for v in s.y]
+    xs, ys = [v for s in series for v in s.x if usable(v)], [v for s in series for v in s.y]
     log = is_wide(ys) if log_y is None else log_y
     x = Axis(*within, LEFT, RIGHT) if within else Axis.over(xs, LEFT, RIGHT, log_x)
     if not log_x and not within and xs:  # an axis of epochs needs no margin
