@@ -149,6 +149,6 @@ def shown(path: str) -> str:
 
 def shortened(paths: Sequence[str]) -> tuple[str, list[str]]:
     """Return the folder that all paths are below, with its slash, or nothing; and what is left of each."""
-    common = os.path.commonprefix(list(paths))
+    common = os.path.commonprefix(list(paths))  # noqa: RUF071  (cut at a slash)
     below = common[: common.rfind("/") + 1]
     return below, [path[len(below) :] for path in paths]

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 WIDTH, HEIGHT = 400, 240
-LEFT, RIGHT, TOP, BOTTOM = 60, 384, 12, 200
+LEFT, RIGHT, TOP, BOTTOM = 60, 384, 26, 200
 """The box of the data, in a drawing of that size."""
 
 WIDE = 50.0

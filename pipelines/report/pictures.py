@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 SIDES = ((1500, 128), (4000, 96))
 """The side of thumbnails, in pixels, of up to so many; of more of them"""
 
-SMALLEST = 64
+SMALLEST = 80
 """this, so that a page of many is not much larger than one of few."""
 
 QUALITY = 72
