@@ -121,7 +121,10 @@ function startGallery(rows) {
 
   form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("input", filter);
-  form.addEventListener("reset", () => setTimeout(filter)); // when the fields have been emptied
+  byId("all").addEventListener("click", () => {
+    form.reset();
+    filter();
+  });
   byId("previous").addEventListener("click", () => show(page - 1));
   byId("next").addEventListener("click", () => show(page + 1));
   pageField.addEventListener("change", () => show(pageField.valueAsNumber));
