@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipelines.dataset import counts
+from pipelines.reports import finite
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,7 +38,7 @@ def of_training(
         device: where.
         judged: cost and metric at the end, by what was judged: training, validation.
     """
-    return {
+    summary = {
         "method": method,
         "stopped": history.stopped,
         "best_epoch": history.best_epoch,
@@ -48,6 +49,7 @@ def of_training(
         "judged": {name: {"cost": cost, "metric": metric} for name, (cost, metric) in judged.items()},
         "curve": curve(history, POINTS),
     }
+    return dict(finite(summary))  # R² of equal targets is no number, and a file holds none but numbers
 
 
 def of_sweep(runs: Sequence[tuple[dict[str, Any], History]], best: int) -> dict[str, Any]:
@@ -57,13 +59,11 @@ def of_sweep(runs: Sequence[tuple[dict[str, Any], History]], best: int) -> dict[
         runs: what tells each apart, by name, with its history.
         best: index of the best.
     """
-    return {
-        "count": len(runs),
-        "runs": [
-            {"apart": runs[i][0], "best": i == best, "curve": curve(runs[i][1], RUN_POINTS)}
-            for i in spread(len(runs), RUNS, best)
-        ],
-    }
+    kept = [
+        {"apart": runs[i][0], "best": i == best, "curve": curve(runs[i][1], RUN_POINTS)}
+        for i in spread(len(runs), RUNS, best)
+    ]
+    return {"count": len(runs), "runs": finite(kept)}
 
 
 def curve(history: History, most: int) -> dict[str, list[Any]]:

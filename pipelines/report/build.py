@@ -92,7 +92,8 @@ def problem(opened: Opened, dataset: Dataset | None) -> dict[str, Any]:
     """Return shapes, layers and class counts, of the training as far as the model's file says."""
     saved, history = opened.saved, opened.saved.history
     model = saved.model
-    counts = {"training": history.get("counts") or []}
+    ends = training.ends(opened)
+    counts = {"training": ends["counts"]}
     if dataset is not None:
         counts["data"] = dataset.describe()["counts"]
     names = [shown(name) for name in opened.class_names]
@@ -108,7 +109,7 @@ def problem(opened: Opened, dataset: Dataset | None) -> dict[str, Any]:
         "standardized": saved.standardizer.kind,
         "names": names,
         "counts": fitting,
-        "judged": history.get("judged") or {},
+        "judged": ends["judged"],
         "metric": training.metric_name(opened),
     }
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipelines.errors import DataError
 from pipelines.report.charts import Chart, Series, lines
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from pipelines.models import Opened
 
@@ -41,18 +41,38 @@ def sweep(opened: Opened) -> dict[str, Any] | None:
     return _read(opened, _sweep)
 
 
+def ends(opened: Opened) -> dict[str, Any]:
+    """Return cost and metric at the end of the training, by what was judged, and the classes' counts.
+
+    Raises:
+        DataError: the file's summary of the training is none.
+    """
+    return _read(opened, _ends)
+
+
 def metric_name(opened: Opened) -> str:
     """Return the name of the metric that training and validation are judged by."""
     return "accuracy" if opened.class_names else "R²"
 
 
-def _read(opened: Opened, read: Any) -> dict[str, Any] | None:
+Found = TypeVar("Found")
+
+
+def _read(opened: Opened, read: Callable[[dict[str, Any], str], Found]) -> Found:
+    """Return what is read of the summary, with the metric's name; whatever is wrong with it is one error."""
     try:
-        found: dict[str, Any] | None = read(opened.saved.history, metric_name(opened))
+        return read(opened.saved.history, metric_name(opened))
     except (AttributeError, KeyError, TypeError, ValueError, LookupError) as error:
         msg = f"{opened.path}: its summary of the training is damaged: {type(error).__name__}: {error}"
         raise DataError(msg) from error
-    return found
+
+
+def _ends(history: Mapping[str, Any], _: str) -> dict[str, Any]:
+    judged = {
+        str(name): {"cost": _number(end["cost"]), "metric": _number(end["metric"])}
+        for name, end in dict(history.get("judged", {})).items()
+    }
+    return {"judged": judged, "counts": [int(count) for count in history.get("counts", [])]}
 
 
 def _training(history: Mapping[str, Any], metric: str) -> dict[str, Any] | None:
@@ -68,7 +88,7 @@ def _training(history: Mapping[str, Any], metric: str) -> dict[str, Any] | None:
         charts.append(lines("Cost of each epoch", "epoch", "cost", costs))
         if _is_curve(curve.get("val_metric", [])):
             series = [Series(words["val_metric"], x, curve["val_metric"])]
-            charts.append(lines(f"{words['val_metric'].capitalize()} of each epoch", "epoch", metric, series))
+            charts.append(lines(f"Validation {metric} of each epoch", "epoch", metric, series))
         if any(rate > 0 for rate in curve.get("learning_rate", [])):
             rates = [Series("learning rate", x, curve["learning_rate"])]
             charts.append(lines("Learning rate of each epoch", "epoch", "learning rate", rates, log_y=False))

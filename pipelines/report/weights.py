@@ -47,7 +47,7 @@ def unit_names(opened: Opened) -> list[str]:
         return [f"unit {i}" for i in range(1, model.hidden[0].units + 1)]
     if model.output == "sigmoid":
         return [f"for {classes[1]}, against {classes[0]}"]
-    return [f"for {name}" for name in classes] or [f"output {i}" for i in range(1, model.n_out + 1)]
+    return [f"for {name}" for name in classes] or [f"for output {i}" for i in range(1, model.n_out + 1)]
 
 
 def _of_table(opened: Opened, W: np.ndarray, names: list[str]) -> dict[str, Any]:
@@ -61,4 +61,4 @@ def _of_table(opened: Opened, W: np.ndarray, names: list[str]) -> dict[str, Any]
         {"name": str(features[i]), "value": float(values[i]), "share": abs(float(values[i])) / most}
         for i in order
     ]
-    return {"rows": rows, "features": W.shape[1], "unit": names[0] if one else "", "units": len(W)}
+    return {"rows": rows, "features": W.shape[1], "unit": names[0] if one and opened.class_names else "", "units": len(W)}

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import HOSTILE, Seen, World, page
+from pages import HOSTILE, Seen, World, page
 
 from pipelines.evaluate import answers_of, open_labelled
 from pipelines.inputs import shown
