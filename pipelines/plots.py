@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -145,7 +146,7 @@ def _log_if_wide(axes: Axes, values: Sequence[float]) -> None:
 
 
 def _ending(path: str) -> str:
-    return path.rpartition(".")[2].lower()
+    return os.path.splitext(path)[1][1:].lower()
 
 
 def _save(figure: Figure, path: str) -> None:

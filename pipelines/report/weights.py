@@ -61,4 +61,9 @@ def _of_table(opened: Opened, W: np.ndarray, names: list[str]) -> dict[str, Any]
         {"name": str(features[i]), "value": float(values[i]), "share": abs(float(values[i])) / most}
         for i in order
     ]
-    return {"rows": rows, "features": W.shape[1], "unit": names[0] if one and opened.class_names else "", "units": len(W)}
+    return {
+        "rows": rows,
+        "features": W.shape[1],
+        "unit": names[0] if one and opened.class_names else "",
+        "units": len(W),
+    }
