@@ -30,9 +30,8 @@ def weights(opened: Opened) -> dict[str, Any]:
         return _of_table(opened, W, names)
     size = np.sqrt(np.sum(W**2, axis=1))
     order = np.argsort(-size, kind="stable")[:UNITS]
-    shown = np.sort(order) if len(opened.class_names) else order
     images = []
-    for i in shown.tolist():
+    for i in np.sort(order).tolist():
         absolute = np.abs(W[i])
         limit = float(np.quantile(absolute, FULL)) or float(absolute.max()) or 1.0
         picture = weights_png(W[i].reshape(opened.recipe.shape), limit)

@@ -27,13 +27,24 @@ def xpnet(*args: str, **env: str) -> subprocess.CompletedProcess:
     )
 
 
-COMMANDS = ["preprocess", "train", "evaluate", "predict", "sweep", "info", "doctor", "demo", "bench"]
+COMMANDS = [
+    "preprocess",
+    "train",
+    "evaluate",
+    "predict",
+    "sweep",
+    "report",
+    "info",
+    "doctor",
+    "demo",
+    "bench",
+]
 
 
 def test_help_names_every_command() -> None:
     done = xpnet("--help")
     assert done.returncode == 0
-    assert [line.split()[0] for line in done.stdout.partition("Commands:")[2].splitlines()[1:10]] == COMMANDS
+    assert [line.split()[0] for line in done.stdout.partition("Commands:")[2].splitlines()[1:11]] == COMMANDS
     assert done.stderr == ""
 
 

@@ -18,10 +18,8 @@ from xpnet.modelfile import load
 
 
 def history(costs: list[float], **more: float) -> History:
-    made = History()
-    for i, cost in enumerate(costs, start=1):
-        made.add(Epoch(i, cost, 0.1, 0.5, **more))
-    return made
+    epochs = [Epoch(i, cost, 0.1, 0.5, **more) for i, cost in enumerate(costs, start=1)]
+    return History(epochs, 1 + costs.index(min(costs)))
 
 
 def test_a_short_curve_is_whole() -> None:
