@@ -47,7 +47,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def browser(session: nox.Session) -> None:
-    """Test pages in a real browser: Chromium of the system, or Playwright's own. Skips where there is none."""
+    """Test pages in a real browser, the system's or Playwright's own; skips where there is none."""
     install(session, "--editable", ".", *group("test"), *group("browser"))
     found = any(map(shutil.which, BROWSERS))
     needed = ["--require", "browser"] if found else []

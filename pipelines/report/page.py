@@ -65,12 +65,12 @@ def embedded(data: Any) -> str:
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def number(value: Any) -> str:
+def number(value: Any, digits: int = 5) -> str:
     """Return a number as a page shows it; what is none as a dash."""
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return "-"
     if isinstance(value, float):
-        return f"{value:.5g}"
+        return f"{value:.{digits}g}"
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
