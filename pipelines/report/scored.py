@@ -30,6 +30,9 @@ GALLERY = 10_000
 FAILED = 1000
 """Inputs that failed and are named with their reasons, at most."""
 
+MOST_TEXT = 4096
+"""Characters of a path or a reason, at most; no system has longer paths."""
+
 PICTURE_BYTES = 26_000_000
 """Text of all thumbnails, at most: with the rest, the page stays below 30 MB."""
 
@@ -67,7 +70,7 @@ class Scored:
 
 
 def read(path: str, opened: Opened) -> Scored:
-    """Read a file of predictions in one pass. Of many rows a sample is kept, the same each time.
+    """Read a file of predictions, row by row. Of many rows a sample is kept, the same each time.
 
     Raises:
         DataError: it cannot be read, or is something else.
@@ -91,46 +94,45 @@ def _collected(path: str, rows: Iterable[Row], opened: Opened) -> Scored:
     classes = {shown(name) for name in opened.class_names}
     scored, chance = Scored(path), random.Random(0)  # noqa: S311  (a sample, no secret)
     for number, row in enumerate(rows):
-        status, label = row.get("status"), row.get("label", "")
-        if status not in STATUSES:
-            msg = f"{path}: row {number + 1} has the status {status!r}, expected {', '.join(STATUSES)}"
-            raise DataError(msg)
-        if status != "error" and (label not in classes if classes else label):
-            what = f"the label {label!r}" if label else "no label"
-            msg = f"{path}: row {number + 1} has {what}, so it was not written with {opened.path}"
-            raise UsageError(msg)
-        kept = {
-            "path": str(row.get("path", "")),
-            "status": status,
-            "label": label,
-            "error": row.get("error", ""),
-        }
-        kept["score"] = _score(path, number, row)
-        scored.statuses[status] += 1
-        if label:
-            scored.labels[label] += 1
-        if status == "error" and len(scored.failed) < FAILED:
-            scored.failed.append((kept["path"], str(kept["error"])))
+        kept = _checked(f"{path}: row {number + 1}", row, classes, opened)
+        scored.statuses[kept["status"]] += 1
+        if kept["label"]:
+            scored.labels[kept["label"]] += 1
+        if kept["status"] == "error" and len(scored.failed) < FAILED:
+            scored.failed.append((kept["path"], kept["error"]))
         # Each row is kept with the same chance, however many will come (Vitter's algorithm R).
-        place = number if number < GALLERY else chance.randrange(number + 1)
         if number < GALLERY:
             scored.rows.append((number, kept))
-        elif place < GALLERY:
+        elif (place := chance.randrange(number + 1)) < GALLERY:
             scored.rows[place] = (number, kept)
         scored.count = number + 1
     scored.rows.sort(key=lambda item: item[0])
     return scored
 
 
-def _score(path: str, number: int, row: Row) -> float | None:
-    if row.get("score") in (None, ""):
-        return None
+def _checked(where: str, row: Row, classes: set[str], opened: Opened) -> Row:
+    """Return path, status, label, score and error of a row; refuse what no run with this model wrote."""
+    status, label, score = row.get("status"), row.get("label", ""), row.get("score", "")
+    if status not in STATUSES:
+        msg = f"{where} has the status {status!r}, expected {', '.join(STATUSES)}"
+        raise DataError(msg)
+    failed = status == "error"
+    if not failed and (label not in classes if classes else label):
+        what = f"the label {label!r}" if label else "no label"
+        msg = f"{where} has {what}, so it was not written with {opened.path}"
+        raise UsageError(msg)
     try:
-        score = float(row["score"])
-        return score if usable(score) else None
+        number = float("nan" if failed or score == "" else score)
     except (TypeError, ValueError) as error:
-        msg = f"{path}: row {number + 1} has the score {row['score']!r}, expected a number"
+        msg = f"{where} has the score {score!r}, expected a number"
         raise DataError(msg) from error
+    return {
+        "path": str(row.get("path", ""))[:MOST_TEXT],
+        "status": status,
+        "label": "" if failed else label,
+        "score": number if usable(number) else None,
+        "error": str(row.get("error", ""))[:MOST_TEXT],
+    }
 
 
 def summary(scored: Scored) -> dict[str, Any]:
@@ -171,10 +173,10 @@ def gallery(
     index = {name: i for i, name in enumerate(labels)}
     wanted = [i for i, row in enumerate(rows) if row["status"] != "error"]
     paths = located([rows[i]["path"] for i in wanted], folder)
-    pictures, why = [""] * len(rows), [str(row["error"]) for row in rows]
+    pictures, why = [""] * len(rows), [row["error"] for row in rows]
     total = missing = left_out = 0
-    side = side_for(len(wanted))
-    for done, (i, (picture, reason)) in enumerate(zip(wanted, thumbnails(paths, side, workers), strict=True)):
+    made = thumbnails(paths, side_for(len(wanted)), workers)
+    for done, (i, (picture, reason)) in enumerate(zip(wanted, made, strict=True), start=1):
         total += len(picture)
         if reason:
             missing, why[i] = missing + 1, f"no picture: {reason}"
@@ -182,7 +184,7 @@ def gallery(
             left_out, why[i] = left_out + 1, "picture left out: the page would be too large"
         else:
             pictures[i] = picture
-        on_progress(done + 1, len(wanted))
+        on_progress(done, len(wanted))
     below, names = shortened([row["path"] for row in rows])
     return {
         "below": below,
@@ -199,7 +201,6 @@ def gallery(
         "labels": labels,
         "missing": missing,
         "left_out": left_out,
-        "side": side,
     }
 
 

@@ -87,7 +87,10 @@ def test_rates_are_on_one_axis_and_a_logarithmic_one(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("name", ["costs.gif", "costs", "png", ""])
-def test_another_ending_is_refused_early(classes: Path, tmp_path: Path, name: str) -> None:
+def test_another_ending_is_refused_early(
+    classes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match="expected a name that ends in"):
         run_training(job(classes, tmp_path, name, Plan()), False, Console(0))
     assert list(tmp_path.iterdir()) == []
