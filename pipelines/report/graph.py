@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 WIDTH, ROW, BOX = 400, 64, 26
 """Of the drawing, of a step, and of a box."""
 
-SIDE_X, SIDE_WIDTH, CHAIN_X, CHAIN_WIDTH = 4, 122, 160, 150
+SIDE_X, SIDE_WIDTH, CHAIN_X, CHAIN_WIDTH = 2, 116, 142, 150
 """Left end and width of the boxes of parameters, and of those of the chain from X to J."""
 
 DRAWN = 40

@@ -112,7 +112,7 @@ def _examples(
     """Return the mistakes in which the right class was least probable, and the examples that were closest."""
     Y = dataset.Y[0]
     given = np.take_along_axis(chances, Y[None], axis=0)[0]
-    best = np.sort(chances, axis=0)[-2:]
+    best = np.partition(chances, -2, axis=0)[-2:]
     wrong = np.flatnonzero(predicted != Y)
     worst = wrong[np.argsort(given[wrong], kind="stable")[:EXAMPLES]]
     unsure = np.argsort(best[1] - best[0], kind="stable")[:EXAMPLES]

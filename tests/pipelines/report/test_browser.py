@@ -137,7 +137,7 @@ def test_a_picture_that_is_missing_is_shown_as_missing(two: World, look: Look) -
     assert seen.page.text_content("#pictures .none").startswith("no picture: cannot be read: No such file")
     seen.page.fill("#by-name", "000.jpg")
     assert seen.page.evaluate("document.querySelector('#pictures img').decode().then(() => true)")
-    assert "1 images are missing" in seen.page.text_content("#gallery .notice")
+    assert "missing or cannot be shown: 1." in seen.page.text_content("#gallery .notice")
 
 
 def test_the_slider_says_what_a_threshold_would_give(two: World, look: Look) -> None:
