@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import os
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import OutputError, UsageError
+from pipelines.report.charts import is_wide
 from xpnet.tensorfile import replaced
 
 if TYPE_CHECKING:
@@ -24,9 +24,6 @@ ENDINGS = ("png", "svg", "pdf")
 
 LEGIBLE = 12
 """Runs of a sweep that are named in the legend, at most."""
-
-WIDE = 50.0
-"""The largest cost over the smallest, from which the axis is logarithmic."""
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 """Colours that the colour-blind can tell apart (Okabe and Ito, 2008)."""
@@ -140,8 +137,7 @@ def _line(
 
 
 def _log_if_wide(axes: Axes, values: Sequence[float]) -> None:
-    finite = [value for value in values if math.isfinite(value)]
-    if finite and min(finite) > 0 and max(finite) > WIDE * min(finite):
+    if is_wide(values):
         axes.set_yscale("log")
 
 

@@ -86,7 +86,7 @@ def columns(epochs: Sequence[Epoch]) -> dict[str, list[Any]]:
     named: dict[str, list[Any]] = {"epoch": [epoch.epoch for epoch in epochs]}
     for name in CURVE:
         values = [getattr(epoch, name) for epoch in epochs]
-        if any(value is not None for value in values):
+        if name == "cost" or any(value is not None for value in values):
             named[name] = values
     return named
 

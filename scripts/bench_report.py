@@ -20,8 +20,8 @@ from playwright.sync_api import sync_playwright
 
 from pipelines.console import Console
 from pipelines.decoding import workers_for
-from pipelines.report import Job
-from pipelines.report import run as report
+from pipelines.report.build import Job
+from pipelines.report.build import run as report
 from pipelines.rows import Options
 from pipelines.scoring import Job as Scoring
 from pipelines.scoring import run as score

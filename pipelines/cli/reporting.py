@@ -33,7 +33,7 @@ def report(
     One HTML file that opens from disk and asks for nothing. Needs xpnet[report].
     """
     from pipelines.decoding import workers_for
-    from pipelines.report import Job, run
+    from pipelines.report.build import Job, run
 
     job = Job(model, output, data, labels, target, predictions, images, device, workers_for(workers))
     return SOME_FAILED if run(job, console) else 0

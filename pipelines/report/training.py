@@ -87,8 +87,11 @@ def _training(history: Mapping[str, Any], metric: str) -> dict[str, Any] | None:
             costs.append(Series("validation", x, curve["val_cost"]))
         charts.append(lines("Cost of each epoch", "epoch", "cost", costs))
         if _is_curve(curve.get("val_metric", [])):
-            series = [Series(words["val_metric"], x, curve["val_metric"])]
-            charts.append(lines(f"Validation {metric} of each epoch", "epoch", metric, series))
+            series = [Series("validation", x, curve["val_metric"])]
+            end = _number(history.get("judged", {}).get("training", {}).get("metric"))
+            if math.isfinite(end):
+                series.append(Series("training, at the end", [x[0], x[-1]], [end, end], "guide"))
+            charts.append(lines(f"{metric.capitalize()} of each epoch", "epoch", metric, series))
         if any(rate > 0 for rate in curve.get("learning_rate", [])):
             rates = [Series("learning rate", x, curve["learning_rate"])]
             charts.append(lines("Learning rate of each epoch", "epoch", "learning rate", rates, log_y=False))
@@ -111,7 +114,7 @@ def _sweep(history: Mapping[str, Any], metric: str) -> dict[str, Any] | None:
         Series(
             ", ".join(f"{name} {float(value):g}" for name, value in apart.items()),
             c["epoch"],
-            c["cost"],
+            c.get("cost", []),
             strong=best,
         )
         for apart, best, c in runs

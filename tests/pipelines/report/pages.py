@@ -12,7 +12,7 @@ from pipelines.console import Console
 from pipelines.models import open_model
 from pipelines.plan import Plan
 from pipelines.recipe import Recipe
-from pipelines.report import Job, run
+from pipelines.report.build import Job, run
 from pipelines.rows import Options
 from pipelines.runs import Job as Training
 from pipelines.runs import run_training
