@@ -100,7 +100,6 @@ def _training(history: Mapping[str, Any], metric: str) -> dict[str, Any] | None:
         "head": [words[name] for name in curve],
         "rows": list(zip(*curve.values(), strict=True)),
         "of": int(dict(history.get("last", {})).get("epoch", x[-1])),
-        "best": int(history.get("best_epoch", 0)),
     }
 
 

@@ -33,7 +33,7 @@ def titles(found: dict[str, Any]) -> dict[str, list[str]]:
 
 
 def test_a_training_with_validation_has_three_charts(two: World) -> None:
-    found = training(opened(two, curve=CURVE, judged=JUDGED, last={"epoch": 4}, best_epoch=2))
+    found = training(opened(two, curve=CURVE, judged=JUDGED, last={"epoch": 4}))
     assert titles(found) == {
         "Cost of each epoch": ["training", "validation"],
         "Accuracy of each epoch": ["validation", "training, at the end"],
