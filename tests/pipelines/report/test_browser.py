@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pages import HOSTILE, Seen, World, page
+from pages import HOSTILE, Seen, World, draw, page, predicted, trained
 
 from pipelines.evaluate import answers_of, open_labelled
 from pipelines.inputs import shown
@@ -214,3 +214,18 @@ def test_many_images_stay_few_elements(two: World, look: Look, tmp_path: Path) -
     assert seen.page.locator("#pictures li").count() <= 60
     names = listed(seen)
     assert names == sorted(names, reverse=True)
+
+
+def test_a_gallery_of_numbers_and_of_failures(two: World, look: Look, tmp_path: Path) -> None:
+    data = draw(tmp_path / "data", ["1", "2.5"], 8)
+    model = trained(tmp_path, data, model="regression", epochs=2)
+    rows = predicted(model, data, tmp_path / "rows.jsonl", threshold=0)
+    seen = look(page(tmp_path / "numbers.html", model, data=data, predictions=rows))
+    assert count(seen) == "1 to 16 of 16 images"
+    assert seen.page.locator("#by-label").count() == 0
+    assert seen.page.locator("#pictures .said").first.inner_text().startswith("score ")
+    (tmp_path / "failed.csv").write_text("path,status,label,score,error\nx.jpg,error,,,<b>bad</b>\n")
+    seen = look(page(tmp_path / "failed.html", two.model, predictions=tmp_path / "failed.csv"))
+    assert seen.page.text_content("#pictures .none") == "<b>bad</b>"
+    seen.page.fill("#by-low", "0")
+    assert count(seen) == "No image fits."
