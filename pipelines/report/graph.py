@@ -58,8 +58,8 @@ def _cost(saved: SavedModel) -> Node:
     parameters = {name: Node(value, name) for name, value in saved.parameters.items()}
     dtype = saved.parameters["W1"].dtype
     X = Node(np.zeros((model.n_x, 1), dtype), "X")
-    numbers = model.output in ("identity", "relu")
-    Y = np.zeros((model.n_out, 1), dtype) if numbers else np.zeros((1, 1), np.int64)
+    # Labels of a softmax are indices, one for each example; all others are what the outputs should be.
+    Y = np.zeros((1 if model.output == "softmax" else model.n_out, 1), np.int64)
     with np.errstate(all="ignore"):  # what the weights give for zeros is not shown
         J: Node = F.mean(model.loss(model.forward(parameters, X), Y))
     return J

@@ -44,9 +44,10 @@ def unit_names(opened: Opened) -> list[str]:
     model, classes = opened.saved.model, opened.class_names
     if model.hidden:
         return [f"unit {i}" for i in range(1, model.hidden[0].units + 1)]
-    if model.output == "sigmoid":
+    if model.output == "sigmoid" and model.n_out == 1:
         return [f"for {classes[1]}, against {classes[0]}"]
-    return [f"for {name}" for name in classes] or [f"for output {i}" for i in range(1, model.n_out + 1)]
+    named = classes if model.output == "softmax" else [f"output {i}" for i in range(1, model.n_out + 1)]
+    return [f"for {name}" for name in named]
 
 
 def _of_table(opened: Opened, W: np.ndarray, names: list[str]) -> dict[str, Any]:

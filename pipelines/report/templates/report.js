@@ -3,6 +3,7 @@
 
 const byId = (id) => document.getElementById(id);
 const dataOf = (id) => JSON.parse(byId(id).textContent);
+const grouped = (number) => number.toLocaleString("en");
 
 function startThreshold(counts) {
   const slider = byId("threshold");
@@ -13,7 +14,7 @@ function startThreshold(counts) {
   function show() {
     const at = slider.valueAsNumber;
     const [tp, fp, tn, fn] = ["tp", "fp", "tn", "fn"].map((name) => counts[name][at]);
-    for (const [name, count] of Object.entries({ tp, fp, tn, fn })) byId(name).textContent = count.toLocaleString("en");
+    for (const [name, count] of Object.entries({ tp, fp, tn, fn })) byId(name).textContent = grouped(count);
     const threshold = (at / steps).toFixed(3);
     byId("threshold-value").textContent = threshold;
     slider.setAttribute("aria-valuetext", threshold);
@@ -22,7 +23,8 @@ function startThreshold(counts) {
       accuracy: share(tp + tn, tp + tn + fp + fn), precision, recall,
       F1: share(2 * precision * recall, precision + recall), "false positive rate": share(fp, fp + tn),
     };
-    byId("threshold-rates").textContent = Object.entries(rates).map(([name, rate]) => `${name} ${rate.toFixed(4)}`).join(", ");
+    const said = Object.entries(rates).map(([name, rate]) => `${name} ${rate.toFixed(4)}`);
+    byId("threshold-rates").textContent = said.join(", ");
     if (point) {
       const { left, right, top, bottom } = point.dataset;
       point.setAttribute("cx", Number(left) + share(fp, fp + tn) * (right - left));
@@ -56,7 +58,8 @@ function startGallery(rows) {
   function filter() {
     const name = value("by-name").trim().toLowerCase(), label = value("by-label");
     const status = value("by-status") ? rows.statuses.indexOf(value("by-status")) : -1;
-    const low = bound("by-low", -Infinity), high = bound("by-high", Infinity), ranged = low > -Infinity || high < Infinity;
+    const low = bound("by-low", -Infinity), high = bound("by-high", Infinity);
+    const ranged = low > -Infinity || high < Infinity;
     found = [];
     for (let i = 0; i < names.length; i++) {
       if (label !== "" && rows.label[i] !== Number(label)) continue;
@@ -74,10 +77,8 @@ function startGallery(rows) {
     if (how === "name") found.sort((a, b) => (names[a] < names[b] ? -1 : names[a] > names[b] ? 1 : a - b));
     if (how !== "high" && how !== "low") return;
     const sign = how === "high" ? -1 : 1;
-    found.sort((a, b) => {
-      if (rows.score[a] === null || rows.score[b] === null) return (rows.score[a] === null) - (rows.score[b] === null) || a - b;
-      return sign * (rows.score[a] - rows.score[b]) || a - b;
-    });
+    const score = (i) => rows.score[i] ?? sign * Infinity; // those without one come last
+    found.sort((a, b) => (score(a) === score(b) ? a - b : sign * (score(a) - score(b))));
   }
 
   function show(wanted) {
@@ -86,9 +87,9 @@ function startGallery(rows) {
     const first = (page - 1) * PAGE, shown = found.slice(first, first + PAGE);
     list.replaceChildren(...shown.map(item));
     byId("count").textContent = found.length
-      ? `${(first + 1).toLocaleString("en")} to ${(first + shown.length).toLocaleString("en")} of ${found.length.toLocaleString("en")} images`
+      ? `${grouped(first + 1)} to ${grouped(first + shown.length)} of ${grouped(found.length)} images`
       : "No image fits.";
-    byId("pages").textContent = pages.toLocaleString("en");
+    byId("pages").textContent = grouped(pages);
     pageField.value = page;
     pageField.max = pages;
     // Not disabled: a button that is would lose the focus.

@@ -106,6 +106,9 @@ def test_it_sorts_and_turns_pages(two: World, look: Look) -> None:
 
     seen.page.select_option("#sort", "high")
     assert score_of(0) == pytest.approx(scores[0], abs=1e-4)
+    seen.page.fill("#page", "99")
+    seen.page.keyboard.press("Enter")
+    assert seen.page.locator("#pictures .said").last.inner_text() == "error"  # without a score, so last
     seen.page.select_option("#by-status", "ok")
     seen.page.select_option("#sort", "low")
     assert score_of(0) == pytest.approx(min(s for s in scores if s >= 0.6), abs=1e-4)

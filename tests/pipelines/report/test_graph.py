@@ -49,6 +49,13 @@ def test_regression(output: str) -> None:
     ]
 
 
+def test_several_yes_or_no_at_once() -> None:
+    assert steps(3, 4, "sigmoid")[1:] == [
+        ("losses", "logistic_loss(Z1, Y)", "4 x m"),
+        ("J", "mean(losses)", "a number"),
+    ]
+
+
 def test_groups_are_one_step() -> None:
     assert steps(3, 1, "sigmoid", "2:relu+1:tanh")[1][1].startswith("activate_groups(Z1, groups=")
 

@@ -91,5 +91,7 @@ def test_a_table_has_its_columns_by_weight() -> None:
     ]
 
 
-def test_units_of_regression_are_outputs() -> None:
+def test_units_that_speak_for_no_class_are_outputs() -> None:
+    several = unit_names(opened(Network(2, 3, "sigmoid"), np.ones((3, 2))))
+    assert several == ["for output 1", "for output 2", "for output 3"]
     assert unit_names(opened(Network(2, 1, "relu"), np.ones((1, 2)))) == ["for output 1"]
