@@ -37,6 +37,8 @@ def test_all_parts(two: World) -> None:
 def test_a_model_alone_has_what_its_file_says(two: World, tmp_path: Path) -> None:
     made = page(tmp_path / "r.html", two.model)
     assert sections(made) == ["problem", "training", "weights", "graph", "about"]
+    metric = load(two.model).history["judged"]["validation"]["metric"]
+    assert f"<dt>Validation accuracy</dt><dd>{metric:.4g}</dd>" in made.read_text(encoding="utf-8")
 
 
 def test_predictions_alone(two: World, tmp_path: Path) -> None:
