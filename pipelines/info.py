@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from pipelines.formats import Row
 
-CURVES = ("costs", "curve", "sweep")
-"""What a model's file says of its training that is too long for a line."""
+LONG = ("costs", "counts", "curve", "sweep")
+"""What a model's file says of its training that is too long for a line; `costs` in older ones."""
 
 
 def describe(path: str) -> dict[str, Any]:
@@ -112,7 +112,7 @@ def _tensors(path: str) -> dict[str, Any]:
         epochs = found["history"]["epochs"]
         last = epochs[-1] if epochs else {}
         return {"kind": "checkpoint", "epochs": len(epochs), "steps": found["step"], "last": last}
-    history = {name: value for name, value in saved.history.items() if name not in CURVES}
+    history = {name: value for name, value in saved.history.items() if name not in LONG}
     return {
         "kind": "model",
         "network": saved.model.to_dict(),
