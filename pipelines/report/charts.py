@@ -20,7 +20,7 @@ LOOKS = 6
 """Colours of lines; from there on they come again, dashed."""
 
 LARGEST = 1e100
-"""The largest number that is drawn."""
+"""The largest number that is drawn; one over it is the smallest."""
 
 TICKS = 5
 """Ticks of an axis, about."""
@@ -109,15 +109,25 @@ class Axis:
     log: bool = False
 
     @classmethod
-    def over(cls, values: Sequence[float], start: float, end: float, log: bool = False) -> Axis:
-        """Return an axis that just holds those of some values that can be shown; it is never empty."""
+    def over(
+        cls, values: Sequence[float], start: float, end: float, *, log: bool = False, tight: bool = False
+    ) -> Axis:
+        """Return an axis that holds those of some values that can be shown; it is never empty.
+
+        Args:
+            values: to be shown.
+            start: place of the least, and
+            end: of the greatest.
+            log: whether equal factors lie equally far apart.
+            tight: whether to leave no margin.
+        """
         shown = [v for v in values if usable(v) and (v > 0 or not log)]
         low, high = (min(shown), max(shown)) if shown else (1.0, 1.0)
         half = (high - low) / 2
         if half <= 1e-9 * max(abs(low), abs(high)):
             around = (low / 2, low * 2) if log else (min(0.0, 2 * low), max(0.0, 2 * low) or 1.0)
             return cls(*around, start, end, log)
-        if log:
+        if log or tight:
             return cls(low, high, start, end, log)
         return cls(0.0 if 0 <= low <= half else low - half / 10, high + half / 10, start, end)
 
@@ -161,13 +171,10 @@ def lines(
         log_y: the other; None for whether its values are positive and far apart.
         within: least and greatest value of both axes, or None for what the series need.
     """
-    xs, ys = [v for s in series for v in s.x if usable(v)], [v for s in series for v in s.y]
+    xs, ys = [v for s in series for v in s.x], [v for s in series for v in s.y]
     log = is_wide(ys) if log_y is None else log_y
-    x = Axis(*within, LEFT, RIGHT) if within else Axis.over(xs, LEFT, RIGHT, log_x)
-    if not log_x and not within and xs:  # an axis of epochs needs no margin
-        low, high = min(xs), max(xs)
-        x = Axis(low, high, LEFT, RIGHT) if high > low else x
-    y = Axis(*within, BOTTOM, TOP) if within else Axis.over(ys, BOTTOM, TOP, log)
+    x = Axis(*within, LEFT, RIGHT) if within else Axis.over(xs, LEFT, RIGHT, log=log_x, tight=True)
+    y = Axis(*within, BOTTOM, TOP) if within else Axis.over(ys, BOTTOM, TOP, log=log)
     drawn = [_drawn(s, x, y, i) for i, s in enumerate(series)]
     return Chart(title, x_label, y_label, x.ticks(), y.ticks(), drawn)
 
@@ -192,7 +199,7 @@ def is_wide(values: Sequence[float]) -> bool:
 
 def usable(value: float) -> bool:
     """Return whether a value can be shown: a finite number, and no absurd one."""
-    return abs(value) <= LARGEST
+    return value == 0 or 1 / LARGEST <= abs(value) <= LARGEST
 
 
 def _drawn(series: Series, x: Axis, y: Axis, index: int) -> Drawn:

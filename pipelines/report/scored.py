@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import os
 import random
 import re
@@ -130,14 +131,14 @@ def _checked(where: str, row: Row, classes: set[str], opened: Opened) -> Row:
         "path": str(row.get("path", ""))[:MOST_TEXT],
         "status": status,
         "label": "" if failed else label,
-        "score": number if usable(number) else None,
+        "score": number if math.isfinite(number) else None,
         "error": str(row.get("error", ""))[:MOST_TEXT],
     }
 
 
 def summary(scored: Scored) -> dict[str, Any]:
     """Return counts by status and label, and the histogram of the scores that the gallery shows."""
-    scores = [row["score"] for _, row in scored.rows if row["score"] is not None]
+    scores = [row["score"] for _, row in scored.rows if row["score"] is not None and usable(row["score"])]
     chart = None
     if scores:
         low, high = (0.0, 1.0) if scored.labels else (min(scores), max(scores))

@@ -4,7 +4,7 @@ import math
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.report import charts
@@ -53,6 +53,7 @@ def test_one_value_has_an_axis_around_it(value: float) -> None:
     assert len(axis.ticks()) > 2
 
 
+@settings(max_examples=500)
 @given(x=NUMBERS, log_x=st.booleans(), log_y=st.sampled_from([None, True, False]), data=st.data())
 def test_whatever_comes_lies_in_the_box(
     x: list[float], log_x: bool, log_y: bool | None, data: st.DataObject

@@ -123,6 +123,15 @@ def test_a_score_that_is_none_is_none(two: World, tmp_path: Path, score: str) ->
     assert found.rows[0][1]["score"] is None
 
 
+def test_absurd_scores_are_in_the_gallery_but_in_no_bar(two: World, tmp_path: Path) -> None:
+    rows = "".join(
+        f"{i}.jpg,ok,a&b,{score},\n" for i, score in enumerate(("1e300", "-1e300", "5e-324", "0.5"))
+    )
+    found = scored.read(write(tmp_path, HEAD + rows), two.open())
+    assert [row["score"] for _, row in found.rows] == [1e300, -1e300, 5e-324, 0.5]
+    assert len(scored.summary(found)["chart"].bars) == 1
+
+
 @pytest.mark.parametrize("inside", ["", "photos", "old/photos"])
 def test_images_that_moved_are_found(tmp_path: Path, inside: str) -> None:
     names = ["a/1.jpg", "b/1.jpg", "b/2.jpg"]
