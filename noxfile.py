@@ -7,11 +7,12 @@ from pathlib import Path
 import nox
 
 nox.needs_version = ">=2024.10.9"
-nox.options.sessions = ["lint", "types", "tests", "cuda", "package"]
+nox.options.sessions = ["lint", "types", "tests", "browser", "cuda", "package"]
 nox.options.error_on_missing_interpreters = False  # a missing one is named in the summary, as skipped
 nox.options.reuse_venv = "yes"
 
 PYTHONS = ["3.11", "3.12", "3.13"]
+BROWSERS = ["chromium", "chromium-browser", "google-chrome", "chrome"]
 PROJECT = nox.project.load_toml("pyproject.toml")
 
 # pyenv keeps the interpreters it installed out of reach until they are named.
@@ -41,7 +42,16 @@ def install(session: nox.Session, *requirements: str) -> None:
 def tests(session: nox.Session) -> None:
     """Test on NumPy, array-api-strict and the fake CuPy."""
     install(session, "--editable", ".", *group("test"))
-    session.run("pytest", "-m", "not gpu and not cuda", *session.posargs)
+    session.run("pytest", "-m", "not gpu and not cuda and not browser", *session.posargs)
+
+
+@nox.session
+def browser(session: nox.Session) -> None:
+    """Test pages in a real browser, the system's or Playwright's own; skips where there is none."""
+    install(session, "--editable", ".", *group("test"), *group("browser"))
+    found = any(map(shutil.which, BROWSERS))
+    needed = ["--require", "browser"] if found else []
+    session.run("pytest", "-m", "browser", *needed, *session.posargs)
 
 
 @nox.session
@@ -94,3 +104,10 @@ def package(session: nox.Session) -> None:
         session.run(str(programs / "python"), "-c", check, external=True)
         session.run(str(programs / "xpnet"), "--help", external=True)
         session.run(str(programs / "xpnet"), "demo", str(folder / "demo"), external=True)
+        # Once more with the extra: the wheel holds the page's templates.
+        session.run(
+            str(programs / "python"), "-m", "pip", "install", "--quiet", f"{wheel}[report]", external=True
+        )
+        session.run(str(programs / "xpnet"), "demo", str(folder / "demo"), external=True)
+        if not (folder / "demo" / "report.html").exists():
+            session.error("the wheel makes no report")

@@ -9,6 +9,8 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from pipelines.sparkline import Sparkline
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -17,6 +19,10 @@ REDRAW_SECONDS = 0.1
 
 LOG_SECONDS = 10.0
 """how often a line is written where there is none."""
+
+
+NEEDED = 9
+"""The importance of parts of a line that are never left out."""
 
 
 class Console:
@@ -81,20 +87,33 @@ class Progress:
         self._began: tuple[float, int] | None = None
         self._drawn = time.monotonic()
         self._width = 0
+        self._curve = Sparkline(12, getattr(sys.stderr, "encoding", None))
 
-    def __call__(self, done: int, total: int | None = None, note: str = "") -> None:
-        """Report how many are done, of how many if that is known, and what else is to be known."""
+    def __call__(
+        self, done: int, total: int | None = None, note: str = "", more: str = "", value: float | None = None
+    ) -> None:
+        """Report how many are done.
+
+        Args:
+            done: so many.
+            total: of so many, if that is known.
+            note: what else is to be known, and
+            more: what also, where there is room.
+            value: a number whose course is drawn, as a small curve on a terminal.
+        """
         now = time.monotonic()
         if self._began is None:
             self._began = now, done
+        if value is not None:
+            self._curve.add(value)
         if now - self._drawn < (REDRAW_SECONDS if self._console.bars else LOG_SECONDS):
             return
         self._drawn = now
-        line = self._line(done, total, note, now)
+        parts = self._parts(done, total, note, more, now)
         if not self._console.bars:
-            self._console.detail(line)
+            self._console.detail("  ".join(text for _, text in parts))
             return
-        line = line[: shutil.get_terminal_size().columns - 1]
+        line = fitted(parts, shutil.get_terminal_size().columns - 1)
         print(f"\r{line:<{self._width}}", end="", file=sys.stderr, flush=True)  # noqa: T201
         self._width = len(line)
 
@@ -104,21 +123,38 @@ class Progress:
             print(f"\r{'':<{self._width}}\r", end="", file=sys.stderr, flush=True)  # noqa: T201
             self._width = 0
 
-    def _line(self, done: int, total: int | None, note: str, now: float) -> str:
+    def _parts(self, done: int, total: int | None, note: str, more: str, now: float) -> list[tuple[int, str]]:
+        """Return what the line says, part by part, each with how important it is."""
         began, first = self._began or (now, done)
         speed = (done - first) / max(now - began, 1e-9)  # not before the first report: processes had to start
-        parts = [self._what]
+        parts = [(NEEDED, self._what)]
         if total:
             share = min(1.0, done / total)
-            parts += [f"[{'#' * round(24 * share):.<24}]", f"{done}/{total} {self._unit}"]
+            parts += [(1, f"[{'#' * round(24 * share):.<24}]"), (NEEDED, f"{done}/{total} {self._unit}")]
         else:
-            parts.append(f"{done} {self._unit}")
-        parts += [note] if note else []
+            parts.append((NEEDED, f"{done} {self._unit}"))
+        parts += [(NEEDED, note), (2, more), (5, str(self._curve) if self._console.bars else "")]
         if speed:
-            parts.append(f"{speed:.0f}/s" if speed >= 10 else f"{speed:.2f}/s")
+            parts.append((4, f"{speed:.0f}/s" if speed >= 10 else f"{speed:.2f}/s"))
         if total and speed:
-            parts.append(f"{clock((total - done) / speed)} left")
-        return "  ".join(parts)
+            parts.append((3, f"{clock((total - done) / speed)} left"))
+        return [part for part in parts if part[1]]
+
+
+def fitted(parts: list[tuple[int, str]], width: int) -> str:
+    """Return a line of at most `width` characters: without its least important parts, then cut off.
+
+    Args:
+        parts: each with how important it is; `NEEDED` is never left out.
+        width: in characters.
+    """
+    kept = list(parts)
+    for part in sorted(parts):
+        line = "  ".join(text for _, text in kept)
+        if len(line) <= width or part[0] == NEEDED:
+            break
+        kept.remove(part)
+    return "  ".join(text for _, text in kept)[:width]
 
 
 def clock(seconds: float) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import shlex
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -41,8 +42,9 @@ def run(
         OutputError: the folder is not the demo's, or cannot be written.
     """
     where = ["--device", device] if device else []
-    data, model, rows = (
-        os.path.join(folder, name) for name in ("train.h5", "skies.safetensors", "predictions.csv")
+    data, model, rows, page = (
+        os.path.join(folder, name)
+        for name in ("train.h5", "skies.safetensors", "predictions.csv", "report.html")
     )
     train, test, new = (os.path.join(folder, name) for name in ("train", "test", "new"))
     say(f"# Drawing into {folder}: three classes, 60 images of each to train on and 20 to test; one of them")
@@ -86,8 +88,20 @@ def run(
     with open(rows, encoding="utf-8") as file:
         say(f"\n$ cat {rows}\n{file.read().rstrip()}")
     say("\n# turned.png and upright.png are one photo, and have one score.")
+    code = _report(["report", model, "--data", test, "--predictions", rows, "-o", page, *where], command, say)
+    if code not in (0, 3):
+        return code
     say(f"# Look into {folder}, and try: xpnet predict {model} YOUR_PHOTO.jpg")
     return 0
+
+
+def _report(arguments: list[str], command: Callable[[list[str]], int], say: Callable[[str], object]) -> int:
+    """Make the report, or say what it needs; return an exit code."""
+    if find_spec("jinja2") is None:
+        say("\n# xpnet report would show all of this on one page: pip install 'xpnet[report]'")
+        return 0
+    say(f"\n# All of it on one page, to open in a browser.\n$ xpnet {shlex.join(arguments)}")
+    return command(arguments)
 
 
 def draw(folder: str) -> None:

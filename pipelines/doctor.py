@@ -125,15 +125,15 @@ def _decoders() -> list[Finding]:
 
 
 def _packages() -> list[Finding]:
-    parquet = _version("pyarrow")
+    extras = {
+        "pyarrow": "for --format parquet: pip install 'xpnet[parquet]'",
+        "jinja2": "for xpnet report: pip install 'xpnet[report]'",
+        "matplotlib": "for --plot: pip install 'xpnet[report]'",
+    }
+    found = {name: _version(name) for name in ("h5py", "safetensors", *extras)}
     return [
-        Finding("h5py", _version("h5py") or "not installed"),
-        Finding("safetensors", _version("safetensors") or "not installed"),
-        Finding(
-            "pyarrow",
-            parquet or "not installed",
-            "" if parquet else "for --format parquet: pip install 'xpnet[parquet]'",
-        ),
+        Finding(name, number or "not installed", "" if number else extras.get(name, ""))
+        for name, number in found.items()
     ]
 
 

@@ -50,15 +50,29 @@ def open_labelled(
 
 def evaluate(opened: Opened, dataset: Dataset, backend: Backend) -> dict[str, Any]:
     """Return metrics as plain data: for a classifier also the confusion matrix and a row for each class."""
-    answers = opened.scorer(backend)(dataset.data.examples).astype(np.float64)
+    return judged(opened, dataset, answers_of(opened, dataset, backend))
+
+
+def answers_of(opened: Opened, dataset: Dataset, backend: Backend) -> np.ndarray:
+    """Return what a model answers to each example, (n_out, m) float64."""
+    return opened.scorer(backend)(dataset.data.examples).astype(np.float64)
+
+
+def classified(opened: Opened, answers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the probability of each class (n_classes, m) and the predicted class (1, m) of a classifier."""
+    chances = probabilities(opened, answers)
+    if opened.saved.model.output == "sigmoid":
+        return chances, (answers > 0.5).astype(np.int64)
+    return chances, np.argmax(chances, axis=0)[None]
+
+
+def judged(opened: Opened, dataset: Dataset, answers: np.ndarray) -> dict[str, Any]:
+    """Return metrics of answers (n_out, m), as `evaluate` does."""
     Y, classes = dataset.Y, opened.class_names
     report: dict[str, Any] = {"m": dataset.data.m, "skipped": len(dataset.skipped)}
     if not classes:
         return {**report, "rmse": metrics.rmse(Y, answers), "r_squared": metrics.r_squared(Y, answers)}
-    chances = probabilities(opened, answers)
-    predicted = np.argmax(chances, axis=0)[None]
-    if opened.saved.model.output == "sigmoid":
-        predicted = (answers > 0.5).astype(np.int64)
+    chances, predicted = classified(opened, answers)
     confusion = metrics.confusion_matrix(Y, predicted, len(classes))
     table = metrics.precision_recall_f1(confusion)
     report |= {
@@ -72,7 +86,7 @@ def evaluate(opened: Opened, dataset: Dataset, backend: Backend) -> dict[str, An
         "macro_f1": float(table[2].mean()),
     }
     if len(classes) == 2 and len(np.unique(Y)) == 2:
-        report["roc_auc"] = metrics.roc_auc(Y, answers)
+        report["roc_auc"] = metrics.roc_auc(Y, chances[1:])
     return report
 
 

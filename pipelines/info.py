@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import csv
-import json
 import os
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import DataError
-from pipelines.formats import Csv, Jsonl, Parquet
+from pipelines.predictions import first_line, read_predictions
 from xpnet.errors import XpnetError
 
 if TYPE_CHECKING:
@@ -17,8 +16,8 @@ if TYPE_CHECKING:
 
     from pipelines.formats import Row
 
-MOST_LINE = 1 << 20
-"""Bytes of the first line that are looked at."""
+LONG = ("costs", "counts", "curve", "sweep")
+"""What a model's file says of its training that is too long for a line; `costs` in older ones."""
 
 
 def describe(path: str) -> dict[str, Any]:
@@ -45,23 +44,16 @@ def describe(path: str) -> dict[str, Any]:
 
 
 def _described(path: str) -> dict[str, Any]:
-    with open(path, "rb") as file:
-        start = file.readline(MOST_LINE)
+    start = first_line(path)
     if start.startswith(b"\x89HDF\r\n"):
         from pipelines.store import describe as describe_data
 
         return describe_data(path)
     if start[8:9] == b"{":
         return _tensors(path)
-    if start.startswith(b"PAR1"):
-        columns = _parquet_columns(path)
-        return _predictions(columns, Parquet(columns).read(path))
-    if start.startswith(b"path,status,"):
-        with open(path, encoding="utf-8", newline="") as file:
-            columns = next(csv.reader(file))
-        return _predictions(columns, Csv(columns).read(path))
-    if start.startswith(b'{"path": '):
-        return _json_lines(path)
+    found = read_predictions(path, start)
+    if found is not None:
+        return _predictions(*found)
     if b"epoch,cost," in start:
         return _curves(path)
     msg = f"{path}: is none of the files that xpnet writes"
@@ -120,7 +112,7 @@ def _tensors(path: str) -> dict[str, Any]:
         epochs = found["history"]["epochs"]
         last = epochs[-1] if epochs else {}
         return {"kind": "checkpoint", "epochs": len(epochs), "steps": found["step"], "last": last}
-    history = {name: value for name, value in saved.history.items() if name != "costs"}
+    history = {name: value for name, value in saved.history.items() if name not in LONG}
     return {
         "kind": "model",
         "network": saved.model.to_dict(),
@@ -148,28 +140,6 @@ def _predictions(columns: list[str], rows: Iterable[Row]) -> dict[str, Any]:
         "status": dict(statuses.most_common()),
         "label": dict(labels.most_common()),
     }
-
-
-def _json_lines(path: str) -> dict[str, Any]:
-    with open(path, encoding="utf-8") as file:
-        columns = {name: None for line in file for name in json.loads(line)}
-    return _predictions(list(columns), Jsonl(list(columns)).read(path))
-
-
-def _parquet_columns(path: str) -> list[str]:
-    Parquet([])  # which says what to install if it is missing
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        columns = list(pq.read_schema(path).names)
-    except (OSError, pa.ArrowException) as error:
-        msg = f"{path}: cannot be read as Parquet: {error}"
-        raise DataError(msg) from error
-    if columns[:2] != ["path", "status"]:
-        msg = f"{path}: is a Parquet file of another program: it has the columns {', '.join(columns)}"
-        raise DataError(msg)
-    return columns
 
 
 def _curves(path: str) -> dict[str, Any]:

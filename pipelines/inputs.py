@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pipelines.errors import DataError, NoInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
 SUFFIXES = (
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".ppm",
@@ -145,3 +145,10 @@ def class_folders(folder: str) -> tuple[str, ...]:
 def shown(path: str) -> str:
     r"""Return a path as text that can be written anywhere: bytes that are no UTF-8 become \xNN."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def shortened(paths: Sequence[str]) -> tuple[str, list[str]]:
+    """Return the folder that all paths are below, with its slash, or nothing; and what is left of each."""
+    common = os.path.commonprefix(list(paths))  # noqa: RUF071  (cut at a slash)
+    below = common[: common.rfind("/") + 1]
+    return below, [path[len(below) :] for path in paths]

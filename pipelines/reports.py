@@ -20,14 +20,15 @@ NAMED = 20
 
 def to_json(report: Any) -> str:
     """Return a report as JSON, on several lines; numbers that JSON has no word for as null."""
-    return json.dumps(_finite(report), indent=2)
+    return json.dumps(finite(report), indent=2)
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """Return plain data with None for numbers that are not finite."""
     if isinstance(value, dict):
-        return {name: _finite(part) for name, part in value.items()}
+        return {name: finite(part) for name, part in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(part) for part in value]
+        return [finite(part) for part in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 from pipelines.errors import UsageError
 from pipelines.outputs import require_writable
 from pipelines.plan import LBFGS, Plan, choose_model, is_convex, with_labels_for
+from pipelines.plots import plot_sweep, plot_training, require_plot
 from pipelines.sources import TABLES, Reading, mapped, open_data
+from pipelines.summary import of_sweep
 from pipelines.targets import Scale
 from pipelines.train import Trained, held_back, judged_by, saved, train, write_history
 from xpnet import tensorfile
@@ -43,6 +45,7 @@ class Job:
         val_split: the share of the data to hold back for it.
         output: the model file; a sweep may have none.
         history: the file of cost curves, or None.
+        plot: the picture of them, or None.
     """
 
     data: str
@@ -53,6 +56,7 @@ class Job:
     val_split: float | None = None
     output: str | None = None
     history: str | None = None
+    plot: str | None = None
 
 
 @dataclass(frozen=True)
@@ -92,12 +96,17 @@ def run_training(job: Job, resume: bool, console: Console) -> Result:
     dataset, validation, backend, skipped = _prepared(job, console)
     model = choose_model(job.plan, dataset)
     checkpoint = _checkpoint(job, model, resume, console)
-    total = _epochs(job.plan, model, dataset.data.m)
+    total, m = _epochs(job.plan, model, dataset.data.m), dataset.data.m
+
+    def report(epoch: Epoch) -> None:
+        speed = f"{m / epoch.seconds:.0f} examples/s" if epoch.seconds else ""
+        bar(epoch.epoch, total, _note(epoch), speed, epoch.cost)
+
     try:
         with console.progress("Training", "epochs" if job.plan.iterations is None else "iterations") as bar:
             trained = train(
                 job.plan, dataset, backend, validation,
-                on_epoch=lambda epoch: bar(epoch.epoch, total, _note(epoch, dataset.data.m)),
+                on_epoch=report,
                 checkpoint=checkpoint,
             )  # fmt: skip
     except KeyboardInterrupt:
@@ -111,12 +120,14 @@ def run_training(job: Job, resume: bool, console: Console) -> Result:
     costs = trained.history.costs
     if costs[-1] > costs[0]:
         console.warn(f"the cost rose from {costs[0]:.6g} to {costs[-1]:.6g}: try a smaller learning rate")
-    save(str(job.output), saved(trained, dataset, backend))
+    judged = _judged(trained.model, trained.parameters, dataset, validation, backend, job.plan.dtype)
+    save(str(job.output), saved(trained, dataset, backend, judged))
     if job.history is not None:
         write_history(job.history, [({}, trained.history)])
+    if job.plot is not None:
+        plot_training(job.plot, trained.history, "accuracy" if dataset.classes else "R²")
     if os.path.exists(checkpoint):
         os.unlink(checkpoint)
-    judged = _judged(trained.model, trained.parameters, dataset, validation, backend, job.plan.dtype)
     return Result(dataset, judged, skipped, job.output, trained, restored=job.plan.patience is not None)
 
 
@@ -179,11 +190,15 @@ def run_sweep(job: Job, compared: dict[str, Any], console: Console) -> Result:
     done = replace(done, runs=tuple(replace(r, history=scale.history(r.history)) for r in done.runs))
     best = done.best
     trained = Trained(model, best.parameters, best.history, f"{done.method} ({done.reason}), a sweep's best")
-    if job.output is not None:
-        save(job.output, saved(trained, dataset, backend))
-    if job.history is not None:
-        write_history(job.history, [(apart(each, given), each.history) for each in done.runs])
     judged = _judged(model, best.parameters, dataset, validation, backend, plan.dtype)
+    runs = [(apart(each, given), each.history) for each in done.runs]
+    index = next(i for i, each in enumerate(done.runs) if each is best)
+    if job.output is not None:
+        save(job.output, saved(trained, dataset, backend, judged, of_sweep(runs, index)))
+    if job.history is not None:
+        write_history(job.history, runs)
+    if job.plot is not None:
+        plot_sweep(job.plot, runs, index)
     return Result(dataset, judged, skipped, job.output, trained, done)
 
 
@@ -196,7 +211,8 @@ def apart(run: Run, compared: dict[str, Any]) -> dict[str, Any]:
 
 def _prepared(job: Job, console: Console) -> tuple[Dataset, Dataset | None, Backend, list[tuple[str, str]]]:
     """Return the data to train on and to judge by, the backend, and what was skipped."""
-    require_writable([job.output, job.history], [job.data, job.val, job.reading.labels])
+    require_plot(job.plot)
+    require_writable([job.output, job.history, job.plot], [job.data, job.val, job.reading.labels])
     if job.val is not None and job.val_split is not None:
         msg = "--val and --val-split are two ways to judge: give one of them"
         raise UsageError(msg)
@@ -234,13 +250,10 @@ def _epochs(plan: Plan, model: Network, m: int) -> int | None:
     return None if plan.optimizer_for(model) == LBFGS else plan.settings(model, m).epochs
 
 
-def _note(epoch: Epoch, m: int) -> str:
-    parts = [f"cost {epoch.cost:.4f}"]
-    if epoch.val_cost is not None and epoch.val_metric is not None:
-        parts.append(f"validation {epoch.val_cost:.4f} ({epoch.val_metric:.4f})")
-    if epoch.seconds:
-        parts.append(f"{m / epoch.seconds:.0f} examples/s")
-    return "  ".join(parts)
+def _note(epoch: Epoch) -> str:
+    if epoch.val_cost is None or epoch.val_metric is None:
+        return f"cost {epoch.cost:.4f}"
+    return f"cost {epoch.cost:.4f}  val {epoch.val_cost:.4f} ({epoch.val_metric:.4f})"
 
 
 def _judged(

@@ -14,6 +14,7 @@ import numpy as np
 import xpnet
 from pipelines.errors import DataError, OutputError, UsageError
 from pipelines.plan import LBFGS, LBFGS_ITERATIONS, Plan, choose_model
+from pipelines.summary import of_training
 from pipelines.targets import Scale
 from xpnet.descent import descend
 from xpnet.fitting import fit
@@ -27,7 +28,7 @@ from xpnet.validation import Validation
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from pipelines.dataset import Dataset
     from xpnet.backend import Backend
@@ -188,24 +189,31 @@ def judged_by(validation: Dataset, dataset: Dataset) -> Dataset:
     return replace(validation, data=validation.data.standardized_as(dataset.data.standardizer))
 
 
-def saved(trained: Trained, dataset: Dataset, backend: Backend) -> SavedModel:
-    """Return what the model file holds. No times and no paths: the same training gives the same bytes."""
-    history, recipe = trained.history, dataset.recipe
-    last = {name: value for name, value in asdict(history.epochs[-1]).items() if name != "seconds"}
+def saved(
+    trained: Trained,
+    dataset: Dataset,
+    backend: Backend,
+    judged: Mapping[str, tuple[float, float]] | None = None,
+    swept: dict[str, Any] | None = None,
+) -> SavedModel:
+    """Return what the model file holds. No times and no paths: the same training gives the same bytes.
+
+    Args:
+        trained: the model.
+        dataset: what it was trained on.
+        backend: where.
+        judged: cost and metric at the end, by what was judged.
+        swept: the summary of the sweep whose best it is, or None.
+    """
+    recipe = dataset.recipe
+    history = of_training(trained.method, trained.history, dataset, backend.device, judged or {})
     return SavedModel(
         trained.model,
         {name: backend.fetch(view) for name, view in trained.parameters.views.items()},
         dataset.data.standardizer,
         dataset.classes,
         recipe.to_dict() if recipe else {"features": list(dataset.features), "target": dataset.target},
-        {
-            "method": trained.method,
-            "stopped": history.stopped,
-            "best_epoch": history.best_epoch,
-            "m": dataset.data.m,
-            "last": last,
-            "costs": history.costs[:: max(1, -(-len(history.costs) // 100))],
-        },
+        history if swept is None else {**history, "sweep": swept},
         {"xpnet": xpnet.__version__, "numpy": np.__version__, "python": platform.python_version()},
     )
 

@@ -13,7 +13,7 @@ _passed: set[str] = set()
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--require",
-        choices=["cuda", "gpu"],
+        choices=["browser", "cuda", "gpu"],
         help="fail, and do not skip, where what these tests need is missing, and if none of them ran",
     )
 
@@ -40,7 +40,7 @@ def dtype(request: pytest.FixtureRequest) -> str:
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     if report.when == "call" and report.passed:
-        _passed.update({"cuda", "gpu"} & set(report.keywords))
+        _passed.update({"browser", "cuda", "gpu"} & set(report.keywords))
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

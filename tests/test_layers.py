@@ -24,11 +24,14 @@ LAYERS = [
 ONLY_IN = {
     "cupy": {"xpnet/gpu.py", "xpnet/kernels/on_cupy.py"},
     "h5py": {"pipelines/store.py", "pipelines/coursefile.py", "pipelines/sink.py"},
-    "PIL": {"pipelines/images.py", "pipelines/demo.py"},
+    "PIL": {"pipelines/images.py", "pipelines/demo.py", "pipelines/report/pictures.py"},
     "simplejpeg": {"pipelines/images.py"},
-    "pyarrow": {"pipelines/formats.py", "pipelines/info.py"},
+    "pyarrow": {"pipelines/formats.py", "pipelines/predictions.py"},
+    "jinja2": {"pipelines/report/page.py"},
+    "matplotlib": {"pipelines/plots.py"},
     "typer": {
-        f"pipelines/cli/{name}.py" for name in ("app", "command", "options", "scoring", "tools", "training")
+        f"pipelines/cli/{name}.py"
+        for name in ("app", "command", "options", "reporting", "scoring", "tools", "training")
     },
 }
 

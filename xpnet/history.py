@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -76,8 +77,12 @@ class History:
         return [epoch.cost if epoch.val_cost is None else epoch.val_cost for epoch in self.epochs]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the history as plain data, for a file."""
-        return asdict(self)
+        """Return the history as plain data, for a file, which has no word for an R² that is undefined."""
+        data = asdict(self)
+        for epoch in data["epochs"]:
+            if epoch["val_metric"] is not None and math.isnan(epoch["val_metric"]):
+                epoch["val_metric"] = None
+        return data
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> History:

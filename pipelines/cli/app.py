@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli import scoring, tools, training
+from pipelines.cli import reporting, scoring, tools, training
 from pipelines.cli.command import NAMES, add
 
 app = typer.Typer(
@@ -42,6 +42,7 @@ add(app, training.train)
 add(app, scoring.evaluate)
 add(app, scoring.predict)
 add(app, training.sweep)
+add(app, reporting.report)
 add(app, tools.info)
 add(app, tools.doctor)
 add(app, tools.demo)

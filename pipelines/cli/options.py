@@ -168,3 +168,9 @@ ValSplit = Annotated[
 HistoryFile = Annotated[
     str | None, typer.Option("--history", metavar="FILE", help="Write the cost of each epoch as CSV.")
 ]
+Plot = Annotated[
+    str | None,
+    typer.Option(
+        "--plot", metavar="FILE", help="Draw the curves: PNG, SVG or PDF, by the name. Needs xpnet[report]."
+    ),
+]

@@ -86,6 +86,7 @@ def train(
         ),
     ] = False,
     history: o.HistoryFile = None,
+    plot: o.Plot = None,
     labels: o.Labels = None,
     target: o.Target = None,
     image_size: o.ImageSize = None,
@@ -113,7 +114,7 @@ def train(
     )  # fmt: skip
     recipe = Recipe.asked(image_size, resize_mode, color_mode, decoder)
     reading = Reading(recipe, standardize, labels, target, workers_for(workers), on_error)
-    job = Job(data, reading, plan, device, val, val_split, output, history)
+    job = Job(data, reading, plan, device, val, val_split, output, history, plot)
     result = run_training(job, resume, console)
     report_skipped(console, result.skipped)
     typer.echo(training_text(result))
@@ -158,6 +159,7 @@ def sweep(
         str | None, typer.Option("--output", "-o", metavar="FILE", help="Save the best model, safetensors.")
     ] = None,
     history: o.HistoryFile = None,
+    plot: o.Plot = None,
     device: o.Device = None,
     model: o.Model = None,
     hidden: o.Hidden = None,
@@ -201,7 +203,7 @@ def sweep(
     )  # fmt: skip
     recipe = Recipe.asked(image_size, resize_mode, color_mode, decoder)
     reading = Reading(recipe, standardize, labels, target, workers_for(workers), on_error)
-    job = Job(data, reading, plan, device, val, val_split, output, history)
+    job = Job(data, reading, plan, device, val, val_split, output, history, plot)
     # The options' callbacks have made lists of what was text.
     compared: Any = {"learning_rates": learning_rates, "l2s": l2s, "seeds": seeds}
     result = run_sweep(job, compared, console)

@@ -27,13 +27,24 @@ def xpnet(*args: str, **env: str) -> subprocess.CompletedProcess:
     )
 
 
-COMMANDS = ["preprocess", "train", "evaluate", "predict", "sweep", "info", "doctor", "demo", "bench"]
+COMMANDS = [
+    "preprocess",
+    "train",
+    "evaluate",
+    "predict",
+    "sweep",
+    "report",
+    "info",
+    "doctor",
+    "demo",
+    "bench",
+]
 
 
 def test_help_names_every_command() -> None:
     done = xpnet("--help")
     assert done.returncode == 0
-    assert [line.split()[0] for line in done.stdout.partition("Commands:")[2].splitlines()[1:10]] == COMMANDS
+    assert [line.split()[0] for line in done.stdout.partition("Commands:")[2].splitlines()[1:11]] == COMMANDS
     assert done.stderr == ""
 
 
@@ -258,6 +269,18 @@ def test_a_sweep_names_the_best_and_saves_it(tmp_path: Path) -> None:
     assert [line.split()[0] for line in lines if line.endswith("  best")] == ["0.1"]
     assert len((tmp_path / "costs.csv").read_text().splitlines()) == 801
     assert xpnet("evaluate", str(best), str(data)).returncode == 0
+
+
+def test_training_and_sweep_draw_their_curves(tmp_path: Path) -> None:
+    data, plot = draw_classes(tmp_path / "data", 4), tmp_path / "curves.svg"
+    done = xpnet("train", str(data), "-o", str(tmp_path / "m"), "--epochs", "2", "--plot", str(plot))
+    assert done.returncode == 0, done.stderr
+    assert plot.read_bytes().startswith(b"<?xml")
+    plot.unlink()
+    shared = ["--iterations", "5", "--learning-rates", "0.1,0.01", "--plot"]
+    assert xpnet("sweep", str(data), *shared, str(plot)).returncode == 0
+    assert plot.exists()
+    assert xpnet("sweep", str(data), *shared, "curves.gif").returncode == 2
 
 
 def test_numbers_are_predicted_from_tables_and_from_pictures(tmp_path: Path) -> None:

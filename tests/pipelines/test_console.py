@@ -87,6 +87,59 @@ def test_a_bar_is_no_wider_than_the_terminal(clock_at: list[float], monkeypatch:
         assert len(terminal.getvalue()) == 40
 
 
+NUMBERS = "4/31 epochs  cost 0.2000  val 0.2345 (0.9123)"
+
+
+def training(
+    monkeypatch: pytest.MonkeyPatch, clock: list[float], columns: int, encoding: str = "utf-8"
+) -> str:
+    """Return the line of a training in its fourth epoch."""
+    monkeypatch.setattr("sys.stderr", terminal := Terminal())
+    monkeypatch.setattr(Terminal, "encoding", encoding, raising=False)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    clock[0] = 0.0
+    with Console().progress("Training", "epochs") as progress:
+        for epoch, cost in enumerate((0.9, 0.5, 0.3, 0.2), start=1):
+            progress(epoch, 31, f"cost {cost:.4f}  val 0.2345 (0.9123)", "12345 examples/s", cost)
+            clock[0] += 0.5
+        clock[0] += 1
+        return terminal.getvalue().rpartition("\r")[2].rstrip()
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        (200, f"Training  [###{21 * '.'}]  {NUMBERS}  12345 examples/s  █▄▂▁  2.00/s  0:14 left"),
+        (80, f"Training  {NUMBERS}  █▄▂▁  2.00/s"),
+        (62, f"Training  {NUMBERS}  █▄▂▁"),
+        (60, f"Training  {NUMBERS}"),
+        (30, "Training  4/31 epochs  cost 0"),
+    ],
+)
+def test_a_narrow_terminal_gets_the_important_parts(
+    clock_at: list[float], monkeypatch: pytest.MonkeyPatch, columns: int, expected: str
+) -> None:
+    assert training(monkeypatch, clock_at, columns) == expected
+
+
+def test_the_curve_is_drawn_with_what_the_terminal_has(
+    clock_at: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "  #~._  " in training(monkeypatch, clock_at, 200, "ascii")
+
+
+def test_a_log_has_no_curve(clock_at: list[float], capsys: pytest.CaptureFixture[str]) -> None:
+    with Console(2).progress("Training", "epochs") as progress:
+        for epoch in (1, 2, 3):
+            clock_at[0] = 20.0 * epoch
+            progress(epoch, 3, "cost 0.5", "9 examples/s", 1 / epoch)
+    assert (
+        capsys.readouterr()
+        .err.splitlines()[-1]
+        .endswith("3/3 epochs  cost 0.5  9 examples/s  0.05/s  0:00 left")
+    )
+
+
 @pytest.mark.parametrize("console", [{"level": 0}, {"bars": False}, {"as_json": True}])
 def test_a_bar_can_be_refused(clock_at: list[float], monkeypatch: pytest.MonkeyPatch, console: dict) -> None:
     monkeypatch.setattr("sys.stderr", terminal := Terminal())

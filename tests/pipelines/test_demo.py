@@ -19,8 +19,9 @@ def test_it_leads_from_pictures_to_rows(tmp_path: Path, capsys: pytest.CaptureFi
             app(["demo", str(folder), "--device", "cpu"])
         assert not ended.value.code
         said = capsys.readouterr().out
-        for command in ("preprocess", "train", "evaluate", "predict"):
+        for command in ("preprocess", "train", "evaluate", "predict", "report"):
             assert f"$ xpnet {command} {folder}" in said
+    assert "<title>skies.safetensors - xpnet report</title>" in (folder / "report.html").read_text("utf-8")
     rows = (folder / "predictions.csv").read_text().splitlines()
     assert len(rows) == 8
     assert sum(",error," in row for row in rows) == 2
@@ -28,6 +29,13 @@ def test_it_leads_from_pictures_to_rows(tmp_path: Path, capsys: pytest.CaptureFi
     assert turned == upright
     accuracy = float(said.partition("Accuracy: ")[2].split()[0])
     assert accuracy > 80
+
+
+def test_without_jinja_it_says_what_the_report_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(demo, "find_spec", lambda name: None)
+    assert demo._report(["report"], lambda arguments: 1, said.append) == 0
+    assert said == ["\n# xpnet report would show all of this on one page: pip install 'xpnet[report]'"]
 
 
 def test_its_drawings_are_the_same_each_time(tmp_path: Path) -> None:

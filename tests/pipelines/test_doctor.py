@@ -42,6 +42,8 @@ def test_what_is_missing_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch)
     findings = found()
     assert "pip install 'xpnet[fast]'" in findings["simplejpeg"].remedy
     assert "pip install 'xpnet[parquet]'" in findings["pyarrow"].remedy
+    assert "pip install 'xpnet[report]'" in findings["jinja2"].remedy
+    assert not findings["h5py"].remedy
     text = doctor.to_text(list(findings.values()))
     assert text.count("->") == len([f for f in findings.values() if f.remedy])
 

@@ -85,6 +85,14 @@ def test_two_classes(tmp_path: Path) -> None:
     assert [row["class"] for row in report["classes"]] == ["cat", "dog"]
 
 
+def test_two_classes_by_softmax(tmp_path: Path) -> None:
+    opened = trained(tmp_path, images(0, 200, ("cat", "dog")), Plan(model="softmax"))
+    test = images(1, 150, ("cat", "dog"))
+    report, chances = evaluate(opened, test, CPU), softmax(logits(opened, test), axis=0)
+    require_peers(report, test.Y, chances)
+    assert report["roc_auc"] == pytest.approx(peer.roc_auc_score(test.Y[0], chances[1]), abs=1e-12)
+
+
 def test_three_classes(tmp_path: Path) -> None:
     classes = ("ant", "bee", "cow")
     opened, test = trained(tmp_path, images(0, 200, classes)), images(1, 150, classes)

@@ -1,0 +1,1 @@
+"""One page that shows a model, its costs and its pictures."""

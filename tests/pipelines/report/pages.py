@@ -1,0 +1,112 @@
+"""What the tests of the report make: pictures with bad names, models, rows, pages."""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from pipelines.console import Console
+from pipelines.models import open_model
+from pipelines.plan import Plan
+from pipelines.recipe import Recipe
+from pipelines.report.build import Job, run
+from pipelines.rows import Options
+from pipelines.runs import Job as Training
+from pipelines.runs import run_training
+from pipelines.scoring import Job as Scoring
+from pipelines.scoring import run as score
+from pipelines.sources import Reading
+
+HOSTILE = [
+    "<script>alert(1)<" + os.sep + "script>.jpg",
+    "<img src=x onerror=alert(1)>.jpg",
+    "\"double\" 'single' `back`.jpg",
+    "two\nlines.jpg",
+    "&lt;b&gt;&amp;.jpg",
+    "{{7*7}} ${7*7} {% raw %}.jpg",
+    "]]> --> <!--.jpg",
+    "\u202egpj.exe\u2028\u2029.jpg",
+    os.fsdecode(b"no-utf-8-\xff\xfe.jpg"),
+]
+"""Names of files; the first has a folder, because names hold no slash."""
+
+
+def draw(folder: Path, names: list[str], count: int, seed: int = 0) -> Path:
+    """Draw pictures whose brightness tells their class, not always; a subfolder for each class."""
+    generator = np.random.default_rng(seed)
+    for k, name in enumerate(names):
+        (folder / name).mkdir(parents=True)
+        for i in range(count):
+            pixels = generator.normal(90 + 60 * k, 60, (1, 1, 3)) + generator.normal(0, 30, (24, 32, 3))
+            save(folder / name / f"{i:03}.jpg", pixels)
+    return folder
+
+
+def save(path: Path, pixels: np.ndarray) -> None:
+    Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(path)
+
+
+def trained(folder: Path, data: Path, **plan: Any) -> Path:
+    """Train on a folder; return the model's path."""
+    path = folder / "model.safetensors"
+    reading = Reading(Recipe(8, 8))
+    run_training(
+        Training(str(data), reading, Plan(**plan), "cpu", val_split=0.25, output=str(path)), False, Console(0)
+    )
+    return path
+
+
+def predicted(model: Path, inputs: Path, output: Path, threshold: float = 0.6) -> Path:
+    """Score a folder; return the path of the rows."""
+    options = Options(output.suffix[1:], threshold=threshold)
+    job = Scoring(str(model), (str(inputs),), None, str(output), options, "cpu", 1, 64, False, False)
+    score(job, None, Console(0))  # type: ignore[arg-type]  (nothing goes to standard output)
+    return output
+
+
+def page(output: Path, model: Path, **job: Any) -> Path:
+    """Make a page; return its path."""
+    run(Job(str(model), str(output), device="cpu", **{n: str(v) for n, v in job.items()}), Console(0))
+    return output
+
+
+@dataclass
+class World:
+    """Files of one problem.
+
+    Attributes:
+        data: labelled pictures.
+        model: a model of them.
+        new: pictures that are scored.
+        rows: what was predicted of those.
+        report: a page of it all.
+    """
+
+    data: Path
+    model: Path
+    new: Path
+    rows: Path
+    report: Path
+
+    def open(self) -> Any:
+        return open_model(str(self.model))
+
+
+@dataclass
+class Seen:
+    """A page in a browser, with what it said and asked for.
+
+    Attributes:
+        page: of Playwright.
+        console: what was written, and errors.
+        requests: addresses that were asked for, but data.
+        dialogs: what popped up.
+    """
+
+    page: Any
+    console: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+    dialogs: list[str] = field(default_factory=list)

@@ -1,0 +1,100 @@
+"""Charts of a training and of a sweep, from what the model's file says."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from pages import World
+
+from pipelines.models import Opened
+from pipelines.report.training import ends, sweep, training
+
+if TYPE_CHECKING:
+    from pipelines.report.charts import Chart
+
+CURVE: dict[str, Any] = {
+    "epoch": [1, 2, 4],
+    "cost": [3.0, 2.0, 1.0],
+    "learning_rate": [0.1, 0.1, 0.05],
+    "val_cost": [3.0, 2.5, 2.0],
+    "val_metric": [0.2, 0.5, 0.4],
+}
+JUDGED = {"training": {"cost": 0.9, "metric": 0.8}, "validation": {"cost": 2.0, "metric": 0.4}}
+
+
+def opened(two: World, **history: Any) -> Opened:
+    known = two.open()
+    return replace(known, saved=replace(known.saved, history=history))
+
+
+def titles(found: dict[str, Any]) -> dict[str, list[str]]:
+    charts: list[Chart] = found["charts"]
+    return {chart.title: [series.name for series in chart.series] for chart in charts}
+
+
+def test_a_training_with_validation_has_three_charts(two: World) -> None:
+    found = training(opened(two, curve=CURVE, judged=JUDGED, last={"epoch": 4}))
+    assert titles(found) == {
+        "Cost of each epoch": ["training", "validation"],
+        "Accuracy of each epoch": ["validation", "training, at the end"],
+        "Learning rate of each epoch": ["learning rate"],
+    }
+    assert found["head"] == [
+        "epoch",
+        "training cost",
+        "validation cost",
+        "validation accuracy",
+        "learning rate",
+    ]
+    assert found["rows"][2] == (4.0, 1.0, 2.0, 0.4, 0.05)
+    assert found["of"] == 4
+
+
+def test_what_was_judged_only_at_the_end_is_no_curve(two: World) -> None:
+    late = {
+        **CURVE,
+        "val_cost": [None, None, 2.0],
+        "val_metric": [None, None, 0.4],
+        "learning_rate": [0.0] * 3,
+    }
+    assert titles(training(opened(two, curve=late))) == {"Cost of each epoch": ["training"]}
+
+
+@pytest.mark.parametrize("history", [{}, {"curve": {}}, {"costs": []}])
+def test_without_a_curve_there_is_no_chart(two: World, history: dict[str, Any]) -> None:
+    assert training(opened(two, **history)) is None
+    assert sweep(opened(two, **history)) is None
+    assert ends(opened(two, **history)) == {"judged": {}, "counts": []}
+
+
+def test_one_epoch_is_a_table(two: World) -> None:
+    found = training(opened(two, curve={"epoch": [1], "cost": [0.5]}))
+    assert (found["charts"], found["rows"]) == ([], [(1.0, 0.5)])
+
+
+def test_a_sweep_is_on_one_axis_and_by_rate(two: World) -> None:
+    runs = [
+        {
+            "apart": {"rate": rate, "seed": 0},
+            "best": rate == 0.01,
+            "curve": {"epoch": [1, 2], "cost": [2.0, cost]},
+        }
+        for rate, cost in ((0.1, 1.0), (0.01, 0.5), (0.001, 1.5))
+    ]
+    found = sweep(opened(two, sweep={"count": 3, "runs": runs}))
+    assert titles(found) == {
+        "Cost of each epoch of each run": ["rate 0.1, seed 0", "rate 0.01, seed 0", "rate 0.001, seed 0"],
+        "Cost at the end by learning rate": ["training"],
+    }
+    assert [series.strong for series in found["charts"][0].series] == [False, True, False]
+    assert [text for _, text in found["charts"][1].x_ticks] == ["0.001", "0.01", "0.1"]
+    assert found["rows"][1] == [0.01, 0, 0.5, None, None, "best"]
+
+
+def test_a_run_that_diverged_at_once_has_no_point(two: World) -> None:
+    runs = [
+        {"apart": {"rate": 0.1}, "best": True, "curve": {"epoch": [1], "cost": [1.0]}},
+        {"apart": {"rate": 9.0}, "best": False, "curve": {"epoch": []}},
+    ]
+    found = sweep(opened(two, sweep={"count": 2, "runs": runs}))
+    assert found["rows"][1][1:] == [None, None, None, ""]
