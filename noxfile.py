@@ -102,6 +102,11 @@ def package(session: nox.Session) -> None:
     with session.chdir(folder):  # away from the source, so that only the wheel can be imported
         check = "import xpnet, pipelines.cli; print(xpnet.__version__, xpnet.functional.sigmoid(0.0))"
         session.run(str(programs / "python"), "-c", check, external=True)
+        if shutil.which("cc"):
+            check = (
+                "from xpnet.kernels import on_native; assert on_native.LIBRARY, 'the loops in C are missing'"
+            )
+            session.run(str(programs / "python"), "-c", check, external=True)
         session.run(str(programs / "xpnet"), "--help", external=True)
         session.run(str(programs / "xpnet"), "demo", str(folder / "demo"), external=True)
         # Once more with the extra: the wheel holds the page's templates.

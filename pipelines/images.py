@@ -65,7 +65,9 @@ def quiet() -> AbstractContextManager[Any]:
 
 
 def pixels(path: str, recipe: Recipe) -> bytes:
-    """Return the image in a file as n_x bytes: pixels from the top, row by row, channels fastest. Call it `quiet`.
+    """Return the image in a file as n_x bytes: rows of pixels from the top, channels fastest.
+
+    Call it `quiet`.
 
     Args:
         path: of the file.
