@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from optional import given, settings, st
 
 from xpnet.backend import Backend, select
 from xpnet.errors import ShapeError
