@@ -8,6 +8,7 @@ The module is used like `cupy` itself; `CudaBackend(fakecupy, 0, ...)` is the re
 """
 
 import contextlib
+import sys
 import types
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -100,13 +101,15 @@ class ndarray(NDArrayOperatorsMixin):
         self._id = _current[-1]
 
     def __array_namespace__(self, api_version: str | None = None) -> types.ModuleType:
-        import fakecupy
-
-        return fakecupy
+        return sys.modules[__name__]
 
     @property
     def device(self) -> Device:
         return Device(self._id)
+
+    @property
+    def data(self) -> types.SimpleNamespace:
+        return types.SimpleNamespace(ptr=self._on_host.ctypes.data)
 
     def __array__(self, *_: Any, **__: Any) -> Any:
         raise TypeError(
@@ -294,4 +297,13 @@ def uploads() -> int:
     return _Counter.uploads
 
 
-cuda = types.SimpleNamespace(Device=Device)
+_ATTRIBUTES = {16: 3, 81: 228 << 10, 97: 227 << 10}
+"""Multiprocessors, shared memory of each, and the most of it for one block."""
+
+_runtime = types.SimpleNamespace(
+    cudaDevAttrMultiProcessorCount=16,
+    cudaDevAttrMaxSharedMemoryPerMultiprocessor=81,
+    cudaDevAttrMaxSharedMemoryPerBlockOptin=97,
+    deviceGetAttribute=lambda attribute, device: _ATTRIBUTES[attribute],
+)
+cuda = types.SimpleNamespace(Device=Device, runtime=_runtime)

@@ -22,7 +22,7 @@ LAYERS = [
 """The rooms of xpnet, each of which imports only from those before it and from itself."""
 
 ONLY_IN = {
-    "cupy": {"xpnet/gpu.py", "xpnet/kernels/on_cupy.py"},
+    "cupy": {"xpnet/gpu.py", "xpnet/kernels/on_cupy.py", "xpnet/kernels/cuda_passes.py"},
     "h5py": {"pipelines/store.py", "pipelines/coursefile.py", "pipelines/sink.py"},
     "PIL": {"pipelines/images.py", "pipelines/demo.py"},
     "simplejpeg": {"pipelines/images.py"},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from xpnet.arrays import namespace
+from xpnet.kernels import dispatched
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,10 +59,9 @@ class Resident:
         self._examples, self._labels = backend.send(data.examples), backend.send(Y)
         self._weights = None if weights is None else backend.send(weights, dtype=dtype)
         standardizer = data.standardizer
-        self._plain = standardizer.kind == "none"
         # Floats may lie far from 0: their mean is subtracted before they are cast.
-        self._floats = data.examples.dtype != "uint8"
-        own = data.examples.dtype.name if self._floats else dtype
+        floats = data.examples.dtype != "uint8"
+        own = data.examples.dtype.name if floats else dtype
         self._mean = None if standardizer.is_uniform else backend.send(standardizer.mean.T, dtype=own)
         uniform = float(standardizer.scale[0, 0]) if standardizer.is_uniform else None
         self._scale = uniform if uniform is not None else backend.send(standardizer.scale.T, dtype=dtype)
@@ -83,23 +83,42 @@ class Resident:
         """Return the batch of some examples. indices: (k,), on the device."""
         xp = namespace(self._examples)
         weights = None if self._weights is None else xp.take(self._weights, indices, axis=1)
-        rows = xp.take(self._examples, indices, axis=0)
-        return Batch(self._columns(rows), xp.take(self._labels, indices, axis=1), weights)
+        return Batch(
+            self._columns(self._examples, indices), xp.take(self._labels, indices, axis=1), weights
+        )  # fmt: skip
 
-    def _columns(self, rows: Array) -> Array:
+    def _columns(self, examples: Array, indices: Array | None = None) -> Array:
         # The batch is cast in any case, so standardizing it costs less than folding the standardization
         # into the first layer's weights, which change with each step.
-        astype = namespace(rows).astype
-        if self._mean is None:
-            rows = astype(rows, self._dtype)
-        elif self._floats:
-            rows = astype(rows - self._mean, self._dtype)
-        else:
-            rows = astype(rows, self._dtype)
-            rows -= self._mean
-        if not self._plain:
-            rows *= self._scale
+        rows: Array = gather(examples, indices, self._mean, self._scale, self._dtype)
         return rows.T
+
+
+@dispatched
+def gather(
+    examples: Array, indices: Array | None, mean: Array | None, scale: float | Array, dtype: Any
+) -> Array:
+    """Return (x - mean) scale of some examples, a new array (k, n_x).
+
+    Args:
+        examples: (m, n_x), raw: bytes or floats.
+        indices: of the examples to take, (k,) int64, or None for all, in order.
+        mean: (1, n_x), or None for 0. Floats may lie far from 0: theirs is in their own dtype, and subtracted
+            before they are cast; that of bytes is in the dtype of the result.
+        scale: a number, or (1, n_x) in the dtype of the result.
+        dtype: of the result, the library's.
+    """
+    xp = namespace(examples)
+    rows = examples if indices is None else xp.take(examples, indices, axis=0)
+    if mean is not None and rows.dtype != xp.uint8:
+        rows = xp.astype(rows - mean, dtype, copy=False)
+    else:
+        rows = xp.astype(rows, dtype)
+        if mean is not None:
+            rows -= mean
+    if not isinstance(scale, float) or scale != 1.0:
+        rows *= scale
+    return rows
 
 
 class Streamed:

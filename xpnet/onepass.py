@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from xpnet.backend import Backend
     from xpnet.matrix import ColumnMatrix
 
-BLOCK_BYTES = 4 << 20
-"""Size of a block after the cast: what stays in the cache of one core, or nearly."""
+BLOCK_BYTES = {"cpu": 4 << 20, "gpu": 256 << 20}
+"""Size of a block after the cast: what stays in the cache of one core, or nearly; what keeps a GPU busy."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,9 @@ class OnePass:
         )
         self._mean = backend.send(mean if self._center is None else 0.0 * mean, dtype=dtype)
         self._scale = backend.send(data.standardizer.scale.T, dtype=dtype)
+        block_bytes = BLOCK_BYTES["gpu" if backend.name == "gpu" else "cpu"]
         itemsize = 4 if dtype == "float32" else 8
-        self._rows = max(1, min(data.m, BLOCK_BYTES // (data.n_x * itemsize)))
+        self._rows = max(1, min(data.m, block_bytes // (data.n_x * itemsize)))
 
     def __call__(self, W: Array, b: Array) -> Pass:
         """Return the summed losses and gradients at W (runs n_out, n_x), b (runs n_out, 1)."""
@@ -168,6 +169,7 @@ def logistic_residual(Z: Array, Y: Array) -> tuple[Array, Array]:
     return xp.maximum(Z, 0.0) - Z * Y + xp.log1p(e), A - Y
 
 
+@dispatched
 def softmax_residual(Z: Array, Y: Array) -> tuple[Array, Array]:
     """Return the softmax cross-entropies (runs, k) and dZ = A - Y, sharing one exponential.
 

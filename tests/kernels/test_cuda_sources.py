@@ -1,0 +1,81 @@
+"""Every CUDA source compiles through NVRTC, which needs no device, and keeps to the registers it has."""
+
+import importlib
+import re
+from pathlib import Path
+from typing import Any
+
+import hostcupy
+import numpy as np
+import pytest
+
+from xpnet import kernels
+
+FOLDER = Path(kernels.__file__).parent
+ARCHITECTURES = ["sm_75", "sm_80", "sm_90", "sm_100"]
+
+pytestmark = [pytest.mark.cuda, pytest.mark.parametrize("architecture", ARCHITECTURES)]
+
+
+@pytest.fixture
+def nvrtc(request: pytest.FixtureRequest) -> Any:
+    found = pytest.importorskip("cupy").cuda.nvrtc
+    try:
+        found.getVersion()
+    except RuntimeError:
+        if request.config.getoption("--require"):
+            raise
+        pytest.skip("NVRTC is not installed")
+    return found
+
+
+def compiled(nvrtc: Any, text: str, architecture: str, **macros: int) -> dict[str, tuple[int, int]]:
+    """Compile; return the registers and the spilled bytes of each kernel."""
+    program = nvrtc.createProgram(text, "source.cu", (), ())
+    options = (f"-arch={architecture}", "--ptxas-options=-v", "--std=c++17")
+    try:
+        nvrtc.compileProgram(program, (*options, *(f"-D{name}={value}" for name, value in macros.items())))
+    except nvrtc.NVRTCError:
+        pytest.fail(nvrtc.getProgramLog(program))
+    found = re.findall(
+        r"Compiling entry function '(\w+)'.*?(\d+) bytes spill stores.*?Used (\d+) registers",
+        nvrtc.getProgramLog(program),
+        re.DOTALL,
+    )
+    return {name: (int(registers), int(spilled)) for name, spilled, registers in found}
+
+
+def elementwise() -> dict[str, hostcupy.ElementwiseKernel]:
+    hostcupy.module()
+    on_cupy = importlib.import_module(kernels.MODULES["kernelcupy"])
+    return {k.name: k for k in vars(on_cupy).values() if isinstance(k, hostcupy.ElementwiseKernel)}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_formulas_compile(architecture: str, dtype: str, nvrtc: Any) -> None:
+    found = elementwise()
+    assert "xpnet_adam_kernel" in found
+    letters = {"T": np.dtype(dtype), "U": np.dtype("int64"), "S": np.dtype("uint8")}
+    text = "\n".join([(FOLDER / "stable.cu").read_text(), *(k.cuda(letters) for k in found.values())])
+    assert {spilled for _, spilled in compiled(nvrtc, text, architecture).values()} == {0}
+
+
+@pytest.mark.parametrize("n_x", [16, 784, 3072, 3267, 12288, 16384])
+def test_one_pass_keeps_to_its_registers(architecture: str, n_x: int, nvrtc: Any) -> None:
+    xp = hostcupy.module()
+    passes = importlib.import_module(kernels.MODULES["kernelcupy"]).cuda_passes
+    build = passes.build_for(xp.zeros((1, n_x), dtype="uint8"))
+    text = (FOLDER / "one_pass.cu").read_text()
+    registers, spilled = compiled(nvrtc, text, architecture, **build._asdict())["one_pass"]
+    assert spilled == 0
+    assert registers * build.THREADS * build.BLOCKS <= 65536
+
+
+@pytest.mark.parametrize("aligned", [1, 4, 16])
+@pytest.mark.parametrize("rows", [1, 2, 4, 8])
+def test_the_two_passes_compile(architecture: str, rows: int, aligned: int, nvrtc: Any) -> None:
+    text = (FOLDER / "one_pass.cu").read_text()
+    found = compiled(nvrtc, text, architecture, ROWS=rows, ALIGNED=aligned)
+    assert set(found) == {"add_up", "gradient", "logits"}
+    few = 16 if aligned == 1 else 0  # byte by byte is slow anyway
+    assert all(spilled <= few for _, spilled in found.values())
