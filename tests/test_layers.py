@@ -13,7 +13,7 @@ ROOT = XPNET.parent
 FILES = sorted([*XPNET.rglob("*.py"), *PIPELINES.rglob("*.py")])
 
 LAYERS = [
-    "errors", "arrays", "shapes", "gpu", "backend", "kernels", "graph", "functional", "testing",
+    "errors", "arrays", "shapes", "gpu", "host", "streams", "backend", "kernels", "graph", "functional", "testing",
     "standardize", "matrix", "batches", "dropout", "models", "parameters", "optimizers", "schedules",
     "labels", "history", "settings", "onepass", "stack", "objective", "validation", "training",
     "scoring", "tensorfile", "modelfile", "checkpoint", "fitting",

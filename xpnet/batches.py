@@ -41,6 +41,41 @@ class Batches(Protocol):
         """Yield all examples, `size` at a time, in an order (m,) given in host memory, or as they are."""
 
 
+class Standardizing:
+    """What standardizes raw examples on a device.
+
+    Args:
+        data: what the standardization belongs to.
+        backend: where.
+        dtype: of the standardized examples, "float32" or "float64".
+    """
+
+    def __init__(self, data: ColumnMatrix, backend: Backend, dtype: str) -> None:
+        standardizer = data.standardizer
+        # Floats may lie far from 0: their mean is subtracted before they are cast.
+        floats = data.examples.dtype != "uint8"
+        own = data.examples.dtype.name if floats else dtype
+        self._mean = None if standardizer.is_uniform else backend.send(standardizer.mean.T, dtype=own)
+        uniform = float(standardizer.scale[0, 0]) if standardizer.is_uniform else None
+        self._scale = uniform if uniform is not None else backend.send(standardizer.scale.T, dtype=dtype)
+        self._dtype: Any = getattr(backend.xp, dtype)
+
+    def columns(self, examples: Array, indices: Array | None = None) -> Array:
+        """Return standardized columns of raw examples (m, n_x), of all or of those of some indices (k,)."""
+        # The batch is cast in any case, so standardizing it costs less than folding the standardization
+        # into the first layer's weights, which change with each step.
+        rows: Array = gather(examples, indices, self._mean, self._scale, self._dtype)
+        return rows.T
+
+    def in_order(self, examples: Array, labels: Array, weights: Array | None, size: int) -> Iterator[Batch]:
+        """Yield batches of examples as they lie on the device."""
+        m = examples.shape[0]
+        for start in range(0, m, size):
+            part = slice(start, min(start + size, m))
+            taken = None if weights is None else weights[:, part]
+            yield Batch(self.columns(examples[part, :]), labels[:, part], taken)
+
+
 class Resident:
     """Examples that lie on the device, raw, and were sent there once.
 
@@ -55,25 +90,15 @@ class Resident:
     def __init__(
         self, data: ColumnMatrix, Y: np.ndarray, weights: np.ndarray | None, backend: Backend, dtype: str
     ) -> None:
-        self._m, self._backend = data.m, backend
+        self._backend = backend
         self._examples, self._labels = backend.send(data.examples), backend.send(Y)
         self._weights = None if weights is None else backend.send(weights, dtype=dtype)
-        standardizer = data.standardizer
-        # Floats may lie far from 0: their mean is subtracted before they are cast.
-        floats = data.examples.dtype != "uint8"
-        own = data.examples.dtype.name if floats else dtype
-        self._mean = None if standardizer.is_uniform else backend.send(standardizer.mean.T, dtype=own)
-        uniform = float(standardizer.scale[0, 0]) if standardizer.is_uniform else None
-        self._scale = uniform if uniform is not None else backend.send(standardizer.scale.T, dtype=dtype)
-        self._dtype: Any = getattr(backend.xp, dtype)
+        self._standardizing = Standardizing(data, backend, dtype)
 
     def epoch(self, order: np.ndarray | None, size: int) -> Iterator[Batch]:
         """As `Batches.epoch`."""
         if order is None:
-            for start in range(0, self._m, size):
-                part = slice(start, min(start + size, self._m))
-                weights = None if self._weights is None else self._weights[:, part]
-                yield Batch(self._columns(self._examples[part, :]), self._labels[:, part], weights)
+            yield from self._standardizing.in_order(self._examples, self._labels, self._weights, size)
             return
         sent = self._backend.send(order)
         for start in range(0, len(order), size):
@@ -83,15 +108,36 @@ class Resident:
         """Return the batch of some examples. indices: (k,), on the device."""
         xp = namespace(self._examples)
         weights = None if self._weights is None else xp.take(self._weights, indices, axis=1)
-        return Batch(
-            self._columns(self._examples, indices), xp.take(self._labels, indices, axis=1), weights
-        )  # fmt: skip
+        X = self._standardizing.columns(self._examples, indices)
+        return Batch(X, xp.take(self._labels, indices, axis=1), weights)
 
-    def _columns(self, examples: Array, indices: Array | None = None) -> Array:
-        # The batch is cast in any case, so standardizing it costs less than folding the standardization
-        # into the first layer's weights, which change with each step.
-        rows: Array = gather(examples, indices, self._mean, self._scale, self._dtype)
-        return rows.T
+
+class Streamed:
+    """Examples that do not fit the device: gathered in host memory, and sent some batches at a time.
+
+    Args: as for `Resident`.
+    """
+
+    def __init__(
+        self, data: ColumnMatrix, Y: np.ndarray, weights: np.ndarray | None, backend: Backend, dtype: str
+    ) -> None:
+        self._data, self._Y, self._backend = data, Y, backend
+        self._weights = None if weights is None else weights.astype(dtype)
+        self._standardizing = Standardizing(data, backend, dtype)
+
+    def epoch(self, order: np.ndarray | None, size: int) -> Iterator[Batch]:
+        """As `Batches.epoch`."""
+        rows = size * max(1, CHUNK_BYTES // (size * self._data.n_x * self._data.examples.itemsize))
+        for examples, labels, weights in self._backend.stream(self._chunks(order, rows)):
+            yield from self._standardizing.in_order(examples, labels, weights, size)
+
+    def _chunks(
+        self, order: np.ndarray | None, rows: int
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray | None]]:
+        for start in range(0, self._data.m, rows):
+            part: Any = slice(start, start + rows) if order is None else order[start : start + rows]
+            weights = None if self._weights is None else self._weights[:, part]
+            yield self._data.examples[part], self._Y[:, part], weights
 
 
 @dispatched
@@ -119,30 +165,6 @@ def gather(
     if not isinstance(scale, float) or scale != 1.0:
         rows *= scale
     return rows
-
-
-class Streamed:
-    """Examples that do not fit the device: gathered in host memory, and sent some batches at a time.
-
-    Args: as for `Resident`.
-    """
-
-    def __init__(
-        self, data: ColumnMatrix, Y: np.ndarray, weights: np.ndarray | None, backend: Backend, dtype: str
-    ) -> None:
-        self._data, self._Y, self._weights = data, Y, weights
-        self._backend, self._dtype = backend, dtype
-
-    def epoch(self, order: np.ndarray | None, size: int) -> Iterator[Batch]:
-        """As `Batches.epoch`."""
-        rows = size * max(1, CHUNK_BYTES // (size * self._data.n_x * self._data.examples.itemsize))
-        for start in range(0, self._data.m, rows):
-            part: Any = slice(start, start + rows) if order is None else order[start : start + rows]
-            weights = None if self._weights is None else self._weights[:, part]
-            chunk = Resident(
-                self._data.part(part), self._Y[:, part], weights, self._backend, self._dtype
-            )  # fmt: skip
-            yield from chunk.epoch(None, size)
 
 
 def batches(

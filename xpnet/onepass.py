@@ -11,7 +11,7 @@ Several runs go together: their weights lie below each other, W (runs n_out, n_x
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from xpnet.arrays import namespace
 from xpnet.batches import CHUNK_BYTES, fits
@@ -103,15 +103,16 @@ class OnePass:
         loss, G, r = (sum(sums[1:], start=sums[0]) for sums in zip(*parts, strict=True))
         return Pass(loss, (G - r * self._mean) * self._scale, r)
 
-    def _chunks(self) -> Iterator[tuple[slice, Array]]:
+    def _chunks(self) -> Iterator[tuple[slice, Any]]:
         """Yield the raw examples on the device: at once, or a chunk at a time."""
         if self._examples is not None:
             yield slice(None), self._examples
             return
         data = self._host
         rows = max(1, CHUNK_BYTES // (data.n_x * data.examples.itemsize))
-        for start, block in zip(range(0, data.m, rows), data.blocks(rows), strict=True):
-            yield slice(start, start + len(block)), self._backend.send(block)
+        starts, blocks = range(0, data.m, rows), ((block,) for block in data.blocks(rows))
+        for start, (block,) in zip(starts, self._backend.stream(blocks), strict=True):
+            yield slice(start, start + rows), block
 
 
 @dispatched
