@@ -84,6 +84,8 @@ class Device:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Device) and other.id == self.id
 
+    compute_capability = "90"
+
     @property
     def mem_info(self) -> tuple[int, int]:
         """Free and total bytes."""
@@ -354,6 +356,15 @@ class _MemoryPointer:
         assert any(start <= source <= source + size <= stop for start, stop in _pinned.values()), "not pinned"
         stream.queue.append(lambda: ctypes.memmove(self.ptr, source, size) and None)
 
+
+_compute_types = {"float32": 1}
+_core = types.SimpleNamespace(
+    _routines_linalg=types.SimpleNamespace(
+        COMPUTE_TYPE_TF32=7,
+        get_compute_type=lambda dtype: _compute_types[_np.dtype(dtype).name],
+        set_compute_type=lambda dtype, kind: _compute_types.update({_np.dtype(dtype).name: kind}),
+    )
+)
 
 _pinned: dict[int, tuple[int, int]] = {}
 """Where pinned memory begins and ends."""

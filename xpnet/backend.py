@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import re
 import threading
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -126,6 +128,23 @@ class Backend:
         """Return how much of the device's memory is free; None for host memory, which sends share."""
         return None
 
+    def precision(self, name: str) -> AbstractContextManager[Any]:
+        """Return a context in which products of float32 matrices have a precision.
+
+        Args:
+            name: "float32", or "tf32", which only GPUs have.
+
+        Raises:
+            DeviceError: this device has no such precision.
+        """
+        if name == "float32":
+            return nullcontext()
+        msg = (
+            f"precision {name} is of GPUs with compute capability 8.0 or newer, and the device is "
+            f"{self.device}: use float32 (leave out --precision), or another device"
+        )
+        raise DeviceError(msg, problem="no-such-precision")
+
     def activate(self) -> AbstractContextManager[Any]:
         """Return a context to compute in.
 
@@ -187,6 +206,12 @@ class CudaBackend(Backend):
         """As `Backend.free_bytes`."""
         return int(self._device.mem_info[0])
 
+    def precision(self, name: str) -> AbstractContextManager[Any]:
+        """As `Backend.precision`. CuPy keeps it for the whole process."""
+        if name == "tf32" and int(self._device.compute_capability) >= 80:
+            return _tf32(self.xp)
+        return super().precision(name)
+
     def activate(self) -> AbstractContextManager[Any]:
         """As `Backend.activate`."""
         return self.xp.cuda.Device(self.ordinal)  # type: ignore[no-any-return]
@@ -227,6 +252,18 @@ class CudaBackend(Backend):
             with self.activate():
                 return self.xp.asnumpy(array)  # type: ignore[no-any-return]
         return to_host(array, "fetch")
+
+
+@contextmanager
+def _tf32(xp: Namespace) -> Iterator[None]:
+    """Let CuPy round the factors of products of float32 matrices to TF32, and restore what it did before."""
+    linalg = attrgetter("_core._routines_linalg")(xp)
+    before = linalg.get_compute_type(np.float32)
+    linalg.set_compute_type(np.float32, linalg.COMPUTE_TYPE_TF32)
+    try:
+        yield
+    finally:
+        linalg.set_compute_type(np.float32, before)
 
 
 def select(device: str | None = None) -> Backend:

@@ -134,6 +134,7 @@ def _is_descent(model: Network, data: ColumnMatrix, settings: Settings) -> bool:
     plain = (
         settings.optimizer == GradientDescent()
         and settings.schedule == Constant()
+        and settings.precision == "float32"  # which full-batch descent always has
         and not (settings.l1 or settings.label_smoothing or settings.clip)
     )
     full = settings.batch_size is None or settings.batch_size >= data.m

@@ -44,6 +44,7 @@ class Training:
     Raises:
         ShapeError, DtypeError: data or labels that cannot be learned from.
         ConfigurationError: settings that do not fit the data.
+        DeviceError: a precision that the device lacks.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Training:
         validation: tuple[ColumnMatrix, np.ndarray] | None = None,
         start: Parameters | None = None,
     ) -> None:
+        backend.precision(settings.precision)  # refuses what the device lacks
         data.refuse_nonfinite()
         require_learnable(model, Y, data.m)
         weights = weights_of(model, Y, settings.class_weight)
@@ -111,12 +113,13 @@ class Training:
             total = 0.0
             pending: list[int] = []
             order = shuffled(settings.seed, done, self.m, self.batch_size)
-            for batch in self.batches.epoch(order, self.batch_size):
-                self.step(batch, rate, len(pending))
-                pending.append(int(batch.X.shape[1]))
-                if len(pending) == WINDOW:
-                    total += self._gathered(pending)
-                    pending = []
+            with self.backend.precision(settings.precision):
+                for batch in self.batches.epoch(order, self.batch_size):
+                    self.step(batch, rate, len(pending))
+                    pending.append(int(batch.X.shape[1]))
+                    if len(pending) == WINDOW:
+                        total += self._gathered(pending)
+                        pending = []
             total += self._gathered(pending)
             judged = self._validation(self.parameters) if self._validation else (None, None)
         record = Epoch(done + 1, total / self.m, rate, time.perf_counter() - began, *judged)
