@@ -301,6 +301,17 @@ def uploads() -> int:
     return _Counter.uploads
 
 
+class OutOfMemoryError(MemoryError):
+    """Of the device."""
+
+    def __init__(self, size: int, total: int) -> None:
+        super().__init__(f"Out of memory allocating {size:,} bytes (allocated so far: {total:,} bytes).")
+
+
+class CUDARuntimeError(RuntimeError):
+    """Any other."""
+
+
 class Stream:
     """A queue of copies that run as late as they may: when somebody waits for them."""
 
@@ -405,6 +416,7 @@ _runtime = types.SimpleNamespace(
     getDeviceProperties=lambda device: {
         "name": b"fake", "multiProcessorCount": 3, "major": 9, "minor": 0, "totalGlobalMem": 1 << 30,
     },
+    CUDARuntimeError=CUDARuntimeError,
     driverGetVersion=lambda: 13000,
     runtimeGetVersion=lambda: 13000,
 )  # fmt: skip
@@ -415,5 +427,6 @@ cuda = types.SimpleNamespace(
     alloc_pinned_memory=PinnedMemory,
     get_current_stream=lambda: _computing,
     get_elapsed_time=_elapsed,
+    memory=types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
     runtime=_runtime,
 )

@@ -14,6 +14,7 @@ import numpy as np
 
 from xpnet.arrays import is_number_dtype
 from xpnet.errors import DeviceError, DtypeError
+from xpnet.gpu import Working
 from xpnet.host import dlpack_device, from_dlpack, to_host
 from xpnet.streams import Ring, streamed, uploaded
 
@@ -213,8 +214,8 @@ class CudaBackend(Backend):
         return super().precision(name)
 
     def activate(self) -> AbstractContextManager[Any]:
-        """As `Backend.activate`."""
-        return self.xp.cuda.Device(self.ordinal)  # type: ignore[no-any-return]
+        """As `Backend.activate`. What fails there is a `DeviceError`."""
+        return Working(self.xp, self.ordinal)
 
     def _share(self, data: Any) -> Array | None:
         if isinstance(data, self.xp.ndarray):

@@ -28,8 +28,8 @@ class Settings:
         initializer: "he", "xavier" or "zeros".
         seed: of the initial weights and of the shuffling.
         dtype: of the parameters and the arithmetic, "float32" or "float64".
-        precision: of products of float32 matrices: "float32", or on a GPU "tf32", which rounds the factors to 11
-            significant bits and sums in float32.
+        precision: of products of float32 matrices: "float32", or on a GPU "tf32", which rounds the factors to
+            11 significant bits and sums in float32.
         resident_bytes: most raw data to keep on the device; more streams through it. None for three quarters
             of the device's free memory.
 
