@@ -116,6 +116,23 @@ def networks(gpu: Backend) -> list[Row]:
     return rows
 
 
+def graphs(gpu: Backend) -> list[Row]:
+    """Steps that are launched as one CUDA graph."""
+    rows = []
+    data, Y = pictures(EXAMPLES, 4)
+    model = Network(data.n_x, 4, "softmax", (Layer.parse("32:relu"), Layer.parse("16:tanh")))
+    shared = Settings(epochs=3, batch_size=64, learning_rate=0.002, l2=0.1, clip=5.0)
+    for name, optimizer in OPTIMIZERS.items():
+        for dtype, allowed in COSTS.items():
+            settings = replace(shared, optimizer=optimizer, dtype=dtype)
+            here, there = (
+                fit(model, data, Y, gpu, replace(settings, graph=graph)).history.costs
+                for graph in (True, False)
+            )
+            rows.append(row(f"graph, {name}, {dtype}: costs", apart(here, there), allowed))
+    return rows
+
+
 def sweeps(gpu: Backend) -> list[Row]:
     """Several runs at once."""
     cpu, rows = select("cpu"), []
@@ -271,6 +288,7 @@ CHECKS: dict[str, Callable[[Backend], list[Row]]] = {
     "sums": sums,
     "regressions": regressions,
     "networks": networks,
+    "graphs": graphs,
     "sweeps": sweeps,
     "streaming": streaming,
     "scoring": scoring,

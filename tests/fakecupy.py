@@ -319,6 +319,19 @@ class Stream:
         self.queue: list[Callable[[], None]] = []
         self.done = 0
 
+    ptr = 0
+
+    def __enter__(self) -> "Stream":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def record(self) -> "Event":
+        event = Event()
+        event.record(self)
+        return event
+
     def run(self, count: int) -> None:
         while self.done < count:
             self.queue[self.done]()
@@ -424,9 +437,11 @@ cuda = types.SimpleNamespace(
     Device=Device,
     Event=Event,
     Stream=Stream,
+    MemoryPool=lambda: types.SimpleNamespace(malloc=None),
     alloc_pinned_memory=PinnedMemory,
     get_current_stream=lambda: _computing,
     get_elapsed_time=_elapsed,
     memory=types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
     runtime=_runtime,
+    using_allocator=lambda malloc: contextlib.nullcontext(),
 )

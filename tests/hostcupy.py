@@ -27,6 +27,9 @@ TYPES = {
     "uint16": "unsigned short", "uint32": "unsigned", "int64": "long long", "uint64": "unsigned long long",
     "float32": "float", "float64": "double",
 }  # fmt: skip
+OF_KERNELS = ("xpnet.kernels.cuda_passes", "xpnet.kernels.cuda_products")
+"""What on_cupy.py imports that imports CuPy itself."""
+
 _builds = tempfile.TemporaryDirectory(prefix="hostcupy-")
 
 
@@ -198,6 +201,40 @@ class ElementwiseKernel:
         )  # fmt: skip
 
 
+class Cublas:
+    """What xpnet calls of cuBLAS, on host memory, with cuBLAS's own parameters."""
+
+    def cublasCreate_v2(self, handle: Any) -> int:
+        return 0
+
+    def cublasDestroy_v2(self, handle: Any) -> int:
+        return 0
+
+    def cublasSetStream_v2(self, handle: Any, stream: Any) -> int:
+        return 0
+
+    def cublasSetWorkspace_v2(self, handle: Any, memory: Any, size: Any) -> int:
+        return 0
+
+    def cublasGemmEx(
+        self, handle: Any, turn_a: int, turn_b: int, m: int, n: int, k: int,
+        alpha: Any, a: Any, a_kind: int, a_step: int, b: Any, b_kind: int, b_step: int,
+        beta: Any, c: Any, c_kind: int, c_step: int, compute: int, algorithm: int,
+    ) -> int:  # fmt: skip
+        assert a_kind == b_kind == c_kind
+        number = {0: ctypes.c_float, 1: ctypes.c_double}[c_kind]
+
+        def seen(memory: Any, rows: int, columns: int, step: int) -> np.ndarray:
+            assert step >= max(1, rows)
+            kept = (number * (step * columns)).from_address(memory.value)
+            return np.frombuffer(kept, number).reshape(columns, step)[:, :rows].T
+
+        A = seen(a, *((k, m) if turn_a else (m, k)), a_step)
+        B = seen(b, *((n, k) if turn_b else (k, n)), b_step)
+        seen(c, m, n, c_step)[...] = (A.T if turn_a else A) @ (B.T if turn_b else B)
+        return 0
+
+
 def _loaded(name: str, path: str) -> types.ModuleType:
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec
@@ -218,10 +255,13 @@ def module() -> types.ModuleType:
     before = sys.modules.get("cupy")
     sys.modules["cupy"] = host
     try:
-        sys.modules.pop("xpnet.kernels.cuda_passes", None)
+        for name in OF_KERNELS:
+            sys.modules.pop(name, None)
         _loaded("xpnet.kernels.on_kernelcupy", str(Path(kernels.__file__).with_name("on_cupy.py")))
-        sys.modules.pop("xpnet.kernels.cuda_passes")
+        for name in OF_KERNELS:
+            sys.modules.pop(name)
     finally:
         sys.modules.pop("cupy") if before is None else sys.modules.__setitem__("cupy", before)
+    sys.modules["xpnet.kernels.on_kernelcupy"].cuda_products.library = Cublas
     kernels.MODULES["kernelcupy"] = "xpnet.kernels.on_kernelcupy"
     return host

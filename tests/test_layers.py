@@ -13,16 +13,21 @@ ROOT = XPNET.parent
 FILES = sorted([*XPNET.rglob("*.py"), *PIPELINES.rglob("*.py")])
 
 LAYERS = [
-    "errors", "arrays", "shapes", "gpu", "host", "streams", "backend", "kernels", "graph", "functional", "testing",
+    "errors", "arrays", "shapes", "gpu", "host", "streams", "backend", "kernels", "capture", "graph", "functional", "testing",
     "standardize", "matrix", "batches", "dropout", "models", "parameters", "optimizers", "schedules",
-    "labels", "history", "settings", "onepass", "stack", "objective", "validation", "training",
+    "labels", "history", "settings", "onepass", "stack", "objective", "validation", "stepgraph", "training",
     "scoring", "tensorfile", "modelfile", "checkpoint", "fitting",
     "problem", "span", "descent", "lbfgs", "stacktraining", "sweep", "metrics", "split", "course",
 ]  # fmt: skip
 """The rooms of xpnet, each of which imports only from those before it and from itself."""
 
 ONLY_IN = {
-    "cupy": {"xpnet/gpu.py", "xpnet/kernels/on_cupy.py", "xpnet/kernels/cuda_passes.py"},
+    "cupy": {
+        "xpnet/gpu.py",
+        "xpnet/kernels/on_cupy.py",
+        "xpnet/kernels/cuda_passes.py",
+        "xpnet/kernels/cuda_products.py",
+    },
     "h5py": {"pipelines/store.py", "pipelines/coursefile.py", "pipelines/sink.py"},
     "PIL": {"pipelines/images.py", "pipelines/demo.py"},
     "simplejpeg": {"pipelines/images.py"},

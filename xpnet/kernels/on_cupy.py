@@ -10,7 +10,7 @@ from typing import Any
 import cupy
 
 from xpnet.arrays import Array
-from xpnet.kernels import cuda_passes
+from xpnet.kernels import cuda_passes, cuda_products
 from xpnet.shapes import require_affine, require_class_labels, require_matrix, require_same
 
 _FORMULAS = resources.files(__package__).joinpath("stable.cu").read_text()
@@ -74,6 +74,12 @@ _adam = _elementwise(
     "v = beta1 * v + rest1 * g; s = beta2 * s + rest2 * (g * g);"
     " p -= factor * (v / (sqrt(s) / corrected + epsilon))",
 )
+_corrections = _elementwise(
+    "corrections",
+    "T rate, float64 t, float64 beta1, float64 beta2",
+    "T factor, T corrected",
+    "factor = (T)((double)rate / (1.0 - pow(beta1, t))); corrected = (T)sqrt(1.0 - pow(beta2, t))",
+)
 _gather_bytes = _elementwise(
     "gather_bytes",
     "raw S examples, raw int64 indices, T mean, T scale, int64 n_x",
@@ -134,11 +140,22 @@ def softplus(z: Array) -> Array:
 def affine(W: Array, X: Array, b: Array) -> Array:
     """W X + b: the bias is added in place."""
     require_affine(W, X, b)
-    Z = W @ X
+    Z = cuda_products.product(W, X)
     if Z.dtype != b.dtype:
         return Z + b
     Z += b
     return Z
+
+
+def affine_pullback(grad: Array, Z: Array, W: Array, X: Array, b: Array) -> Any:
+    """Gradients of `affine`."""
+    del Z, b
+    product = cuda_products.product
+    return (
+        lambda: product(grad, X.T),
+        lambda: product(W.T, grad),
+        lambda: grad.sum(axis=1, keepdims=True),
+    )
 
 
 def logistic_loss(Z: Array, Y: Array) -> Array:
@@ -216,7 +233,11 @@ def adam(
     """Both moments and the step."""
     if not _updates(p, g, v, s, rate):
         return NotImplemented
-    factor, corrected = rate / (1.0 - beta1**t), (1.0 - beta2**t) ** 0.5
+    if isinstance(t, int):
+        factor, corrected = rate / (1.0 - beta1**t), (1.0 - beta2**t) ** 0.5
+    else:
+        factor, corrected = cupy.empty(t.shape, p.dtype), cupy.empty(t.shape, p.dtype)
+        _corrections(rate, t, beta1, beta2, factor, corrected)
     _adam(g, factor, corrected, beta1, 1.0 - beta1, beta2, 1.0 - beta2, epsilon, p, v, s)
     return None
 
