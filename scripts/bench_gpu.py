@@ -405,17 +405,17 @@ def torch_network(
     order = torch.randperm(data.m, device="cuda")
     loss = torch.nn.CrossEntropyLoss()
 
-    def made() -> tuple[Any, Any]:
+    def made(capturable: bool) -> tuple[Any, Any]:
         net = torch.nn.Sequential(
             torch.nn.Linear(data.n_x, model.shapes["W1"][0]), torch.nn.ReLU(),
             torch.nn.Linear(model.shapes["W1"][0], model.n_out),
         ).cuda()  # fmt: skip
         if name == "adam":
-            return net, torch.optim.Adam(net.parameters(), lr=0.001, capturable=True)
+            return net, torch.optim.Adam(net.parameters(), lr=0.001, capturable=capturable)
         return net, torch.optim.SGD(net.parameters(), lr=0.001)
 
     def eager(tf32: bool) -> Callable[[], None]:
-        net, optimizer = made()
+        net, optimizer = made(capturable=False)
 
         def epoch() -> None:
             with allowed_tf32(torch, tf32):
@@ -428,7 +428,7 @@ def torch_network(
         return epoch
 
     def graphed(tf32: bool) -> Callable[[], None]:
-        net, optimizer = made()
+        net, optimizer = made(capturable=True)
         part = order[:size].clone()
 
         def step() -> None:

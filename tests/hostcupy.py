@@ -167,17 +167,28 @@ class ElementwiseKernel:
         results = [*args[len(self._in) :]] or [host.ndarray(out) for out in outs]
         return results[0] if len(results) == 1 else tuple(results)
 
-    def cuda(self, letters: dict[str, np.dtype]) -> str:
-        """Return a kernel for CUDA that computes the formula; its preamble has to come before it."""
-        parameters = [*self._in, *self._out]
-        dtypes = [np.dtype(kind) if len(kind) > 1 else letters[kind] for _, kind, _ in parameters]
-        return "\n".join(
-            [
-                f'extern "C" __global__ void {self.name}(long long n, void** args) {{',
-                "const long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; if (i >= n) return;",
-                *self._element(dtypes, letters), self._operation, "; }",
-            ]
-        )  # fmt: skip
+    def cuda(self, letters: dict[str, np.dtype], contiguous: bool) -> str:
+        """Return the kernel as CuPy makes it, of its own array type; the preamble has to come before it."""
+        parameters, inside = (
+            [],
+            [f"typedef {TYPES[dtype.name]} {letter};" for letter, dtype in letters.items()],
+        )
+        for i, (raw, kind, name) in enumerate([*self._in, *self._out]):
+            const = "const " if i < len(self._in) else ""
+            ctype = TYPES[(np.dtype(kind) if len(kind) > 1 else letters[kind]).name]
+            array = f"{const}CArray<{ctype}, 2, {int(contiguous)}, 1>"
+            if kind in ("int64", "uint32") and not raw:  # always a number
+                parameters.append(f"const {ctype} {name}")
+            elif raw:
+                parameters.append(f"{array} {name}")
+            else:
+                parameters.append(f"{array} raw_{name}")
+                inside.append(f"{const}{ctype}& {name} = raw_{name}[indexer.get()];")
+        return (
+            f'extern "C" __global__ void {self.name}({", ".join(parameters)}, CIndexer<2, 1> indexer) {{ '
+            "const ptrdiff_t i = (ptrdiff_t)blockIdx.x * blockDim.x + threadIdx.x; indexer.set(i);"
+            f"{' '.join(inside)} {self._operation}; }}"
+        )
 
     def _element(self, dtypes: list[np.dtype], letters: dict[str, np.dtype]) -> list[str]:
         elements = [f"typedef {TYPES[dtype.name]} {letter};" for letter, dtype in letters.items()]

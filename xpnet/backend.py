@@ -201,7 +201,8 @@ class CudaBackend(Backend):
 
     def synchronize(self) -> None:
         """As `Backend.synchronize`."""
-        self._device.synchronize()
+        with self.activate():
+            self._device.synchronize()
 
     def free_bytes(self) -> int | None:
         """As `Backend.free_bytes`."""

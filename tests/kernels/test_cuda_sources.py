@@ -32,7 +32,14 @@ def nvrtc(request: pytest.FixtureRequest) -> Any:
 def compiled(nvrtc: Any, text: str, architecture: str, **macros: int) -> dict[str, tuple[int, int]]:
     """Compile; return the registers and the spilled bytes of each kernel."""
     program = nvrtc.createProgram(text, "source.cu", (), ())
-    options = (f"-arch={architecture}", "--ptxas-options=-v", "--std=c++17")
+    include = Path(pytest.importorskip("cupy").__file__).parent / "_core" / "include"
+    options = (
+        f"-arch={architecture}",
+        "--ptxas-options=-v",
+        "--std=c++17",
+        f"-I{include}",
+        "-default-device",
+    )
     try:
         nvrtc.compileProgram(program, (*options, *(f"-D{name}={value}" for name, value in macros.items())))
     except nvrtc.NVRTCError:
@@ -51,13 +58,19 @@ def elementwise() -> dict[str, hostcupy.ElementwiseKernel]:
     return {k.name: k for k in vars(on_cupy).values() if isinstance(k, hostcupy.ElementwiseKernel)}
 
 
+@pytest.mark.parametrize("contiguous", [True, False], ids=["contiguous", "strided"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_formulas_compile(architecture: str, dtype: str, nvrtc: Any) -> None:
+def test_formulas_compile_with_cupys_arrays(
+    architecture: str, dtype: str, contiguous: bool, nvrtc: Any
+) -> None:
     found = elementwise()
     assert "xpnet_adam_kernel" in found
     letters = {"T": np.dtype(dtype), "U": np.dtype("int64"), "S": np.dtype("uint8")}
-    text = "\n".join([(FOLDER / "stable.cu").read_text(), *(k.cuda(letters) for k in found.values())])
-    assert {spilled for _, spilled in compiled(nvrtc, text, architecture).values()} == {0}
+    parts = ["#include <cupy/carray.cuh>", (FOLDER / "stable.cu").read_text()]
+    text = "\n".join([*parts, *(kernel.cuda(letters, contiguous) for kernel in found.values())])
+    results = compiled(nvrtc, text, architecture)
+    assert set(results) == set(found)
+    assert {spilled for _, spilled in results.values()} == {0}
 
 
 @pytest.mark.parametrize("n_x", [16, 784, 3072, 3267, 12288, 16384])

@@ -82,15 +82,15 @@ _corrections = _elementwise(
 )
 _gather_bytes = _elementwise(
     "gather_bytes",
-    "raw S examples, raw int64 indices, T mean, T scale, int64 n_x",
+    "raw S examples, raw int64 indices, T mean, T scale, uint32 n_x",
     "T x",
-    "x = ((T)examples[indices[i / n_x] * n_x + i % n_x] - mean) * scale",
+    "x = ((T)examples[indices[(unsigned)i / n_x] * n_x + (unsigned)i % n_x] - mean) * scale",
 )
 _gather_floats = _elementwise(
     "gather_floats",
-    "raw S examples, raw int64 indices, S mean, T scale, int64 n_x",
+    "raw S examples, raw int64 indices, S mean, T scale, uint32 n_x",
     "T x",
-    "x = (T)(examples[indices[i / n_x] * n_x + i % n_x] - mean) * scale",
+    "x = (T)(examples[indices[(unsigned)i / n_x] * n_x + (unsigned)i % n_x] - mean) * scale",
 )
 _standardize_bytes = _elementwise(
     "standardize_bytes", "S example, T mean, T scale", "T x", "x = ((T)example - mean) * scale"
@@ -244,13 +244,15 @@ def adam(
 
 def gather(
     examples: Array, indices: Array | None, mean: Array | None, scale: float | Array, dtype: Any
-) -> Array:
+) -> Any:
     """Rows, cast and standardized."""
     mean = 0.0 if mean is None else mean
     bytes_ = examples.dtype == cupy.uint8
     if indices is None:
         x = cupy.empty(examples.shape, dtype)
         (_standardize_bytes if bytes_ else _standardize_floats)(examples, mean, scale, x)
+    elif indices.shape[0] * examples.shape[1] >= 1 << 32:
+        return NotImplemented  # more elements than the kernel counts: its divisions are of 32 bits
     else:
         x = cupy.empty((indices.shape[0], examples.shape[1]), dtype)
         arguments = (examples, indices, mean, scale, examples.shape[1], x)
