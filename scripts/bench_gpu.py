@@ -3,7 +3,6 @@
 Times are of CUDA's events, on random bytes, after a warm-up, in turn; medians.
 """
 
-import importlib
 import statistics
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,8 +11,9 @@ from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
+from gpu_parity import passes_of
 
-from xpnet import kernels, optimizers
+from xpnet import optimizers
 from xpnet.backend import Backend
 from xpnet.batches import gather
 from xpnet.descent import stepping
@@ -184,8 +184,7 @@ class Benchmarks:
     def builds(self) -> Rows:
         """One pass as it is built by default, and otherwise."""
         backend = self._backend
-        name = kernels.MODULES[kernels.library_name(backend.xp)]
-        passes = importlib.import_module(name).cuda_passes
+        passes = passes_of(backend)
         data, Y = self._data
         with backend.activate():
             examples = self._problem.one_pass()._examples  # noqa: SLF001  (not to send them twice)
@@ -212,15 +211,22 @@ class Benchmarks:
     def sweep(self) -> Rows:
         """Several learning rates, beside one."""
         sizes, problem = self._sizes, self._problem
-        rows = []
+        passes = passes_of(self._backend)
+        ways: dict[str, Callable[[], Any]] = {}
         with self._backend.activate():
             for count in (1, sizes.rates):
                 rates = [0.001 * 1.1**i for i in range(count)]
                 stepper = stepping(problem, "one-pass", problem.runs(rates, [0.0] * count), [None] * count)
-                rows.append({"rates": count, "ms": self._timed({"": stepper.step})[""]})
-        for row in rows:
-            row["times one"] = row["ms"] / rows[0]["ms"]
-        return rows
+                ways[f"a step of {count}"] = stepper.step
+            examples = problem.one_pass()._examples  # noqa: SLF001  (not to send them twice)
+            W, b = problem.zeros(sizes.rates, problem.data.n_x) + 1e-6, problem.zeros(sizes.rates, 1)
+            given = examples, problem.labels, None, W, b, logistic_residual
+            for tensor in (False, True):
+                how = f"the passes of {sizes.rates}, by {'tensor cores' if tensor else 'float32'}"
+                ways[how] = partial(passes.two_passes, *given, tensor=tensor)
+            spent = self._timed(ways)
+        one = spent["a step of 1"]
+        return [{"how": how, "ms": each, "times one": each / one} for how, each in spent.items()]
 
     def softmax(self) -> Rows:
         """Ten classes, a tenth of the examples."""

@@ -3,14 +3,16 @@
 `scripts/gpu_check.py` runs them; each is a function of the GPU's backend, so the tests run them without one.
 """
 
+import importlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from xpnet import select
+from xpnet import kernels, select
 from xpnet.backend import Backend
 from xpnet.descent import descend, stepping
 from xpnet.fitting import fit
@@ -250,6 +252,12 @@ def crossings(gpu: Backend) -> list[Row]:
     return rows
 
 
+def passes_of(gpu: Backend) -> Any:
+    """Return xpnet.kernels.cuda_passes as the backend's kernels use it, or None where there are none."""
+    name = kernels.MODULES.get(kernels.library_name(gpu.xp))
+    return None if name is None else importlib.import_module(name).cuda_passes
+
+
 def sums(gpu: Backend) -> list[Row]:
     """The passes over raw bytes, at the sizes of real images, beside float64."""
     rows = []
@@ -270,17 +278,22 @@ def sums(gpu: Backend) -> list[Row]:
         b = np.zeros((runs * n_out, 1), np.float32)
         residual = RESIDUALS["sigmoid" if n_out == 1 else "softmax"]
         sent = [gpu.send(array) for array in (examples, Y, W, b)]
-        with gpu.activate():
-            got = sweep_blocks(*sent[:2], None, *sent[2:], center=None, residual=residual, rows=1024)
+        ways = {name: partial(sweep_blocks, center=None, residual=residual, rows=1024)}
+        passes = passes_of(gpu)
+        if runs * n_out > 1 and passes is not None:
+            ways[f"{name}, tensor cores"] = partial(passes.two_passes, residual=residual, tensor=True)
         want = portable(
             examples, Y.astype("f8"), None, W.astype("f8"), b.astype("f8"),
             center=None, residual=residual, rows=256,
         )  # fmt: skip
-        worst = max(
-            float(np.max(np.abs(gpu.fetch(ours) - theirs)) / np.max(np.abs(theirs)))
-            for ours, theirs in zip(got, want, strict=True)
-        )
-        rows.append(row(f"{name}: sums", worst, 2e-5))
+        for how, way in ways.items():
+            with gpu.activate():
+                got = way(*sent[:2], None, *sent[2:])
+            worst = max(
+                float(np.max(np.abs(gpu.fetch(ours) - theirs)) / np.max(np.abs(theirs)))
+                for ours, theirs in zip(got, want, strict=True)
+            )
+            rows.append(row(f"{how}: sums", worst, 2e-5))
     return rows
 
 

@@ -149,6 +149,42 @@ static inline float __uint_as_float(unsigned bits) {
     return value;
 }
 
+// A warp's product of two matrices of float16: each lane gives its parts of both, and takes its part of the sums.
+#define XPNET_OWN_TENSORS
+static inline float half_of(unsigned pair, int which) {
+    _Float16 value;
+    const unsigned short bits = (unsigned short)(which ? pair >> 16 : pair);
+    std::memcpy(&value, &bits, 2);
+    return (float)value;
+}
+static inline unsigned less_1024(unsigned pair) {
+    unsigned result = 0;
+    for (int which = 0; which < 2; which++) {
+        const _Float16 value = (_Float16)(half_of(pair, which) - 1024.0f);
+        unsigned short bits;
+        std::memcpy(&bits, &value, 2);
+        result |= (unsigned)bits << (16 * which);
+    }
+    return result;
+}
+static inline void multiply(float* sums, const unsigned* left, const unsigned* right) {
+    using namespace on_host;
+    static unsigned given[2][32][32][6];  // by turn, warp and lane
+    const unsigned first = current->index / 32 * 32, lane = current->index % 32;
+    auto& lanes = given[current->at_warp % 2][first / 32];
+    std::copy(left, left + 4, lanes[lane]);
+    std::copy(right, right + 2, lanes[lane] + 4);
+    wait_for(first, first + 32, &Fiber::at_warp);
+    for (int i = 0; i < 4; i++) {
+        const int row = lane / 4 + 8 * (i / 2), column = 2 * (lane % 4) + i % 2;
+        for (int k = 0; k < 16; k++) {
+            const unsigned* of_left = lanes[row % 8 * 4 + k % 8 / 2];
+            const unsigned* of_right = lanes[column * 4 + k % 8 / 2];
+            sums[i] += half_of(of_left[k / 8 * 2 + row / 8], k % 2) * half_of(of_right[4 + k / 8], k % 2);
+        }
+    }
+}
+
 // Asynchronous copies may arrive as soon as they are begun, or as late as when they are waited for: early says.
 #define XPNET_OWN_COPIES
 static inline void begin_copy(void* to, const void* from, size_t size) {

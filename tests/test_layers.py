@@ -24,9 +24,7 @@ LAYERS = [
 ONLY_IN = {
     "cupy": {
         "xpnet/gpu.py",
-        "xpnet/kernels/on_cupy.py",
-        "xpnet/kernels/cuda_passes.py",
-        "xpnet/kernels/cuda_products.py",
+        *(f"xpnet/kernels/{name}.py" for name in ("on_cupy", "cuda_passes", "cuda_products", "cuda_tensor")),
     },
     "h5py": {"pipelines/store.py", "pipelines/coursefile.py", "pipelines/sink.py"},
     "PIL": {"pipelines/images.py", "pipelines/demo.py"},

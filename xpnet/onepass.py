@@ -112,7 +112,7 @@ class OnePass:
         rows = max(1, CHUNK_BYTES // (data.n_x * data.examples.itemsize))
         starts, blocks = range(0, data.m, rows), ((block,) for block in data.blocks(rows))
         for start, (block,) in zip(starts, self._backend.stream(blocks), strict=True):
-            yield slice(start, start + rows), block
+            yield slice(start, min(start + rows, data.m)), block
 
 
 @dispatched

@@ -92,3 +92,12 @@ def test_the_two_passes_compile(architecture: str, rows: int, aligned: int, nvrt
     assert set(found) == {"add_up", "gradient", "logits"}
     few = 16 if aligned == 1 else 0  # byte by byte is slow anyway
     assert all(spilled <= few for _, spilled in found.values())
+
+
+@pytest.mark.parametrize("tiles", [2, 4])
+def test_the_passes_by_tensor_cores_compile(architecture: str, tiles: int, nvrtc: Any) -> None:
+    if architecture == "sm_75":
+        pytest.skip("its tensor cores are others, and it goes without")
+    found = compiled(nvrtc, (FOLDER / "tensor.cu").read_text(), architecture, TILES=tiles)
+    assert set(found) == {"tensor_gradient", "tensor_logits"}
+    assert {spilled for _, spilled in found.values()} == {0}

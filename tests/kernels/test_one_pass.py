@@ -156,6 +156,41 @@ def test_many_examples_go_some_at_a_time(backend: Backend, monkeypatch: pytest.M
 
 
 @on_each
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        (1, 16, 1, 1), (70, 48, 3, 1), (300, 1040, 16, 1), (33, 64, 17, 1), (130, 1088, 32, 1), (40, 80, 41, 1),
+        (64, 32, 2, 5),
+    ],
+    ids=lambda sizes: "m={},n_x={},runs={},n_out={}".format(*sizes),
+)  # fmt: skip
+def test_tensor_cores_give_the_portable_sums(sizes: tuple[int, int, int, int], backend: Backend) -> None:
+    """As exactly as float32: bytes lose nothing, and the other factor is the sum of two float16."""
+    sums = Sums(*sizes, weighted=True)
+    sums.W[0] = 0.0
+    sums.W[-1] *= 1e-3  # each row has its own scale
+    examples, *arrays = sums.arrays(backend)
+    with backend.activate():
+        if not passes(backend).cuda_tensor.handles(examples):
+            pytest.skip("no such tensor cores")
+        got, again = (
+            passes(backend).two_passes(examples, *arrays, sums.residual, tensor=True) for _ in range(2)
+        )
+    sums.check(got, backend)
+    for one, other in zip(got, again, strict=True):
+        np.testing.assert_array_equal(backend.fetch(one), backend.fetch(other))
+
+
+@on_each
+def test_what_tensor_cores_cannot_read_goes_without(backend: Backend) -> None:
+    sums = Sums(40, 75, 3, 1)
+    examples, *arrays = sums.arrays(backend)
+    with backend.activate():
+        assert not passes(backend).cuda_tensor.handles(examples)
+        sums.check(passes(backend).two_passes(examples, *arrays, sums.residual, tensor=True), backend)
+
+
+@on_each
 @pytest.mark.parametrize("n_x", [1, 16, 784, 3072, 12288, 16384])
 def test_one_row_of_weights_goes_in_one_pass(n_x: int, backend: Backend) -> None:
     examples = backend.send(np.zeros((1, n_x), np.uint8))

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import cupy
 
 from xpnet.arrays import Array
+from xpnet.kernels import cuda_tensor
 
 _SOURCE = resources.files(__package__).joinpath("one_pass.cu").read_text()
 
@@ -99,19 +100,26 @@ def two_passes(
     W: Array,
     b: Array,
     residual: Callable[..., tuple[Array, Array]],
+    *,
+    tensor: bool = False,
 ) -> tuple[Array, Array, Array]:
-    """Return what `sweep_blocks` does, reading the examples once for Z and once for G."""
+    """Return what `sweep_blocks` does, reading the examples once for Z and once for G.
+
+    `tensor` is for tensor cores, where `cuda_tensor.handles` the examples: not the default until measured.
+    """
+    by_tensor = tensor and cuda_tensor.handles(examples)
     m, rows = examples.shape[0], W.shape[0]
     W = cupy.ascontiguousarray(W)
     size, sums = max(64, TEMPORARY_BYTES // (4 * rows)), []
     for start in range(0, m, size):
         part = slice(start, min(start + size, m))
-        Z = logits(examples[part], W)
+        Z = cuda_tensor.logits(examples[part], W) if by_tensor else logits(examples[part], W)
         Z += b
         losses, dZ = residual(Z, labels[:, part])
         if weights is not None:
             losses, dZ = losses * weights[:, part], dZ * weights[:, part]
-        G = gradient(dZ, examples[part])
+        gradients = cuda_tensor.gradient if by_tensor else gradient
+        G = _add_up(gradients(dZ, examples[part]))
         sums.append((losses.sum(axis=1, keepdims=True), G, dZ.sum(axis=1, keepdims=True)))
     loss, G, r = (functools.reduce(cupy.add, each) for each in zip(*sums, strict=True))
     return loss, G, r
@@ -129,7 +137,7 @@ def logits(examples: Array, W: Array) -> Array:
 
 
 def gradient(dZ: Array, examples: Array) -> Array:
-    """Return dZ X^T of dZ (rows, m) and raw examples (m, n_x): (rows, n_x)."""
+    """Return the parts of dZ X^T of dZ (rows, m) and raw examples (m, n_x): (splits, rows, n_x)."""
     (m, n_x), rows = examples.shape, dZ.shape[0]
     macros = _macros(examples, rows)
     columns, groups = -(-n_x // 1024), -(-rows // macros["ROWS"])
@@ -140,7 +148,7 @@ def gradient(dZ: Array, examples: Array) -> Array:
     numbers = cupy.int64(m), cupy.int64(each), cupy.int32(n_x), cupy.int32(rows)
     arguments = examples, cupy.ascontiguousarray(dZ), parts, *numbers
     _compiled("gradient", cupy.cuda.Device().id, **macros)((columns, splits, groups), (256,), arguments)
-    return _add_up(parts)
+    return parts
 
 
 def _macros(examples: Array, rows: int) -> dict[str, int]:
