@@ -55,7 +55,7 @@ def graphs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> l
 
 on_each = pytest.mark.parametrize(
     "backend",
-    ["numpy", "strict", "fake", "kernels", pytest.param("cupy", marks=pytest.mark.gpu)],
+    ["fake", "kernels", pytest.param("cupy", marks=pytest.mark.gpu)],
     indirect=True,
 )
 
@@ -79,7 +79,7 @@ def test_recorded_steps_are_the_steps(name: str, backend: Backend, dtype: str, g
     np.testing.assert_allclose(trained[1].history.costs, trained[0].history.costs, rtol=rtol)
     there, here = (backend.fetch(each.parameters.buffer) for each in trained)
     np.testing.assert_allclose(here, there, rtol=20 * rtol, atol=20 * rtol)
-    assert len(graphs) == (1 if backend.name == "gpu" else 0)
+    assert len(graphs) == 1
 
 
 @on_each
@@ -93,6 +93,16 @@ def test_nothing_in_a_recorded_step_crosses_or_waits(backend: Backend) -> None:
     with backend.activate(), backends.no_sync(backend):
         graph(indices)
     assert backend.crossings.total == before
+
+
+@pytest.mark.parametrize("backend", ["numpy", "strict"], indirect=True)
+def test_on_a_cpu_nothing_changes(backend: Backend) -> None:
+    data, Y = problem()
+    one, other = (
+        fit(MODEL, data, Y, backend, Settings(epochs=2, batch_size=16, graph=graph))
+        for graph in (False, True)
+    )
+    np.testing.assert_array_equal(*(backend.fetch(each.parameters.buffer) for each in (one, other)))
 
 
 def test_on_a_cpu_a_function_stays_what_it_is() -> None:

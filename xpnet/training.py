@@ -102,7 +102,7 @@ class Training:
                 )
         self._costs = backend.send(np.zeros((1, WINDOW)), dtype=settings.dtype)
         self._graph: tuple[StepGraph, Resident] | None = None
-        if settings.graph and isinstance(self.batches, Resident):
+        if settings.graph and backend.name == "gpu" and isinstance(self.batches, Resident):
             made = StepGraph(backend, self.batches, self.batch_size, settings.dtype, self._change)
             self._graph = made, self.batches
 
