@@ -1,6 +1,8 @@
-"""Benchmarks on a GPU, with PyTorch beside them where it is installed. `scripts/gpu_check.py` runs them.
+"""Benchmarks on a GPU, with PyTorch beside them where it is installed.
 
-Times are of CUDA's events, on random bytes, after a warm-up, in turn; medians.
+    python scripts/bench_gpu.py [--json FILE] [--quick]
+
+They are the part of `scripts/gpu_check.py` that measures, and take its other options too. Times are of CUDA's events, on random bytes, after a warm-up, in turn; medians.
 """
 
 import statistics
@@ -370,7 +372,7 @@ class Benchmarks:
 
     def scoring(self) -> Rows:
         """Decoding alone, and whole runs of predictions on the GPU and on the CPU."""
-        from bench_scoring import rows
+        from gpu_scoring import rows
 
         return rows(self._backend, self._sizes.images)
 
@@ -475,3 +477,11 @@ def allowed_tf32(torch: Any, allowed: bool) -> Iterator[None]:
         yield
     finally:
         torch.backends.cuda.matmul.allow_tf32 = before
+
+
+if __name__ == "__main__":
+    import sys
+
+    from gpu_check import main
+
+    sys.exit(main(["--only", *(f"bench-{name}" for name in TITLES), *sys.argv[1:]]))

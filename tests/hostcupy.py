@@ -34,6 +34,20 @@ _builds = tempfile.TemporaryDirectory(prefix="hostcupy-")
 
 
 @functools.cache
+def missing() -> str:
+    """Return why kernels cannot be built here; nothing if they can."""
+    if COMPILER is None:
+        return "no C++ compiler, which the kernels for CUDA are built by"
+    probe = Path(_builds.name, "probe.cpp")
+    probe.write_text("#include <ucontext.h>\n_Float16 half = 1.0f;\n", encoding="utf-8")
+    try:
+        _compile("-c", probe, "-o", f"{probe}.o")
+    except RuntimeError:
+        return "the C++ compiler has no _Float16 or no ucontext.h, by which the kernels for CUDA are run"
+    return ""
+
+
+@functools.cache
 def _header() -> Path:
     """Return the header's folder, compiled there: it takes longer than any kernel."""
     copy = Path(_builds.name, HEADER.name)

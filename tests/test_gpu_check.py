@@ -20,7 +20,7 @@ from xpnet.errors import DeviceError
 
 TOY = bench_gpu.Sizes(200, 48, 3, (12, 4, 3), (8,), 2, 6, 4096, 1)
 
-needs_compiler = pytest.mark.skipif(hostcupy.COMPILER is None, reason="no C++ compiler")
+needs_compiler = pytest.mark.skipif(bool(hostcupy.missing()), reason=hostcupy.missing() or "-")
 
 
 @pytest.fixture
@@ -66,10 +66,10 @@ def test_every_benchmark_runs_at_toy_sizes(name: str) -> None:
 
 
 def test_scoring_is_measured_beside_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
-    import bench_scoring
+    import gpu_scoring
 
-    monkeypatch.setattr(bench_scoring, "workers_for", lambda asked: 1)
-    rows = bench_scoring.rows(backends.make("fake"), 4, repeat=1)
+    monkeypatch.setattr(gpu_scoring, "workers_for", lambda asked: 1)
+    rows = gpu_scoring.rows(backends.make("fake"), 4, repeat=1)
     assert [row["how"] for row in rows] == ["decoding alone", "predict on the GPU", "predict on the CPU"]
     assert all(row["images/s"] > 0 for row in rows)
 

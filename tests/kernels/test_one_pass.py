@@ -234,8 +234,8 @@ def test_a_step_neither_crosses_nor_waits(backend: Backend) -> None:
 
 def test_the_host_notices_what_a_gpu_would_not_survive() -> None:
     """A barrier that not all threads reach, and an argument of another size than the parameter."""
-    if hostcupy.COMPILER is None:
-        pytest.skip("no C++ compiler")
+    if hostcupy.missing():
+        pytest.skip(hostcupy.missing())
     code = (
         'extern "C" __global__ void f(float* x, int n) { if (threadIdx.x < n) __syncthreads(); x[0] = 1.0f; }'
     )
