@@ -2,7 +2,8 @@
 
     python scripts/bench_gpu.py [--json FILE] [--quick]
 
-They are the part of `scripts/gpu_check.py` that measures, and take its other options too. Times are of CUDA's events, on random bytes, after a warm-up, in turn; medians.
+They are the part of `scripts/gpu_check.py` that measures, and take its other options too. Times are of CUDA's
+events, on random bytes, after a warm-up, in turn; medians.
 """
 
 import statistics

@@ -14,7 +14,6 @@ import numpy as np
 
 from xpnet.arrays import is_number_dtype
 from xpnet.errors import DeviceError, DtypeError
-from xpnet.gpu import Working
 from xpnet.host import dlpack_device, from_dlpack, to_host
 from xpnet.streams import Ring, streamed, uploaded
 
@@ -216,6 +215,8 @@ class CudaBackend(Backend):
 
     def activate(self) -> AbstractContextManager[Any]:
         """As `Backend.activate`. What fails there is a `DeviceError`."""
+        from xpnet.gpu import Working
+
         return Working(self.xp, self.ordinal)
 
     def _share(self, data: Any) -> Array | None:
