@@ -1,7 +1,10 @@
 """one_pass.cu is held to the portable sums: on a GPU where there is one, and anywhere by a host compiler."""
 
 import importlib
+import os
+import subprocess
 import sys
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -244,13 +247,12 @@ def test_the_host_notices_what_a_gpu_would_not_survive() -> None:
         f"kernel = hostcupy.RawModule(code={code!r}).get_function('f'); "
         "kernel((1,), (64,), (xp.zeros(1, dtype='float32'), {n}))"
     )
-    import subprocess
-    from pathlib import Path
-
+    tests = Path(hostcupy.__file__).parent
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tests), str(tests.parent)])}
     for n, said in (("np.int32(32)", "a thread ended"), ("np.int64(64)", "int64 as int")):
         done = subprocess.run(
             [sys.executable, "-c", script.replace("{n}", n)],
-            cwd=Path(hostcupy.__file__).parent, capture_output=True, text=True, check=False,
+            env=environment, capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert done.returncode != 0
         assert said in done.stderr
