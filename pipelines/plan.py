@@ -66,6 +66,7 @@ class Plan:
     initializer: str | None = None
     seed: int = 0
     dtype: str = "float32"
+    precision: str | None = None
 
     def __post_init__(self) -> None:
         for name, value, possible in (
@@ -126,6 +127,7 @@ class Plan:
             "class_weight": self.class_weight,
             "seed": self.seed,
             "dtype": self.dtype,
+            "precision": self.precision or "float32",
         }
         shares: Any = {n: getattr(self, n) or 0.0 for n in ("l1", "l2", "dropout", "label_smoothing")}
         return Settings(**named, **shares)
@@ -143,6 +145,7 @@ class Plan:
             and self.optimizer_for(model) == "sgd"
             and self.schedule in (None, "constant")
             and self.initializer in (None, "zeros")
+            and self.precision in (None, "float32")
             and not any(involved)
         )
 

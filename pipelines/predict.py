@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import os
+from collections import deque
 from dataclasses import asdict
 from typing import IO, TYPE_CHECKING
 
@@ -18,9 +19,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
+    import numpy as np
+
+    from pipelines.decoding import Decoded
     from pipelines.models import Opened
     from pipelines.recipe import Recipe
     from xpnet.backend import Backend
+    from xpnet.scoring import Scorer
+
+
+AHEAD = {"cpu": 0, "gpu": 2}
+"""Parts that a device scores while this process goes on to decode: a CPU is busy with the one."""
 
 
 class Trail:
@@ -67,6 +76,7 @@ def predict(
         UsageError: the options do not fit the model, or it is of a table.
         OutputError: the output cannot be written, or is of another run.
         NoInputError: there are no inputs.
+        DeviceError: the device failed; what was written stays, to be resumed.
     """
     recipe = image_recipe(opened)
     rows, counts, trail = Rows(opened, options), Counts(), Trail()
@@ -80,9 +90,10 @@ def predict(
         if sink.state:
             counts = Counts(**sink.state["counts"])
             _skip(iterator, counts.total, sink, trail)
-        for decoded in decode_all(iterator, recipe, workers, batch_size):
+        decoding = decode_all(iterator, recipe, workers, batch_size)
+        for decoded, scores in scored(decoding, scorer, counts.total, AHEAD[backend.name]):
             head = b"" if counts.total else format_.head()
-            written = head + format_.rows(rows.of(decoded, scorer(decoded.columns, counts.total), counts))
+            written = head + format_.rows(rows.of(decoded, scores, counts))
             sink.append(written, {"counts": asdict(counts), "trail": trail.add(decoded.paths)})
             on_progress(counts)
         if not counts.total:
@@ -91,6 +102,28 @@ def predict(
             raise NoInputError(msg)
         sink.finish(conversion(format_))
     return counts
+
+
+def scored(
+    decoding: Iterable[Decoded], scorer: Scorer, first: int, ahead: int
+) -> Iterator[tuple[Decoded, np.ndarray]]:
+    """Yield what is decoded with its scores, in order.
+
+    Args:
+        decoding: inputs, some at a time.
+        scorer: what scores them.
+        first: how many inputs were scored before.
+        ahead: how many parts are under way while the scores of one are waited for.
+    """
+    flight: deque[tuple[Decoded, Callable[[], np.ndarray]]] = deque()
+    for decoded in decoding:
+        flight.append((decoded, scorer.begin(decoded.columns, first)))
+        first += len(decoded.paths)
+        if len(flight) > ahead:
+            part, wait = flight.popleft()
+            yield part, wait()
+    for part, wait in flight:
+        yield part, wait()
 
 
 def image_recipe(opened: Opened) -> Recipe:

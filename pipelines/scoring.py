@@ -14,6 +14,7 @@ from pipelines.outputs import require_writable, unlike
 from pipelines.predict import predict
 from pipelines.retry import retry
 from xpnet.backend import select
+from xpnet.errors import DeviceError
 
 if TYPE_CHECKING:
     from pipelines.console import Console
@@ -79,7 +80,7 @@ def run(job: Job, stdout: IO[bytes], console: Console) -> Counts:
     console.detail(f"Device {backend.device}: {backend.reason}")
     try:
         counts = _score(job, opened, backend, stdout, console)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, DeviceError):
         if job.output is not None and os.path.exists(f"{job.output}.part"):
             console.warn(f"{job.output}.part holds what was scored so far: --resume goes on with it")
         raise

@@ -1,33 +1,38 @@
 """The backends every test runs on, and how hidden synchronization is refused on each."""
 
 import contextlib
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
-import array_api_strict
 import fakecupy
+import hostcupy
 import numpy as np
+import optional
 
 from xpnet.backend import Backend, CudaBackend, select
 
-STRICT_DEVICE = array_api_strict.Device("device1")
-"""Not the default one: an array made without saying where lands elsewhere, and mixing is refused."""
+array_api_strict = optional.module("array_api_strict")
 
 
 class StrictBackend(Backend):
-    """array-api-strict: the standard and nothing beyond it."""
+    """array-api-strict: the standard and nothing beyond it.
+
+    Not on its default device: an array made without saying where lands elsewhere, and mixing is refused.
+    """
 
     def __init__(self) -> None:
-        super().__init__("strict", array_api_strict, str(STRICT_DEVICE), "for tests")
+        self.where = array_api_strict.Device("device1")
+        super().__init__("strict", array_api_strict, str(self.where), "for tests")
 
     def holds(self, array: Any) -> bool:
-        return isinstance(array, type(array_api_strict.empty(()))) and array.device == STRICT_DEVICE
+        return isinstance(array, type(array_api_strict.empty(()))) and array.device == self.where
 
     def _share(self, data: Any) -> Any:
         return data if isinstance(data, type(array_api_strict.empty(()))) else None
 
     def _upload(self, data: np.ndarray) -> Any:
-        return array_api_strict.asarray(data, device=STRICT_DEVICE, copy=True)
+        return array_api_strict.asarray(data, device=self.where, copy=True)
 
     def _download(self, array: Any) -> np.ndarray:
         return np.array(array_api_strict.asarray(array, device=array_api_strict.Device("CPU_DEVICE"))._array)
@@ -40,14 +45,16 @@ def make(name: str) -> Backend:
         return StrictBackend()
     if name == "fake":
         return CudaBackend(fakecupy, 0, "for tests")
+    if name == "kernels":
+        return CudaBackend(hostcupy.module(), 0, "for tests")
     return select("gpu")
 
 
 @contextlib.contextmanager
 def no_sync(backend: Backend) -> Iterator[None]:
     """Refuse, inside, all that would make the host wait for the device."""
-    if backend.xp is fakecupy:
-        with fakecupy.no_sync():
+    if hasattr(backend.xp, "no_sync"):  # the fake
+        with backend.xp.no_sync():
             yield
     elif backend.xp is array_api_strict:
         with _no_scalars(type(array_api_strict.empty(()))):
@@ -55,7 +62,10 @@ def no_sync(backend: Backend) -> Iterator[None]:
     elif backend.name == "gpu":
         import cupyx
 
-        with cupyx.allow_synchronize(False):
+        with contextlib.ExitStack() as stack:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # CuPy warns that it does not find every wait
+                stack.enter_context(cupyx.allow_synchronize(False))
             yield
     else:
         yield

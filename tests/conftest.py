@@ -1,6 +1,7 @@
 """Every test that takes `backend` runs on NumPy, array-api-strict, the fake CuPy, and CuPy where it works."""
 
 import backends
+import hostcupy
 import pytest
 
 from xpnet.backend import Backend
@@ -25,6 +26,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(params=["numpy", "strict", "fake", pytest.param("cupy", marks=pytest.mark.gpu)])
 def backend(request: pytest.FixtureRequest) -> Backend:
+    if request.param == "strict":
+        pytest.importorskip("array_api_strict")
+    if request.param == "kernels" and hostcupy.missing():
+        pytest.skip(hostcupy.missing())
     try:
         return backends.make(request.param)
     except DeviceError as error:

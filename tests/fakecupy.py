@@ -8,6 +8,9 @@ The module is used like `cupy` itself; `CudaBackend(fakecupy, 0, ...)` is the re
 """
 
 import contextlib
+import ctypes
+import sys
+import time
 import types
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -81,6 +84,8 @@ class Device:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Device) and other.id == self.id
 
+    compute_capability = "90"
+
     @property
     def mem_info(self) -> tuple[int, int]:
         """Free and total bytes."""
@@ -100,13 +105,15 @@ class ndarray(NDArrayOperatorsMixin):
         self._id = _current[-1]
 
     def __array_namespace__(self, api_version: str | None = None) -> types.ModuleType:
-        import fakecupy
-
-        return fakecupy
+        return sys.modules[__name__]
 
     @property
     def device(self) -> Device:
         return Device(self._id)
+
+    @property
+    def data(self) -> types.SimpleNamespace:
+        return _MemoryPointer(self._on_host)
 
     def __array__(self, *_: Any, **__: Any) -> Any:
         raise TypeError(
@@ -294,4 +301,147 @@ def uploads() -> int:
     return _Counter.uploads
 
 
-cuda = types.SimpleNamespace(Device=Device)
+class OutOfMemoryError(MemoryError):
+    """Of the device."""
+
+    def __init__(self, size: int, total: int) -> None:
+        super().__init__(f"Out of memory allocating {size:,} bytes (allocated so far: {total:,} bytes).")
+
+
+class CUDARuntimeError(RuntimeError):
+    """Any other."""
+
+
+class Stream:
+    """A queue of copies that run as late as they may: when somebody waits for them."""
+
+    def __init__(self, non_blocking: bool = False) -> None:
+        self.queue: list[Callable[[], None]] = []
+        self.done = 0
+
+    ptr = 0
+
+    def __enter__(self) -> "Stream":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def record(self) -> "Event":
+        event = Event()
+        event.record(self)
+        return event
+
+    def run(self, count: int) -> None:
+        while self.done < count:
+            self.queue[self.done]()
+            self.done += 1
+
+    def wait_event(self, event: "Event") -> None:
+        # What is computed runs at once; so has everything that a copy could wait for.
+        if self is _computing:
+            event.arrive()
+
+
+class Event:
+    """A place in the queue of a stream."""
+
+    def __init__(self, disable_timing: bool = False) -> None:
+        self._timed = not disable_timing
+        self._stream, self._place, self._seconds = _computing, 0, 0.0
+
+    def record(self, stream: Stream | None = None) -> None:
+        self._stream = stream or _computing
+        self._place, self._seconds = len(self._stream.queue), time.perf_counter()
+
+    def arrive(self) -> None:
+        self._stream.run(self._place)
+
+    def synchronize(self) -> None:
+        self.arrive()
+
+
+_computing = Stream()
+
+
+def _elapsed(begin: Event, end: Event) -> float:
+    assert begin._timed
+    assert end._timed
+    return 1e3 * (end._seconds - begin._seconds)
+
+
+class _MemoryPointer:
+    def __init__(self, array: _np.ndarray) -> None:
+        self._array, self.ptr = array, array.ctypes.data
+
+    def copy_from_host_async(self, source: int, size: int, stream: Stream) -> None:
+        assert self._array.flags.c_contiguous
+        assert size == self._array.nbytes
+        assert any(start <= source <= source + size <= stop for start, stop in _pinned.values()), "not pinned"
+        stream.queue.append(lambda: ctypes.memmove(self.ptr, source, size) and None)
+
+
+_compute_types = {"float32": 1}
+_core = types.SimpleNamespace(
+    _routines_linalg=types.SimpleNamespace(
+        COMPUTE_TYPE_TF32=7,
+        get_compute_type=lambda dtype: _compute_types[_np.dtype(dtype).name],
+        set_compute_type=lambda dtype, kind: _compute_types.update({_np.dtype(dtype).name: kind}),
+    )
+)
+
+_pinned: dict[int, tuple[int, int]] = {}
+"""Where pinned memory begins and ends."""
+
+
+class PinnedMemory(bytearray):
+    """Host memory that the device may copy from by itself."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(b"\xab" * size)
+        start = _np.frombuffer(self, _np.uint8).ctypes.data
+        _pinned[id(self)] = start, start + size
+
+    def __del__(self) -> None:
+        _pinned.pop(id(self), None)
+
+
+class _Pool:
+    def free_all_blocks(self) -> None:
+        pass
+
+    def total_bytes(self) -> int:
+        return 0
+
+
+def get_default_memory_pool() -> _Pool:
+    return _Pool()
+
+
+_ATTRIBUTES = {16: 3, 81: 228 << 10, 97: 227 << 10}
+"""Multiprocessors, shared memory of each, and the most of it for one block."""
+
+_runtime = types.SimpleNamespace(
+    cudaDevAttrMultiProcessorCount=16,
+    cudaDevAttrMaxSharedMemoryPerMultiprocessor=81,
+    cudaDevAttrMaxSharedMemoryPerBlockOptin=97,
+    deviceGetAttribute=lambda attribute, device: _ATTRIBUTES[attribute],
+    getDeviceProperties=lambda device: {
+        "name": b"fake", "multiProcessorCount": 3, "major": 9, "minor": 0, "totalGlobalMem": 1 << 30,
+    },
+    CUDARuntimeError=CUDARuntimeError,
+    driverGetVersion=lambda: 13000,
+    runtimeGetVersion=lambda: 13000,
+)  # fmt: skip
+cuda = types.SimpleNamespace(
+    Device=Device,
+    Event=Event,
+    Stream=Stream,
+    MemoryPool=lambda: types.SimpleNamespace(malloc=None),
+    alloc_pinned_memory=PinnedMemory,
+    get_current_stream=lambda: _computing,
+    get_elapsed_time=_elapsed,
+    memory=types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
+    runtime=_runtime,
+    using_allocator=lambda malloc: contextlib.nullcontext(),
+)

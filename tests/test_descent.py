@@ -91,7 +91,7 @@ def test_a_pass_is_the_same_however_it_is_cut(backend: Backend, monkeypatch: pyt
     W, b = backend.send(np.random.default_rng(0).standard_normal((1, 12))), backend.send([[0.1]])
     results = []
     for size in (1, 1000, 12 * 8 * 100, 1 << 30):
-        monkeypatch.setattr("xpnet.onepass.BLOCK_BYTES", size)
+        monkeypatch.setattr("xpnet.onepass.BLOCK_BYTES", {"cpu": size, "gpu": size})
         done = OnePass(data, labels, None, "sigmoid", backend, "float64")(W, b)
         results.append([backend.fetch(part) for part in (done.loss, done.dW, done.db)])
     for result in results[1:]:

@@ -6,6 +6,7 @@ import sys
 import types
 from typing import Any
 
+import backends
 import fakecupy
 import numpy as np
 import pytest
@@ -332,3 +333,53 @@ def test_nothing_imports_cupy_until_a_gpu_is_asked_for(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(builtins, "__import__", watch)
     select("cpu").send([[1.0]])
+
+
+def test_out_of_memory_says_how_much_and_what_to_change() -> None:
+    backend = backends.make("fake")
+    with pytest.raises(DeviceError) as error, backend.activate():
+        raise fakecupy.OutOfMemoryError(3_221_225_472, 0)
+    assert error.value.problem == "out-of-memory"
+    assert str(error.value) == (
+        "gpu:0 is out of memory: 3.22 GB asked for, 1.07 GB of 1.07 GB free: use a smaller --batch-size, "
+        "let the data stream (resident_bytes), or --device cpu"
+    )
+    assert isinstance(error.value.__cause__, MemoryError)
+
+
+def test_a_device_that_fails_at_work_is_told() -> None:
+    backend = backends.make("fake")
+    said = r"gpu:0 failed at work: CUDARuntimeError: cudaErrorECC"
+    with pytest.raises(DeviceError, match=said) as error, backend.activate(), backend.activate():
+        raise fakecupy.CUDARuntimeError("cudaErrorECCUncorrectable: uncorrectable ECC error")
+    assert error.value.problem == "lost"
+
+
+@pytest.mark.parametrize("error", [MemoryError("of the host"), ValueError("x"), KeyboardInterrupt()])
+def test_other_errors_stay_what_they_are(error: BaseException) -> None:
+    with pytest.raises(type(error)), backends.make("fake").activate():
+        raise error
+
+
+@pytest.mark.cuda
+def test_the_real_cupy_has_those_errors() -> None:
+    cupy = pytest.importorskip("cupy")
+    said = str(cupy.cuda.memory.OutOfMemoryError(3_221_225_472, 1024))
+    assert "allocating 3,221,225,472 bytes" in said
+    assert issubclass(cupy.cuda.runtime.CUDARuntimeError, RuntimeError)
+
+
+@pytest.mark.gpu
+def test_more_than_the_device_has_is_refused_in_words() -> None:
+    try:
+        backend = select("gpu")
+    except DeviceError as error:
+        pytest.skip(f"no GPU: {error.problem}")
+    with (
+        pytest.raises(DeviceError, match="is out of memory: 1e\\+06 GB asked for") as error,
+        backend.activate(),
+    ):
+        backend.xp.empty(10**15, dtype="uint8")
+    assert error.value.problem == "out-of-memory"
+    with backend.activate():
+        assert int(backend.fetch(backend.xp.ones(3).sum())) == 3  # and goes on working

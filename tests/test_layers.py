@@ -13,16 +13,19 @@ ROOT = XPNET.parent
 FILES = sorted([*XPNET.rglob("*.py"), *PIPELINES.rglob("*.py")])
 
 LAYERS = [
-    "errors", "arrays", "shapes", "gpu", "backend", "kernels", "graph", "functional", "testing",
+    "errors", "arrays", "shapes", "gpu", "host", "streams", "backend", "kernels", "capture", "graph", "functional", "testing",
     "standardize", "matrix", "batches", "dropout", "models", "parameters", "optimizers", "schedules",
-    "labels", "history", "settings", "onepass", "stack", "objective", "validation", "training",
+    "labels", "history", "settings", "onepass", "stack", "objective", "validation", "stepgraph", "training",
     "scoring", "tensorfile", "modelfile", "checkpoint", "fitting",
     "problem", "span", "descent", "lbfgs", "stacktraining", "sweep", "metrics", "split", "course",
 ]  # fmt: skip
 """The rooms of xpnet, each of which imports only from those before it and from itself."""
 
 ONLY_IN = {
-    "cupy": {"xpnet/gpu.py", "xpnet/kernels/on_cupy.py"},
+    "cupy": {
+        "xpnet/gpu.py",
+        *(f"xpnet/kernels/{name}.py" for name in ("on_cupy", "cuda_passes", "cuda_products", "cuda_tensor")),
+    },
     "h5py": {"pipelines/store.py", "pipelines/coursefile.py", "pipelines/sink.py"},
     "PIL": {"pipelines/images.py", "pipelines/demo.py", "pipelines/report/pictures.py"},
     "simplejpeg": {"pipelines/images.py"},

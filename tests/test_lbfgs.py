@@ -3,8 +3,8 @@
 from typing import Any
 
 import numpy as np
+import optional
 import pytest
-from sklearn.linear_model import LogisticRegression as Sklearn
 
 from xpnet.backend import Backend, select
 from xpnet.descent import descend
@@ -13,6 +13,8 @@ from xpnet.lbfgs import minimize
 from xpnet.matrix import ColumnMatrix
 from xpnet.models import Layer, LogisticRegression, Network, SoftmaxRegression
 from xpnet.parameters import initialize
+
+sklearn = optional.module("sklearn.linear_model")
 
 
 def problem(m: int = 300, n_x: int = 6, n_classes: int = 2) -> tuple[ColumnMatrix, np.ndarray]:
@@ -29,7 +31,7 @@ def test_the_coefficients_are_scikit_learns(n_classes: int, l2: float, backend: 
     data, Y = problem(n_classes=n_classes)
     model = LogisticRegression(6) if n_classes == 2 else SoftmaxRegression(6, n_classes)
     ours = minimize(model, data, Y, backend, l2=l2, tolerance=1e-9, dtype="float64")
-    theirs = Sklearn(C=1 / l2, tol=1e-10, max_iter=10000).fit(data.standardized().T, Y[0])
+    theirs = sklearn.LogisticRegression(C=1 / l2, tol=1e-10, max_iter=10000).fit(data.standardized().T, Y[0])
     W, b = (backend.fetch(ours.parameters.views[name]) for name in ("W1", "b1"))
     np.testing.assert_allclose(W, theirs.coef_, atol=1e-6)
     np.testing.assert_allclose(b[:, 0] - b.mean() * (n_classes > 2), theirs.intercept_, atol=1e-6)

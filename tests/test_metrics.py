@@ -3,14 +3,14 @@
 from collections.abc import Callable
 
 import numpy as np
+import optional
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from optional import given, st
 
 from xpnet import metrics
 from xpnet.errors import ShapeError
 
-sklearn_metrics = pytest.importorskip("sklearn.metrics")
+sklearn_metrics = optional.module("sklearn.metrics")
 
 GENERATOR = np.random.default_rng(0)
 Y = GENERATOR.integers(0, 4, (1, 200))

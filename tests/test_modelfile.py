@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from optional import given, settings, st
 from safetensors import numpy as safetensors
 
 from xpnet import modelfile

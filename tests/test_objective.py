@@ -3,8 +3,8 @@
 from typing import Any
 
 import numpy as np
+import optional
 import pytest
-from scipy import special
 
 from xpnet.backend import Backend, select
 from xpnet.batches import Batch
@@ -14,6 +14,8 @@ from xpnet.models import Layer, LogisticRegression, Network, SoftmaxRegression
 from xpnet.objective import Objective
 from xpnet.parameters import initialize
 from xpnet.settings import Settings
+
+special = optional.module("scipy.special")
 
 MLP = Network(4, 3, "softmax", (Layer.parse("5:tanh+3:sigmoid"),))
 X = np.random.default_rng(0).standard_normal((4, 6))

@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from optional import given, settings, st
 
 from xpnet.backend import Backend, select
 from xpnet.errors import ShapeError
@@ -79,3 +78,13 @@ def test_other_features_are_refused() -> None:
     scorer, _ = scored(MODELS[0], data, select("cpu"))
     with pytest.raises(ShapeError, match="examples have 11 features, and the model expects 12"):
         scorer(np.zeros((1, 11)))
+
+
+@pytest.mark.parametrize("raw", ["uint8", "float64"])
+@pytest.mark.parametrize("first", [0, 5, 1030])
+def test_what_was_begun_is_what_calling_gives(raw: str, first: int, backend: Backend) -> None:
+    examples = np.random.default_rng(0).integers(0, 256, (1200, 12)).astype(raw)
+    scorer, _ = scored(MODELS[2], ColumnMatrix.of(examples.T, "unit"), backend)
+    waits = [scorer.begin(examples[start : start + 500], first + start) for start in (0, 500, 1000)]
+    want = scorer(examples, first)
+    np.testing.assert_array_equal(np.concatenate([wait() for wait in waits], axis=1), want)

@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from optional import given, st
 
 from xpnet.errors import ConfigurationError, ShapeError
 from xpnet.split import stratified_split

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from xpnet.backend import Backend, select
-from xpnet.errors import ConfigurationError, DivergenceError, DtypeError, ShapeError
+from xpnet.errors import ConfigurationError, DeviceError, DivergenceError, DtypeError, ShapeError
 from xpnet.fitting import fit
 from xpnet.history import History
 from xpnet.matrix import ColumnMatrix
@@ -17,6 +17,8 @@ from xpnet.optimizers import Adam, GradientDescent, Momentum
 from xpnet.parameters import Parameters
 from xpnet.schedules import Step
 from xpnet.settings import Settings
+from xpnet.stacktraining import StackTraining
+from xpnet.sweep import sweep
 from xpnet.training import Training, clipped
 
 CATS = Path(__file__).parent.parent.parent / "shared" / "data" / "cats"
@@ -62,6 +64,40 @@ def test_the_same_training_on_every_backend(backend: Backend) -> None:
     np.testing.assert_allclose(
         backend.fetch(here.parameters.buffer), there.parameters.buffer, rtol=1e-6, atol=1e-9
     )
+
+
+@pytest.mark.parametrize("epochs", ["fit", "sweep"])
+def test_precision_is_of_the_steps_alone(epochs: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    backend, seen = backends.make("fake"), []
+    linalg = backend.xp._core._routines_linalg
+    before = linalg.get_compute_type(np.float32)
+    kind = Training if epochs == "fit" else StackTraining
+    step = kind.step
+
+    def watched(training: Any, *args: Any) -> None:
+        seen.append(linalg.get_compute_type(np.float32))
+        step(training, *args)
+
+    monkeypatch.setattr(kind, "step", watched)
+    data, Y = blobs()
+    settings = Settings(epochs=1, batch_size=150, precision="tf32")
+    if epochs == "fit":
+        fit(MLP, data, Y, backend, settings)
+    else:
+        sweep(MLP, data, Y, backend, settings, learning_rates=[0.01, 0.001])
+    assert seen == [linalg.COMPUTE_TYPE_TF32] * 2
+    assert linalg.get_compute_type(np.float32) == before
+
+
+def test_a_precision_that_the_device_lacks_is_refused_before_training() -> None:
+    data, Y = blobs()
+    for refused in (fit, lambda *a: sweep(*a, learning_rates=[0.01])):
+        with pytest.raises(DeviceError, match="precision tf32 is of GPUs"):
+            refused(MLP, data, Y, select("cpu"), Settings(precision="tf32"))
+    with pytest.raises(ConfigurationError, match="precision is 'bfloat16', expected 'float32' or 'tf32'"):
+        Settings(precision="bfloat16")
+    with pytest.raises(ConfigurationError, match="which is of float32 arithmetic, and dtype is 'float64'"):
+        Settings(precision="tf32", dtype="float64")
 
 
 def test_nothing_in_a_step_crosses_or_waits(backend: Backend) -> None:

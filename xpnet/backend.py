@@ -5,21 +5,28 @@ from __future__ import annotations
 import os
 import re
 import threading
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xpnet.arrays import is_number_dtype, namespace
-from xpnet.errors import ArrayTypeError, DeviceError, DtypeError, ShapeError
+from xpnet.arrays import is_number_dtype
+from xpnet.errors import DeviceError, DtypeError
+from xpnet.host import dlpack_device, from_dlpack, to_host
+from xpnet.streams import Ring, streamed, uploaded
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from contextlib import AbstractContextManager
 
     from xpnet.arrays import Array, Namespace
 
+UPLOAD_BYTES = 64 << 20
+"""Larger arrays go to a GPU in parts of this size."""
+
 _DEVICE = re.compile(r"auto|cpu|(?:gpu|cuda)(?::([0-9]{1,4}))?")
-_HOST = frozenset({1, 3, 11})  # kDLCPU, kDLCUDAHost, kDLROCMHost
 
 
 @dataclass
@@ -98,6 +105,18 @@ class Backend:
         self.crossings.count(fetched=1)
         return fetched
 
+    def stream(self, items: Iterable[tuple[np.ndarray | None, ...]]) -> Iterator[tuple[Array | None, ...]]:
+        """Send tuples of arrays, in order, as they are asked for; None stays None.
+
+        On a GPU the next tuple is on its way while one is computed with, through pinned memory; no more than
+        two are on the device on behalf of this function.
+
+        Args:
+            items: arrays of numbers in host memory, read one tuple ahead.
+        """
+        for item in items:
+            yield tuple(None if array is None else self.send(array) for array in item)
+
     def holds(self, array: Array) -> bool:
         """Whether `array` is of this library and lies on this device."""
         return isinstance(array, np.ndarray)
@@ -108,6 +127,23 @@ class Backend:
     def free_bytes(self) -> int | None:
         """Return how much of the device's memory is free; None for host memory, which sends share."""
         return None
+
+    def precision(self, name: str) -> AbstractContextManager[Any]:
+        """Return a context in which products of float32 matrices have a precision.
+
+        Args:
+            name: "float32", or "tf32", which only GPUs have.
+
+        Raises:
+            DeviceError: this device has no such precision.
+        """
+        if name == "float32":
+            return nullcontext()
+        msg = (
+            f"precision {name} is of GPUs with compute capability 8.0 or newer, and the device is "
+            f"{self.device}: use float32 (leave out --precision), or another device"
+        )
+        raise DeviceError(msg, problem="no-such-precision")
 
     def activate(self) -> AbstractContextManager[Any]:
         """Return a context to compute in.
@@ -164,15 +200,24 @@ class CudaBackend(Backend):
 
     def synchronize(self) -> None:
         """As `Backend.synchronize`."""
-        self._device.synchronize()
+        with self.activate():
+            self._device.synchronize()
 
     def free_bytes(self) -> int | None:
         """As `Backend.free_bytes`."""
         return int(self._device.mem_info[0])
 
+    def precision(self, name: str) -> AbstractContextManager[Any]:
+        """As `Backend.precision`. CuPy keeps it for the whole process."""
+        if name == "tf32" and int(self._device.compute_capability) >= 80:
+            return _tf32(self.xp)
+        return super().precision(name)
+
     def activate(self) -> AbstractContextManager[Any]:
-        """As `Backend.activate`."""
-        return self.xp.cuda.Device(self.ordinal)  # type: ignore[no-any-return]
+        """As `Backend.activate`. What fails there is a `DeviceError`."""
+        from xpnet.gpu import Working
+
+        return Working(self.xp, self.ordinal)
 
     def _share(self, data: Any) -> Array | None:
         if isinstance(data, self.xp.ndarray):
@@ -183,20 +228,45 @@ class CudaBackend(Backend):
                 "fetch it there, then send it here"
             )
             raise DeviceError(msg, problem="other-device")
-        if _dlpack_device(data) == (2, self.ordinal):  # kDLCUDA
+        if dlpack_device(data) == (2, self.ordinal):  # kDLCUDA
             with self.activate():
-                return _from_dlpack(self.xp, data, "send")
+                return from_dlpack(self.xp, data, "send")
         return None
+
+    def stream(self, items: Iterable[tuple[np.ndarray | None, ...]]) -> Iterator[tuple[Array | None, ...]]:
+        """As `Backend.stream`."""
+
+        def counted() -> Iterator[tuple[np.ndarray | None, ...]]:
+            for item in items:
+                self.crossings.count(sent=sum(array is not None for array in item))
+                yield item
+
+        return streamed(Ring(self.xp, self.activate), counted())
 
     def _upload(self, data: np.ndarray) -> Array:
         with self.activate():
-            return self.xp.asarray(data)
+            if data.nbytes <= UPLOAD_BYTES or not data.flags.c_contiguous:
+                return self.xp.asarray(data)
+            # CuPy would make a pinned copy of all of it.
+            return uploaded(Ring(self.xp, self.activate), data, UPLOAD_BYTES)
 
     def _download(self, array: Array) -> np.ndarray:
         if isinstance(array, self.xp.ndarray):
             with self.activate():
                 return self.xp.asnumpy(array)  # type: ignore[no-any-return]
         return to_host(array, "fetch")
+
+
+@contextmanager
+def _tf32(xp: Namespace) -> Iterator[None]:
+    """Let CuPy round the factors of products of float32 matrices to TF32, and restore what it did before."""
+    linalg = attrgetter("_core._routines_linalg")(xp)
+    before = linalg.get_compute_type(np.float32)
+    linalg.set_compute_type(np.float32, linalg.COMPUTE_TYPE_TF32)
+    try:
+        yield
+    finally:
+        linalg.set_compute_type(np.float32, before)
 
 
 def select(device: str | None = None) -> Backend:
@@ -228,64 +298,3 @@ def select(device: str | None = None) -> Backend:
         except DeviceError as error:
             return Backend("cpu", np, "cpu", f"no GPU can be used: {error}")
     return CudaBackend(gpu.working_cupy(ordinal), ordinal, f"{matched[0]} was {asked_by}")
-
-
-def to_host(data: Any, function: str = "to_host") -> np.ndarray:
-    """Return `data` as a NumPy array in host memory; shared, not copied, if it lies there.
-
-    Args:
-        data: as for `Backend.send`.
-        function: what an error begins with.
-
-    Raises: as `Backend.send`.
-    """
-    device = _dlpack_device(data)
-    if isinstance(data, np.ndarray | np.generic):
-        namespace(data, f"{function}: ")  # refuses the kinds of arrays whose operators differ
-        array = np.asarray(data)
-    elif device is not None and device[0] in _HOST:
-        array = _from_dlpack(np, data, function)
-    elif device is not None:
-        from xpnet import gpu
-
-        array = gpu.download(data)
-    else:
-        array = _converted(data, function)
-    if array.dtype.kind not in "biuf":
-        kind = f"an array of {array.dtype}" if array.ndim else f"a {type(data).__name__}"
-        msg = f"{function}: got {kind}, expected numbers of at most 64 bits"
-        raise DtypeError(msg)
-    return array
-
-
-def _converted(data: Any, function: str) -> np.ndarray:
-    """Return what NumPy makes of an object that is no array: a number, a list, an open file's data set."""
-    try:
-        return np.asarray(data)
-    except Exception as error:  # whatever the object's own conversion raises
-        kind = (
-            ShapeError if isinstance(data, list | tuple) and isinstance(error, ValueError) else ArrayTypeError
-        )
-        msg = f"{function}: no array can be made of this {type(data).__name__}: {error}"
-        raise kind(msg) from error
-
-
-def _dlpack_device(data: Any) -> tuple[int, int] | None:
-    """Return the DLPack device type and number of an array, or None for what is not one."""
-    if not hasattr(data, "__dlpack_device__"):
-        return None
-    try:
-        kind, number = data.__dlpack_device__()
-    except Exception as error:  # PyTorch's tensors without data, say
-        msg = f"an array of {type(data).__module__} has no device it can be taken from: {error}"
-        raise ArrayTypeError(msg) from error
-    return int(kind), int(number)
-
-
-def _from_dlpack(xp: Namespace, data: Any, function: str) -> Array:
-    try:
-        return xp.from_dlpack(data)
-    except (BufferError, RuntimeError, TypeError, ValueError) as error:
-        name = f"{type(data).__module__}.{type(data).__qualname__}"
-        msg = f"{function}: {name} cannot be shared through DLPack: {error}"
-        raise ArrayTypeError(msg) from None

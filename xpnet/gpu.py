@@ -2,8 +2,10 @@
 
 import importlib
 import os
+import re
 import warnings
 from importlib import metadata
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -36,10 +38,12 @@ def working_cupy(ordinal: int) -> Namespace:
     """
     wheels = installed_wheels()
     cupy = _import_cupy(wheels)
-    _check_driver(cupy, wheels)
-    _check_ordinal(cupy, ordinal)
-    _check_libraries(cupy)
-    _check_work(cupy, ordinal)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what is told apart here
+        _check_driver(cupy, wheels)
+        _check_ordinal(cupy, ordinal)
+        _check_libraries(cupy)
+        _check_work(cupy, ordinal)
     return cupy
 
 
@@ -66,6 +70,58 @@ def download(array: Any) -> np.ndarray:
     except Exception as error:
         msg = f"cannot copy the array from its device: {_said(error)}"
         raise DeviceError(msg, problem="unusable") from error
+
+
+class Working:
+    """A context in which a CUDA device is the current one, and what fails there is a `DeviceError`.
+
+    Args:
+        xp: the module `cupy`.
+        ordinal: the device's number.
+    """
+
+    def __init__(self, xp: Namespace, ordinal: int) -> None:
+        self._xp, self._ordinal = xp, ordinal
+        self._device = xp.cuda.Device(ordinal)
+
+    def __enter__(self) -> None:
+        self._device.__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            failure = None if error is None else self._explained(error)
+        finally:
+            self._device.__exit__(kind, error, trace)
+        if failure is not None:
+            raise failure from error
+
+    def _explained(self, error: BaseException) -> DeviceError | None:
+        """Return what to say instead of an error of CUDA's; None for all others."""
+        cuda, name = self._xp.cuda, f"gpu:{self._ordinal}"
+        if isinstance(error, cuda.memory.OutOfMemoryError):
+            asked = re.search(r"allocating ([\d,]+) bytes", str(error))
+            size = _gigabytes(int(asked[1].replace(",", ""))) if asked else "more"
+            free, total = self._device.mem_info
+            msg = (
+                f"{name} is out of memory: {size} asked for, {_gigabytes(free)} of {_gigabytes(total)} free: "
+                "use a smaller --batch-size, let the data stream (resident_bytes), or --device cpu"
+            )
+            return DeviceError(msg, problem="out-of-memory")
+        if isinstance(error, cuda.runtime.CUDARuntimeError) or _is_of_backends(error):
+            msg = f"{name} failed at work: {_said(error)}: check nvidia-smi, and start again"
+            return DeviceError(msg, problem="lost")
+        return None
+
+
+def _is_of_backends(error: BaseException) -> bool:
+    """Return whether an error is of the libraries below CuPy: the driver, cuBLAS, ..."""
+    return type(error).__module__.startswith("cupy_backends.")
+
+
+def _gigabytes(size: int) -> str:
+    return f"{size / 1e9:.3g} GB"
 
 
 def _import_cupy(wheels: dict[str, str]) -> Namespace:
@@ -186,6 +242,6 @@ def _version(number: int) -> str:
     return f"{number // 1000}.{number % 1000 // 10}"
 
 
-def _said(error: Exception) -> str:
+def _said(error: BaseException) -> str:
     first = next((line.strip(" =") for line in str(error).splitlines() if line.strip(" =")), "")
     return f"{type(error).__name__}: {first}"

@@ -11,7 +11,7 @@ Several runs go together: their weights lie below each other, W (runs n_out, n_x
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from xpnet.arrays import namespace
 from xpnet.batches import CHUNK_BYTES, fits
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from xpnet.backend import Backend
     from xpnet.matrix import ColumnMatrix
 
-BLOCK_BYTES = 4 << 20
-"""Size of a block after the cast: what stays in the cache of one core, or nearly."""
+BLOCK_BYTES = {"cpu": 4 << 20, "gpu": 256 << 20}
+"""Size of a block after the cast: what stays in the cache of one core, or nearly; what keeps a GPU busy."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,9 @@ class OnePass:
         )
         self._mean = backend.send(mean if self._center is None else 0.0 * mean, dtype=dtype)
         self._scale = backend.send(data.standardizer.scale.T, dtype=dtype)
+        block_bytes = BLOCK_BYTES["gpu" if backend.name == "gpu" else "cpu"]
         itemsize = 4 if dtype == "float32" else 8
-        self._rows = max(1, min(data.m, BLOCK_BYTES // (data.n_x * itemsize)))
+        self._rows = max(1, min(data.m, block_bytes // (data.n_x * itemsize)))
 
     def __call__(self, W: Array, b: Array) -> Pass:
         """Return the summed losses and gradients at W (runs n_out, n_x), b (runs n_out, 1)."""
@@ -102,15 +103,16 @@ class OnePass:
         loss, G, r = (sum(sums[1:], start=sums[0]) for sums in zip(*parts, strict=True))
         return Pass(loss, (G - r * self._mean) * self._scale, r)
 
-    def _chunks(self) -> Iterator[tuple[slice, Array]]:
+    def _chunks(self) -> Iterator[tuple[slice, Any]]:
         """Yield the raw examples on the device: at once, or a chunk at a time."""
         if self._examples is not None:
             yield slice(None), self._examples
             return
         data = self._host
         rows = max(1, CHUNK_BYTES // (data.n_x * data.examples.itemsize))
-        for start, block in zip(range(0, data.m, rows), data.blocks(rows), strict=True):
-            yield slice(start, start + len(block)), self._backend.send(block)
+        starts, blocks = range(0, data.m, rows), ((block,) for block in data.blocks(rows))
+        for start, (block,) in zip(starts, self._backend.stream(blocks), strict=True):
+            yield slice(start, min(start + rows, data.m)), block
 
 
 @dispatched
@@ -168,6 +170,7 @@ def logistic_residual(Z: Array, Y: Array) -> tuple[Array, Array]:
     return xp.maximum(Z, 0.0) - Z * Y + xp.log1p(e), A - Y
 
 
+@dispatched
 def softmax_residual(Z: Array, Y: Array) -> tuple[Array, Array]:
     """Return the softmax cross-entropies (runs, k) and dZ = A - Y, sharing one exponential.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from xpnet.arrays import namespace
+from xpnet.arrays import cast_like, namespace
 from xpnet.errors import ConfigurationError
 from xpnet.kernels import dispatched
 
@@ -48,8 +48,10 @@ def adam(
     v += (1.0 - beta1) * g
     s *= beta2
     s += (1.0 - beta2) * (g * g)
-    corrected = (1.0 - beta2**t) ** 0.5
-    p -= (rate / (1.0 - beta1**t)) * (v / (namespace(s).sqrt(s) / corrected + epsilon))
+    factor, corrected = rate / (1.0 - beta1**t), (1.0 - beta2**t) ** 0.5
+    if not isinstance(t, int):  # on the device, in float64: 1 - beta2^t loses digits
+        factor, corrected = cast_like(factor, p), cast_like(corrected, p)
+    p -= factor * (v / (namespace(s).sqrt(s) / corrected + epsilon))
 
 
 def _refuse_outside(name: str, value: float) -> None:
@@ -65,7 +67,10 @@ class GradientDescent:
     slots: ClassVar[int] = 0
 
     def update(self, p: Array, g: Array, slots: tuple[Array, ...], rate: float, t: int) -> None:
-        """Change p in place. g: its gradient; rate: the learning rate; t: this step, from 1; slots: none."""
+        """Change p in place. g: its gradient; rate: the learning rate; t: this step, from 1; slots: none.
+
+        Both may lie on the device: rate as (1, 1) or a column, t as (1, 1) float64.
+        """
         del slots, t
         descend(p, g, rate=rate)
 

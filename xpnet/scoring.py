@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from xpnet.errors import ShapeError
 from xpnet.parameters import Parameters
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from xpnet.arrays import Array
     from xpnet.backend import Backend
@@ -54,6 +54,7 @@ class Scorer:
         self.block = BLOCK["gpu" if backend.name == "gpu" else "cpu"]
         self._backend, self._dtype = backend, dtype
         self._center = standardizer.mean.T
+        self._blanks: dict[str, Array] = {}
         W, b = (np.asarray(parameters[name], np.float64) for name in ("W1", "b1"))
         W = W * standardizer.scale.T
         shift = np.sum(W * standardizer.mean.T, axis=1, keepdims=True)
@@ -77,17 +78,14 @@ class Scorer:
         Raises:
             ShapeError: they have another number of features.
         """
-        k, n_x = examples.shape
-        if n_x != self.model.n_x:
-            msg = f"examples have {n_x} features, and the model expects {self.model.n_x}"
-            raise ShapeError(msg)
+        k = self._count(examples)
         results = np.empty((self.model.n_out, k), self._dtype)
         with self._backend.activate():
             pending: tuple[slice, int, Array] | None = None
-            for start in range(-(first % self.block), k, self.block):
-                part = slice(max(start, 0), min(start + self.block, k))
-                place = part.start - start
-                scored = part, place, self._score(self._filled(examples[part], place))
+            parts = self._parts(k, first)
+            blocks = self._backend.stream((self._raw_rows(examples[part]),) for part, _ in parts)
+            for (part, place), (rows,) in zip(parts, blocks, strict=True):
+                scored = part, place, self._score(rows, place)
                 # On a GPU the next block is under way while the one before is fetched.
                 if pending is not None:
                     self._fetch(*pending, results)
@@ -96,21 +94,62 @@ class Scorer:
                 self._fetch(*pending, results)
         return results
 
-    def _filled(self, rows: np.ndarray, place: int) -> np.ndarray:
-        if len(rows) == self.block:
-            return rows
-        block = np.zeros((self.block, rows.shape[1]), rows.dtype)
-        block[place : place + len(rows)] = rows
-        return block
+    def begin(self, examples: np.ndarray, first: int = 0) -> Callable[[], np.ndarray]:
+        """Begin to score; return a function that waits for what calling would return.
 
-    def _score(self, rows: np.ndarray) -> Array:
+        On a GPU the work goes on meanwhile. Arguments and errors as for calling.
+        """
+        k = self._count(examples)
+        with self._backend.activate():
+            begun = [
+                (part, place, self._score(self._backend.send(self._raw_rows(examples[part])), place))
+                for part, place in self._parts(k, first)
+            ]
+
+        def fetched() -> np.ndarray:
+            results = np.empty((self.model.n_out, k), self._dtype)
+            with self._backend.activate():
+                for each in begun:
+                    self._fetch(*each, results)
+            return results
+
+        return fetched
+
+    def _count(self, examples: np.ndarray) -> int:
+        """Return how many examples there are, if they have the features of the model."""
+        n_x = examples.shape[1]
+        if n_x != self.model.n_x:
+            msg = f"examples have {n_x} features, and the model expects {self.model.n_x}"
+            raise ShapeError(msg)
+        return len(examples)
+
+    def _parts(self, k: int, first: int) -> list[tuple[slice, int]]:
+        """Return the examples of each block, and their place in it."""
+        starts = range(-(first % self.block), k, self.block)
+        parts = [slice(max(start, 0), min(start + self.block, k)) for start in starts]
+        return [(part, part.start - start) for part, start in zip(parts, starts, strict=True)]
+
+    def _raw_rows(self, examples: np.ndarray) -> np.ndarray:
+        # Floats may lie far from 0, so they are centered before they are rounded.
+        return examples if examples.dtype == np.uint8 else examples - self._center
+
+    def _score(self, rows: Array, place: int) -> Array:
+        """Return the answers to a block that holds raw rows from a place on, and zeros elsewhere."""
         xp = self._backend.xp
-        if rows.dtype == np.uint8:
-            X, parameters = self._backend.send(rows), self._raw
-        else:  # floats may lie far from 0, so they are centered before they are rounded
-            X, parameters = self._backend.send(rows - self._center), self._centered
-        X = xp.astype(X, getattr(xp, self._dtype)).T
+        parameters = self._raw if rows.dtype == xp.uint8 else self._centered
+        if rows.shape[0] < self.block:
+            block = xp.zeros_like(self._blank(rows.dtype))
+            block[place : place + rows.shape[0], :] = rows
+            rows = block
+        X = xp.astype(rows, getattr(xp, self._dtype)).T
         return self.model.answer(self.model.forward(parameters.views, X))
+
+    def _blank(self, dtype: Any) -> Array:
+        """Return a block of zeros on the device: its shape is what is asked for, and never changes."""
+        name = np.dtype(str(dtype).rpartition(".")[2]).name
+        if name not in self._blanks:
+            self._blanks[name] = self._backend.send(np.zeros((self.block, self.model.n_x), name))
+        return self._blanks[name]
 
     def _fetch(self, part: slice, place: int, answers: Array, results: np.ndarray) -> None:
         results[:, part] = self._backend.fetch(answers)[:, place : place + part.stop - part.start]

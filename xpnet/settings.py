@@ -28,6 +28,11 @@ class Settings:
         initializer: "he", "xavier" or "zeros".
         seed: of the initial weights and of the shuffling.
         dtype: of the parameters and the arithmetic, "float32" or "float64".
+        precision: of products of float32 matrices: "float32", or on a GPU "tf32", which rounds the factors to
+            11 significant bits and sums in float32.
+        graph: whether to record a step as a CUDA graph, which is launched as one: for small networks, whose
+            kernels take less time than their launches. Not with dropout, which differs from step to step.
+            Data that streams, and a smaller last batch, go on without. On a CPU it changes nothing.
         resident_bytes: most raw data to keep on the device; more streams through it. None for three quarters
             of the device's free memory.
 
@@ -50,6 +55,8 @@ class Settings:
     initializer: str = "he"
     seed: int = 0
     dtype: str = "float32"
+    precision: str = "float32"
+    graph: bool = False
     resident_bytes: int | None = None
 
     def __post_init__(self) -> None:
@@ -73,4 +80,13 @@ class Settings:
                 raise ConfigurationError(msg)
         if self.dtype not in ("float32", "float64"):
             msg = f"dtype is {self.dtype!r}, expected 'float32' or 'float64'"
+            raise ConfigurationError(msg)
+        if self.graph and self.dropout:
+            msg = "graph records one step, and dropout differs from step to step: leave out one of them"
+            raise ConfigurationError(msg)
+        if self.precision not in ("float32", "tf32"):
+            msg = f"precision is {self.precision!r}, expected 'float32' or 'tf32'"
+            raise ConfigurationError(msg)
+        if self.precision == "tf32" and self.dtype != "float32":
+            msg = f"precision is 'tf32', which is of float32 arithmetic, and dtype is {self.dtype!r}: use one"
             raise ConfigurationError(msg)

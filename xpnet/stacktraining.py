@@ -46,9 +46,10 @@ class StackTraining:
         each: Sequence[Settings],
         validation: tuple[ColumnMatrix, np.ndarray] | None = None,
     ) -> None:
+        shared = each[0]
+        backend.precision(shared.precision)  # refuses what the device lacks
         data.refuse_nonfinite()
         require_learnable(model, Y, data.m)
-        shared = each[0]
         Objective(model, shared, backend, data.m)  # refuses settings that the model has no use for
         weights = weights_of(model, Y, shared.class_weight)
         self._each, self._shared, self._m, self._backend = each, shared, data.m, backend
@@ -93,12 +94,13 @@ class StackTraining:
             }
             pending: list[int] = []
             order = shuffled(shared.seed, done, self._m, self._batch_size)
-            for batch in self._batches.epoch(order, self._batch_size):
-                self.step(batch, rates, len(pending))
-                pending.append(int(batch.X.shape[1]))
-                if len(pending) == WINDOW:
-                    totals += self._gathered(pending)
-                    pending = []
+            with self._backend.precision(shared.precision):
+                for batch in self._batches.epoch(order, self._batch_size):
+                    self.step(batch, rates, len(pending))
+                    pending.append(int(batch.X.shape[1]))
+                    if len(pending) == WINDOW:
+                        totals += self._gathered(pending)
+                        pending = []
             totals += self._gathered(pending)
             judged = self._validation.each(self._views, self._stack) if self._validation else None
         seconds = time.perf_counter() - began

@@ -115,6 +115,9 @@ def sweep(
     if settings.patience is not None:
         msg = "patience stops one training: the runs of a sweep go on together, to the last epoch"
         raise ConfigurationError(msg)
+    if settings.graph:
+        msg = "graph records the steps of one training, not those of a sweep"
+        raise ConfigurationError(msg)
     if _is_descent(model, data, settings):
         chosen, reason = choose(method, data)
         runs = _descended(model, data, Y, backend, each, validation, chosen)
@@ -134,6 +137,7 @@ def _is_descent(model: Network, data: ColumnMatrix, settings: Settings) -> bool:
     plain = (
         settings.optimizer == GradientDescent()
         and settings.schedule == Constant()
+        and settings.precision == "float32"  # which full-batch descent always has
         and not (settings.l1 or settings.label_smoothing or settings.clip)
     )
     full = settings.batch_size is None or settings.batch_size >= data.m

@@ -8,16 +8,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from xpnet.arrays import namespace
-from xpnet.batches import batches
+from xpnet.batches import Resident, batches
 from xpnet.errors import DivergenceError
 from xpnet.graph import Node, gradients
 from xpnet.history import Epoch, History
 from xpnet.labels import as_taken, require_learnable, weights_of
 from xpnet.objective import Objective
 from xpnet.parameters import Parameters, initialize
+from xpnet.stepgraph import StepGraph
 from xpnet.validation import Validation
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from xpnet.arrays import Array
     from xpnet.backend import Backend
     from xpnet.batches import Batch
@@ -44,6 +47,7 @@ class Training:
     Raises:
         ShapeError, DtypeError: data or labels that cannot be learned from.
         ConfigurationError: settings that do not fit the data.
+        DeviceError: a precision that the device lacks.
     """
 
     def __init__(
@@ -56,6 +60,7 @@ class Training:
         validation: tuple[ColumnMatrix, np.ndarray] | None = None,
         start: Parameters | None = None,
     ) -> None:
+        backend.precision(settings.precision)  # refuses what the device lacks
         data.refuse_nonfinite()
         require_learnable(model, Y, data.m)
         weights = weights_of(model, Y, settings.class_weight)
@@ -96,6 +101,10 @@ class Training:
                     model, *validation, backend, settings.dtype, settings.resident_bytes
                 )
         self._costs = backend.send(np.zeros((1, WINDOW)), dtype=settings.dtype)
+        self._graph: tuple[StepGraph, Resident] | None = None
+        if settings.graph and backend.name == "gpu" and isinstance(self.batches, Resident):
+            made = StepGraph(backend, self.batches, self.batch_size, settings.dtype, self._change)
+            self._graph = made, self.batches
 
     def epoch(self) -> Epoch:
         """Run one epoch; return and record what happened.
@@ -111,12 +120,12 @@ class Training:
             total = 0.0
             pending: list[int] = []
             order = shuffled(settings.seed, done, self.m, self.batch_size)
-            for batch in self.batches.epoch(order, self.batch_size):
-                self.step(batch, rate, len(pending))
-                pending.append(int(batch.X.shape[1]))
-                if len(pending) == WINDOW:
-                    total += self._gathered(pending)
-                    pending = []
+            with self.backend.precision(settings.precision):
+                for size in self._steps(order, rate):
+                    pending.append(size)
+                    if len(pending) == WINDOW:
+                        total += self._gathered(pending)
+                        pending = []
             total += self._gathered(pending)
             judged = self._validation(self.parameters) if self._validation else (None, None)
         record = Epoch(done + 1, total / self.m, rate, time.perf_counter() - began, *judged)
@@ -132,17 +141,40 @@ class Training:
             rate: the learning rate.
             slot: where in the window to leave the cost.
         """
+        self._costs[0, slot] = self._change(batch, rate, self.t + 1)
+        self.t += 1
+
+    def _steps(self, order: np.ndarray | None, rate: float) -> Iterator[int]:
+        """Take the steps of an epoch, each cost in the next place of the window; yield the batches' sizes."""
+        if self._graph is None or order is None:
+            for i, batch in enumerate(self.batches.epoch(order, self.batch_size)):
+                self.step(batch, rate, i % WINDOW)
+                yield int(batch.X.shape[1])
+            return
+        graph, batches = self._graph
+        graph.begin(rate, self.t)
+        sent = self.backend.send(order)
+        for i, start in enumerate(range(0, self.m, self.batch_size)):
+            indices = sent[start : min(start + self.batch_size, self.m)]
+            if indices.shape[0] == self.batch_size:
+                self._costs[:, i % WINDOW : i % WINDOW + 1] = graph(indices)
+                self.t += 1
+            else:
+                self.step(batches.take(indices), rate, i % WINDOW)
+            yield int(indices.shape[0])
+
+    def _change(self, batch: Batch, rate: float | Array, t: int | Array) -> Array:
+        """Change the parameters by step t; return the cost before."""
         views = self.parameters.views
         nodes = {name: Node(view, name) for name, view in views.items()}
         J = self._objective(nodes, batch, self.t)
-        self._costs[0, slot] = J.value
         computed = gradients(J, nodes.values())
         if self.settings.clip is not None:
             computed = clipped(computed, self.settings.clip)
-        self.t += 1
         for name, gradient in zip(views, computed, strict=True):
             slots = tuple(part.views[name] for part in self._slots)
-            self.settings.optimizer.update(views[name], gradient, slots, rate, self.t)
+            self.settings.optimizer.update(views[name], gradient, slots, rate, t)
+        return J.value
 
     @property
     def state(self) -> dict[str, Array]:

@@ -156,6 +156,13 @@ Patience = Annotated[
     ),
 ]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Of initial weights, shuffling and splits.")]
+Precision = Annotated[
+    str | None,
+    choice(
+        "--precision", "float32", "tf32",
+        help="Of matrix products in batches; tf32 is of GPUs, and rounds to 11 bits. [default: float32]",
+    ),
+]  # fmt: skip
 Dtype = Annotated[str, choice("--dtype", "float32", "float64", help="Of the arithmetic.")]
 Val = Annotated[
     str | None,

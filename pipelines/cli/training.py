@@ -78,6 +78,7 @@ def train(
     val_split: o.ValSplit = None,
     seed: o.Seed = 0,
     dtype: o.Dtype = "float32",
+    precision: o.Precision = None,
     resume: Annotated[
         bool,
         typer.Option(
@@ -110,7 +111,7 @@ def train(
 
     plan = Plan(
         model, hidden, optimizer, epochs, iterations, learning_rate, batch_size, schedule, l1, l2, dropout,
-        label_smoothing, clip, class_weight, patience, None, seed, dtype,
+        label_smoothing, clip, class_weight, patience, None, seed, dtype, precision,
     )  # fmt: skip
     recipe = Recipe.asked(image_size, resize_mode, color_mode, decoder)
     reading = Reading(recipe, standardize, labels, target, workers_for(workers), on_error)
@@ -174,6 +175,7 @@ def sweep(
     val_split: o.ValSplit = None,
     seed: o.Seed = 0,
     dtype: o.Dtype = "float32",
+    precision: o.Precision = None,
     labels: o.Labels = None,
     target: o.Target = None,
     image_size: o.ImageSize = None,
@@ -199,7 +201,7 @@ def sweep(
 
     plan = Plan(
         model, hidden, optimizer, epochs, iterations, None, batch_size, schedule, dropout=dropout,
-        class_weight=class_weight, seed=seed, dtype=dtype,
+        class_weight=class_weight, seed=seed, dtype=dtype, precision=precision,
     )  # fmt: skip
     recipe = Recipe.asked(image_size, resize_mode, color_mode, decoder)
     reading = Reading(recipe, standardize, labels, target, workers_for(workers), on_error)

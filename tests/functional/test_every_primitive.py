@@ -7,9 +7,7 @@ import fakecupy
 import numpy as np
 import pytest
 from cases import CASES, PRIMITIVES, Case
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
+from optional import given, hnp, st
 
 from xpnet import functional as F
 from xpnet.arrays import namespace

@@ -2,9 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
+from optional import given, hnp, st
 
 from xpnet import functional as F
 from xpnet.backend import Backend

@@ -5,6 +5,8 @@ import io
 import json
 from pathlib import Path
 
+import backends
+import fakecupy
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -18,6 +20,8 @@ from pipelines.predict import predict
 from pipelines.recipe import Recipe
 from pipelines.rows import Counts, Options
 from xpnet.backend import select
+from xpnet.errors import DeviceError
+from xpnet.scoring import Scorer
 
 CPU = select("cpu")
 CSV = Options()
@@ -177,3 +181,81 @@ def test_names_are_whatever_the_system_allows(model: Path, tmp_path: Path) -> No
     assert [Path(row["path"]).name for row in read] == names
     assert len({row["score"] for row in read}) == 1
     assert counts.ok == len(names)
+
+
+@pytest.mark.parametrize(
+    ("failure", "problem"),
+    [
+        (fakecupy.CUDARuntimeError("cudaErrorLaunchFailure: unspecified launch failure"), "lost"),
+        (fakecupy.OutOfMemoryError(1 << 40, 1 << 30), "out-of-memory"),
+    ],
+    ids=["lost", "out of memory"],
+)
+@pytest.mark.parametrize("where", ["_score", "_fetch"])
+def test_a_device_that_fails_in_the_middle_leaves_what_can_be_resumed(
+    failure: Exception,
+    problem: str,
+    where: str,
+    model: Path,
+    tmp_path: Path,
+    many: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    backend = backends.make("fake")
+
+    def run(name: str, **more: bool) -> Counts:
+        path = str(tmp_path / name)
+        return predict(
+            open_model(str(model)), iter(many), backend, path, io.BytesIO(), CSV, batch_size=10, **more
+        )
+
+    run("whole.csv")
+    original, calls = getattr(Scorer, where), []
+
+    def failing(scorer: Scorer, *args: object) -> object:
+        calls.append(args)
+        if len(calls) == 8:
+            raise failure
+        return original(scorer, *args)
+
+    monkeypatch.setattr(Scorer, where, failing)
+    with pytest.raises(DeviceError) as error:
+        run("stopped.csv")
+    assert error.value.problem == problem
+    assert not (tmp_path / "stopped.csv").exists()
+    kept = (tmp_path / "stopped.csv.part").read_bytes()
+    assert kept.count(b"\n") >= 1 + 10 * (8 - 1 - 2 - 1)
+    monkeypatch.undo()
+    counts = run("stopped.csv", resume=True)
+    assert counts.total == len(many)
+    written = (tmp_path / "stopped.csv").read_bytes()
+    assert written == (tmp_path / "whole.csv").read_bytes()
+    assert written.startswith(kept)
+
+
+def test_a_few_parts_are_under_way_at_most(
+    model: Path, many: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a GPU the next are decoded meanwhile; the results stay in order."""
+    begun, open_now = [], []
+    begin = Scorer.begin
+
+    def counted(scorer: Scorer, examples: np.ndarray, first: int = 0) -> object:
+        wait = begin(scorer, examples, first)
+        begun.append(first)
+        open_now.append(len(begun) - len(waited))
+
+        def waiting() -> np.ndarray:
+            waited.append(first)
+            return wait()
+
+        return waiting
+
+    waited: list[int] = []
+    monkeypatch.setattr(Scorer, "begin", counted)
+    stdout = io.BytesIO()
+    predict(open_model(str(model)), iter(many), backends.make("fake"), None, stdout, CSV, batch_size=10)
+    assert begun == waited == list(range(0, 150, 10))
+    assert max(open_now) == 3
+    read = list(csv.DictReader(io.StringIO(stdout.getvalue().decode())))
+    assert [row["path"] for row in read] == many

@@ -8,6 +8,7 @@ meant for; then the next one runs, at last the portable function. Tests hold eac
 import functools
 import importlib
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 from xpnet.arrays import Array, Namespace, namespace
@@ -24,15 +25,19 @@ def library_name(xp: Namespace) -> str:
     return str(xp.__name__).removeprefix("array_api_compat.").partition(".")[0]
 
 
+def modules(library: str) -> list[ModuleType]:
+    """Return the modules that hold the kernels of an array library, imported; none for one without."""
+    return [importlib.import_module(module) for module in MODULES.get(library, ())]
+
+
 def find(function: Callable[..., Any], library: str) -> Callable[..., Any] | None:
     """Return the kernel xpnet holds for a function of its own, or None. Other packages' are left alone.
 
     Of several kernels, the first that handles its arguments runs.
     """
-    if library not in MODULES or not str(function.__module__).startswith("xpnet."):
+    if not str(function.__module__).startswith("xpnet."):
         return None
-    modules = [importlib.import_module(module) for module in MODULES[library]]
-    found = [getattr(module, function.__name__, None) for module in modules]
+    found = [getattr(module, function.__name__, None) for module in modules(library)]
     kernels = [kernel for kernel in found if callable(kernel)]
     return _first_of(kernels) if len(kernels) > 1 else (kernels or [None])[0]
 

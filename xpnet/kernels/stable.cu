@@ -1,5 +1,5 @@
-// Elementwise formulas that are exact at both tails, for float and double. Each is the one-pass text of the
-// portable function of that name, which costs four to seven passes over memory where each step is a kernel.
+// Formulas that are exact at both tails, for float and double. Each is the one-pass text of the portable function
+// of that name, which costs four to seven passes over memory where each step is a kernel.
 
 template <typename T> __device__ T xpnet_sigmoid(T z) {
     const T e = exp(-fabs(z));
@@ -29,4 +29,60 @@ template <typename T> __device__ T xpnet_logistic_loss(T z, T y) {
 
 template <typename T> __device__ T xpnet_logistic_loss_pullback(T grad, T z, T y) {
     return grad * (xpnet_sigmoid(z) - y);
+}
+
+// Of a column of logits, Z[c * columns + column] for each class c: its largest, NaN if it holds one, and the sum
+// of the exponentials beside it.
+template <typename T, typename Logits>
+__device__ T xpnet_peak(const Logits& Z, long long column, long long classes, long long columns) {
+    T peak = Z[column];
+    for (long long c = 1; c < classes; c++) {
+        const T z = Z[c * columns + column];
+        if (z > peak || z != z) peak = z;
+    }
+    return peak;
+}
+
+template <typename T, typename Logits>
+__device__ T xpnet_total(const Logits& Z, long long column, long long classes, long long columns, T peak) {
+    T total = T(0);
+    for (long long c = 0; c < classes; c++) total += exp(T(Z[c * columns + column]) - peak);
+    return total;
+}
+
+template <typename T, typename Logits>
+__device__ T xpnet_softmax_cross_entropy(const Logits& Z, long long column, long long classes, long long columns,
+                                         long long label) {
+    const T peak = xpnet_peak<T>(Z, column, classes, columns);
+    const T total = xpnet_total<T>(Z, column, classes, columns, peak);
+    if (label < 0 || label >= classes) return T(0) / T(0);
+    return log(total) - (T(Z[label * columns + column]) - peak);
+}
+
+template <typename T, typename Logits, typename Gradients>
+__device__ void xpnet_softmax_cross_entropy_pullback(T grad, const Logits& Z, long long column, long long classes,
+                                                     long long columns, long long label, Gradients& dZ) {
+    const T peak = xpnet_peak<T>(Z, column, classes, columns);
+    const T total = xpnet_total<T>(Z, column, classes, columns, peak);
+    const T known = label < 0 || label >= classes ? T(0) / T(0) : T(0);
+    for (long long c = 0; c < classes; c++) {
+        const T a = exp(T(Z[c * columns + column]) - peak) / total;
+        dZ[c * columns + column] = grad * (a - (c == label ? T(1) : T(0)) + known);
+    }
+}
+
+// Of several runs below each other: column i % columns of run i / columns. Y: one-hot columns that they share.
+template <typename T, typename Logits, typename Labels, typename Residuals>
+__device__ T xpnet_softmax_residual(const Logits& Z, const Labels& Y, long long i, long long classes,
+                                    long long columns, Residuals& dZ) {
+    const long long column = i % columns, start = i / columns * classes * columns + column;
+    const T peak = xpnet_peak<T>(Z, start, classes, columns);
+    const T total = xpnet_total<T>(Z, start, classes, columns, peak);
+    T picked = T(0);
+    for (long long c = 0; c < classes; c++) {
+        const T shifted = T(Z[c * columns + start]) - peak, y = Y[c * columns + column];
+        picked += shifted * y;
+        dZ[c * columns + start] = exp(shifted) / total - y;
+    }
+    return log(total) - picked;
 }

@@ -1,0 +1,488 @@
+"""Benchmarks on a GPU, with PyTorch beside them where it is installed.
+
+    python scripts/bench_gpu.py [--json FILE] [--quick]
+
+They are the part of `scripts/gpu_check.py` that measures, and take its other options too. Times are of CUDA's
+events, on random bytes, after a warm-up, in turn; medians.
+"""
+
+import statistics
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
+from gpu_parity import passes_of
+
+from xpnet import optimizers
+from xpnet.backend import Backend
+from xpnet.batches import gather
+from xpnet.descent import stepping
+from xpnet.matrix import ColumnMatrix
+from xpnet.models import Layer, LogisticRegression, Network, SoftmaxRegression
+from xpnet.onepass import OnePass, logistic_residual, softmax_residual
+from xpnet.optimizers import OPTIMIZERS
+from xpnet.problem import Problem
+from xpnet.settings import Settings
+from xpnet.standardize import fit as fit_standardizer
+from xpnet.training import Training
+
+Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much is measured.
+
+    Attributes:
+        m: examples of the full-batch steps, of
+        n_x: features.
+        rates: learning rates of the sweep.
+        network: features, hidden units and classes.
+        batches: sizes of a batch, and
+        steps: how many of them are timed at a time.
+        images: that are decoded and scored.
+        streamed: bytes that stream to the device.
+        repeat: how often each is timed.
+    """
+
+    m: int
+    n_x: int
+    rates: int
+    network: tuple[int, int, int]
+    batches: tuple[int, ...]
+    steps: int
+    images: int
+    streamed: int
+    repeat: int
+
+
+FULL = Sizes(1_000_000, 12288, 32, (3072, 512, 10), (256, 1024, 4096), 50, 6000, 4 << 30, 7)
+QUICK = Sizes(100_000, 12288, 32, (3072, 512, 10), (256, 4096), 20, 1000, 1 << 30, 3)
+
+TITLES = {
+    "step": "One full-batch step of logistic regression over bytes",
+    "builds": "The same step by one_pass.cu, as it can be built",
+    "sweep": "Learning rates at once, over the same bytes",
+    "softmax": "One full-batch step of softmax regression over bytes",
+    "network": "A step of a network in batches",
+    "kernels": "Kernels beside the portable text",
+    "streaming": "Bytes from host memory to the device",
+    "scoring": "From images to rows",
+}
+"""All benchmarks: the method's name, and what it measures."""
+
+
+BUILDS = [
+    (1, 2, 2, 2), (1, 2, 2, 4), (1, 1, 2, 4), (1, 3, 2, 4),
+    (0, 2, 4, 2), (0, 2, 4, 4), (0, 2, 2, 4), (0, 1, 4, 2), (0, 1, 4, 4), (0, 1, 2, 4),
+]  # fmt: skip
+"""How one_pass.cu can be built for 12288 features without spilling: KEEP, VECTORS, IMAGES and STAGES."""
+
+
+class Kept(Problem):
+    """A problem whose bytes are sent once, and passed over by all."""
+
+    @cached_property
+    def _passes(self) -> OnePass:
+        return super().one_pass()
+
+    def one_pass(self) -> OnePass:
+        """As `Problem.one_pass`."""
+        return self._passes
+
+
+class Benchmarks:
+    """The benchmarks, on one device and of one size; big data is made once.
+
+    Args:
+        backend: the GPU.
+        sizes: how much.
+    """
+
+    def __init__(self, backend: Backend, sizes: Sizes) -> None:
+        self._backend, self._sizes = backend, sizes
+
+    @cached_property
+    def _data(self) -> tuple[ColumnMatrix, np.ndarray]:
+        """Random bytes, which repeat every few thousand examples, and labels."""
+        m, n_x = self._sizes.m, self._sizes.n_x
+        some = np.random.default_rng(0).integers(0, 256, (min(m, 5000), n_x), dtype=np.uint8)
+        examples = np.empty((m, n_x), np.uint8)
+        for start in range(0, m, len(some)):
+            examples[start : start + len(some)] = some[: m - start]
+        Y = (np.arange(m) * 7 % 10 < 5).astype(np.int64)[None]
+        return ColumnMatrix(examples, fit_standardizer([], "unit")), Y
+
+    @cached_property
+    def _problem(self) -> Problem:
+        data, Y = self._data
+        return Kept.of(LogisticRegression(data.n_x), data, Y, self._backend)
+
+    @cached_property
+    def _bandwidth(self) -> float:
+        """Bytes a second that a copy within the device reads and writes."""
+        xp = self._backend.xp
+        size = min(2 << 30, self._sizes.m * self._sizes.n_x)
+        one, other = xp.zeros(size, dtype=xp.uint8), xp.zeros(size, dtype=xp.uint8)
+
+        def copy() -> None:
+            other[...] = one
+
+        return 2e3 * size / self._timed({"copy": copy})["copy"]
+
+    def step(self) -> Rows:
+        """One step of logistic regression: ours, the floor, PyTorch on floats."""
+        backend, sizes = self._backend, self._sizes
+        raw, pool = sizes.m * sizes.n_x, backend.xp.get_default_memory_pool()
+        with backend.activate():
+            pool.free_all_blocks()
+            before = pool.total_bytes()
+            stepper = stepping(self._problem, "one-pass", self._problem.runs([0.005], [0.0]), [None])
+            ours = self._timed({"ours": partial(stepper.steps, self._problem.zeros(1, 1))})["ours"]
+            memory = pool.total_bytes() - before  # the most it ever held: nothing was given back
+            floor = 1e3 * raw / self._bandwidth
+            rows = [
+                {"how": "xpnet, one pass over bytes", "ms": ours, "of raw bytes": memory / raw},
+                {"how": "floor: the bytes once, at the rate of a copy's reads and writes", "ms": floor},
+            ]
+            for name in ("float32", "bfloat16"):
+                pool.free_all_blocks()
+                rows += self._torch_step(name)
+        for row in rows:
+            row["times ours"] = row["ms"] and row["ms"] / ours
+        return rows
+
+    def _torch_step(self, dtype: str) -> Rows:
+        """One step of PyTorch on resident floats, if they fit."""
+        torch, sizes = torch_on_gpu(), self._sizes
+        how = f"PyTorch {dtype}"
+        if torch is None:
+            return []
+        kind = getattr(torch, dtype)
+        need = sizes.m * sizes.n_x * kind.itemsize
+        torch.cuda.empty_cache()
+        if need * 1.1 > torch.cuda.mem_get_info()[0]:
+            return [{"how": f"{how}: its floats do not fit", "ms": None, "of raw bytes": kind.itemsize}]
+        torch.cuda.reset_peak_memory_stats()
+        X = torch.empty((sizes.m, sizes.n_x), dtype=kind, device="cuda")
+        some = torch.rand((min(5000, sizes.m), sizes.n_x), device="cuda")
+        for start in range(0, sizes.m, len(some)):
+            X[start : start + len(some)] = some[: sizes.m - start].to(kind)
+        Y = (torch.arange(sizes.m, device="cuda") % 2).to(kind)[:, None]
+        layer = torch.nn.Linear(sizes.n_x, 1, device="cuda", dtype=kind)
+        optimizer, loss = torch.optim.SGD(layer.parameters(), lr=0.005), torch.nn.BCEWithLogitsLoss()
+
+        def step() -> None:
+            optimizer.zero_grad()
+            loss(layer(X), Y).backward()
+            optimizer.step()
+
+        spent = self._timed({"step": step})["step"]
+        used = torch.cuda.max_memory_allocated() / sizes.m / sizes.n_x
+        return [{"how": how, "ms": spent, "of raw bytes": used}]
+
+    def builds(self) -> Rows:
+        """One pass as it is built by default, and otherwise."""
+        backend = self._backend
+        passes = passes_of(backend)
+        data, Y = self._data
+        with backend.activate():
+            examples = self._problem.one_pass()._examples  # noqa: SLF001  (not to send them twice)
+            labels = backend.send(Y, dtype="float32")
+            W, b = self._problem.zeros(1, data.n_x), self._problem.zeros(1, 1)
+            chosen = passes.build_for(examples)
+            builds = [chosen]
+            for keep, vectors, images, stages in BUILDS:
+                threads = 32 * -(-data.n_x // (16 * 32 * vectors))
+                build = chosen._replace(
+                    THREADS=threads, VECTORS=vectors, IMAGES=images, STAGES=stages, KEEP=keep, BLOCKS=1
+                )
+                if build != chosen and threads <= 1024:
+                    builds.append(build)
+            ways = {
+                "-".join(map(str, build)): partial(passes.one_pass, examples, labels, None, W, b, build)
+                for build in builds
+            }
+            spent = self._timed(ways)
+        first = next(iter(ways))
+        rows = [{"build": name, "ms": each, "chosen": name == first} for name, each in spent.items()]
+        return sorted(rows, key=lambda row: row["ms"])
+
+    def sweep(self) -> Rows:
+        """Several learning rates, beside one."""
+        sizes, problem = self._sizes, self._problem
+        passes = passes_of(self._backend)
+        ways: dict[str, Callable[[], Any]] = {}
+        with self._backend.activate():
+            for count in (1, sizes.rates):
+                rates = [0.001 * 1.1**i for i in range(count)]
+                stepper = stepping(problem, "one-pass", problem.runs(rates, [0.0] * count), [None] * count)
+                ways[f"a step of {count}"] = partial(stepper.steps, problem.zeros(count, 1))
+            examples = problem.one_pass()._examples  # noqa: SLF001  (not to send them twice)
+            W, b = problem.zeros(sizes.rates, problem.data.n_x) + 1e-6, problem.zeros(sizes.rates, 1)
+            given = examples, problem.labels, None, W, b, logistic_residual
+            for tensor in (False, True):
+                how = f"the passes of {sizes.rates}, by {'tensor cores' if tensor else 'float32'}"
+                ways[how] = partial(passes.two_passes, *given, tensor=tensor)
+            spent = self._timed(ways)
+        one = spent["a step of 1"]
+        return [{"how": how, "ms": each, "times one": each / one} for how, each in spent.items()]
+
+    def softmax(self) -> Rows:
+        """Ten classes, a tenth of the examples."""
+        data, _ = self._data
+        part = data.part(slice(0, max(10, data.m // 10)))
+        Y = (np.arange(part.m) % 10)[None]
+        with self._backend.activate():
+            problem = Problem.of(SoftmaxRegression(part.n_x, 10), part, Y, self._backend)
+            stepper = stepping(problem, "one-pass", problem.runs([0.005], [0.0]), [None])
+            ours = self._timed({"": partial(stepper.steps, problem.zeros(1, 1))})[""]
+            floor = 1e3 * 2 * part.examples.nbytes / self._bandwidth
+        return [
+            {"how": f"xpnet, two passes over {part.m} x {part.n_x} bytes", "ms": ours},
+            {"how": "floor: the bytes twice", "ms": floor},
+        ]
+
+    def network(self) -> Rows:
+        """Steps of a network: ours, the products alone, and PyTorch's, eager and as a CUDA graph."""
+        n_x, hidden, n_classes = self._sizes.network
+        model = Network(n_x, n_classes, "softmax", (Layer.parse(f"{hidden}:relu"),))
+        rng = np.random.default_rng(0)
+        rows: Rows = []
+        for size in self._sizes.batches:
+            m = size * self._sizes.steps
+            examples = rng.integers(0, 256, (m, n_x), dtype=np.uint8)
+            data = ColumnMatrix(examples, fit_standardizer([], "unit"))
+            Y = rng.integers(0, n_classes, (1, m))
+            for name in ("sgd", "adam"):
+                for how, function in self._network_ways(model, data, Y, size, name).items():
+                    spent = self._timed({"": function})[""] / self._sizes.steps
+                    rows.append({"batch": size, "optimizer": name, "how": how, "µs a step": 1e3 * spent})
+        return rows
+
+    def _network_ways(
+        self, model: Network, data: ColumnMatrix, Y: np.ndarray, size: int, name: str
+    ) -> dict[str, Callable[[], Any]]:
+        """Return ways to take an epoch of steps."""
+        backend = self._backend
+        order = np.random.default_rng(1).permutation(data.m)
+
+        def ours(precision: str, graph: bool) -> Callable[[], None]:
+            settings = Settings(
+                batch_size=size, optimizer=OPTIMIZERS[name], precision=precision, graph=graph
+            )  # fmt: skip
+            training = Training(model, data, Y, backend, settings)
+
+            def epoch() -> None:
+                with backend.activate(), backend.precision(precision):
+                    for _ in training._steps(order, 0.001):  # noqa: SLF001  (an epoch, less what it fetches)
+                        pass
+
+            return epoch
+
+        with backend.activate():
+            xp = backend.xp
+            hidden = model.shapes["W1"][0]
+            shapes = (data.n_x, size), (hidden, data.n_x), (hidden, size)
+            X, W, dZ = (xp.ones(shape, dtype=xp.float32) for shape in shapes)
+
+        def products() -> None:
+            with backend.activate():
+                for _ in range(data.m // size):
+                    W @ X
+                    dZ @ X.T
+
+        ways: dict[str, Callable[[], Any]] = {
+            "xpnet": ours("float32", graph=False),
+            "xpnet, CUDA graph": ours("float32", graph=True),
+            "xpnet, TF32": ours("tf32", graph=False),
+            "xpnet, CUDA graph, TF32": ours("tf32", graph=True),
+            "the first layer's products alone": products,
+        }
+        torch = torch_on_gpu()
+        if torch is not None:
+            ways |= torch_network(torch, model, data, Y, size, name)
+        return ways
+
+    def kernels(self) -> Rows:
+        """Dispatched functions beside what they stand for."""
+        backend = self._backend
+        rng, rows = np.random.default_rng(0), []
+
+        def array(*shape: int) -> Any:
+            return backend.send(rng.standard_normal(shape), dtype="float32")
+
+        with backend.activate():
+            n_x, hidden, n_classes = self._sizes.network
+            raw = backend.send(rng.integers(0, 256, (20 * self._sizes.batches[-1], n_x), dtype=np.uint8))
+            for size in self._sizes.batches:
+                indices = backend.send(rng.integers(0, raw.shape[0], size))
+                labels = backend.send(np.eye(n_classes)[rng.integers(0, n_classes, size)].T, dtype="float32")
+                cases: dict[str, tuple[Any, tuple[Any, ...], dict[str, Any]]] = {
+                    "gather": (gather, (raw, indices, None, 1 / 255, backend.xp.float32), {}),
+                    "softmax_residual": (softmax_residual, (array(n_classes, size), labels), {}),
+                    "logistic_residual": (logistic_residual, (array(1, size), labels[:1, :]), {}),
+                }
+                rows += [self._kernel_row(name, size, *case) for name, case in cases.items()]
+            for shape in ((hidden, 1), (hidden, n_x)):
+                p, g, v, s = (array(*shape) for _ in range(4))
+                s *= s
+                momentum = {"rate": 1e-3, "beta": 0.9, "nesterov": False}
+                adam = {"rate": 1e-3, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "t": 3}
+                cases = {
+                    "descend": (optimizers.descend, (p, g), {"rate": 1e-3}),
+                    "momentum": (optimizers.momentum, (p, g, v), momentum),
+                    "adam": (optimizers.adam, (p, g, v, s), adam),
+                }
+                rows += [self._kernel_row(name, p.size, *case) for name, case in cases.items()]
+        return rows
+
+    def _kernel_row(self, name: str, size: int, function: Any, given: Any, options: Any) -> dict[str, Any]:
+        def often(f: Callable[..., Any]) -> Callable[[], None]:
+            def run() -> None:
+                for _ in range(20):
+                    f(*given, **options)
+
+            return run
+
+        spent = self._timed({"kernel": often(function), "portable": often(function.__wrapped__)})
+        ours, portable = (1e3 * spent[which] / 20 for which in ("kernel", "portable"))
+        return {"function": name, "size": size, "µs": ours, "portable, µs": portable, "gain": portable / ours}
+
+    def streaming(self) -> Rows:
+        """Host memory to the device, in the chunks that training streams."""
+        backend, chunk = self._backend, 64 << 20
+        chunk = min(chunk, self._sizes.streamed)
+        block = np.random.default_rng(0).integers(0, 256, (chunk // 4096, 4096), dtype=np.uint8)
+        count = max(1, self._sizes.streamed // chunk)
+
+        def sent() -> None:
+            with backend.activate():
+                for _ in range(count):
+                    backend.send(block)
+
+        def streamed() -> None:
+            for _ in backend.stream((block,) for _ in range(count)):
+                pass
+
+        spent = self._timed({"send, one by one": sent, "stream, by a ring of pinned buffers": streamed})
+        return [{"how": name, "GB/s": count * chunk / (1e6 * each)} for name, each in spent.items()]
+
+    def scoring(self) -> Rows:
+        """Decoding alone, and whole runs of predictions on the GPU and on the CPU."""
+        from gpu_scoring import rows
+
+        return rows(self._backend, self._sizes.images)
+
+    def _timed(self, functions: dict[str, Callable[[], Any]]) -> dict[str, float]:
+        """Return the median milliseconds of each, on the device, timed in turn."""
+        cuda = self._backend.xp.cuda
+        spent: dict[str, list[float]] = {name: [] for name in functions}
+        with self._backend.activate():
+            for function in functions.values():
+                function()
+                function()
+            for _ in range(self._sizes.repeat):
+                for name, function in functions.items():
+                    begin, end = cuda.Event(), cuda.Event()
+                    begin.record()
+                    function()
+                    end.record()
+                    end.synchronize()
+                    spent[name].append(cuda.get_elapsed_time(begin, end))
+        return {name: statistics.median(times) for name, times in spent.items()}
+
+
+def torch_on_gpu() -> Any:
+    """Return PyTorch, or None where it is not installed or has no GPU."""
+    try:
+        import torch
+    except ImportError:
+        return None
+    return torch if torch.cuda.is_available() else None
+
+
+def torch_network(
+    torch: Any, model: Network, data: ColumnMatrix, Y: np.ndarray, size: int, name: str
+) -> dict[str, Callable[[], Any]]:
+    """Return an epoch of PyTorch's steps: eager, as a CUDA graph, and both with TF32."""
+    X = torch.from_numpy(data.examples).cuda().float().div_(255)
+    classes = torch.from_numpy(Y[0]).cuda()
+    order = torch.randperm(data.m, device="cuda")
+    loss = torch.nn.CrossEntropyLoss()
+
+    def made(capturable: bool) -> tuple[Any, Any]:
+        net = torch.nn.Sequential(
+            torch.nn.Linear(data.n_x, model.shapes["W1"][0]), torch.nn.ReLU(),
+            torch.nn.Linear(model.shapes["W1"][0], model.n_out),
+        ).cuda()  # fmt: skip
+        if name == "adam":
+            return net, torch.optim.Adam(net.parameters(), lr=0.001, capturable=capturable)
+        return net, torch.optim.SGD(net.parameters(), lr=0.001)
+
+    def eager(tf32: bool) -> Callable[[], None]:
+        net, optimizer = made(capturable=False)
+
+        def epoch() -> None:
+            with allowed_tf32(torch, tf32):
+                for start in range(0, data.m, size):
+                    part = order[start : start + size]
+                    optimizer.zero_grad()
+                    loss(net(X[part]), classes[part]).backward()
+                    optimizer.step()
+
+        return epoch
+
+    def graphed(tf32: bool) -> Callable[[], None]:
+        net, optimizer = made(capturable=True)
+        part = order[:size].clone()
+
+        def step() -> None:
+            optimizer.zero_grad(set_to_none=True)
+            loss(net(X[part]), classes[part]).backward()
+            optimizer.step()
+
+        with allowed_tf32(torch, tf32):
+            side = torch.cuda.Stream()
+            side.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(side):
+                for _ in range(3):
+                    step()
+            torch.cuda.current_stream().wait_stream(side)
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph):
+                step()
+
+        def epoch() -> None:
+            for start in range(0, data.m, size):
+                part.copy_(order[start : start + size])
+                graph.replay()
+
+        return epoch
+
+    return {
+        "PyTorch": eager(False), "PyTorch, CUDA graph": graphed(False),
+        "PyTorch, TF32": eager(True), "PyTorch, CUDA graph, TF32": graphed(True),
+    }  # fmt: skip
+
+
+@contextmanager
+def allowed_tf32(torch: Any, allowed: bool) -> Iterator[None]:
+    """Let PyTorch's matrix products round to TF32, or not."""
+    before = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = allowed
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before
+
+
+if __name__ == "__main__":
+    import sys
+
+    from gpu_check import main
+
+    sys.exit(main(["--only", *(f"bench-{name}" for name in TITLES), *sys.argv[1:]]))

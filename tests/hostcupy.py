@@ -1,0 +1,292 @@
+"""A fake CuPy whose kernels run: a host compiler builds the CUDA sources, and on_cupy.py launches them.
+
+It is a second `fakecupy` with what kernels are made by. Where CuPy is silent this is loud: an argument of
+another type than the kernel's parameter is refused.
+"""
+
+import ctypes
+import functools
+import hashlib
+import importlib.util
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import types
+from pathlib import Path
+from typing import Any
+
+import fakecupy
+import numpy as np
+
+HEADER = Path(__file__).with_name("cuda_on_host.h")
+COMPILER = shutil.which("g++") or shutil.which("c++") or shutil.which("clang++")
+TYPES = {
+    "bool": "bool", "int8": "signed char", "uint8": "unsigned char", "int16": "short", "int32": "int",
+    "uint16": "unsigned short", "uint32": "unsigned", "int64": "long long", "uint64": "unsigned long long",
+    "float32": "float", "float64": "double",
+}  # fmt: skip
+OF_KERNELS = ("xpnet.kernels.cuda_passes", "xpnet.kernels.cuda_products", "xpnet.kernels.cuda_tensor")
+"""What on_cupy.py imports that imports CuPy itself."""
+
+_builds = tempfile.TemporaryDirectory(prefix="hostcupy-")
+
+
+@functools.cache
+def missing() -> str:
+    """Return why kernels cannot be built here; nothing if they can."""
+    if COMPILER is None:
+        return "no C++ compiler, which the kernels for CUDA are built by"
+    probe = Path(_builds.name, "probe.cpp")
+    probe.write_text("#include <ucontext.h>\n_Float16 half = 1.0f;\n", encoding="utf-8")
+    try:
+        _compile("-c", probe, "-o", f"{probe}.o")
+    except RuntimeError:
+        return "the C++ compiler has no _Float16 or no ucontext.h, by which the kernels for CUDA are run"
+    return ""
+
+
+@functools.cache
+def _header() -> Path:
+    """Return the header's folder, compiled there: it takes longer than any kernel."""
+    copy = Path(_builds.name, HEADER.name)
+    shutil.copy(HEADER, copy)
+    _compile("-x", "c++-header", copy, "-o", f"{copy}.gch")
+    return copy.parent
+
+
+def _compile(*arguments: Any) -> None:
+    command = [str(COMPILER), "-fPIC", "-O1", "-std=c++17", "-w", *map(str, arguments)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+
+
+@functools.cache
+def _library(source: str) -> ctypes.CDLL:
+    name = Path(_builds.name, hashlib.sha256(source.encode()).hexdigest())
+    name.with_suffix(".cpp").write_text(source, encoding="utf-8")
+    _compile("-shared", "-I", _header(), name.with_suffix(".cpp"), "-o", name.with_suffix(".so"))
+    return ctypes.CDLL(str(name.with_suffix(".so")))
+
+
+def _pointers(values: list[Any]) -> Any:
+    return (ctypes.c_void_p * len(values))(*values)
+
+
+class RawModule:
+    """Kernels of one source, their asynchronous copies as late as can be, or as early."""
+
+    early = False
+
+    def __init__(self, *, code: str, options: tuple[str, ...] = (), **_: Any) -> None:
+        self._code, self._options = code, options
+
+    def get_function(self, name: str) -> "RawKernel":
+        return RawKernel(self, name)
+
+    def signature(self, name: str) -> list[tuple[str, bool]]:
+        """Return type and whether it is a pointer, of each parameter."""
+        found = re.search(rf"\b{name}\(([^)]*)\)\s*{{", self._code)
+        assert found, f"no kernel {name}"
+        parameters = [" ".join(p.split()) for p in found[1].split(",")]
+        read = [re.fullmatch(r"(?:const )?([a-z ]+?)(\*?) ?(?:__restrict__ )?(\w+)", p) for p in parameters]
+        return [(match[1].strip(), bool(match[2])) for match in read if match]
+
+    def library(self, name: str) -> ctypes.CDLL:
+        defined = [option[2:].split("=") for option in self._options if option.startswith("-D")]
+        lines = [f"#define {key} {value}" for key, value in defined]
+        code = self._code.replace("extern __shared__ uint4 ring[];", "uint4* const ring = on_host::ring();")
+        given = ", ".join(
+            f"*({kind}{'*' if pointer else ''}*)args[{i}]"
+            for i, (kind, pointer) in enumerate(self.signature(name))
+        )
+        launch = (
+            f'extern "C" void launch(unsigned* grid, unsigned* block, size_t shared, void** args, int early) '
+            f"{{ on_host::early = early; on_host::launch(grid, block, shared, [&] {{ {name}({given}); }}); }}"
+        )
+        return _library("\n".join(['#include "cuda_on_host.h"', *lines, code, launch]))
+
+
+class RawKernel:
+    """A kernel that is launched as CuPy's."""
+
+    def __init__(self, module: RawModule, name: str) -> None:
+        self._module, self._name = module, name
+        self.max_dynamic_shared_size_bytes = 48 << 10
+
+    def __call__(self, grid: tuple, block: tuple, args: tuple, *, shared_mem: int = 0) -> None:
+        signature = self._module.signature(self._name)
+        assert len(args) == len(signature), f"{self._name} takes {len(signature)} arguments, got {len(args)}"
+        assert shared_mem <= self.max_dynamic_shared_size_bytes, "more shared memory than was asked for"
+        values: list[Any] = []
+        for argument, (kind, pointer) in zip(args, signature, strict=True):
+            given = argument._on_host if pointer else np.asarray(argument)
+            assert isinstance(argument, np.generic) != pointer, f"{self._name}: {argument!r} as {kind}"
+            assert kind in ("void", TYPES.get(given.dtype.name)), f"{self._name}: {given.dtype} as {kind}"
+            assert not pointer or given.flags.c_contiguous, f"{self._name}: an array with strides"
+            values.append(np.array(given.ctypes.data if pointer else argument))
+        sizes = [(ctypes.c_uint * 3)(*(*map(int, size), 1, 1)[:3]) for size in (grid, block)]
+        self._module.library(self._name).launch(
+            *sizes,
+            ctypes.c_size_t(shared_mem),
+            _pointers([value.ctypes.data for value in values]),
+            int(self._module.early),
+        )
+
+
+class ElementwiseKernel:
+    """One formula for each element: types by the letters of the parameters, arguments broadcast."""
+
+    def __init__(
+        self, in_params: str, out_params: str, operation: str, name: str, preamble: str = "", **_: Any
+    ) -> None:
+        self._in, self._out = self._parsed(in_params), self._parsed(out_params)
+        self._operation, self.name, self._preamble = operation, name, preamble
+
+    @staticmethod
+    def _parsed(text: str) -> list[tuple[bool, str, str]]:
+        parts = [part.split() for part in text.split(",") if part.strip()]
+        return [(part[0] == "raw", part[-2], part[-1]) for part in parts]
+
+    def __call__(self, *args: Any, size: int | None = None) -> Any:
+        host, parameters = module(), [*self._in, *self._out]
+        letters: dict[str, np.dtype] = {}
+        for (_, kind, name), argument in zip(parameters, args, strict=False):
+            if not isinstance(argument, host.ndarray):
+                assert isinstance(argument, int | float), (
+                    f"{self.name}: {name} is a {type(argument).__name__}"
+                )
+                continue
+            fixed = np.dtype(kind) if len(kind) > 1 else letters.setdefault(kind, argument.dtype)
+            assert argument.dtype == fixed, f"{self.name}: {name} is {argument.dtype}, expected {fixed}"
+        dtypes = [np.dtype(kind) if len(kind) > 1 else letters[kind] for _, kind, _ in parameters]
+        given = [host._inside(a, self.name) for a in args]
+        shapes = [np.shape(a) for (raw, _, _), a in zip(parameters, given, strict=False) if not raw]
+        shape = np.broadcast_shapes(*shapes) if shapes else (size,)
+        assert size is None or not shapes, f"{self.name}: size is for raw arguments alone"
+        outs = given[len(self._in) :] or [np.empty(shape, d) for d in dtypes[len(self._in) :]]
+        assert all(raw or out.shape == shape for (raw, _, _), out in zip(self._out, outs, strict=True))
+        flat = [
+            np.array(a if raw else np.broadcast_to(a, shape), dtype, order="C")
+            for (raw, _, _), a, dtype in zip(
+                parameters, [*given[: len(self._in)], *outs], dtypes, strict=True
+            )
+        ]
+        library = _library(self._source(dtypes, letters))
+        library.run(ctypes.c_longlong(int(np.prod(shape))), _pointers([a.ctypes.data for a in flat]))
+        for out, written in zip(outs, flat[len(self._in) :], strict=True):
+            out[...] = written
+        results = [*args[len(self._in) :]] or [host.ndarray(out) for out in outs]
+        return results[0] if len(results) == 1 else tuple(results)
+
+    def cuda(self, letters: dict[str, np.dtype], contiguous: bool) -> str:
+        """Return the kernel as CuPy makes it, of its own array type; the preamble has to come before it."""
+        parameters, inside = (
+            [],
+            [f"typedef {TYPES[dtype.name]} {letter};" for letter, dtype in letters.items()],
+        )
+        for i, (raw, kind, name) in enumerate([*self._in, *self._out]):
+            const = "const " if i < len(self._in) else ""
+            ctype = TYPES[(np.dtype(kind) if len(kind) > 1 else letters[kind]).name]
+            array = f"{const}CArray<{ctype}, 2, {int(contiguous)}, 1>"
+            if kind in ("int64", "uint32") and not raw:  # always a number
+                parameters.append(f"const {ctype} {name}")
+            elif raw:
+                parameters.append(f"{array} {name}")
+            else:
+                parameters.append(f"{array} raw_{name}")
+                inside.append(f"{const}{ctype}& {name} = raw_{name}[indexer.get()];")
+        return (
+            f'extern "C" __global__ void {self.name}({", ".join(parameters)}, CIndexer<2, 1> indexer) {{ '
+            "const ptrdiff_t i = (ptrdiff_t)blockIdx.x * blockDim.x + threadIdx.x; indexer.set(i);"
+            f"{' '.join(inside)} {self._operation}; }}"
+        )
+
+    def _element(self, dtypes: list[np.dtype], letters: dict[str, np.dtype]) -> list[str]:
+        elements = [f"typedef {TYPES[dtype.name]} {letter};" for letter, dtype in letters.items()]
+        for i, (raw, _, name) in enumerate([*self._in, *self._out]):
+            const = "const " if i < len(self._in) else ""
+            kind = f"{const}{TYPES[dtypes[i].name]}"
+            elements.append(
+                f"{kind}* {name} = ({kind}*)args[{i}];"
+                if raw
+                else f"{kind}& {name} = (({kind}*)args[{i}])[i];"
+            )
+        return elements
+
+    def _source(self, dtypes: list[np.dtype], letters: dict[str, np.dtype]) -> str:
+        return "\n".join(
+            [
+                '#include "cuda_on_host.h"', "using namespace std;", self._preamble,
+                'extern "C" void run(long long n, void** args) { for (ptrdiff_t i = 0; i < n; i++) {',
+                *self._element(dtypes, letters), self._operation, "; } }",
+            ]
+        )  # fmt: skip
+
+
+class Cublas:
+    """What xpnet calls of cuBLAS, on host memory, with cuBLAS's own parameters."""
+
+    def cublasCreate_v2(self, handle: Any) -> int:
+        return 0
+
+    def cublasDestroy_v2(self, handle: Any) -> int:
+        return 0
+
+    def cublasSetStream_v2(self, handle: Any, stream: Any) -> int:
+        return 0
+
+    def cublasSetWorkspace_v2(self, handle: Any, memory: Any, size: Any) -> int:
+        return 0
+
+    def cublasGemmEx(
+        self, handle: Any, turn_a: int, turn_b: int, m: int, n: int, k: int,
+        alpha: Any, a: Any, a_kind: int, a_step: int, b: Any, b_kind: int, b_step: int,
+        beta: Any, c: Any, c_kind: int, c_step: int, compute: int, algorithm: int,
+    ) -> int:  # fmt: skip
+        assert a_kind == b_kind == c_kind
+        number = {0: ctypes.c_float, 1: ctypes.c_double}[c_kind]
+
+        def seen(memory: Any, rows: int, columns: int, step: int) -> np.ndarray:
+            assert step >= max(1, rows)
+            kept = (number * (step * columns)).from_address(memory.value)
+            return np.frombuffer(kept, number).reshape(columns, step)[:, :rows].T
+
+        A = seen(a, *((k, m) if turn_a else (m, k)), a_step)
+        B = seen(b, *((n, k) if turn_b else (k, n)), b_step)
+        seen(c, m, n, c_step)[...] = (A.T if turn_a else A) @ (B.T if turn_b else B)
+        return 0
+
+
+def _loaded(name: str, path: str) -> types.ModuleType:
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@functools.cache
+def module() -> types.ModuleType:
+    """Return the library, `xp`; xpnet finds the kernels of on_cupy.py for its arrays."""
+    from xpnet import kernels
+
+    host = _loaded("kernelcupy", str(fakecupy.__file__))
+    host.RawModule, host.ElementwiseKernel = RawModule, ElementwiseKernel
+    before = sys.modules.get("cupy")
+    sys.modules["cupy"] = host
+    try:
+        for name in OF_KERNELS:
+            sys.modules.pop(name, None)
+        _loaded("xpnet.kernels.on_kernelcupy", str(Path(kernels.__file__).with_name("on_cupy.py")))
+        for name in OF_KERNELS:
+            sys.modules.pop(name)
+    finally:
+        sys.modules.pop("cupy") if before is None else sys.modules.__setitem__("cupy", before)
+    sys.modules["xpnet.kernels.on_kernelcupy"].cuda_products.library = Cublas
+    kernels.MODULES["kernelcupy"] = ("xpnet.kernels.on_kernelcupy",)
+    return host

@@ -1,0 +1,200 @@
+"""Steps that are recorded and launched as one are the steps themselves.
+
+A graph of the fakes runs the function again, on the same arrays: what would be frozen on a GPU, a number of the
+host, must not change from call to call, and these trainings change it.
+"""
+
+import types
+from collections.abc import Callable
+from typing import Any
+
+import backends
+import numpy as np
+import pytest
+
+from xpnet import capture, kernels
+from xpnet.backend import Backend, select
+from xpnet.errors import ConfigurationError
+from xpnet.fitting import fit
+from xpnet.matrix import ColumnMatrix
+from xpnet.models import Layer, Network
+from xpnet.optimizers import OPTIMIZERS
+from xpnet.schedules import SCHEDULES
+from xpnet.settings import Settings
+from xpnet.sweep import sweep
+from xpnet.training import Training
+
+MODEL = Network(12, 3, "softmax", (Layer.parse("8:relu"),))
+
+
+def problem(m: int = 70) -> tuple[ColumnMatrix, np.ndarray]:
+    rng = np.random.default_rng(0)
+    Y = rng.integers(0, 3, (1, m))
+    examples = (rng.integers(0, 200, (m, 12)) + 20 * Y.T).astype(np.uint8)
+    return ColumnMatrix.of(examples.T, "channel", channels=3), Y
+
+
+@pytest.fixture(autouse=True)
+def graphs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Let the fakes run what they cannot record; return the graphs that were made."""
+    made: list[Any] = []
+    real = capture.record
+
+    def record(stream: Any, function: Callable[[], None]) -> Any:
+        if "cupy" in request.node.name.replace("kernelcupy", ""):
+            graph = real(stream, function)
+        else:
+            graph = types.SimpleNamespace(launch=function)
+        made.append(graph)
+        return graph
+
+    monkeypatch.setattr(capture, "record", record)
+    return made
+
+
+on_each = pytest.mark.parametrize(
+    "backend",
+    ["fake", "kernels", pytest.param("cupy", marks=pytest.mark.gpu)],
+    indirect=True,
+)
+
+
+@on_each
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_recorded_steps_are_the_steps(name: str, backend: Backend, dtype: str, graphs: list[Any]) -> None:
+    """With a rate that changes from epoch to epoch, a batch that is smaller, and penalties."""
+    data, Y = problem()
+    trained = [
+        fit(
+            MODEL, data, Y, backend,
+            Settings(
+                epochs=3, batch_size=16, learning_rate=0.01, optimizer=OPTIMIZERS[name],
+                schedule=SCHEDULES["cosine"], l2=0.1, clip=1.0, class_weight="balanced", dtype=dtype, graph=graph,
+            ),
+        )
+        for graph in (False, True)
+    ]  # fmt: skip
+    rtol = 1e-5 if dtype == "float32" else 1e-12
+    np.testing.assert_allclose(trained[1].history.costs, trained[0].history.costs, rtol=rtol)
+    there, here = (backend.fetch(each.parameters.buffer) for each in trained)
+    np.testing.assert_allclose(here, there, rtol=20 * rtol, atol=20 * rtol)
+    assert len(graphs) == 1
+
+
+@on_each
+def test_nothing_in_a_recorded_step_crosses_or_waits(backend: Backend) -> None:
+    data, Y = problem()
+    training = Training(MODEL, data, Y, backend, Settings(batch_size=16, graph=True))
+    training.epoch()
+    graph, _ = training._graph
+    indices = backend.send(np.arange(16))
+    before = backend.crossings.total
+    with backend.activate(), backends.no_sync(backend):
+        graph(indices)
+    assert backend.crossings.total == before
+
+
+@pytest.mark.parametrize("backend", ["numpy", "strict"], indirect=True)
+def test_on_a_cpu_nothing_changes(backend: Backend) -> None:
+    data, Y = problem()
+    one, other = (
+        fit(MODEL, data, Y, backend, Settings(epochs=2, batch_size=16, graph=graph))
+        for graph in (False, True)
+    )
+    np.testing.assert_array_equal(*(backend.fetch(each.parameters.buffer) for each in (one, other)))
+
+
+def test_on_a_cpu_a_function_stays_what_it_is() -> None:
+    def function() -> None:
+        pass
+
+    assert capture.captured(select("cpu"), function) is function
+
+
+@pytest.mark.parametrize("backend", ["fake", "kernels"], indirect=True)
+def test_the_first_calls_compile_and_the_next_records(backend: Backend, graphs: list[Any]) -> None:
+    calls = []
+    function = capture.captured(backend, lambda: calls.append(len(graphs)))
+    for _ in range(capture.BEFORE + 3):
+        function()
+    assert calls == [0] * capture.BEFORE + [1] * 3
+
+
+def test_an_error_ends_the_recording() -> None:
+    ended = []
+    stream = types.SimpleNamespace(begin_capture=lambda: None, end_capture=lambda: ended.append(1))
+
+    def broken() -> None:
+        raise ValueError("x")
+
+    with pytest.raises(ValueError, match="x"):
+        RECORD(stream, broken)
+    assert ended
+    assert (
+        RECORD(types.SimpleNamespace(begin_capture=lambda: None, end_capture=lambda: "graph"), list)
+        == "graph"
+    )
+
+
+RECORD = capture.record
+
+
+def test_what_cannot_be_recorded_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="dropout differs from step to step"):
+        Settings(graph=True, dropout=0.1)
+    data, Y = problem()
+    with pytest.raises(ConfigurationError, match="not those of a sweep"):
+        sweep(MODEL, data, Y, select("cpu"), Settings(graph=True), learning_rates=[0.1, 0.2])
+
+
+def test_data_that_streams_goes_on_without() -> None:
+    data, Y = problem()
+    backend = backends.make("fake")
+    settings = Settings(epochs=1, batch_size=16, resident_bytes=0, graph=True)
+    assert Training(MODEL, data, Y, backend, settings)._graph is None
+
+
+@pytest.mark.parametrize("backend", ["kernels", pytest.param("cupy", marks=pytest.mark.gpu)], indirect=True)
+@pytest.mark.parametrize("sizes", [(3, 5, 4), (1, 5, 4), (3, 1, 4), (3, 5, 1), (1, 1, 1)], ids=str)
+@pytest.mark.parametrize("left", ["C", "F", "strided"])
+@pytest.mark.parametrize("right", ["C", "F", "strided"])
+def test_our_products_are_cupys(
+    sizes: tuple[int, int, int], left: str, right: str, backend: Backend, dtype: str
+) -> None:
+    (on_cupy,) = kernels.modules(kernels.library_name(backend.xp))
+    products = on_cupy.cuda_products
+    n, k, m = sizes
+    rng = np.random.default_rng(0)
+
+    def laid_out(shape: tuple[int, int], order: str) -> Any:
+        host = rng.standard_normal(shape).astype(dtype)
+        if order == "strided":
+            return backend.send(np.repeat(host, 2, axis=1))[:, ::2]
+        return backend.send(host) if order == "C" else backend.send(np.ascontiguousarray(host.T)).T
+
+    with backend.activate():
+        A, B = laid_out((n, k), left), laid_out((k, m), right)
+        want = backend.fetch(A @ B)
+        stream = backend.xp.cuda.Stream(non_blocking=True)
+        own = products.Products(stream)
+        backend.synchronize()
+        with stream, own.used():
+            got = products.product(A, B)
+        backend.synchronize()
+        assert got.flags.c_contiguous
+        rtol = 1e-5 if dtype == "float32" else 1e-12
+        np.testing.assert_allclose(backend.fetch(got), want, rtol=rtol, atol=rtol)
+
+
+@pytest.mark.cuda
+def test_cublas_has_the_functions_that_are_called() -> None:
+    import ctypes
+
+    pathfinder = pytest.importorskip("cuda.pathfinder")
+    try:
+        path = pathfinder.load_nvidia_dynamic_lib("cublas").abs_path
+    except Exception as error:  # of a kind of its own for each reason
+        pytest.skip(f"cuBLAS is not installed: {error}")
+    library = ctypes.CDLL(path)
+    for name in ("Create_v2", "Destroy_v2", "SetStream_v2", "SetWorkspace_v2", "GemmEx"):
+        assert getattr(library, f"cublas{name}")
