@@ -6,16 +6,21 @@ from typing import Any
 import numpy as np
 import pytest
 
+from xpnet import optimizers
 from xpnet.backend import select
 from xpnet.batches import gather
 from xpnet.descent import descend
-from xpnet.kernels import on_native
+from xpnet.kernels import on_native, on_numpy
 from xpnet.matrix import ColumnMatrix
 from xpnet.models import LogisticRegression
 from xpnet.onepass import logistic_residual, softmax_residual, sweep_blocks
 from xpnet.span import byte_gram, span_steps
 
 TAILS = np.array([-np.inf, -1e4, -708.5, -88.0, -87.0, -30, -1, -1e-9, -0.0, 0.0, 1e-9, 1, 30, 88, 1e4])
+
+
+on_both = pytest.mark.parametrize("kernels", [on_native, on_numpy], ids=["in C", "by NumPy"])
+"""Of kernels that there are in C, those that run without a compiler are held to the portable text too."""
 
 
 def portable(function: Any) -> Any:
@@ -44,21 +49,23 @@ def test_exponentials_and_logarithms_are_exact_to_the_last_places(dtype: str) ->
         np.testing.assert_allclose(dZ.astype(np.longdouble), A - Y, rtol=0, atol=2 * eps)
 
 
-def test_tails_and_nan_are_as_in_the_portable_text(dtype: str) -> None:
+@on_both
+def test_tails_and_nan_are_as_in_the_portable_text(kernels: Any, dtype: str) -> None:
     Z = np.tile(TAILS, (2, 1)).astype(dtype)
     Z[1, 3] = np.nan
     for label in (0.0, 1.0):
         Y = np.full((1, Z.shape[1]), label, dtype)
         with np.errstate(all="ignore"):
-            got, want = on_native.logistic_residual(Z, Y), portable(logistic_residual)(Z, Y)
+            got, want = kernels.logistic_residual(Z, Y), portable(logistic_residual)(Z, Y)
         for g, w in zip(got, want, strict=True):
             np.testing.assert_allclose(g, w, rtol=8 * np.finfo(dtype).eps, atol=1e-37)
 
 
+@on_both
 @pytest.mark.parametrize("shape", [(1, 1), (2, 3), (3, 16), (4, 5), (7, 33), (257, 12), (1030, 70)])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_a_pass_sums_what_the_portable_one_does(
-    shape: tuple[int, int], weighted: bool, dtype: str, monkeypatch: pytest.MonkeyPatch
+    kernels: Any, shape: tuple[int, int], weighted: bool, dtype: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(on_native, "SHARE", 1 << 12)  # so that there are several threads
     rng = np.random.default_rng(0)
@@ -68,7 +75,7 @@ def test_a_pass_sums_what_the_portable_one_does(
     W, b = rng.normal(0, 0.01, (1, shape[1])).astype(dtype), np.full((1, 1), 0.3, dtype)
     arguments = (examples, labels, weights, W, b)
     options = {"center": None, "residual": logistic_residual, "rows": 50}
-    got, want = on_native.sweep_blocks(*arguments, **options), portable(sweep_blocks)(*arguments, **options)
+    got, want = kernels.sweep_blocks(*arguments, **options), portable(sweep_blocks)(*arguments, **options)
     for g, w in zip(got, want, strict=True):
         assert (g.shape, g.dtype) == (w.shape, w.dtype)
         np.testing.assert_allclose(
@@ -155,6 +162,23 @@ def test_a_batch_is_the_portable_one(standardized: str, chosen: list[int] | None
 def test_an_example_that_is_not_there_is_refused(outside: list[int]) -> None:
     with pytest.raises(IndexError, match="out of bounds"):
         gather(np.ones((5, 3), np.uint8), np.array(outside), None, 1.0, np.float32)
+
+
+@on_both
+def test_adam_takes_the_portable_step(kernels: Any, dtype: str) -> None:
+    rng = np.random.default_rng(0)
+    start = rng.standard_normal((3, 70_000)).astype(dtype)
+    results = []
+    for function in (kernels.adam, portable(optimizers.adam)):
+        p, v, s = start.copy(), np.zeros_like(start), np.zeros_like(start)
+        for t in (1, 2, 3):
+            done = function(p, np.sin(t * start), v, s, rate=0.01, beta1=0.9, beta2=0.999, epsilon=1e-8, t=t)
+            assert done is None
+        results.append((p, v, s))
+    eps = np.finfo(dtype).eps
+    for got, want in zip(*results, strict=True):
+        np.testing.assert_allclose(got, want, rtol=8 * eps, atol=4 * eps)
+    assert not np.array_equal(results[0][0], start)
 
 
 def test_optimizers_leave_to_others_what_is_not_in_one_piece() -> None:
