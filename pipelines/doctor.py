@@ -99,7 +99,7 @@ def _processor() -> list[Finding]:
             "compiled" if LIBRARY else "not compiled: NumPy does it all, slower",
             ""
             if LIBRARY
-            else "install a C compiler, then xpnet again: pip install --force-reinstall --no-deps",
+            else "install a C compiler (gcc or clang), then xpnet again, by pip install --force-reinstall",
         ),
         Finding("BLAS", f"{blas.get('name')} {blas.get('version')}, {threads} threads", remedy),
     ]
