@@ -53,3 +53,10 @@ def test_limited_threads_are_pointed_out(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(doctor, "threadpool_info", lambda: [{"user_api": "blas", "num_threads": 1}])
     monkeypatch.setattr(doctor, "workers_for", lambda asked: 8)
     assert found()["BLAS"].remedy.startswith("unset OMP_NUM_THREADS=1")
+
+
+def test_loops_that_were_not_compiled_are_pointed_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "LIBRARY", None)
+    assert "C compiler" in found()["Loops in C"].remedy
+    monkeypatch.setattr(doctor, "LIBRARY", object())
+    assert not found()["Loops in C"].remedy
