@@ -35,6 +35,12 @@ def compiled() -> None:
         pytest.skip("no C compiler")
 
 
+def test_a_library_of_other_sources_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert on_native._load() is not None
+    monkeypatch.setattr(on_native.zlib, "crc32", lambda content: 1)
+    assert on_native._load() is None
+
+
 def test_exponentials_and_logarithms_are_exact_to_the_last_places(dtype: str) -> None:
     Z = np.concatenate([np.linspace(-100, 100, 4001), np.geomspace(1e-12, 700, 500)])[None].astype(dtype)
     for label in (0.0, 0.3, 1.0):

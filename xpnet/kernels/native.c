@@ -19,6 +19,9 @@
 #define EXPORT __attribute__((visibility("default")))
 #endif
 
+// What was compiled: a checksum of this file and native_real.h, by which on_native.py knows its own library.
+EXPORT uint32_t source(void) { return SOURCE; }
+
 // Add the products of each two rows of X (last, n), which hold bytes, to the lower triangle of G (m, m), in its
 // rows first to last: by tiles of four rows by four. n is below 2^15, so that the sums of integers are exact.
 EXPORT void gram(const int16_t *X, ptrdiff_t n, ptrdiff_t first, ptrdiff_t last, double *G, ptrdiff_t m) {

@@ -6,8 +6,10 @@ Without a C compiler xpnet installs without them, and the texts of on_numpy.py a
 import ctypes
 import functools
 import importlib.util
+import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from importlib import resources
 from typing import Any
 
 import numpy as np
@@ -29,14 +31,19 @@ FEW = 1024
 
 
 def _load() -> ctypes.CDLL | None:
-    """Return the compiled library, or None where it was not compiled."""
+    """Return the compiled library, or None where it was not compiled of these sources."""
     found = importlib.util.find_spec("xpnet.kernels._native")
     if found is None or found.origin is None:
         return None
+    sources = [resources.files(__package__).joinpath(name) for name in ("native.c", "native_real.h")]
+    checksum = zlib.crc32(b"".join(source.read_bytes() for source in sources))
     try:
-        return ctypes.CDLL(found.origin)
+        library = ctypes.CDLL(found.origin)
     except OSError:  # made for another machine
         return None
+    # One that was compiled before the sources changed may expect other parameters.
+    source = getattr(library, "source", lambda: 0)
+    return library if source() & 0xFFFFFFFF == checksum else None
 
 
 LIBRARY = _load()
