@@ -59,30 +59,31 @@ def plot_training(path: str, history: History, metric: str, training: str = "tra
     """
     epochs = history.epochs
     x = [epoch.epoch for epoch in epochs]
-    judged = [(e.epoch, e.val_cost) for e in epochs if e.val_cost is not None]
-    metrics = [(training, COLOURS[0], [(e.epoch, e.metric) for e in epochs if e.metric is not None])]
-    if len(judged) > 1:  # one value is no curve: a training of all examples at once is judged at its end
-        values = [(e.epoch, e.val_metric) for e in epochs if e.val_metric is not None]
-        metrics.append(("validation", COLOURS[1], values))
-    metrics = [each for each in metrics if each[2]]
+    judged = [(e.epoch, e.val_cost, e.val_metric) for e in epochs if e.val_cost is not None]
+    sample = [(e.epoch, e.metric) for e in epochs if e.metric is not None]
     rates = [epoch.learning_rate for epoch in epochs]
-    axes, figure = _axes(1 + bool(metrics) + (max(rates) > 0))
+    # One value is no curve: it is what a training of all examples at once is judged by at its end.
+    names = [training] * (len(sample) > 1) + ["validation"] * (len(judged) > 1)
+    axes, figure = _axes(1 + bool(names) + (max(rates) > 0))
     _line(axes[0], x, [epoch.cost for epoch in epochs], COLOURS[0], "training")
     if judged:
-        _line(axes[0], *zip(*judged, strict=True), COLOURS[1], "validation")
+        _line(axes[0], [at for at, _, _ in judged], [cost for _, cost, _ in judged], COLOURS[1], "validation")
         axes[0].legend(frameon=False)
-    for name, colour, points in metrics:
-        _line(axes[1], *zip(*points, strict=True), colour, name)
-        axes[1].set_ylabel(f"{metric} ({name})")
-    if len(metrics) > 1:
-        axes[1].set_ylabel(metric)
+    if len(sample) > 1:
+        _line(axes[1], [at for at, _ in sample], [value for _, value in sample], COLOURS[0], training)
+    if len(judged) > 1:
+        at, values = [at for at, _, _ in judged], [value for _, _, value in judged]
+        _line(axes[1], at, values, COLOURS[1], "validation")
+    if names:
+        axes[1].set_ylabel(metric if len(names) > 1 else f"{metric} ({names[0]})")
+    if len(names) > 1:
         axes[1].legend(frameon=False)
     if max(rates) > 0:  # L-BFGS has none
         _line(axes[-1], x, rates, COLOURS[2], "learning rate")
         axes[-1].set_ylabel("learning rate")
         axes[-1].set_ylim(bottom=0)
     axes[0].set_ylabel("cost")
-    _log_if_wide(axes[0], [*history.costs, *(cost for _, cost in judged)])
+    _log_if_wide(axes[0], [*history.costs, *(cost for _, cost, _ in judged)])
     _save(figure, path)
 
 

@@ -126,9 +126,10 @@ class Training:
                         total += self._gathered(pending)
                         pending = []
             total += self._gathered(pending)
-            judged = self._validation(self.parameters) if self._validation else (None, None)
+            val_cost, val_metric = self._validation(self.parameters) if self._validation else (None, None)
             metric = self._sample(self.parameters)[1] if self._sample else None
-        record = Epoch(done + 1, total / self.m, rate, time.perf_counter() - began, *judged, metric)
+        seconds = time.perf_counter() - began
+        record = Epoch(done + 1, total / self.m, rate, seconds, val_cost, val_metric, metric)
         if self.history.add(record) and settings.patience is not None:
             self._best[...] = self.parameters.buffer
         return record
