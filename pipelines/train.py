@@ -66,8 +66,8 @@ def train(
 ) -> Trained:
     """Train.
 
-    Each epoch of a training in batches also has the metric of the training data, or of a sample of it. What
-    takes all examples at once has steps, and no epochs in that sense.
+    Each epoch of a training in batches also has the metric of the training data, or of a sample of it. L-BFGS
+    and all that is counted in iterations has no epochs in that sense, and none of it.
 
     Args:
         plan: how.

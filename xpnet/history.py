@@ -18,8 +18,8 @@ class Epoch:
         seconds: it took.
         val_cost: cost on the validation data after it, without penalties; None without validation data.
         val_metric: accuracy, or R² for regression, on the validation data after it.
-        metric: the same on those training examples that `Settings.judged_examples` asks for; None if it asks
-            for none, and where iterations on all examples are recorded as epochs, and in sweeps.
+        metric: the same on training examples, as many as `Settings.judged_examples` says; None if that is 0,
+            and of full-batch descent, L-BFGS and sweeps, which have no epochs in that sense.
     """
 
     epoch: int

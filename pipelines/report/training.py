@@ -112,7 +112,7 @@ def _metrics(history: Mapping[str, Any], curve: Mapping[str, list[float]]) -> li
     if _is_curve(curve.get("val_metric", [])):
         series.append(Series("validation", x, curve["val_metric"]))
         end = _number(history.get("judged", {}).get("training", {}).get("metric"))
-        if len(series) == 1 and math.isfinite(end):  # a file of an older version knows the end alone
+        if len(series) == 1 and math.isfinite(end):  # older files, and full-batch training, know it alone
             series.append(Series("training, at the end", [x[0], x[-1]], [end, end], "guide"))
     return series
 

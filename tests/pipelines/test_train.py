@@ -135,8 +135,8 @@ def test_of_many_examples_a_sample_is_judged() -> None:
     data = pictures(1500)
     trained = train(Plan(epochs=2), data, CPU)
     assert trained.judged_examples == 1000
-    # Of the sample, so in thousandths.
-    assert all((1000 * epoch.metric).is_integer() for epoch in trained.history.epochs)
+    # Of a thousand examples it is in thousandths, and of all 1500 most often not.
+    assert all(epoch.metric == round(1000 * epoch.metric) / 1000 for epoch in trained.history.epochs)
 
 
 @pytest.mark.skipif(not CATS.is_dir(), reason="the course's pictures are not here")
