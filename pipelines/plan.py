@@ -27,6 +27,10 @@ BATCH_SIZE, SMALL_BATCH, FEW = 256, 32, 5000
 EPOCHS, STEPS = 20, 1000
 """Epochs, or as many more as make so many steps of them: with few examples an epoch has few."""
 
+JUDGED = 1000
+"""Training examples, at most, of which the metric is taken after each epoch. To an epoch of 20,000 that adds
+a fiftieth (3072-512-10); where there are a few hundred, a third, of milliseconds."""
+
 
 @dataclass(frozen=True)
 class Plan:

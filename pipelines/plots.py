@@ -45,13 +45,14 @@ def require_plot(path: str | None) -> None:
         raise UsageError(msg)
 
 
-def plot_training(path: str, history: History, metric: str) -> None:
-    """Draw what there is of each epoch: cost, metric of the validation data, learning rate.
+def plot_training(path: str, history: History, metric: str, training: str = "training") -> None:
+    """Draw what there is of each epoch: cost, metric, learning rate.
 
     Args:
         path: of the picture.
         history: how the training went.
         metric: its name.
+        training: what its values on the training data are called.
 
     Raises:
         OutputError: the picture cannot be written.
@@ -59,17 +60,24 @@ def plot_training(path: str, history: History, metric: str) -> None:
     epochs = history.epochs
     x = [epoch.epoch for epoch in epochs]
     judged = [(e.epoch, e.val_cost, e.val_metric) for e in epochs if e.val_cost is not None]
+    sample = [(e.epoch, e.metric) for e in epochs if e.metric is not None]
     rates = [epoch.learning_rate for epoch in epochs]
     # One value is no curve: it is what a training of all examples at once is judged by at its end.
-    axes, figure = _axes(1 + (len(judged) > 1) + (max(rates) > 0))
+    names = [training] * (len(sample) > 1) + ["validation"] * (len(judged) > 1)
+    axes, figure = _axes(1 + bool(names) + (max(rates) > 0))
     _line(axes[0], x, [epoch.cost for epoch in epochs], COLOURS[0], "training")
     if judged:
         _line(axes[0], [at for at, _, _ in judged], [cost for _, cost, _ in judged], COLOURS[1], "validation")
         axes[0].legend(frameon=False)
+    if len(sample) > 1:
+        _line(axes[1], [at for at, _ in sample], [value for _, value in sample], COLOURS[0], training)
     if len(judged) > 1:
         at, values = [at for at, _, _ in judged], [value for _, _, value in judged]
         _line(axes[1], at, values, COLOURS[1], "validation")
-        axes[1].set_ylabel(f"{metric} (validation)")
+    if names:
+        axes[1].set_ylabel(metric if len(names) > 1 else f"{metric} ({names[0]})")
+    if len(names) > 1:
+        axes[1].legend(frameon=False)
     if max(rates) > 0:  # L-BFGS has none
         _line(axes[-1], x, rates, COLOURS[2], "learning rate")
         axes[-1].set_ylabel("learning rate")

@@ -11,7 +11,7 @@ from pipelines.outputs import require_writable
 from pipelines.plan import LBFGS, Plan, choose_model, is_convex, with_labels_for
 from pipelines.plots import plot_sweep, plot_training, require_plot
 from pipelines.sources import TABLES, Reading, mapped, open_data
-from pipelines.summary import of_sweep
+from pipelines.summary import of_sweep, training_name
 from pipelines.targets import Scale
 from pipelines.train import Trained, held_back, judged_by, saved, train, write_history
 from xpnet import tensorfile
@@ -125,7 +125,8 @@ def run_training(job: Job, resume: bool, console: Console) -> Result:
     if job.history is not None:
         write_history(job.history, [({}, trained.history)])
     if job.plot is not None:
-        plot_training(job.plot, trained.history, "accuracy" if dataset.classes else "R²")
+        metric, name = "accuracy" if dataset.classes else "R²", training_name(trained.judged_examples, m)
+        plot_training(job.plot, trained.history, metric, name)
     if os.path.exists(checkpoint):
         os.unlink(checkpoint)
     return Result(dataset, judged, skipped, job.output, trained, restored=job.plan.patience is not None)
@@ -252,7 +253,8 @@ def _epochs(plan: Plan, model: Network, m: int) -> int | None:
 
 def _note(epoch: Epoch) -> str:
     if epoch.val_cost is None or epoch.val_metric is None:
-        return f"cost {epoch.cost:.4f}"
+        metric = "" if epoch.metric is None else f" ({epoch.metric:.4f})"
+        return f"cost {epoch.cost:.4f}{metric}"
     return f"cost {epoch.cost:.4f}  val {epoch.val_cost:.4f} ({epoch.val_metric:.4f})"
 
 

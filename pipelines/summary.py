@@ -22,12 +22,17 @@ POINTS = 200
 RUNS, RUN_POINTS = 24, 100
 """Runs of a sweep that are kept, beside the best, and epochs of each, about."""
 
-CURVE = ("cost", "learning_rate", "val_cost", "val_metric")
+CURVE = ("cost", "learning_rate", "val_cost", "val_metric", "metric")
 """What a curve says of an epoch."""
 
 
 def of_training(
-    method: str, history: History, dataset: Dataset, device: str, judged: Mapping[str, tuple[float, float]]
+    method: str,
+    history: History,
+    dataset: Dataset,
+    device: str,
+    judged: Mapping[str, tuple[float, float]],
+    judged_examples: int = 0,
 ) -> dict[str, Any]:
     """Return the summary of a training, as plain data.
 
@@ -37,6 +42,7 @@ def of_training(
         dataset: what was trained on.
         device: where.
         judged: cost and metric at the end, by what was judged: training, validation.
+        judged_examples: of how many of the training examples each epoch has the metric.
     """
     summary = {
         "method": method,
@@ -47,9 +53,15 @@ def of_training(
         "device": device,
         "last": {name: value for name, value in asdict(history.epochs[-1]).items() if name != "seconds"},
         "judged": {name: {"cost": cost, "metric": metric} for name, (cost, metric) in judged.items()},
+        "judged_examples": judged_examples or None,
         "curve": curve(history, POINTS),
     }
     return dict(finite(summary))  # R² of equal targets is no number, and a file holds none but numbers
+
+
+def training_name(judged_examples: int, m: int) -> str:
+    """Return the name of the training metric's curve, which says so if it is of some of the m examples."""
+    return f"training, on {judged_examples} of them" if 0 < judged_examples < m else "training"
 
 
 def of_sweep(runs: Sequence[tuple[dict[str, Any], History]], best: int) -> dict[str, Any]:

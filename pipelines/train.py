@@ -13,7 +13,7 @@ import numpy as np
 
 import xpnet
 from pipelines.errors import DataError, OutputError, UsageError
-from pipelines.plan import LBFGS, LBFGS_ITERATIONS, Plan, choose_model
+from pipelines.plan import JUDGED, LBFGS, LBFGS_ITERATIONS, Plan, choose_model
 from pipelines.summary import of_training
 from pipelines.targets import Scale
 from xpnet.descent import descend
@@ -45,12 +45,14 @@ class Trained:
         parameters: on their device.
         history: how it went; of a full-batch training each iteration is an epoch.
         method: the way that was taken, in words.
+        judged_examples: of how many of the training examples each epoch has the metric; 0 if it has none.
     """
 
     model: Network
     parameters: Parameters
     history: History
     method: str
+    judged_examples: int = 0
 
 
 def train(
@@ -63,6 +65,9 @@ def train(
     checkpoint: str | os.PathLike[str] | None = None,
 ) -> Trained:
     """Train.
+
+    Each epoch of a training in batches also has the metric of the training data, or of a sample of it. L-BFGS
+    and all that is counted in iterations has no epochs in that sense, and none of it.
 
     Args:
         plan: how.
@@ -89,13 +94,16 @@ def train(
 
     if not plan.is_full_batch(model):
         settings = plan.settings(model, dataset.data.m)
+        if settings.batch_size is not None:
+            settings = replace(settings, judged_examples=JUDGED)
         fitted = fit(
             model, data.data, data.Y, backend, settings, judge, on_epoch=reported, checkpoint=checkpoint
         )
         scale.undo(model, fitted.parameters, backend)
         batches = "all examples" if settings.batch_size is None else f"batches of {settings.batch_size}"
         history = scale.history(fitted.history)
-        return Trained(model, fitted.parameters, history, f"the computation graph, {batches}")
+        judged = min(settings.judged_examples, data.data.m)
+        return Trained(model, fitted.parameters, history, f"the computation graph, {batches}", judged)
     trained = _full_batch(plan, model, dataset, backend, on_epoch)
     if judge is not None:
         with backend.activate():
@@ -206,7 +214,9 @@ def saved(
         swept: the summary of the sweep whose best it is, or None.
     """
     recipe = dataset.recipe
-    history = of_training(trained.method, trained.history, dataset, backend.device, judged or {})
+    history = of_training(
+        trained.method, trained.history, dataset, backend.device, judged or {}, trained.judged_examples
+    )
     return SavedModel(
         trained.model,
         {name: backend.fetch(view) for name, view in trained.parameters.views.items()},

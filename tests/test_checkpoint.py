@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from xpnet import checkpoint, fitting
+from xpnet import checkpoint, fitting, tensorfile
 from xpnet.backend import Backend, select
 from xpnet.errors import ModelFileError
 from xpnet.fitting import fit
@@ -49,7 +49,9 @@ def _every_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
 def test_resumed_is_never_interrupted(optimizer: Optimizer, backend: Backend, tmp_path: Path) -> None:
-    settings = replace(SETTINGS, optimizer=optimizer, schedule=SCHEDULES["plateau"], patience=4)
+    settings = replace(
+        SETTINGS, optimizer=optimizer, schedule=SCHEDULES["plateau"], patience=4, judged_examples=50
+    )
     whole = fit(MODEL, DATA, Y, backend, settings, (DATA, Y))
     for after in (2, 5):
         interrupted(tmp_path / "c", backend, settings, after, (DATA, Y))
@@ -147,3 +149,28 @@ def test_kill_9_at_any_moment(tmp_path: Path) -> None:
     done = subprocess.run(program, capture_output=True, text=True, check=True)
     whole = fit(MODEL, DATA, Y, select("cpu"), replace(SETTINGS, epochs=400))
     assert done.stdout.splitlines()[-1] == whole.parameters.buffer.tobytes().hex()
+
+
+@pytest.mark.parametrize("before", [0, 30])
+def test_a_training_goes_on_with_other_judged_examples(before: int, backend: Backend, tmp_path: Path) -> None:
+    settings = replace(SETTINGS, judged_examples=50)
+    whole = fit(MODEL, DATA, Y, backend, settings)
+    interrupted(tmp_path / "c", backend, replace(SETTINGS, judged_examples=before), 2)
+    resumed = fit(MODEL, DATA, Y, backend, settings, checkpoint=tmp_path / "c")
+    buffers = [backend.fetch(fitted.parameters.buffer) for fitted in (whole, resumed)]
+    assert buffers[0].tobytes() == buffers[1].tobytes()
+    metrics = [[epoch.metric for epoch in fitted.history.epochs] for fitted in (whole, resumed)]
+    assert metrics[0][2:] == metrics[1][2:]
+    assert (metrics[1][0] is None) == (before == 0)
+
+
+def test_a_checkpoint_from_before_metrics_still_loads(tmp_path: Path) -> None:
+    interrupted(tmp_path / "c", select("cpu"), SETTINGS, 2)
+    description, arrays = tensorfile.read(tmp_path / "c", "checkpoint")
+    for epoch in description["history"]["epochs"]:
+        del epoch["metric"]
+    tensorfile.write(tmp_path / "c", description, arrays)
+    assert "judged_examples" not in description["about"]
+    resumed = fit(MODEL, DATA, Y, select("cpu"), SETTINGS, checkpoint=tmp_path / "c")
+    whole = fit(MODEL, DATA, Y, select("cpu"), SETTINGS)
+    np.testing.assert_array_equal(resumed.parameters.buffer, whole.parameters.buffer)

@@ -171,5 +171,7 @@ def test_the_choice_is_made_by_model_and_settings() -> None:
         swept({}, NETWORKS[0], "span")
     with pytest.raises(ConfigurationError, match="patience stops one training"):
         swept({"patience": 2})
+    with pytest.raises(ConfigurationError, match="judged_examples is of one training"):
+        swept({"judged_examples": 10})
     with pytest.raises(ConfigurationError, match="label_smoothing is for classifiers"):
         swept({"label_smoothing": 0.1}, NETWORKS[3])

@@ -1,5 +1,6 @@
 """Training through the graph: the course's costs, scikit-learn's steps, and what a step may not do."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from xpnet.backend import Backend, select
 from xpnet.errors import ConfigurationError, DeviceError, DivergenceError, DtypeError, ShapeError
 from xpnet.fitting import fit
-from xpnet.history import History
+from xpnet.history import Epoch, History
 from xpnet.matrix import ColumnMatrix
 from xpnet.models import Layer, LogisticRegression, Network, SoftmaxRegression
 from xpnet.optimizers import Adam, GradientDescent, Momentum
@@ -345,6 +346,8 @@ def test_clipping(limit: float, backend: Backend) -> None:
         ({"epochs": 0}, "epochs is 0, expected a whole number of at least 1"),
         ({"batch_size": 1.5}, "batch_size is 1.5"),
         ({"patience": -1}, "patience is -1"),
+        ({"judged_examples": -1}, "judged_examples is -1, expected a whole number of at least 0"),
+        ({"judged_examples": 1e3}, "judged_examples is 1000.0"),
         ({"l2": -0.1}, "l2 is -0.1, expected at least 0"),
         ({"clip": 0}, "clip is 0"),
         ({"dropout": 1.0}, "dropout is 1.0, expected at least 0 and below 1"),
@@ -420,7 +423,8 @@ def test_class_weights_that_do_not_fit_are_refused(model: Network, weights: Any,
 
 def test_a_history_survives_a_file() -> None:
     data, Y = blobs()
-    history = fit(MLP, data, Y, select("cpu"), Settings(epochs=2), validation=blobs(seed=1)).history
+    settings = Settings(epochs=2, judged_examples=100)
+    history = fit(MLP, data, Y, select("cpu"), settings, validation=blobs(seed=1)).history
     assert History.from_dict(history.to_dict()) == history
 
 
@@ -431,3 +435,34 @@ def test_validation_data_may_be_of_one_class() -> None:
         MLP, data, Y, select("cpu"), Settings(epochs=3), validation=(data.part(held), Y[:, held])
     ).history
     assert history.epochs[-1].val_metric is not None
+
+
+@pytest.mark.parametrize("resident_bytes", [None, 0])
+def test_the_metric_of_an_epoch_is_that_of_its_examples(backend: Backend, resident_bytes: int | None) -> None:
+    data, Y = blobs()
+    settings = Settings(
+        epochs=3, batch_size=64, learning_rate=0.01, resident_bytes=resident_bytes, judged_examples=300
+    )
+    epochs = fit(MLP, data, Y, backend, settings, validation=(data, Y)).history.epochs
+    assert [epoch.metric for epoch in epochs] == [epoch.val_metric for epoch in epochs]
+    assert len({epoch.metric for epoch in epochs}) > 1
+
+
+@pytest.mark.parametrize("judged_examples", [100, 300, 10**9])
+def test_judging_changes_no_bit_of_the_training(backend: Backend, judged_examples: int) -> None:
+    data, Y = blobs()
+    settings = Settings(epochs=3, batch_size=64, dropout=0.2, optimizer=Adam())
+    plain, judged = (
+        fit(MLP, data, Y, backend, replace(settings, judged_examples=count)) for count in (0, judged_examples)
+    )
+    buffers = [backend.fetch(fitted.parameters.buffer) for fitted in (plain, judged)]
+    assert buffers[0].tobytes() == buffers[1].tobytes()
+    assert plain.history.costs == judged.history.costs
+    assert [epoch.metric for epoch in plain.history.epochs] == [None] * 3
+    assert all(0 <= epoch.metric <= 1 for epoch in judged.history.epochs)
+
+
+def test_a_metric_that_is_no_number_is_nothing_in_a_file() -> None:
+    for value in (float("nan"), float("-inf")):  # R² of equal targets, and of weights that ran away
+        history = History([Epoch(1, 0.5, 0.1, 0.1, metric=value)])
+        assert history.to_dict()["epochs"][0]["metric"] is None

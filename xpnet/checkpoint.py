@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 SAMPLE = 2048
 """Examples, about, by which data is recognized: reading all of them again would take as long as an epoch."""
 
+FREE = ("resident_bytes", "judged_examples")
+"""Settings that change no weight: a training may go on with others."""
+
 
 def save(path: str | os.PathLike[str], training: Training) -> None:
     """Write all that `load` needs to go on, whole or not at all. To be called between epochs.
@@ -77,7 +80,7 @@ def load(path: str | os.PathLike[str], training: Training) -> None:
 def about(training: Training) -> dict[str, Any]:
     """Return what must be the same for a training to go on, as plain data."""
     settings = training.settings
-    plain = {name: _plain(value) for name, value in asdict(settings).items() if name != "resident_bytes"}
+    plain = {name: _plain(value) for name, value in asdict(settings).items() if name not in FREE}
     plain["optimizer"] = [type(settings.optimizer).__name__, plain["optimizer"]]
     plain["schedule"] = [type(settings.schedule).__name__, plain["schedule"]]
     if not isinstance(settings.schedule, Cosine):

@@ -18,6 +18,8 @@ class Epoch:
         seconds: it took.
         val_cost: cost on the validation data after it, without penalties; None without validation data.
         val_metric: accuracy, or R² for regression, on the validation data after it.
+        metric: the same on training examples, as many as `Settings.judged_examples` says; None if that is 0,
+            and of full-batch descent, L-BFGS and sweeps, which have no epochs in that sense.
     """
 
     epoch: int
@@ -26,6 +28,7 @@ class Epoch:
     seconds: float
     val_cost: float | None = None
     val_metric: float | None = None
+    metric: float | None = None
 
 
 @dataclass
@@ -77,11 +80,12 @@ class History:
         return [epoch.cost if epoch.val_cost is None else epoch.val_cost for epoch in self.epochs]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the history as plain data, for a file, which has no word for an R² that is undefined."""
+        """Return the history as plain data, for a file, which has no word for an R² that is no number."""
         data = asdict(self)
         for epoch in data["epochs"]:
-            if epoch["val_metric"] is not None and math.isnan(epoch["val_metric"]):
-                epoch["val_metric"] = None
+            for name in ("val_metric", "metric"):
+                if epoch[name] is not None and not math.isfinite(epoch[name]):
+                    epoch[name] = None
         return data
 
     @classmethod

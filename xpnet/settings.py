@@ -35,6 +35,8 @@ class Settings:
             Data that streams, and a smaller last batch, go on without. On a CPU it changes nothing.
         resident_bytes: most raw data to keep on the device; more streams through it. None for three quarters
             of the device's free memory.
+        judged_examples: of how many training examples, at most, to take the metric after each epoch, chosen
+            by `seed`; 0 for none. It changes no weight. Not for sweeps.
 
     Raises:
         ConfigurationError: a value that is not possible.
@@ -58,6 +60,7 @@ class Settings:
     precision: str = "float32"
     graph: bool = False
     resident_bytes: int | None = None
+    judged_examples: int = 0
 
     def __post_init__(self) -> None:
         least_one = {"epochs": self.epochs, "batch_size": self.batch_size, "patience": self.patience}
@@ -70,6 +73,9 @@ class Settings:
             if number is not None and not 0 < number < float("inf"):
                 msg = f"{name} is {number!r}, expected more than 0"
                 raise ConfigurationError(msg)
+        if not isinstance(self.judged_examples, int) or self.judged_examples < 0:
+            msg = f"judged_examples is {self.judged_examples!r}, expected a whole number of at least 0"
+            raise ConfigurationError(msg)
         for name, strength in {"l1": self.l1, "l2": self.l2}.items():
             if not 0 <= strength < float("inf"):
                 msg = f"{name} is {strength!r}, expected at least 0"

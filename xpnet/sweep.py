@@ -118,6 +118,9 @@ def sweep(
     if settings.graph:
         msg = "graph records the steps of one training, not those of a sweep"
         raise ConfigurationError(msg)
+    if settings.judged_examples:
+        msg = "judged_examples is of one training: the runs of a sweep are judged by validation data alone"
+        raise ConfigurationError(msg)
     if _is_descent(model, data, settings):
         chosen, reason = choose(method, data)
         runs = _descended(model, data, Y, backend, each, validation, chosen)

@@ -16,7 +16,7 @@ from xpnet.labels import as_taken, require_learnable, weights_of
 from xpnet.objective import Objective
 from xpnet.parameters import Parameters, initialize
 from xpnet.stepgraph import StepGraph
-from xpnet.validation import Validation
+from xpnet.validation import Validation, sample
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,11 +95,10 @@ class Training:
                 settings.resident_bytes,
             )
             self._objective = Objective(model, settings, backend, data.m)
-            self._validation: Validation | None = None
-            if validation is not None:
-                self._validation = Validation(
-                    model, *validation, backend, settings.dtype, settings.resident_bytes
-                )
+            self._validation = None if validation is None else self._judge(*validation)
+            self._sample: Validation | None = None
+            if settings.judged_examples:
+                self._sample = self._judge(*sample(data, Y, settings.judged_examples, settings.seed))
         self._costs = backend.send(np.zeros((1, WINDOW)), dtype=settings.dtype)
         self._graph: tuple[StepGraph, Resident] | None = None
         if settings.graph and backend.name == "gpu" and isinstance(self.batches, Resident):
@@ -127,8 +126,10 @@ class Training:
                         total += self._gathered(pending)
                         pending = []
             total += self._gathered(pending)
-            judged = self._validation(self.parameters) if self._validation else (None, None)
-        record = Epoch(done + 1, total / self.m, rate, time.perf_counter() - began, *judged)
+            val_cost, val_metric = self._validation(self.parameters) if self._validation else (None, None)
+            metric = self._sample(self.parameters)[1] if self._sample else None
+        seconds = time.perf_counter() - began
+        record = Epoch(done + 1, total / self.m, rate, seconds, val_cost, val_metric, metric)
         if self.history.add(record) and settings.patience is not None:
             self._best[...] = self.parameters.buffer
         return record
@@ -187,6 +188,10 @@ class Training:
         """Go back to the parameters of the best epoch, if `patience` kept them."""
         if self.settings.patience is not None and self.history.best_epoch:
             self.parameters.buffer[...] = self._best
+
+    def _judge(self, data: ColumnMatrix, Y: np.ndarray) -> Validation:
+        settings = self.settings
+        return Validation(self.model, data, Y, self.backend, settings.dtype, settings.resident_bytes)
 
     def _gathered(self, sizes: list[int]) -> float:
         """Fetch the costs of the window's steps; return their sum, each times its batch's size."""

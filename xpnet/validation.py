@@ -1,4 +1,4 @@
-"""Judge parameters by data they were not trained on."""
+"""Judge parameters by examples: held back, or a sample of those they were trained on."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Validation:
-    """Cost and metric on data held back, a batch at a time, fetched once.
+    """Cost and metric on some data, a batch at a time, fetched once.
 
     Args:
         model: the network.
@@ -74,3 +74,21 @@ class Validation:
         if self.model.output in ("sigmoid", "softmax"):
             return loss / self.m, right / self.m
         return loss / self.m, 1.0 - loss / self.spread if self.spread else float("nan")
+
+
+def sample(data: ColumnMatrix, Y: np.ndarray, count: int, seed: int) -> tuple[ColumnMatrix, np.ndarray]:
+    """Return `count` of the examples and their labels, the same ones for a seed; all, if there are no more.
+
+    Args:
+        data: the examples.
+        Y: their labels, (1, m) or (n_out, m).
+        count: at least 1.
+        seed: of the choice.
+    """
+    if data.m <= count:
+        return data, Y
+    # Two numbers seed the order of an epoch. By a third this choice is no part of any: the examples that come
+    # first or last would not stand for all.
+    rows = np.random.default_rng([seed, 0, 1]).choice(data.m, count, replace=False)
+    rows.sort()
+    return data.part(rows), Y[:, rows]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipelines.errors import DataError
 from pipelines.report.charts import Chart, Series, lines
+from pipelines.summary import training_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -17,6 +18,7 @@ NAMES = {
     "epoch": "epoch",
     "cost": "training cost",
     "val_cost": "validation cost",
+    "metric": "training",
     "val_metric": "validation",
     "learning_rate": "learning rate",
 }
@@ -79,19 +81,17 @@ def _training(history: Mapping[str, Any], metric: str) -> dict[str, Any] | None:
     curve = _curve(history.get("curve") or _of_costs(history))
     if not curve.get("epoch"):
         return None
-    words = {**NAMES, "val_metric": f"validation {metric}"}
+    words = NAMES | {name: f"{NAMES[name]} {metric}" for name in ("metric", "val_metric")}
     x, charts = curve["epoch"], []
     if len(x) > 1:
         costs = [Series("training", x, curve["cost"])]
         if _is_curve(curve.get("val_cost", [])):
             costs.append(Series("validation", x, curve["val_cost"]))
         charts.append(lines("Cost of each epoch", "epoch", "cost", costs))
-        if _is_curve(curve.get("val_metric", [])):
-            series = [Series("validation", x, curve["val_metric"])]
-            end = _number(history.get("judged", {}).get("training", {}).get("metric"))
-            if math.isfinite(end):
-                series.append(Series("training, at the end", [x[0], x[-1]], [end, end], "guide"))
-            charts.append(lines(f"{metric.capitalize()} of each epoch", "epoch", metric, series))
+        if series := _metrics(history, curve):
+            # One curve has no legend: the title says whose it is.
+            whose = f": {series[0].name}" if len(series) == 1 else ""
+            charts.append(lines(f"{metric.capitalize()} of each epoch{whose}", "epoch", metric, series))
         if any(rate > 0 for rate in curve.get("learning_rate", [])):
             rates = [Series("learning rate", x, curve["learning_rate"])]
             charts.append(lines("Learning rate of each epoch", "epoch", "learning rate", rates, log_y=False))
@@ -101,6 +101,20 @@ def _training(history: Mapping[str, Any], metric: str) -> dict[str, Any] | None:
         "rows": list(zip(*curve.values(), strict=True)),
         "of": int(dict(history.get("last", {})).get("epoch", x[-1])),
     }
+
+
+def _metrics(history: Mapping[str, Any], curve: Mapping[str, list[float]]) -> list[Series]:
+    """Return what there is of the metric: of training and validation, each a curve or nothing."""
+    x, series = curve["epoch"], []
+    if _is_curve(curve.get("metric", [])):
+        name = training_name(history.get("judged_examples") or 0, int(history.get("m", 0)))
+        series.append(Series(name, x, curve["metric"]))
+    if _is_curve(curve.get("val_metric", [])):
+        series.append(Series("validation", x, curve["val_metric"]))
+        end = _number(history.get("judged", {}).get("training", {}).get("metric"))
+        if len(series) == 1 and math.isfinite(end):  # older files, and full-batch training, know it alone
+            series.append(Series("training, at the end", [x[0], x[-1]], [end, end], "guide"))
+    return series
 
 
 def _sweep(history: Mapping[str, Any], metric: str) -> dict[str, Any] | None:

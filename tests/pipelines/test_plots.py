@@ -57,6 +57,15 @@ def test_there_is_an_axis_for_what_was_measured(monkeypatch: pytest.MonkeyPatch)
     assert [line.get_label() for line in made[0].get_lines()] == ["training", "validation"]
     assert made[0].get_lines()[0].get_ydata().tolist() == [3.0, 2.0, 1.0]
     made.clear()
+    both = history(3.0, 2.0, val_cost=2.0, val_metric=0.5, metric=0.75)
+    plots.plot_training("x.png", both, "accuracy", "training, on 1000 of them")
+    assert [axis.get_ylabel() for axis in made] == ["cost", "accuracy", "learning rate"]
+    lines = {line.get_label(): line.get_ydata().tolist() for line in made[1].get_lines()}
+    assert lines == {"training, on 1000 of them": [0.75] * 2, "validation": [0.5] * 2}
+    made.clear()
+    plots.plot_training("x.png", history(3.0, 2.0, metric=0.75), "accuracy")
+    assert [axis.get_ylabel() for axis in made] == ["cost", "accuracy (training)", "learning rate"]
+    made.clear()
     plots.plot_training("x.png", history(3.0, rate=0.0), "accuracy")  # L-BFGS, one step
     assert [axis.get_ylabel() for axis in made] == ["cost"]
 

@@ -23,14 +23,20 @@ def history(costs: list[float], **more: float) -> History:
 
 
 def test_a_short_curve_is_whole() -> None:
-    curve = summary.curve(history([3.0, 2.0, 1.0], val_cost=2.5, val_metric=0.5), 200)
+    curve = summary.curve(history([3.0, 2.0, 1.0], val_cost=2.5, val_metric=0.5, metric=0.7), 200)
     assert curve == {
         "epoch": [1, 2, 3],
         "cost": [3.0, 2.0, 1.0],
         "learning_rate": [0.1] * 3,
         "val_cost": [2.5] * 3,
         "val_metric": [0.5] * 3,
+        "metric": [0.7] * 3,
     }
+
+
+def test_the_name_of_a_curve_says_what_it_is_of() -> None:
+    assert summary.training_name(1000, 20_000) == "training, on 1000 of them"
+    assert summary.training_name(45, 45) == summary.training_name(0, 45) == "training"
 
 
 def test_what_was_not_measured_has_no_column() -> None:
@@ -76,6 +82,8 @@ def test_a_file_has_its_curve_device_and_counts(classes: Path, tmp_path: Path) -
     assert found["curve"]["epoch"] == [1, 2, 3]
     assert found["curve"]["val_metric"][-1] == found["judged"]["validation"]["metric"]
     assert found["judged"]["training"]["cost"] == result.judged["training"][0]
+    assert found["judged_examples"] == found["m"] == 45
+    assert found["curve"]["metric"][-1] == found["judged"]["training"]["metric"]
 
 
 def test_the_best_of_a_sweep_knows_the_others(classes: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Training from a dataset to a model file."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -105,6 +106,37 @@ def test_cost_curves_are_a_line_for_each_epoch(tmp_path: Path) -> None:
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
     assert [float(row["cost"]) for row in rows] == trained.history.costs
     assert all(row["rate"] == "0.1" and row["val_cost"] for row in rows)
+    assert [float(row["metric"]) for row in rows] == [epoch.metric for epoch in trained.history.epochs]
+
+
+@pytest.mark.parametrize(
+    ("plan", "judged"),
+    [
+        (Plan(epochs=3), 60),
+        (Plan(hidden="8:relu", epochs=3), 60),
+        (Plan(model="regression", epochs=3), 60),
+        (Plan(), 0),  # L-BFGS, and what else takes all examples at once
+        (Plan(iterations=3), 0),
+        (Plan(hidden="8:relu", iterations=3), 0),
+    ],
+)
+def test_epochs_of_batches_have_the_metric_of_the_training_data(plan: Plan, judged: int) -> None:
+    data = pictures()
+    if plan.model == "regression":
+        data = replace(data, Y=10.0 + data.Y, classes=())
+    trained = train(plan, data, CPU)
+    assert trained.judged_examples == judged
+    assert [epoch.metric is not None for epoch in trained.history.epochs] == (
+        [judged > 0] * len(trained.history.epochs)
+    )
+
+
+def test_of_many_examples_a_sample_is_judged() -> None:
+    data = pictures(1500)
+    trained = train(Plan(epochs=2), data, CPU)
+    assert trained.judged_examples == 1000
+    # Of a thousand examples it is in thousandths, and of all 1500 most often not.
+    assert all(epoch.metric == round(1000 * epoch.metric) / 1000 for epoch in trained.history.epochs)
 
 
 @pytest.mark.skipif(not CATS.is_dir(), reason="the course's pictures are not here")

@@ -50,6 +50,27 @@ def test_a_training_with_validation_has_three_charts(two: World) -> None:
     assert found["of"] == 4
 
 
+@pytest.mark.parametrize(
+    ("more", "name"),
+    [
+        ({"judged_examples": 1000, "m": 20_000}, "training, on 1000 of them"),
+        ({"judged_examples": 60, "m": 60}, "training"),
+        ({"judged_examples": None}, "training"),
+    ],
+)
+def test_training_and_validation_are_two_curves(two: World, more: dict[str, Any], name: str) -> None:
+    curve = {**CURVE, "metric": [0.3, 0.6, 0.8]}
+    found = training(opened(two, curve=curve, judged=JUDGED, **more))
+    assert titles(found)["Accuracy of each epoch"] == [name, "validation"]
+    assert found["head"][3:5] == ["training accuracy", "validation accuracy"]
+    assert found["rows"][2] == (4.0, 1.0, 2.0, 0.8, 0.4, 0.05)
+    alone = {column: curve[column] for column in ("epoch", "cost", "metric")}
+    assert titles(training(opened(two, curve=alone, judged=JUDGED, **more))) == {
+        "Cost of each epoch": ["training"],
+        f"Accuracy of each epoch: {name}": [name],
+    }
+
+
 def test_what_was_judged_only_at_the_end_is_no_curve(two: World) -> None:
     late = {
         **CURVE,
