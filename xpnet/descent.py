@@ -155,7 +155,7 @@ def stepping(problem: Problem, method: str, runs: Runs, starts: Sequence[Paramet
     """
     W, b = stacked(problem, starts)
     if method == "span":
-        return Span(problem, runs, W, b, from_zero=not any(starts))
+        return Span(problem, runs, W, b, from_zero=all(start is None for start in starts))
     passes = problem.one_pass() if method == "one-pass" else problem.graph_pass
     return _Explicit(passes, runs, W, b, problem.data.m)
 

@@ -115,6 +115,30 @@ def test_products_of_bytes_are_exact(shape: tuple[int, int]) -> None:
     assert on_native.byte_gram(np.zeros((on_native.FEW + 1, 1), np.uint8)) is NotImplemented
 
 
+@pytest.mark.parametrize("m", [1, 2, 3, 5, 6, 7, 11, 50])
+@pytest.mark.parametrize("threads", [2, 3, 8])
+def test_shares_of_the_triangle_end_with_its_last_row(
+    m: int, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A few images of many pixels are worth several threads."""
+    called: list[tuple[int, int, int]] = []
+
+    def gram(block: int, n: int, first: int, last: int, G: int, rows: int) -> None:
+        called.append((first, last, rows))
+
+    monkeypatch.setattr(on_native, "SHARE", 1 / 64)
+    monkeypatch.setattr(on_native, "cores", lambda: threads)
+    examples = np.random.default_rng(0).integers(0, 256, (m, 40), dtype=np.uint8)
+    whole = examples.astype(np.int64)
+    with monkeypatch.context() as patch:
+        patch.setattr(on_native, "_function", lambda *_: gram)
+        on_native.byte_gram(examples)
+    assert len(called) == threads
+    assert max(last for _, last, _ in called) == m
+    assert all(0 <= first <= last <= m for first, last, _ in called)
+    np.testing.assert_array_equal(on_native.byte_gram(examples), whole @ whole.T)
+
+
 @pytest.mark.parametrize("m", [1, 3, 4, 40, 209])
 @pytest.mark.parametrize("runs", [1, 2, 4, 5, 11])
 @pytest.mark.parametrize("penalized", [False, True])

@@ -158,7 +158,7 @@ def byte_gram(examples: Array) -> Any:
         return NotImplemented
     threads = max(1, min(cores(), m * examples.nbytes // (16 * SHARE)))
     # Four rows at a time; the lower triangle's rows, so many that all shares are of about the same area.
-    cuts = [4 * round(m / 4 * (k / threads) ** 0.5) for k in range(threads)] + [m]
+    cuts = [min(m, 4 * round(m / 4 * (k / threads) ** 0.5)) for k in range(threads)] + [m]
     G, features = np.zeros((m, m)), min(4096, CACHE // (2 * m))
     call = _function("gram", "", "pnnnpn")
 
