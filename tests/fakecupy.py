@@ -85,6 +85,7 @@ class Device:
         return isinstance(other, Device) and other.id == self.id
 
     compute_capability = "90"
+    cublas_handle = 0
 
     @property
     def mem_info(self) -> tuple[int, int]:
@@ -384,6 +385,7 @@ class _MemoryPointer:
 _compute_types = {"float32": 1}
 _core = types.SimpleNamespace(
     _routines_linalg=types.SimpleNamespace(
+        COMPUTE_TYPE_BF16=6,
         COMPUTE_TYPE_TF32=7,
         get_compute_type=lambda dtype: _compute_types[_np.dtype(dtype).name],
         set_compute_type=lambda dtype, kind: _compute_types.update({_np.dtype(dtype).name: kind}),

@@ -243,21 +243,33 @@ class Cublas:
 
     def cublasGemmEx(
         self, handle: Any, turn_a: int, turn_b: int, m: int, n: int, k: int,
-        alpha: Any, a: Any, a_kind: int, a_step: int, b: Any, b_kind: int, b_step: int,
-        beta: Any, c: Any, c_kind: int, c_step: int, compute: int, algorithm: int,
+        alpha: int, a: int, a_kind: int, a_step: int, b: int, b_kind: int, b_step: int,
+        beta: int, c: int, c_kind: int, c_step: int, compute: int, algorithm: int,
     ) -> int:  # fmt: skip
         assert a_kind == b_kind == c_kind
         number = {0: ctypes.c_float, 1: ctypes.c_double}[c_kind]
+        assert (number.from_address(alpha).value, number.from_address(beta).value) == (1.0, 0.0)
 
-        def seen(memory: Any, rows: int, columns: int, step: int) -> np.ndarray:
+        def seen(memory: int, rows: int, columns: int, step: int) -> np.ndarray:
             assert step >= max(1, rows)
-            kept = (number * (step * columns)).from_address(memory.value)
+            kept = (number * (step * columns)).from_address(memory)
             return np.frombuffer(kept, number).reshape(columns, step)[:, :rows].T
 
-        A = seen(a, *((k, m) if turn_a else (m, k)), a_step)
-        B = seen(b, *((n, k) if turn_b else (k, n)), b_step)
+        A = rounded(seen(a, *((k, m) if turn_a else (m, k)), a_step), compute)
+        B = rounded(seen(b, *((n, k) if turn_b else (k, n)), b_step), compute)
         seen(c, m, n, c_step)[...] = (A.T if turn_a else A) @ (B.T if turn_b else B)
         return 0
+
+
+def rounded(factor: np.ndarray, compute: int) -> np.ndarray:
+    """Return a factor of a product as cuBLAS takes it: float32 loses bits for TF32 and bfloat16."""
+    lost = {68: 0, 70: 0, 77: 13, 75: 16}[compute]
+    assert (factor.dtype == np.float64) == (compute == 70)
+    if not lost:
+        return factor
+    bits = factor.view(np.uint32).astype(np.uint64)  # to the nearest, ties to even
+    bits += (1 << (lost - 1)) - 1 + (bits >> lost & 1)
+    return (bits >> lost << lost).astype(np.uint32).view(np.float32)
 
 
 def _loaded(name: str, path: str) -> types.ModuleType:
@@ -277,6 +289,7 @@ def module() -> types.ModuleType:
 
     host = _loaded("kernelcupy", str(fakecupy.__file__))
     host.RawModule, host.ElementwiseKernel = RawModule, ElementwiseKernel
+    host.cuda.cublas = types.SimpleNamespace(gemmEx=Cublas().cublasGemmEx)
     before = sys.modules.get("cupy")
     sys.modules["cupy"] = host
     try:

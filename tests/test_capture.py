@@ -12,7 +12,7 @@ import backends
 import numpy as np
 import pytest
 
-from xpnet import capture, kernels
+from xpnet import capture
 from xpnet.backend import Backend, select
 from xpnet.errors import ConfigurationError
 from xpnet.fitting import fit
@@ -155,49 +155,3 @@ def test_data_that_streams_goes_on_without() -> None:
     backend = backends.make("fake")
     settings = Settings(epochs=1, batch_size=16, resident_bytes=0, graph=True)
     assert Training(MODEL, data, Y, backend, settings)._graph is None
-
-
-@pytest.mark.parametrize("backend", ["kernels", pytest.param("cupy", marks=pytest.mark.gpu)], indirect=True)
-@pytest.mark.parametrize("sizes", [(3, 5, 4), (1, 5, 4), (3, 1, 4), (3, 5, 1), (1, 1, 1)], ids=str)
-@pytest.mark.parametrize("left", ["C", "F", "strided"])
-@pytest.mark.parametrize("right", ["C", "F", "strided"])
-def test_our_products_are_cupys(
-    sizes: tuple[int, int, int], left: str, right: str, backend: Backend, dtype: str
-) -> None:
-    (on_cupy,) = kernels.modules(kernels.library_name(backend.xp))
-    products = on_cupy.cuda_products
-    n, k, m = sizes
-    rng = np.random.default_rng(0)
-
-    def laid_out(shape: tuple[int, int], order: str) -> Any:
-        host = rng.standard_normal(shape).astype(dtype)
-        if order == "strided":
-            return backend.send(np.repeat(host, 2, axis=1))[:, ::2]
-        return backend.send(host) if order == "C" else backend.send(np.ascontiguousarray(host.T)).T
-
-    with backend.activate():
-        A, B = laid_out((n, k), left), laid_out((k, m), right)
-        want = backend.fetch(A @ B)
-        stream = backend.xp.cuda.Stream(non_blocking=True)
-        own = products.Products(stream)
-        backend.synchronize()
-        with stream, own.used():
-            got = products.product(A, B)
-        backend.synchronize()
-        assert got.flags.c_contiguous
-        rtol = 1e-5 if dtype == "float32" else 1e-12
-        np.testing.assert_allclose(backend.fetch(got), want, rtol=rtol, atol=rtol)
-
-
-@pytest.mark.cuda
-def test_cublas_has_the_functions_that_are_called() -> None:
-    import ctypes
-
-    pathfinder = pytest.importorskip("cuda.pathfinder")
-    try:
-        path = pathfinder.load_nvidia_dynamic_lib("cublas").abs_path
-    except Exception as error:  # of a kind of its own for each reason
-        pytest.skip(f"cuBLAS is not installed: {error}")
-    library = ctypes.CDLL(path)
-    for name in ("Create_v2", "Destroy_v2", "SetStream_v2", "SetWorkspace_v2", "GemmEx"):
-        assert getattr(library, f"cublas{name}")

@@ -67,8 +67,11 @@ def test_the_same_training_on_every_backend(backend: Backend) -> None:
     )
 
 
+@pytest.mark.parametrize("precision", ["tf32", "bfloat16"])
 @pytest.mark.parametrize("epochs", ["fit", "sweep"])
-def test_precision_is_of_the_steps_alone(epochs: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_precision_is_of_the_steps_alone(
+    epochs: str, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     backend, seen = backends.make("fake"), []
     linalg = backend.xp._core._routines_linalg
     before = linalg.get_compute_type(np.float32)
@@ -81,12 +84,13 @@ def test_precision_is_of_the_steps_alone(epochs: str, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(kind, "step", watched)
     data, Y = blobs()
-    settings = Settings(epochs=1, batch_size=150, precision="tf32")
+    settings = Settings(epochs=1, batch_size=150, precision=precision)
     if epochs == "fit":
         fit(MLP, data, Y, backend, settings)
     else:
         sweep(MLP, data, Y, backend, settings, learning_rates=[0.01, 0.001])
-    assert seen == [linalg.COMPUTE_TYPE_TF32] * 2
+    asked = {"tf32": linalg.COMPUTE_TYPE_TF32, "bfloat16": linalg.COMPUTE_TYPE_BF16}
+    assert seen == [asked[precision]] * 2
     assert linalg.get_compute_type(np.float32) == before
 
 
@@ -95,8 +99,8 @@ def test_a_precision_that_the_device_lacks_is_refused_before_training() -> None:
     for refused in (fit, lambda *a: sweep(*a, learning_rates=[0.01])):
         with pytest.raises(DeviceError, match="precision tf32 is of GPUs"):
             refused(MLP, data, Y, select("cpu"), Settings(precision="tf32"))
-    with pytest.raises(ConfigurationError, match="precision is 'bfloat16', expected 'float32' or 'tf32'"):
-        Settings(precision="bfloat16")
+    with pytest.raises(ConfigurationError, match="precision is 'float16', expected one of float32, tf32, b"):
+        Settings(precision="float16")
     with pytest.raises(ConfigurationError, match="which is of float32 arithmetic, and dtype is 'float64'"):
         Settings(precision="tf32", dtype="float64")
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import re
 import threading
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, field
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -132,7 +131,7 @@ class Backend:
         """Return a context in which products of float32 matrices have a precision.
 
         Args:
-            name: "float32", or "tf32", which only GPUs have.
+            name: "float32", or "tf32" or "bfloat16", which only GPUs have.
 
         Raises:
             DeviceError: this device has no such precision.
@@ -209,8 +208,10 @@ class CudaBackend(Backend):
 
     def precision(self, name: str) -> AbstractContextManager[Any]:
         """As `Backend.precision`. CuPy keeps it for the whole process."""
-        if name == "tf32" and int(self._device.compute_capability) >= 80:
-            return _tf32(self.xp)
+        from xpnet.gpu import COMPUTE_TYPES, computing
+
+        if name in COMPUTE_TYPES and int(self._device.compute_capability) >= 80:
+            return computing(self.xp, name)
         return super().precision(name)
 
     def activate(self) -> AbstractContextManager[Any]:
@@ -255,18 +256,6 @@ class CudaBackend(Backend):
             with self.activate():
                 return self.xp.asnumpy(array)  # type: ignore[no-any-return]
         return to_host(array, "fetch")
-
-
-@contextmanager
-def _tf32(xp: Namespace) -> Iterator[None]:
-    """Let CuPy round the factors of products of float32 matrices to TF32, and restore what it did before."""
-    linalg = attrgetter("_core._routines_linalg")(xp)
-    before = linalg.get_compute_type(np.float32)
-    linalg.set_compute_type(np.float32, linalg.COMPUTE_TYPE_TF32)
-    try:
-        yield
-    finally:
-        linalg.set_compute_type(np.float32, before)
 
 
 def select(device: str | None = None) -> Backend:

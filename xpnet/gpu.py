@@ -4,7 +4,10 @@ import importlib
 import os
 import re
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import metadata
+from operator import attrgetter
 from types import TracebackType
 from typing import Any
 
@@ -21,6 +24,9 @@ OLDEST_CUDA = 12000
 
 _CUDA_WHEELS = ("cupy-cuda11x", "cupy-cuda12x", "cupy-cuda13x", "cupy-cuda14x", "cupy")
 _ROCM_WHEELS = ("cupy-rocm-7-14", "cupy-rocm-7-1", "cupy-rocm-7-0", "cupy-rocm-5-0", "amd-cupy")
+
+COMPUTE_TYPES = {"tf32": "COMPUTE_TYPE_TF32", "bfloat16": "COMPUTE_TYPE_BF16"}
+"""What CuPy calls the precisions of products that only GPUs have, from compute capability 8.0."""
 
 _INSTALL = (
     "pip install cupy-cuda13x (or cupy-cuda12x); on a machine without the CUDA Toolkit, "
@@ -70,6 +76,18 @@ def download(array: Any) -> np.ndarray:
     except Exception as error:
         msg = f"cannot copy the array from its device: {_said(error)}"
         raise DeviceError(msg, problem="unusable") from error
+
+
+@contextmanager
+def computing(xp: Namespace, precision: str) -> Iterator[None]:
+    """Let products of float32 matrices round their factors, and restore what CuPy did before."""
+    linalg = attrgetter("_core._routines_linalg")(xp)
+    before = linalg.get_compute_type(np.float32)
+    linalg.set_compute_type(np.float32, getattr(linalg, COMPUTE_TYPES[precision]))
+    try:
+        yield
+    finally:
+        linalg.set_compute_type(np.float32, before)
 
 
 class Working:

@@ -6,6 +6,9 @@ from xpnet.errors import ConfigurationError
 from xpnet.optimizers import OPTIMIZERS, Optimizer
 from xpnet.schedules import SCHEDULES, Schedule
 
+PRECISIONS = ("float32", "tf32", "bfloat16")
+"""Of products of float32 matrices: exact factors, or rounded ones, which only GPUs have."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -28,8 +31,8 @@ class Settings:
         initializer: "he", "xavier" or "zeros".
         seed: of the initial weights and of the shuffling.
         dtype: of the parameters and the arithmetic, "float32" or "float64".
-        precision: of products of float32 matrices: "float32", or on a GPU "tf32", which rounds the factors to
-            11 significant bits and sums in float32.
+        precision: of products of float32 matrices: "float32", or on a GPU "tf32" or "bfloat16", which round
+            the factors to 11 and to 8 significant bits, and sum in float32.
         graph: whether to record a step as a CUDA graph, which is launched as one: for small networks, whose
             kernels take less time than their launches. Not with dropout, which differs from step to step.
             Data that streams, and a smaller last batch, go on without. On a CPU it changes nothing.
@@ -90,9 +93,12 @@ class Settings:
         if self.graph and self.dropout:
             msg = "graph records one step, and dropout differs from step to step: leave out one of them"
             raise ConfigurationError(msg)
-        if self.precision not in ("float32", "tf32"):
-            msg = f"precision is {self.precision!r}, expected 'float32' or 'tf32'"
+        if self.precision not in PRECISIONS:
+            msg = f"precision is {self.precision!r}, expected one of {', '.join(PRECISIONS)}"
             raise ConfigurationError(msg)
-        if self.precision == "tf32" and self.dtype != "float32":
-            msg = f"precision is 'tf32', which is of float32 arithmetic, and dtype is {self.dtype!r}: use one"
+        if self.precision != "float32" and self.dtype != "float32":
+            msg = (
+                f"precision is {self.precision!r}, which is of float32 arithmetic, and dtype is "
+                f"{self.dtype!r}: use one"
+            )
             raise ConfigurationError(msg)

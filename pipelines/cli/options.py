@@ -159,8 +159,8 @@ Seed = Annotated[int, typer.Option("--seed", min=0, help="Of initial weights, sh
 Precision = Annotated[
     str | None,
     choice(
-        "--precision", "float32", "tf32",
-        help="Of matrix products in batches; tf32 is of GPUs, and rounds to 11 bits. [default: float32]",
+        "--precision", "float32", "tf32", "bfloat16",
+        help="Of matrix products in batches: GPUs can round factors to 11 or 8 bits. [default: float32]",
     ),
 ]  # fmt: skip
 Dtype = Annotated[str, choice("--dtype", "float32", "float64", help="Of the arithmetic.")]

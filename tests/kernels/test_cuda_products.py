@@ -1,0 +1,111 @@
+"""Our products are CuPy's, in each precision, into memory of their own or of somebody else."""
+
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+
+from xpnet import kernels
+from xpnet.backend import Backend
+
+on_kernels = pytest.mark.parametrize(
+    "backend", ["kernels", pytest.param("cupy", marks=pytest.mark.gpu)], indirect=True
+)
+
+
+def products_of(backend: Backend) -> Any:
+    (on_cupy,) = kernels.modules(kernels.library_name(backend.xp))
+    return on_cupy.cuda_products
+
+
+@on_kernels
+@pytest.mark.parametrize("given", [False, True], ids=["new", "out"])
+@pytest.mark.parametrize("sizes", [(3, 5, 4), (1, 5, 4), (3, 1, 4), (3, 5, 1), (1, 1, 1)], ids=str)
+@pytest.mark.parametrize("left", ["C", "F", "strided"])
+@pytest.mark.parametrize("right", ["C", "F", "strided"])
+def test_our_products_are_cupys(
+    sizes: tuple[int, int, int], left: str, right: str, given: bool, backend: Backend, dtype: str
+) -> None:
+    products = products_of(backend)
+    n, k, m = sizes
+    rng = np.random.default_rng(0)
+
+    def laid_out(shape: tuple[int, int], order: str) -> Any:
+        host = rng.standard_normal(shape).astype(dtype)
+        if order == "strided":
+            return backend.send(np.repeat(host, 2, axis=1))[:, ::2]
+        return backend.send(host) if order == "C" else backend.send(np.ascontiguousarray(host.T)).T
+
+    with backend.activate():
+        A, B = laid_out((n, k), left), laid_out((k, m), right)
+        want = backend.fetch(A @ B)
+        stream = backend.xp.cuda.Stream(non_blocking=True)
+        own = products.Products(stream)
+        backend.synchronize()
+        with stream, own.used():
+            out = backend.xp.full((n, m), 7, dtype=dtype) if given else None
+            got = products.product(A, B, out)
+        backend.synchronize()
+        assert got.flags.c_contiguous
+        assert out is None or got is out
+        rtol = 1e-5 if dtype == "float32" else 1e-12
+        np.testing.assert_allclose(backend.fetch(got), want, rtol=rtol, atol=rtol)
+
+
+@on_kernels
+@pytest.mark.parametrize("own", [False, True], ids=["CuPy's handle", "a handle of our own"])
+@pytest.mark.parametrize("given", [False, True], ids=["new", "out"])
+def test_bfloat16_rounds_the_factors_and_not_the_sum(given: bool, own: bool, backend: Backend) -> None:
+    """Factors of 8 bits are exact in it, those of 9 are not; and 2^24 + 1 needs more than float32 has."""
+    products = products_of(backend)
+    exact, lost, row = [1 + 2**-7, 1.0], [1 + 2**-8, 1.0], np.ones((1, 2), "float32")
+    columns = np.asarray([exact, lost], "float32").T
+
+    def taken() -> np.ndarray:
+        out = backend.xp.zeros((1, 2), dtype="float32") if given else None
+        return backend.fetch(products.product(A, B, out))
+
+    with backend.activate():
+        A, B = backend.send(row), backend.send(columns)
+        stream = backend.xp.cuda.Stream(non_blocking=True)
+        handle = products.Products(stream)
+        backend.synchronize()
+        with backend.precision("bfloat16"):
+            if own:
+                with stream, handle.used():
+                    got = taken()
+                backend.synchronize()
+            else:
+                got = taken()
+        np.testing.assert_array_equal(got, [[2 + 2**-7, 2.0]])
+        np.testing.assert_array_equal(taken(), [[2 + 2**-7, 2 + 2**-8]])  # restored
+
+
+@on_kernels
+def test_bfloat16_is_of_float32_alone(backend: Backend) -> None:
+    products = products_of(backend)
+    with backend.activate(), backend.precision("bfloat16"):
+        A = backend.send(np.full((1, 1), 1 + 2**-20))
+        assert float(backend.fetch(products.product(A, A))[0, 0]) == (1 + 2**-20) ** 2
+
+
+@pytest.mark.cuda
+def test_cublas_has_the_functions_that_are_called() -> None:
+    import ctypes
+
+    pathfinder = pytest.importorskip("cuda.pathfinder")
+    try:
+        path = pathfinder.load_nvidia_dynamic_lib("cublas").abs_path
+    except Exception as error:  # of a kind of its own for each reason
+        pytest.skip(f"cuBLAS is not installed: {error}")
+    library = ctypes.CDLL(path)
+    for name in ("Create_v2", "Destroy_v2", "SetStream_v2", "SetWorkspace_v2", "GemmEx"):
+        assert getattr(library, f"cublas{name}")
+
+
+@pytest.mark.cuda
+def test_cupy_multiplies_by_the_same_parameters() -> None:
+    cublas = pytest.importorskip("cupy").cuda.cublas
+    parameters = "handle transa transb m n k alpha A Atype lda B Btype ldb beta C Ctype ldc computeType algo"
+    assert re.findall(r"(\w+)[,)]", cublas.gemmEx.__doc__) == parameters.split()
