@@ -81,10 +81,8 @@ class Training:
             self.parameters = initialize(model, backend, settings.initializer, settings.seed, settings.dtype)
             if start is not None:
                 self.parameters.buffer[...] = backend.send(start.buffer, dtype=settings.dtype)
-            self._slots = [
-                Parameters(model, xp.zeros_like(self.parameters.buffer))
-                for _ in range(settings.optimizer.slots)
-            ]
+            self._gradient = Parameters(model, xp.zeros_like(self.parameters.buffer))
+            self._slots = [xp.zeros_like(self.parameters.buffer) for _ in range(settings.optimizer.slots)]
             self._best = xp.zeros_like(self.parameters.buffer)
             self.batches = batches(
                 data,
@@ -169,18 +167,17 @@ class Training:
         views = self.parameters.views
         nodes = {name: Node(view, name) for name, view in views.items()}
         J = self._objective(nodes, batch, self.t)
-        computed = gradients(J, nodes.values())
+        gradient, optimizer = self._gradient.buffer, self.settings.optimizer
+        gradients(J, nodes.values(), into=self._gradient.views.values())
         if self.settings.clip is not None:
-            computed = clipped(computed, self.settings.clip)
-        for name, gradient in zip(views, computed, strict=True):
-            slots = tuple(part.views[name] for part in self._slots)
-            self.settings.optimizer.update(views[name], gradient, slots, rate, t)
+            clip(gradient, self.settings.clip)
+        optimizer.update(self.parameters.buffer, gradient, tuple(self._slots), rate, t)
         return J.value
 
     @property
     def state(self) -> dict[str, Array]:
         """All arrays that change while training, by name: what a checkpoint holds."""
-        slots = {f"slot{i}": part.buffer for i, part in enumerate(self._slots)}
+        slots = {f"slot{i}": slot for i, slot in enumerate(self._slots)}
         best = {"best": self._best} if self.settings.patience is not None else {}
         return {"parameters": self.parameters.buffer, **slots, **best}
 
@@ -211,9 +208,8 @@ def shuffled(seed: int, epoch: int, m: int, batch_size: int) -> np.ndarray | Non
     return None if batch_size == m else np.random.default_rng([seed, epoch]).permutation(m)
 
 
-def clipped(computed: list[Array], limit: float) -> list[Array]:
-    """Scale gradients, all together, to a Euclidean norm of at most `limit`; no branch on values."""
-    xp = namespace(computed[0])
-    norm = xp.sqrt(sum(xp.sum(gradient * gradient) for gradient in computed))
-    scale = limit / xp.maximum(norm, limit)
-    return [gradient * scale for gradient in computed]
+def clip(gradient: Array, limit: float) -> None:
+    """Scale a gradient, in place, to a Euclidean norm of at most `limit`; no branch on values."""
+    xp = namespace(gradient)
+    norm = xp.sqrt(xp.sum(gradient * gradient))
+    gradient *= limit / xp.maximum(norm, limit)

@@ -55,6 +55,71 @@ def test_derivatives_of_intermediate_nodes(backend: Backend) -> None:
         assert_close(got, [[expected]], backend)
 
 
+with_kernels = pytest.mark.parametrize(
+    "backend",
+    ["numpy", "strict", "fake", "kernels", pytest.param("cupy", marks=pytest.mark.gpu)],
+    indirect=True,
+)
+
+
+@with_kernels
+@pytest.mark.parametrize("penalty", ["none", "before", "after", "both"])
+@pytest.mark.parametrize("layers", [1, 2])
+def test_gradients_are_written_into_memory_that_is_given(
+    layers: int, penalty: str, backend: Backend, dtype: str
+) -> None:
+    """Products are written there at once, and what else arrives, before or after them, is added."""
+    rng = np.random.default_rng(0)
+    W, b, c, X = (
+        backend.send(rng.standard_normal(shape), dtype=dtype) for shape in ((4, 4), (4, 1), (4, 1), (4, 3))
+    )
+    with backend.activate():
+        nodes = [Node(W, "W"), Node(b, "b"), Node(c, "c")]
+        A = X if penalty in ("none", "after") else F.sum(nodes[0] * nodes[0]) * X
+        for bias in nodes[1 : 1 + layers]:  # with two, W is multiplied by twice
+            A = F.tanh(F.affine(nodes[0], A, bias))
+        J = F.sum(A) + F.sum(nodes[2])
+        if penalty in ("after", "both"):
+            J = J + F.sum(nodes[0] * nodes[0]) + F.sum(nodes[1])
+        want = gradients(J, nodes)
+        buffer = backend.send(np.full((24, 1), np.nan), dtype=dtype)
+        into = [
+            backend.xp.reshape(buffer[start : start + node.value.size, :], node.shape)
+            for start, node in zip((0, 16, 20), nodes, strict=True)
+        ]
+        got = gradients(J, nodes, into=iter(into))
+        assert all(array is target for array, target in zip(got, into, strict=True))
+        for array, expected in zip(got, want, strict=True):
+            assert_close(array, backend.fetch(expected), backend, rtol=1e-5 if dtype == "float32" else 1e-12)
+        assert_close(buffer, np.concatenate([backend.fetch(g).reshape(-1, 1) for g in got]), backend)
+
+
+def test_a_product_needs_no_other_memory_than_what_is_given() -> None:
+    W, X = Node(np.ones((300, 1000))), np.ones((1000, 2))
+    J = F.sum(F.affine(W, X, np.zeros((300, 1))))
+    target = np.empty((300, 1000))
+    tracemalloc.start()
+    gradients(J, [W], into=[target])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < target.nbytes / 10
+    np.testing.assert_array_equal(target, np.full((300, 1000), 2.0))
+
+
+def test_memory_is_given_for_each_input(backend: Backend) -> None:
+    x, unused = Node(backend.send([[3.0]])), Node(backend.send([[1.0]]))
+    into = [backend.send(np.full((1, 1), 7.0)) for _ in range(3)]
+    gradients(x * x, [x, x, unused], into=into, allow_unused=True)
+    for array, expected in zip(into, [6.0, 6.0, 0.0], strict=True):
+        assert_close(array, [[expected]], backend)
+    with pytest.raises(
+        ShapeError, match=r"into has shapes \[\(1, 1\)\], the inputs have \[\(1, 1\), \(1, 1\)\]"
+    ):
+        gradients(x * x, [x, x], into=into[:1])
+    with pytest.raises(ShapeError, match="the same expected"):
+        gradients(x * x, [x], into=[backend.send(np.ones((2, 1)))])
+
+
 def test_the_gradient_of_a_further_quantity(backend: Backend) -> None:
     x = Node(backend.send([[1.0, 2.0]]))
     (dx,) = gradients(x * x, [x], backend.send([[10.0, 100.0]]))

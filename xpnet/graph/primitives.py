@@ -41,8 +41,9 @@ def primitive(
 
     Args:
         pullback: `pullback(grad, value, *arrays, **options)` returns a tuple with one entry for each array:
-            the gradient with respect to it, of its shape; or a function without arguments that computes it,
-            called only if it is wanted; or None. It must not refer to nodes.
+            the gradient with respect to it, of its shape; or a function that computes it, called only if it
+            is wanted; or None. Such a function has no parameter, or one: an array to write the gradient to
+            and to return, or None. It must not refer to nodes.
         constants: parameters that have no gradient, such as labels. They may hold integers, and may not be
             nodes.
         numbers: whether Python numbers may stand for some of the arrays.

@@ -1,8 +1,8 @@
 """Reverse-mode differentiation: walk the graph once, from the output back to the inputs."""
 
 import math
-from collections.abc import Callable, Iterable
-from typing import Any, cast
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +13,12 @@ from xpnet.graph.primitives import Primitive
 
 
 def gradients(
-    output: Node, inputs: Iterable[Node], grad: Array | None = None, *, allow_unused: bool = False
+    output: Node,
+    inputs: Iterable[Node],
+    grad: Array | None = None,
+    *,
+    allow_unused: bool = False,
+    into: Iterable[Array] | None = None,
 ) -> list[Array]:
     """Return the derivative of `output` with respect to each of `inputs`.
 
@@ -25,17 +30,23 @@ def gradients(
         inputs: the nodes to derive with respect to.
         grad: the derivative of some further quantity with respect to `output`, of its shape; ones by default.
         allow_unused: give zeros for an input that `output` does not depend on.
+        into: arrays to write the results to, one for each input, of its shape and dtype and C-contiguous:
+            parts of one buffer, say. What they held does not matter.
 
     Returns:
-        One array for each input, with its shape and dtype, on its device. Arrays may share memory with each
-        other, or be read-only views: compute with them, but do not write to them.
+        One array for each input, with its shape and dtype, on its device: those of `into`, or new ones. New
+        ones may share memory with each other, or be read-only views: compute with them, but do not write to
+        them.
 
     Raises:
         GraphError: `output` or an input is not a node, `output` does not depend on an input, or a pullback
             breaks its contract.
-        ShapeError: `output` has more than one element and `grad` is not given, or `grad` has another shape.
+        ShapeError: `output` has more than one element and `grad` is not given, or `grad` has another shape;
+            `into` has other shapes than the inputs.
     """
     inputs = _nodes(output, inputs)
+    arrays = [] if into is None else _targets(inputs, into)
+    targets = dict(zip(inputs, arrays, strict=False))
     xp = namespace(output.value)
     if grad is None:
         if math.prod(output.shape) != 1:
@@ -69,7 +80,7 @@ def gradients(
         if node in wanted:
             found[node] = arrived
         if node.primitive is not None:
-            _pull(node, node.primitive, arrived, leading, pending)
+            _pull(node, node.primitive, arrived, leading, pending, targets)
     for node in inputs:
         if node not in found and not allow_unused:
             msg = (
@@ -77,7 +88,11 @@ def gradients(
                 "was computed? allow_unused=True gives zeros"
             )
             raise GraphError(msg)
-    return [found[node] if node in found else xp.zeros_like(node.value) for node in inputs]
+    results = [found[node] if node in found else xp.zeros_like(node.value) for node in inputs]
+    for array, result in zip(arrays, results, strict=False):
+        if result is not array:
+            array[...] = result
+    return arrays or results
 
 
 def ancestors(output: Node) -> list[Node]:
@@ -103,14 +118,20 @@ def _leading_to(wanted: set[Node], order: list[Node]) -> set[Node]:
 
 
 def _pull(
-    node: Node, primitive: Primitive, arrived: Array, leading: set[Node], pending: dict[Node, Array]
+    node: Node,
+    primitive: Primitive,
+    arrived: Array,
+    leading: set[Node],
+    pending: dict[Node, Array],
+    targets: dict[Node, Array],
 ) -> None:
     """Add the gradients for the inputs of `node`, made by `primitive`, to `pending`."""
     pulled = primitive.pull(arrived, node)
     for parent, entry in zip(node.inputs, pulled, strict=True):
         if type(parent) is not Node or parent not in leading:
             continue
-        partial = cast("Callable[[], Any]", entry)() if callable(entry) else entry
+        before, target = pending.get(parent), targets.get(parent)
+        partial = computed(entry, None if before is target else target)
         if partial is None:
             msg = f"{primitive.__name__} has no derivative with respect to {parent!r}"
             raise GraphError(msg)
@@ -124,11 +145,34 @@ def _pull(
             )
             raise GraphError(msg)
         partial = cast_like(partial, parent.value)
-        before = pending.get(parent)
         if before is not None:
-            # Not added in place: a pullback may hand the same array to several inputs.
-            partial = before + partial
+            # In place only in a target: a pullback may hand any other array to several inputs.
+            if partial is target:
+                partial += before
+            elif before is target:
+                before += partial
+                partial = before
+            else:
+                partial = before + partial
         pending[parent] = np.asarray(partial) if isinstance(partial, np.generic) else partial
+
+
+def computed(entry: Any, target: Array | None = None) -> Any:
+    """Return what a pullback gave, or computes when called: in a target, if it has a parameter for one."""
+    if not callable(entry):
+        return entry
+    code = getattr(entry, "__code__", None)
+    return entry(target) if code is not None and code.co_argcount else entry()
+
+
+def _targets(inputs: list[Node], into: Iterable[Array]) -> list[Array]:
+    """Return the arrays to write to as a list, after checking that they fit the inputs."""
+    arrays = list(into)
+    shapes = [tuple(array.shape) for array in arrays], [node.shape for node in inputs]
+    if shapes[0] != shapes[1]:
+        msg = f"gradients: into has shapes {shapes[0]}, the inputs have {shapes[1]}: the same expected"
+        raise ShapeError(msg)
+    return arrays
 
 
 def _nodes(output: Any, inputs: Any) -> list[Node]:

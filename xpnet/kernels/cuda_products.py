@@ -27,8 +27,11 @@ _used = threading.local()
 def product(A: Array, B: Array, out: Array | None = None) -> Array:
     """Return A B, in the precision that is set: by CuPy, or by the handle that is used in this thread.
 
-    `out`, where it is given, is C-contiguous, of the product's shape and dtype, and holds it afterwards.
+    `out`, where it is given, is C-contiguous and of the product's shape; if it has its dtype too, the product
+    is written there.
     """
+    if out is not None and not A.dtype == B.dtype == out.dtype:
+        out = None
     own = getattr(_used, "products", None)
     if own is not None:
         return own(A, B, out)

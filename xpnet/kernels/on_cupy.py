@@ -152,9 +152,9 @@ def affine_pullback(grad: Array, Z: Array, W: Array, X: Array, b: Array) -> Any:
     del Z, b
     product = cuda_products.product
     return (
-        lambda: product(grad, X.T),
-        lambda: product(W.T, grad),
-        lambda: grad.sum(axis=1, keepdims=True),
+        lambda out: product(grad, X.T, out),
+        lambda out: product(W.T, grad, out),
+        lambda out: grad.sum(axis=1, keepdims=True, out=out),
     )
 
 
