@@ -94,6 +94,10 @@ CASES = [
     ),
     Case(F.matmul, ((3, 4), (4, 2))),
     Case(F.affine, ((2, 3), (3, 4), (2, 1))),
+    *(
+        Case(F.dense, ((2, 3), (3, 4), (2, 1)), options=(("activation", activation),))
+        for activation in ("sigmoid", "tanh", "relu", "leaky_relu")
+    ),
     Case(F.logistic_loss, ((1, 4),), (YES_NO,)),
     Case(F.softmax_cross_entropy, ((3, 4),), (LABELS,)),
     Case(F.squared_error, ((2, 4),), (TARGETS,)),

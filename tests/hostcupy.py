@@ -27,7 +27,7 @@ TYPES = {
     "uint16": "unsigned short", "uint32": "unsigned", "int64": "long long", "uint64": "unsigned long long",
     "float32": "float", "float64": "double",
 }  # fmt: skip
-OF_KERNELS = ("xpnet.kernels.cuda_passes", "xpnet.kernels.cuda_products", "xpnet.kernels.cuda_tensor")
+OF_KERNELS = tuple(f"xpnet.kernels.cuda_{name}" for name in ("elementwise", "passes", "products", "tensor"))
 """What on_cupy.py imports that imports CuPy itself."""
 
 _builds = tempfile.TemporaryDirectory(prefix="hostcupy-")

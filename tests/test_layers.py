@@ -24,7 +24,8 @@ LAYERS = [
 ONLY_IN = {
     "cupy": {
         "xpnet/gpu.py",
-        *(f"xpnet/kernels/{name}.py" for name in ("on_cupy", "cuda_passes", "cuda_products", "cuda_tensor")),
+        "xpnet/kernels/on_cupy.py",
+        *(f"xpnet/kernels/cuda_{name}.py" for name in ("elementwise", "passes", "products", "tensor")),
     },
     "h5py": {"pipelines/store.py", "pipelines/coursefile.py", "pipelines/sink.py"},
     "PIL": {"pipelines/images.py", "pipelines/demo.py", "pipelines/report/pictures.py"},

@@ -10,6 +10,7 @@ from xpnet import functional as F
 from xpnet.arrays import Array, namespace
 from xpnet.dropout import no_dropout
 from xpnet.errors import ConfigurationError, ShapeError
+from xpnet.functional.linear import KNOWN_BY_VALUE
 from xpnet.graph import Node, Primitive, primitive
 
 if TYPE_CHECKING:
@@ -82,6 +83,12 @@ class Layer:
 
     def __str__(self) -> str:
         return "+".join(f"{units}:{activation}" for units, activation in self.groups)
+
+    def forward(self, W: Any, A: Any, b: Any) -> Any:
+        """Return the activations of the affine map of A, (units, m)."""
+        if len(self.groups) == 1 and self.groups[0][1] in KNOWN_BY_VALUE:
+            return F.dense(W, A, b, activation=self.groups[0][1])
+        return self.activate(F.affine(W, A, b))
 
     def activate(self, Z: Array | Node) -> Any:
         """Return A, the activations of Z: (units, m)."""
@@ -172,7 +179,7 @@ class Network:
             raise ShapeError(msg)
         A = X
         for i, layer in enumerate(self.hidden, start=1):
-            A = drop(layer.activate(F.affine(parameters[f"W{i}"], A, parameters[f"b{i}"])), i)
+            A = drop(layer.forward(parameters[f"W{i}"], A, parameters[f"b{i}"]), i)
         last = len(self.hidden) + 1
         Z = F.affine(parameters[f"W{last}"], A, parameters[f"b{last}"])
         return F.relu(Z) if self.output == "relu" else Z

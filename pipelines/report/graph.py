@@ -74,7 +74,7 @@ def _steps(model: Network, J: Node) -> Iterator[Step]:
             names[node] = node.name or "?"
             continue
         what = node.primitive.__name__
-        layer += what == "affine"
+        layer += what in ("affine", "dense")
         named = {"affine": f"Z{layer}", "mean": "J", model.loss.__name__: "losses"}
         names[node] = named.get(what, f"A{layer}")
         arguments = [names[each] if isinstance(each, Node) else "Y" for each in node.inputs]
@@ -83,8 +83,12 @@ def _steps(model: Network, J: Node) -> Iterator[Step]:
             for name, each in zip(arguments, node.inputs, strict=True)
             if not isinstance(each, Node) or (each.primitive is None and name != "X")
         ]
-        options = [f"{key}={value}" for key, value in node.options.items() if key == "groups"]
         shape = f"{node.shape[0]} x m" if node.shape else "a number"
+        if what == "dense":  # by definition the activation of an affine map: shown as the two
+            yield Step(f"Z{layer}", f"affine({', '.join(arguments)})", shape, sides)
+            yield Step(names[node], f"{node.options['activation']}(Z{layer})", shape, [])
+            continue
+        options = [f"{key}={value}" for key, value in node.options.items() if key == "groups"]
         yield Step(names[node], f"{what}({', '.join([*arguments, *options])})", shape, sides)
 
 

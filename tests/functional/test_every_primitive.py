@@ -27,7 +27,7 @@ PER_EXAMPLE = (
 UNBOUNDED = (F.exp, F.log, F.power, F.divide)
 """What has no finite value, or none at all, at one of its tails."""
 
-SQUARING = (F.multiply, F.matmul, F.affine, F.squared_error, F.L2)
+SQUARING = (F.multiply, F.matmul, F.affine, F.dense, F.squared_error, F.L2)
 """What overflows float32 where a square or a product of two numbers does."""
 
 

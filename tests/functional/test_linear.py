@@ -5,7 +5,7 @@ import pytest
 
 from xpnet import functional as F
 from xpnet.backend import Backend
-from xpnet.errors import ShapeError
+from xpnet.errors import ConfigurationError, ShapeError
 from xpnet.graph import Node, gradients
 from xpnet.testing import assert_close
 
@@ -60,6 +60,39 @@ def test_gradients_are_computed_only_when_wanted(backend: Backend) -> None:
     dW, db = gradients(Z, [W, b], ones)
     assert_close(dW, np.full((2, 3), 4.0), backend)
     assert_close(db, np.full((2, 1), 4.0), backend)
+
+
+@pytest.mark.parametrize(
+    "backend",
+    ["numpy", "strict", "fake", "kernels", pytest.param("cupy", marks=pytest.mark.gpu)],
+    indirect=True,
+)
+@pytest.mark.parametrize("name", ["sigmoid", "tanh", "relu", "leaky_relu"])
+def test_dense_is_the_activation_of_affine(name: str, backend: Backend, dtype: str) -> None:
+    """In its value and in its derivatives, also where units are off, saturated or not numbers."""
+    rng = np.random.default_rng(0)
+    W, b = rng.standard_normal((5, 3)), rng.standard_normal((5, 1))
+    X = rng.standard_normal((3, 40)) * np.logspace(-6, 4, 40)
+    X[:, :2] = 0.0, np.nan
+    b[0] = 0.0  # at the kink, for the first example
+    nodes = [[Node(backend.send(array, dtype=dtype)) for array in (W, X, b)] for _ in range(2)]
+    with backend.activate():
+        A = F.dense(*nodes[0], activation=name)
+        want = getattr(F, name)(F.affine(*nodes[1]))
+        np.testing.assert_allclose(backend.fetch(A.value), backend.fetch(want.value), rtol=2e-6)
+        grad = backend.send(rng.standard_normal((5, 40)), dtype=dtype)
+        for got, expected in zip(gradients(A, nodes[0], grad), gradients(want, nodes[1], grad), strict=True):
+            np.testing.assert_allclose(backend.fetch(got), backend.fetch(expected), rtol=1e-4, atol=1e-6)
+
+
+def test_dense_refuses_what_it_cannot_do(backend: Backend) -> None:
+    W, X, b = (backend.send(np.ones(shape)) for shape in [(2, 3), (3, 4), (2, 1)])
+    with pytest.raises(
+        ConfigurationError, match="activation is 'softplus', expected one of sigmoid, tanh, relu, "
+    ):
+        F.dense(W, X, b, activation="softplus")
+    with pytest.raises(ShapeError, match=r"b is \(3, 4\)"):
+        F.dense(W, X, X, activation="relu")
 
 
 def test_matmul_agrees_with_numpy(backend: Backend, dtype: str) -> None:

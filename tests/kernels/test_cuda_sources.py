@@ -54,7 +54,9 @@ def compiled(nvrtc: Any, text: str, architecture: str, **macros: int) -> dict[st
 def elementwise() -> dict[str, hostcupy.ElementwiseKernel]:
     hostcupy.module()
     (on_cupy,) = kernels.modules("kernelcupy")
-    return {k.name: k for k in vars(on_cupy).values() if isinstance(k, hostcupy.ElementwiseKernel)}
+    made = vars(on_cupy.fused).values()
+    found = [*made, *on_cupy.fused.WITH_BIAS.values()]
+    return {kernel.name: kernel for kernel in found if isinstance(kernel, hostcupy.ElementwiseKernel)}
 
 
 @pytest.mark.parametrize("contiguous", [True, False], ids=["contiguous", "strided"])

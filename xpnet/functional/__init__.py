@@ -17,7 +17,7 @@ from xpnet.functional.activations import (
     tanh_derivative,
 )
 from xpnet.functional.elementwise import exp, exp_derivative, log, log_derivative
-from xpnet.functional.linear import affine
+from xpnet.functional.linear import affine, dense
 from xpnet.functional.losses import L1, L2, logistic_loss, softmax_cross_entropy, squared_error
 from xpnet.functional.reductions import mean, sum  # noqa: A004  (the arrays' own word)
 from xpnet.functional.vectors import as_column, as_row, image2vector, normalize_rows, one_hot, vector2image
@@ -30,6 +30,7 @@ __all__ = [
     "affine",
     "as_column",
     "as_row",
+    "dense",
     "divide",
     "exp",
     "exp_derivative",

@@ -1,9 +1,11 @@
-"""The affine map of a layer."""
+"""The affine map of a layer, alone and with the activation of its units."""
 
 from typing import Any
 
 from xpnet.arrays import Array, namespace
-from xpnet.graph import primitive
+from xpnet.errors import ConfigurationError
+from xpnet.functional.activations import leaky_relu, relu, sigmoid, tanh
+from xpnet.graph import Primitive, primitive
 from xpnet.shapes import require_affine
 
 
@@ -23,3 +25,44 @@ def affine(W: Array, X: Array, b: Array) -> Array:
     """
     require_affine(W, X, b)
     return W @ X + b
+
+
+KNOWN_BY_VALUE: dict[str, Primitive] = {
+    "sigmoid": sigmoid,
+    "tanh": tanh,
+    "relu": relu,
+    "leaky_relu": leaky_relu,
+}
+"""Activations whose derivative follows from their value A: Z need not be kept."""
+
+
+def dense_pullback(
+    grad: Array, A: Array, W: Array, X: Array, b: Array, *, activation: str
+) -> tuple[Any, ...]:
+    """Gradients of `dense`: those of `affine`, at dZ of the activation, by A alone."""
+    # Where these derivatives ask for the sign of Z, A has it too.
+    (dZ,) = KNOWN_BY_VALUE[activation].pull_arrays(grad, A, A)
+    return affine.pull_arrays(dZ, A, W, X, b)
+
+
+@primitive(dense_pullback)
+def dense(W: Array, X: Array, b: Array, *, activation: str) -> Array:
+    """Return A = activation(W X + b), the course's `linear_activation_forward`; shapes as for `affine`.
+
+    The same as the activation of `affine`, in less memory, and on a GPU in one launch less.
+
+    Args:
+        W: weights.
+        X: what the layer is given.
+        b: biases.
+        activation: "sigmoid", "tanh", "relu" or "leaky_relu".
+
+    Raises:
+        ShapeError: the shapes do not fit.
+        ConfigurationError: another activation.
+    """
+    if activation not in KNOWN_BY_VALUE:
+        msg = f"dense: activation is {activation!r}, expected one of {', '.join(KNOWN_BY_VALUE)}"
+        raise ConfigurationError(msg)
+    A: Array = KNOWN_BY_VALUE[activation](affine(W, X, b))
+    return A

@@ -1,0 +1,105 @@
+"""Elementwise kernels: a formula, most of them of stable.cu, for each element of arrays that are broadcast.
+
+Compiled by CuPy when first called, for the dtypes it is called with.
+"""
+
+from importlib import resources
+from typing import Any
+
+import cupy
+
+_FORMULAS = resources.files(__package__).joinpath("stable.cu").read_text()
+
+
+def _elementwise(name: str, parameters: str, results: str, formula: str) -> Any:
+    """Return a kernel that computes one formula of stable.cu for each element, broadcasting."""
+    return cupy.ElementwiseKernel(parameters, results, formula, f"xpnet_{name}_kernel", preamble=_FORMULAS)
+
+
+sigmoid = _elementwise("sigmoid", "T z", "T a", "a = xpnet_sigmoid(z)")
+sigmoid_pullback = _elementwise(
+    "sigmoid_pullback", "T grad, T a", "T dz", "dz = xpnet_sigmoid_pullback(grad, a)"
+)
+tanh_pullback = _elementwise("tanh_pullback", "T grad, T a", "T dz", "dz = xpnet_tanh_pullback(grad, a)")
+relu_pullback = _elementwise("relu_pullback", "T grad, T z", "T dz", "dz = z > T(0) ? grad : T(0)")
+softplus = _elementwise("softplus", "T z", "T a", "a = xpnet_softplus(z)")
+logistic_loss = _elementwise("logistic_loss", "T z, U y", "T loss", "loss = xpnet_logistic_loss(z, (T)y)")
+logistic_loss_pullback = _elementwise(
+    "logistic_loss_pullback", "T grad, T z, U y", "T dz", "dz = xpnet_logistic_loss_pullback(grad, z, (T)y)"
+)
+logistic_residual = _elementwise(
+    "logistic_residual",
+    "T z, T y",
+    "T loss, T dz",
+    "loss = xpnet_logistic_loss(z, y); dz = xpnet_sigmoid(z) - y",
+)
+softmax_cross_entropy = _elementwise(
+    "softmax_cross_entropy",
+    "raw T Z, U y, int64 classes, int64 columns",
+    "T loss",
+    "loss = xpnet_softmax_cross_entropy<T>(Z, i, classes, columns, (long long)y)",
+)
+softmax_cross_entropy_pullback = _elementwise(
+    "softmax_cross_entropy_pullback",
+    "T grad, raw T Z, U y, int64 classes, int64 columns",
+    "raw T dZ",
+    "xpnet_softmax_cross_entropy_pullback<T>(grad, Z, i, classes, columns, (long long)y, dZ)",
+)
+softmax_residual = _elementwise(
+    "softmax_residual",
+    "raw T Z, raw T Y, int64 classes, int64 columns",
+    "T loss, raw T dZ",
+    "loss = xpnet_softmax_residual<T>(Z, Y, i, classes, columns, dZ)",
+)
+descend = _elementwise("descend", "T g, T rate", "T p", "p -= rate * g")
+momentum = _elementwise("momentum", "T g, T rate, T beta", "T p, T v", "v = beta * v + g; p -= rate * v")
+nesterov = _elementwise(
+    "nesterov", "T g, T rate, T beta", "T p, T v", "v = beta * v + g; p -= rate * (g + beta * v)"
+)
+rmsprop = _elementwise(
+    "rmsprop",
+    "T g, T rate, T rho, T rest, T epsilon",
+    "T p, T s",
+    "s = rho * s + rest * (g * g); p -= rate * (g / (sqrt(s) + epsilon))",
+)
+adam = _elementwise(
+    "adam",
+    "T g, T factor, T corrected, T beta1, T rest1, T beta2, T rest2, T epsilon",
+    "T p, T v, T s",
+    "v = beta1 * v + rest1 * g; s = beta2 * s + rest2 * (g * g);"
+    " p -= factor * (v / (sqrt(s) / corrected + epsilon))",
+)
+corrections = _elementwise(
+    "corrections",
+    "T rate, float64 t, float64 beta1, float64 beta2",
+    "T factor, T corrected",
+    "factor = (T)((double)rate / (1.0 - pow(beta1, t))); corrected = (T)sqrt(1.0 - pow(beta2, t))",
+)
+gather_bytes = _elementwise(
+    "gather_bytes",
+    "raw S examples, raw int64 indices, T mean, T scale, uint32 n_x",
+    "T x",
+    "x = ((T)examples[indices[(unsigned)i / n_x] * n_x + (unsigned)i % n_x] - mean) * scale",
+)
+gather_floats = _elementwise(
+    "gather_floats",
+    "raw S examples, raw int64 indices, S mean, T scale, uint32 n_x",
+    "T x",
+    "x = (T)(examples[indices[(unsigned)i / n_x] * n_x + (unsigned)i % n_x] - mean) * scale",
+)
+standardize_bytes = _elementwise(
+    "standardize_bytes", "S example, T mean, T scale", "T x", "x = ((T)example - mean) * scale"
+)
+standardize_floats = _elementwise(
+    "standardize_floats", "S example, S mean, T scale", "T x", "x = (T)(example - mean) * scale"
+)
+WITH_BIAS = {
+    activation: _elementwise(f"bias_{activation}", "T z, T b", "T a", f"const T sum = z + b; a = {formula}")
+    for activation, formula in {
+        "sigmoid": "xpnet_sigmoid(sum)",
+        "tanh": "tanh(sum)",
+        "relu": "xpnet_positive_part(sum)",
+        "leaky_relu": "sum > T(0) ? sum : T(0.01) * sum",
+    }.items()
+}
+"""What finishes a layer: the activation of its units, given their logits without the bias, and the bias."""
