@@ -124,6 +124,11 @@ static uint4* ring() { return shared.data(); }
 
 static inline void __syncthreads() { on_host::wait_for(0, blockDim.x, &on_host::Fiber::at_block); }
 
+static inline void __syncwarp() {
+    const unsigned first = on_host::current->index / 32 * 32;
+    on_host::wait_for(first, first + 32, &on_host::Fiber::at_warp);
+}
+
 static inline float __shfl_xor_sync(unsigned mask, float value, int other) {
     using namespace on_host;
     const unsigned first = current->index / 32 * 32, last = first + 32;
@@ -187,6 +192,7 @@ static inline void multiply(float* sums, const unsigned* left, const unsigned* r
 
 // Asynchronous copies may arrive as soon as they are begun, or as late as when they are waited for: early says.
 #define XPNET_OWN_COPIES
+static inline void keep(float&) {}
 static inline void begin_copy(void* to, const void* from, size_t size) {
     if ((size_t)to % size || (size_t)from % size) on_host::fail("a copy from or to an address it cannot use");
     if (on_host::early)

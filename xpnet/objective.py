@@ -47,7 +47,9 @@ class Objective:
         loss = self._losses(self._model.forward(nodes, batch.X, self._drop(step)), batch.Y)
         if batch.weights is not None:
             loss = loss * batch.weights
-        J: Node = F.mean(loss) * float(loss.shape[0])  # several outputs: the sum of their losses
+        J: Node = F.mean(loss)
+        if loss.shape[0] > 1:  # several outputs: the sum of their losses
+            J = J * float(loss.shape[0])
         if self._l1 or self._l2:
             J = self._penalized(J, nodes)
         return J

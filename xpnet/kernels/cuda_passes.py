@@ -16,13 +16,15 @@ _SOURCE = resources.files(__package__).joinpath("one_pass.cu").read_text()
 TEMPORARY_BYTES = 64 << 20
 """How much a pass computes for the examples it has at a time, about: the logits of all rows."""
 
+STAGES = 8
+"""Most examples that a block of one_pass has in its ring: all but one or two of them are on their way."""
+
 
 class Build(NamedTuple):
     """How one_pass is compiled: the macros that one_pass.cu describes."""
 
     THREADS: int
     VECTORS: int
-    IMAGES: int
     STAGES: int
     KEEP: int
     BLOCKS: int
@@ -31,25 +33,27 @@ class Build(NamedTuple):
     @property
     def shared_bytes(self) -> int:
         """Size of the ring of a block."""
-        return self.STAGES * self.IMAGES * self.VECTORS * self.THREADS * 16
+        return self.STAGES * self.VECTORS * self.THREADS * 16
 
 
 def build_for(examples: Array) -> Build | None:
     """Return how to compile one_pass for these examples; None if it would take too many registers."""
-    n_x = examples.shape[1]
+    n_x, aligned = examples.shape[1], _aligned(examples)
     for keep, vectors in itertools.product((1, 0), (1, 2, 3, 4)):
         threads = 32 * -(-n_x // (16 * 32 * vectors))
         # As the compiler reports: weights, gradients and, if they are kept, the floats of two examples.
-        registers = (64 if keep else 48) * vectors + 40
-        if threads > 1024 or registers > 255 or threads * registers > 65536:
+        registers = (64 if keep else 36) * vectors + (40 if aligned > 1 else 48)
+        # A quarter of a multiprocessor has 16384 of them, and every fourth warp of a block.
+        if threads > 1024 or registers > min(255, 512 // -(-threads // 128)):
             continue
         # Compute capability 10 likes more of them, where there may be several blocks.
-        blocks = max(1, min(8, 65536 // (threads * (registers + 24))))
-        shared = _attribute("MaxSharedMemoryPerMultiprocessor") // blocks - 2048
-        shared = min(shared, _attribute("MaxSharedMemoryPerBlockOptin") - 1024)
-        stages = min(4, shared // (2 * vectors * threads * 16))
-        if stages >= 2:
-            return Build(threads, vectors, 2, stages, keep, blocks, _aligned(examples))
+        blocks = max(1, min(16, 65536 // (threads * (registers + 24))))
+        shared = _attribute("MaxSharedMemoryPerMultiprocessor") // blocks - 1024
+        # Less what the kernel has beside the ring.
+        shared = min(shared, _attribute("MaxSharedMemoryPerBlockOptin")) - 8 * threads - 2048
+        stages = min(STAGES, shared // (vectors * threads * 16))
+        if stages >= 3:
+            return Build(threads, vectors, stages, keep, blocks, aligned)
     return None
 
 
@@ -82,7 +86,7 @@ def one_pass(
     m, n_x = examples.shape
     kernel = _compiled("one_pass", cupy.cuda.Device().id, **build._asdict())
     kernel.max_dynamic_shared_size_bytes = build.shared_bytes
-    blocks = min(_attribute("MultiProcessorCount") * build.BLOCKS, -(-m // build.IMAGES))
+    blocks = min(_attribute("MultiProcessorCount") * build.BLOCKS, m)
     parts = cupy.empty((blocks, n_x + 2), cupy.float32)
     labels, W = cupy.ascontiguousarray(labels), cupy.ascontiguousarray(W)
     given = labels if weights is None else cupy.ascontiguousarray(weights)

@@ -9,8 +9,7 @@
 //
 //   THREADS   of a block of one_pass
 //   VECTORS   of 16 bytes that each of its threads has of an example: THREADS * VECTORS * 16 >= n_x
-//   IMAGES    examples between two barriers
-//   STAGES    groups of IMAGES examples in the ring: one is computed with, the others arrive
+//   STAGES    examples in the ring: some are computed with, the others arrive
 //   KEEP      1: bytes become floats once, which stay in registers; 0: once for each of their two uses
 //   BLOCKS    of a multiprocessor
 //   ALIGNED   16, 4 or 1: a divisor of n_x, and so of where each example begins
@@ -18,7 +17,8 @@
 
 #define FEATURES (VECTORS * 16)
 #define WARPS (THREADS / 32)
-#define HANDLERS (IMAGES < WARPS ? IMAGES : WARPS)  // warps that compute residuals
+#define LAG (KEEP ? 1 : 2)  // periods after which an example's place in the ring is free
+#define KNOWN 64            // examples of which a block has label, weight and logit at hand: more than twice 32
 #define EVERY_LANE 0xffffffffu
 #define CHUNK 32      // examples whose dZ gradient keeps in shared memory
 #define EXAMPLES 8    // of each warp of logits
@@ -66,20 +66,32 @@ __device__ __forceinline__ float over_warp(float value) {  // the same sum in ea
 }
 
 #ifdef THREADS
+// What is kept is not computed again: without it the compiler would convert the bytes a second time.
+#ifndef XPNET_OWN_COPIES
+__device__ __forceinline__ void keep(float& value) { asm volatile("" : "+f"(value)); }
+#endif
+
+__device__ __forceinline__ float residual_of(float z, float y, float weight) {
+    const float e = expf(-fabsf(z));
+    return weight * ((z < 0.0f ? e : 1.0f) / (1.0f + e) - y);
+}
+
+// A period for each example of a block, and two more: in each, the threads add one example to their gradients by
+// its residual, and multiply the next but one with their weights, while the first warp computes the residual of
+// the one between. So there is one barrier for each example, and little that all wait for.
+//
 // examples: (m, n_x); labels: (m); weights: (m), read if weighted; W: (n_x); b: (1).
 // parts: (blocks, n_x + 2): each block's G, its loss, and its sum of dZ.
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
 one_pass(const unsigned char* __restrict__ examples, const float* __restrict__ labels,
          const float* __restrict__ weights, const float* __restrict__ W, const float* __restrict__ b,
          float* __restrict__ parts, long long m, int n_x, int weighted) {
-    extern __shared__ uint4 ring[];  // STAGES * IMAGES examples; each thread reads only what it wrote itself
-    __shared__ float of_warps[IMAGES][WARPS];
-    __shared__ float residuals[IMAGES];
-    __shared__ double sums[HANDLERS][2];
-    const int thread = threadIdx.x, lane = thread % 32, warp = thread / 32;
-    const float bias = *b;
-    double loss = 0.0, residual_sum = 0.0;
-    float w[FEATURES], g[FEATURES];
+    extern __shared__ uint4 ring[];  // STAGES examples; each thread reads only what it wrote itself
+    __shared__ float products[2][THREADS], residuals[2], known_y[KNOWN], known_weight[KNOWN], known_z[KNOWN];
+    __shared__ double sums[2][32];
+    const int thread = threadIdx.x, lane = thread % 32;
+    const int count = (int)((m - blockIdx.x + gridDim.x - 1) / gridDim.x);  // examples of this block
+    float w[FEATURES], g[FEATURES], x[KEEP ? 2 : 1][FEATURES];
 #pragma unroll
     for (int i = 0; i < FEATURES; i++) {
         const int feature = (i / 16 * THREADS + thread) * 16 + i % 16;
@@ -87,92 +99,106 @@ one_pass(const unsigned char* __restrict__ examples, const float* __restrict__ l
         g[i] = 0.0f;
     }
     // What lies beyond n_x is never copied, and stays zero.
-    for (int i = thread; i < STAGES * IMAGES * VECTORS * THREADS; i += THREADS) ring[i] = make_uint4(0, 0, 0, 0);
+    for (int i = thread; i < STAGES * VECTORS * THREADS; i += THREADS) ring[i] = make_uint4(0, 0, 0, 0);
+    for (int i = thread; i < KNOWN; i += THREADS) known_weight[i] = 1.0f;
+    if (thread < 32) sums[0][lane] = sums[1][lane] = 0.0;
+    __syncthreads();
 
-    const auto begin = [&](int stage, long long first) {
-#pragma unroll
-        for (int k = 0; k < IMAGES; k++) {
+    uint4* const own = ring + thread;
+    const unsigned char* from = examples + (long long)blockIdx.x * n_x + 16 * thread;
+    int begun = 0, into = 0, out_of = 0;  // copies, and the places in the ring of the next to begin and to use
+    const auto begin = [&] {
+        if (begun < count) {
 #pragma unroll
             for (int v = 0; v < VECTORS; v++) {
-                const int start = (v * THREADS + thread) * 16, count = min(16, n_x - start);
-                if (first + k >= m || count <= 0) continue;
-                const unsigned char* from = examples + (first + k) * n_x + start;
-                unsigned char* to = (unsigned char*)&ring[((stage * IMAGES + k) * VECTORS + v) * THREADS + thread];
+                const int rest = n_x - (v * THREADS + thread) * 16;
+                if (rest <= 0) continue;
+                const unsigned char* source = from + v * THREADS * 16;
+                unsigned char* to = (unsigned char*)&own[(into * VECTORS + v) * THREADS];
                 if (ALIGNED == 16) {
-                    begin_copy_16(to, from);
+                    begin_copy_16(to, source);
                 } else if (ALIGNED == 4) {
-                    for (int i = 0; i < count; i += 4) begin_copy_4(to + i, from + i);
+                    for (int i = 0; i < min(16, rest); i += 4) begin_copy_4(to + i, source + i);
                 } else {
-                    for (int i = 0; i < count; i++) to[i] = from[i];
+                    for (int i = 0; i < min(16, rest); i++) to[i] = source[i];
                 }
+            }
+            if (thread == THREADS - 1) {
+                const long long example = blockIdx.x + (long long)begun * gridDim.x;
+                begin_copy_4(&known_y[begun % KNOWN], labels + example);
+                if (weighted) begin_copy_4(&known_weight[begun % KNOWN], weights + example);
             }
         }
         end_group();
+        from += (long long)gridDim.x * n_x;
+        begun++;
+        into = into + 1 == STAGES ? 0 : into + 1;
+    };
+    const auto floats_at = [&](int stage, float* floats) {
+#pragma unroll
+        for (int v = 0; v < VECTORS; v++) floats_of(own[(stage * VECTORS + v) * THREADS], floats + 16 * v);
     };
 
-    const long long stride = (long long)gridDim.x * IMAGES;
-    long long first = (long long)blockIdx.x * IMAGES;
 #pragma unroll
-    for (int stage = 0; stage < STAGES - 1; stage++) begin(stage, first + stage * stride);
-    for (int stage = 0; first < m; first += stride, stage = (stage + 1) % STAGES) {
-        begin((stage + STAGES - 1) % STAGES, first + (STAGES - 1) * stride);
-        wait_for_all_but<STAGES - 1>();
-        const uint4* const arrived = ring + stage * IMAGES * VECTORS * THREADS + thread;
-        float x[KEEP ? IMAGES : 1][FEATURES];
+    for (int i = 0; i < STAGES - LAG; i++) begin();
+    for (int first = 0; first < count + 2; first += 2) {
 #pragma unroll
-        for (int k = 0; k < IMAGES; k++) {
-            float z = 0.0f;
+        for (int half = 0; half < 2; half++) {
+            const int period = first + half;
+            float* const floats = x[KEEP ? half : 0];
+            if (thread < 32 && period >= 1 && period - 1 < count) {
+                const int example = period - 1, at = example % KNOWN;
+                float z = 0.0f;
 #pragma unroll
-            for (int v = 0; v < VECTORS; v++)
-                floats_of(arrived[(k * VECTORS + v) * THREADS], x[KEEP ? k : 0] + 16 * v);
-#pragma unroll
-            for (int i = 0; i < FEATURES; i++) z = fmaf(w[i], x[KEEP ? k : 0][i], z);
-            z = over_warp(z);
-            if (lane == 0) of_warps[k][warp] = z;
-        }
-        __syncthreads();
-        for (int k = warp; k < IMAGES; k += WARPS) {
-            const float z = over_warp(lane < WARPS ? of_warps[k][lane] : 0.0f) + bias;
-            if (lane != 0) continue;
-            float dz = 0.0f;
-            if (first + k < m) {
-                const float y = labels[first + k], weight = weighted ? weights[first + k] : 1.0f;
-                const float e = expf(-fabsf(z));
-                const float positive = z > 0.0f || z != z ? z : 0.0f;  // unlike fmaxf, NaN stays NaN
-                dz = weight * ((z < 0.0f ? e : 1.0f) / (1.0f + e) - y);
-                loss += (double)(weight * ((positive - z * y) + log1pf(e)));
-                residual_sum += (double)dz;
+                for (int i = 0; i < WARPS; i++) z += products[1 - half][32 * i + lane];
+                z = over_warp(z) + *b;
+                if (lane == 0) {
+                    residuals[1 - half] = residual_of(z, known_y[at], known_weight[at]);
+                    known_z[at] = z;
+                }
+                if (example % 32 == 31 || example == count - 1) {  // the losses of 32 examples at once
+                    __syncwarp();
+                    if (lane <= example % 32) {
+                        const int its = (example - example % 32 + lane) % KNOWN;
+                        const float of_z = known_z[its], y = known_y[its], weight = known_weight[its];
+                        const float positive = of_z > 0.0f || of_z != of_z ? of_z : 0.0f;  // NaN stays NaN
+                        sums[0][lane] += weight * ((positive - of_z * y) + log1pf(expf(-fabsf(of_z))));
+                        sums[1][lane] += residual_of(of_z, y, weight);
+                    }
+                }
             }
-            residuals[k] = dz;
-        }
-        __syncthreads();
+            if (period >= 2 && period - 2 < count) {
+                const float dz = residuals[half];
+                if (!KEEP) floats_at(into, floats);  // where it still lies, until the next is begun there
 #pragma unroll
-        for (int k = 0; k < IMAGES; k++) {
-            const float dz = residuals[k];
-            if (!KEEP) {
-#pragma unroll
-                for (int v = 0; v < VECTORS; v++)
-                    floats_of(arrived[(k * VECTORS + v) * THREADS], x[0] + 16 * v);
+                for (int i = 0; i < FEATURES; i++) g[i] = fmaf(dz, floats[i], g[i]);
             }
+            begin();
+            if (period < count) {
+                wait_for_all_but<STAGES - LAG>();
+                floats_at(out_of, floats);
+                out_of = out_of + 1 == STAGES ? 0 : out_of + 1;
+                float z[4] = {0.0f, 0.0f, 0.0f, 0.0f};
 #pragma unroll
-            for (int i = 0; i < FEATURES; i++) g[i] = fmaf(dz, x[KEEP ? k : 0][i], g[i]);
+                for (int i = 0; i < FEATURES; i++) {
+                    if (KEEP) keep(floats[i]);
+                    z[i % 4] = fmaf(w[i], floats[i], z[i % 4]);
+                }
+                products[half][thread] = (z[0] + z[1]) + (z[2] + z[3]);
+            }
+            __syncthreads();
         }
     }
 
-    float* part = parts + (long long)blockIdx.x * (n_x + 2);
+    float* const part = parts + (long long)blockIdx.x * (n_x + 2);
 #pragma unroll
     for (int i = 0; i < FEATURES; i++) {
         const int feature = (i / 16 * THREADS + thread) * 16 + i % 16;
         if (feature < n_x) part[feature] = g[i];
     }
-    if (lane == 0 && warp < HANDLERS) {
-        sums[warp][0] = loss;
-        sums[warp][1] = residual_sum;
-    }
-    __syncthreads();
     if (thread < 2) {
         double total = 0.0;
-        for (int handler = 0; handler < HANDLERS; handler++) total += sums[handler][thread];
+        for (int i = 0; i < 32; i++) total += sums[thread][i];
         part[n_x + thread] = (float)total;
     }
 }
