@@ -182,6 +182,21 @@ def test_tensor_cores_give_the_portable_sums(sizes: tuple[int, int, int, int], b
 
 
 @on_each
+@pytest.mark.parametrize(("rows", "by_tensor"), [(1, False), (3, False), (4, True), (32, True)])
+def test_tensor_cores_are_for_several_rows(
+    rows: int, by_tensor: bool, backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used, sums = [], Sums(40, 48, rows, 1)
+    logits = passes(backend).cuda_tensor.logits
+    monkeypatch.setattr(passes(backend).cuda_tensor, "logits", lambda *a: used.append(1) or logits(*a))
+    examples, *arrays = sums.arrays(backend)
+    with backend.activate():
+        got = passes(backend).two_passes(examples, *arrays, sums.residual)
+        assert bool(used) == (by_tensor and passes(backend).cuda_tensor.handles(examples))
+    sums.check(got, backend)
+
+
+@on_each
 def test_what_tensor_cores_cannot_read_goes_without(backend: Backend) -> None:
     sums = Sums(40, 75, 3, 1)
     examples, *arrays = sums.arrays(backend)

@@ -16,6 +16,10 @@ _SOURCE = resources.files(__package__).joinpath("one_pass.cu").read_text()
 TEMPORARY_BYTES = 64 << 20
 """How much a pass computes for the examples it has at a time, about: the logits of all rows."""
 
+TENSOR_ROWS = 4
+"""Fewest rows of weights that go by tensor cores. By float32, compiled to 1.5 to 2 instructions for each
+byte and row, so many take longer than reading the bytes does."""
+
 STAGES = 8
 """Most examples that a block of one_pass has in its ring: all but one or two of them are on their way."""
 
@@ -105,14 +109,15 @@ def two_passes(
     b: Array,
     residual: Callable[..., tuple[Array, Array]],
     *,
-    tensor: bool = False,
+    tensor: bool | None = None,
 ) -> tuple[Array, Array, Array]:
     """Return what `sweep_blocks` does, reading the examples once for Z and once for G.
 
-    `tensor` is for tensor cores, where `cuda_tensor.handles` the examples: not the default until measured.
+    `tensor` says whether to use tensor cores, where `cuda_tensor.handles` the examples; None to choose.
     """
-    by_tensor = tensor and cuda_tensor.handles(examples)
     m, rows = examples.shape[0], W.shape[0]
+    tensor = rows >= TENSOR_ROWS if tensor is None else tensor
+    by_tensor = tensor and cuda_tensor.handles(examples)
     W = cupy.ascontiguousarray(W)
     size, sums = max(64, TEMPORARY_BYTES // (4 * rows)), []
     for start in range(0, m, size):
