@@ -257,7 +257,11 @@ class Cublas:
 
         A = rounded(seen(a, *((k, m) if turn_a else (m, k)), a_step), compute)
         B = rounded(seen(b, *((n, k) if turn_b else (k, n)), b_step), compute)
-        seen(c, m, n, c_step)[...] = (A.T if turn_a else A) @ (B.T if turn_b else B)
+        # Not by BLAS, whose sums depend on where its arrays lie: cuBLAS's do not.
+        sums = np.zeros((m, n), number)
+        for column, row in zip((A if turn_a else A.T), (B.T if turn_b else B), strict=True):
+            sums += column[:, None] * row
+        seen(c, m, n, c_step)[...] = sums
         return 0
 
 

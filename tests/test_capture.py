@@ -4,6 +4,7 @@ A graph of the fakes runs the function again, on the same arrays: what would be 
 host, must not change from call to call, and these trainings change it.
 """
 
+import contextlib
 import types
 from collections.abc import Callable
 from typing import Any
@@ -12,9 +13,9 @@ import backends
 import numpy as np
 import pytest
 
-from xpnet import capture
+from xpnet import capture, kernels
 from xpnet.backend import Backend, select
-from xpnet.errors import ConfigurationError
+from xpnet.errors import ConfigurationError, DeviceError
 from xpnet.fitting import fit
 from xpnet.matrix import ColumnMatrix
 from xpnet.models import Layer, Network
@@ -44,12 +45,26 @@ def graphs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> l
         if "cupy" in request.node.name.replace("kernelcupy", ""):
             graph = real(stream, function)
         else:
-            graph = types.SimpleNamespace(launch=function)
+            graph = types.SimpleNamespace(launch=again(function))
         made.append(graph)
         return graph
 
     monkeypatch.setattr(capture, "record", record)
     return made
+
+
+def again(function: Callable[[], None]) -> Callable[[], None]:
+    """Return a function that runs another as it would run now: a graph keeps the handle it was recorded with."""
+    if "kernelcupy" not in kernels.MODULES:
+        return function
+    (on_cupy,) = kernels.modules("kernelcupy")
+    own = getattr(on_cupy.cuda_products._used, "products", None)
+
+    def run() -> None:
+        with own.used() if own is not None else contextlib.nullcontext():
+            function()
+
+    return run
 
 
 on_each = pytest.mark.parametrize(
@@ -120,7 +135,68 @@ def test_the_first_calls_compile_and_the_next_records(backend: Backend, graphs: 
     function = capture.captured(backend, lambda: calls.append(len(graphs)))
     for _ in range(capture.BEFORE + 3):
         function()
-    assert calls == [0] * capture.BEFORE + [1] * 3
+    assert calls == [0] * (capture.BEFORE + 1) + [1] * 3  # the third is done, and done again as recorded
+
+
+@pytest.mark.parametrize("backend", ["fake", "kernels"], indirect=True)
+@pytest.mark.parametrize("required", [False, True])
+@pytest.mark.parametrize("fault", ["refused", "frozen", "not a number"])
+def test_what_is_not_the_same_when_recorded_is_not_used(
+    fault: str, required: bool, backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The function goes on being called, and what it changed is as if nothing had been tried."""
+
+    def record(stream: Any, function: Callable[[], None]) -> Any:
+        if fault == "refused":
+            counter[...] += 5.0  # halfway
+            raise RuntimeError("cudaErrorStreamCaptureInvalidated")
+        if fault == "frozen":
+            return types.SimpleNamespace(launch=lambda: None)
+        return types.SimpleNamespace(launch=lambda: counter.__setitem__(..., float("nan")))
+
+    monkeypatch.setattr(capture, "record", record)
+    counter = backend.send(np.zeros((2, 1)))
+
+    def function() -> None:
+        counter[...] += 1.0
+
+    function_or_graph = capture.captured(backend, function, [counter], required=required)
+    calls = capture.BEFORE + 4
+    for _ in range(capture.BEFORE):
+        function_or_graph()
+    if required:
+        with pytest.raises((DeviceError, RuntimeError), match=r"StreamCaptureInvalidated|leaves other"):
+            function_or_graph()
+        calls = capture.BEFORE + 1
+    else:
+        for _ in range(4):
+            function_or_graph()
+        assert (
+            "cudaErrorStreamCapture" in function_or_graph.problem
+            or "leaves other" in function_or_graph.problem
+        )
+    np.testing.assert_array_equal(backend.fetch(counter), [[calls], [calls]])
+
+
+def test_a_training_goes_on_where_steps_cannot_be_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    def record(stream: Any, function: Callable[[], None]) -> Any:
+        raise RuntimeError("no recording here")
+
+    monkeypatch.setattr(capture, "record", record)
+    data, Y = problem()
+    backend = backends.make("fake")
+    never, tried = (
+        fit(MODEL, data, Y, backend, Settings(epochs=3, batch_size=16, graph=graph))
+        for graph in (False, None)
+    )
+    assert tried.history.notes == [
+        "steps are not launched as one CUDA graph: RuntimeError: no recording here"
+    ]
+    np.testing.assert_allclose(tried.history.costs, never.history.costs, rtol=1e-6)
+    buffers = [backend.fetch(each.parameters.buffer) for each in (never, tried)]
+    np.testing.assert_allclose(*buffers, rtol=1e-5, atol=1e-6)
+    with pytest.raises(RuntimeError, match="no recording here"):
+        fit(MODEL, data, Y, backend, Settings(epochs=3, batch_size=16, graph=True))
 
 
 def test_an_error_ends_the_recording() -> None:
@@ -155,3 +231,5 @@ def test_data_that_streams_goes_on_without() -> None:
     backend = backends.make("fake")
     settings = Settings(epochs=1, batch_size=16, resident_bytes=0, graph=True)
     assert Training(MODEL, data, Y, backend, settings)._graph is None
+    assert Training(MODEL, data, Y, backend, Settings(dropout=0.5))._graph is None
+    assert Training(MODEL, data, Y, backend, Settings())._graph is not None

@@ -6,33 +6,48 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 from xpnet import kernels
+from xpnet.errors import DeviceError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
+    from xpnet.arrays import Array
     from xpnet.backend import Backend
 
 BEFORE = 2
 """Calls that are not recorded: what is compiled and loaded by the first cannot be while recording."""
 
 
-def captured(backend: Backend, function: Callable[[], None]) -> Callable[[], None]:
+def captured(
+    backend: Backend, function: Callable[[], None], changed: Sequence[Array] = (), *, required: bool = False
+) -> Callable[[], None]:
     """Return a function that does what another does; on a GPU all its kernels are launched as one.
+
+    Before it is trusted, what was recorded has to leave the same bits as the function itself. If it cannot be
+    recorded, or leaves others, the function goes on being called; `problem` of the result says why.
 
     Args:
         backend: where its arrays lie.
         function: works on the same arrays each time, which were made before; reads nothing of the host that
             changes, since it runs no more once it is recorded; and neither crosses nor waits. Its matrix
             products are those of `xpnet.functional.affine`.
+        changed: the arrays that it changes.
+        required: raise what keeps it from being recorded.
+
+    Raises, when called:
+        DeviceError: it is required, and what was recorded leaves other bits.
     """
-    return _Captured(backend, function) if backend.name == "gpu" else function
+    return _Captured(backend, function, changed, required) if backend.name == "gpu" else function
 
 
 class _Captured:
     """A function, its graph once it is recorded, and memory of its own, which stays in use."""
 
-    def __init__(self, backend: Backend, function: Callable[[], None]) -> None:
+    def __init__(
+        self, backend: Backend, function: Callable[[], None], changed: Sequence[Array], required: bool
+    ) -> None:
         self._backend, self._function = backend, function
+        self._changed, self._required = changed, required
         self._cuda = backend.xp.cuda
         with backend.activate():
             self._stream = self._cuda.Stream(non_blocking=True)
@@ -40,21 +55,65 @@ class _Captured:
             self._products = self._own_products()
         self._calls = 0
         self._graph: Any = None
+        self.problem = ""
 
     def __call__(self) -> None:
         with self._backend.activate():
-            if self._graph is None and self._calls == BEFORE:
-                with self._working():
-                    self._graph = record(self._stream, self._function)
             if self._graph is not None:
                 self._graph.launch()
                 return
+            if self._calls == BEFORE and not self.problem:
+                self._record()
+            else:
+                self._run()
             self._calls += 1
-            current = self._cuda.get_current_stream()
-            self._stream.wait_event(current.record())
+
+    def _run(self) -> None:
+        current = self._cuda.get_current_stream()
+        self._stream.wait_event(current.record())
+        with self._working():
+            self._function()
+        current.wait_event(self._stream.record())
+
+    def _record(self) -> None:
+        """Call the function, and record it if that does the same."""
+        before = self._kept()
+        self._run()
+        wanted = self._kept()
+        try:
+            self._put(before)
             with self._working():
-                self._function()
-            current.wait_event(self._stream.record())
+                graph = record(self._stream, self._function)
+            graph.launch()
+            if not self._holds(wanted):
+                msg = "what was recorded as a CUDA graph leaves other numbers than the same work itself"
+                raise DeviceError(msg, problem="unusable")  # noqa: TRY301
+        except Exception as error:
+            self._put(wanted)
+            if self._required:
+                raise
+            self.problem = f"{type(error).__name__}: {error}"
+        else:
+            self._graph = graph
+
+    def _kept(self) -> list[Array]:
+        copies = [self._backend.xp.empty_like(array) for array in self._changed]
+        for copy, array in zip(copies, self._changed, strict=True):
+            copy[...] = array
+        return copies
+
+    def _put(self, copies: list[Array]) -> None:
+        for array, copy in zip(self._changed, copies, strict=True):
+            array[...] = copy
+
+    def _holds(self, copies: list[Array]) -> bool:
+        """Whether the changed arrays are the same as copies, numbers or not numbers. Waits for the device."""
+        xp = self._backend.xp
+        for array, copy in zip(self._changed, copies, strict=True):
+            same = (array == copy) | ((array != array) & (copy != copy))
+            if not self._backend.fetch(xp.all(same)):
+                return False
+        return True
 
     @contextlib.contextmanager
     def _working(self) -> Iterator[None]:

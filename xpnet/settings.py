@@ -34,8 +34,9 @@ class Settings:
         precision: of products of float32 matrices: "float32", or on a GPU "tf32" or "bfloat16", which round
             the factors to 11 and to 8 significant bits, and sum in float32.
         graph: whether to record a step as a CUDA graph, which is launched as one: for small networks, whose
-            kernels take less time than their launches. Not with dropout, which differs from step to step.
-            Data that streams, and a smaller last batch, go on without. On a CPU it changes nothing.
+            kernels take less time than their launches. None to do so where it can be done and leaves the
+            same bits; True to raise where it cannot. Not with dropout, which differs from step to step. Data
+            that streams, and a smaller last batch, go on without. On a CPU it changes nothing.
         resident_bytes: most raw data to keep on the device; more streams through it. None for three quarters
             of the device's free memory.
         judged_examples: of how many training examples, at most, to take the metric after each epoch, chosen
@@ -61,7 +62,7 @@ class Settings:
     seed: int = 0
     dtype: str = "float32"
     precision: str = "float32"
-    graph: bool = False
+    graph: bool | None = None
     resident_bytes: int | None = None
     judged_examples: int = 0
 

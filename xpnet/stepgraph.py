@@ -9,7 +9,7 @@ import numpy as np
 from xpnet.capture import captured
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from xpnet.arrays import Array
     from xpnet.backend import Backend
@@ -26,6 +26,8 @@ class StepGraph:
         dtype: of the parameters.
         change: changes the parameters by a step, given the batch, the learning rate (1, 1) and the number of
             the step (1, 1); returns the cost.
+        changed: the arrays that it changes.
+        required: raise what keeps a step from being recorded.
     """
 
     def __init__(
@@ -35,13 +37,22 @@ class StepGraph:
         size: int,
         dtype: str,
         change: Callable[[Batch, Array, Array], Array],
+        changed: Sequence[Array],
+        *,
+        required: bool,
     ) -> None:
         self._batches, self._change = batches, change
         self._indices = backend.send(np.zeros(size, np.int64))
         self._rate = backend.send(np.zeros((1, 1)), dtype=dtype)
         self._t = backend.send(np.zeros((1, 1)))
         self._cost = backend.send(np.zeros((1, 1)), dtype=dtype)
-        self._step = captured(backend, self._taken)
+        changed = [self._t, self._cost, *changed]
+        self._step = captured(backend, self._taken, changed, required=required)
+
+    @property
+    def problem(self) -> str:
+        """Why steps are not launched as one; nothing as long as they are, or are yet to be."""
+        return str(getattr(self._step, "problem", ""))
 
     def begin(self, rate: float, t: int) -> None:
         """Set the learning rate, and how many steps were taken before."""

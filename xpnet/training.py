@@ -99,8 +99,12 @@ class Training:
                 self._sample = self._judge(*sample(data, Y, settings.judged_examples, settings.seed))
         self._costs = backend.send(np.zeros((1, WINDOW)), dtype=settings.dtype)
         self._graph: tuple[StepGraph, Resident] | None = None
-        if settings.graph and backend.name == "gpu" and isinstance(self.batches, Resident):
-            made = StepGraph(backend, self.batches, self.batch_size, settings.dtype, self._change)
+        wanted = not settings.dropout if settings.graph is None else settings.graph
+        if wanted and backend.name == "gpu" and isinstance(self.batches, Resident):
+            made = StepGraph(
+                backend, self.batches, self.batch_size, settings.dtype, self._change,
+                [self.parameters.buffer, self._gradient.buffer, *self._slots], required=bool(settings.graph),
+            )  # fmt: skip
             self._graph = made, self.batches
 
     def epoch(self) -> Epoch:
@@ -126,6 +130,9 @@ class Training:
             total += self._gathered(pending)
             val_cost, val_metric = self._validation(self.parameters) if self._validation else (None, None)
             metric = self._sample(self.parameters)[1] if self._sample else None
+        if self._graph and self._graph[0].problem:
+            self.history.notes.append(f"steps are not launched as one CUDA graph: {self._graph[0].problem}")
+            self._graph = None
         seconds = time.perf_counter() - began
         record = Epoch(done + 1, total / self.m, rate, seconds, val_cost, val_metric, metric)
         if self.history.add(record) and settings.patience is not None:
