@@ -4,6 +4,7 @@ It is a second `fakecupy` with what kernels are made by. Where CuPy is silent th
 another type than the kernel's parameter is refused.
 """
 
+import contextlib
 import ctypes
 import functools
 import hashlib
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import types
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -274,6 +276,18 @@ def rounded(factor: np.ndarray, compute: int) -> np.ndarray:
     bits = factor.view(np.uint32).astype(np.uint64)  # to the nearest, ties to even
     bits += (1 << (lost - 1)) - 1 + (bits >> lost & 1)
     return (bits >> lost << lost).astype(np.uint32).view(np.float32)
+
+
+def again(function: Callable[[], None]) -> Callable[[], None]:
+    """Return a function that runs another as it would run now: a graph keeps the handle it was recorded with."""
+    loaded = sys.modules.get("xpnet.kernels.on_kernelcupy")
+    own = getattr(loaded.cuda_products._used, "products", None) if loaded else None
+
+    def run() -> None:
+        with own.used() if own is not None else contextlib.nullcontext():
+            function()
+
+    return run
 
 
 def _loaded(name: str, path: str) -> types.ModuleType:

@@ -4,16 +4,16 @@ A graph of the fakes runs the function again, on the same arrays: what would be 
 host, must not change from call to call, and these trainings change it.
 """
 
-import contextlib
 import types
 from collections.abc import Callable
 from typing import Any
 
 import backends
+import hostcupy
 import numpy as np
 import pytest
 
-from xpnet import capture, kernels
+from xpnet import capture
 from xpnet.backend import Backend, select
 from xpnet.errors import ConfigurationError, DeviceError
 from xpnet.fitting import fit
@@ -45,26 +45,12 @@ def graphs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> l
         if "cupy" in request.node.name.replace("kernelcupy", ""):
             graph = real(stream, function)
         else:
-            graph = types.SimpleNamespace(launch=again(function))
+            graph = types.SimpleNamespace(launch=hostcupy.again(function))
         made.append(graph)
         return graph
 
     monkeypatch.setattr(capture, "record", record)
     return made
-
-
-def again(function: Callable[[], None]) -> Callable[[], None]:
-    """Return a function that runs another as it would run now: a graph keeps the handle it was recorded with."""
-    if "kernelcupy" not in kernels.MODULES:
-        return function
-    (on_cupy,) = kernels.modules("kernelcupy")
-    own = getattr(on_cupy.cuda_products._used, "products", None)
-
-    def run() -> None:
-        with own.used() if own is not None else contextlib.nullcontext():
-            function()
-
-    return run
 
 
 on_each = pytest.mark.parametrize(

@@ -53,7 +53,9 @@ def test_a_check_fails_where_the_gpu_is_wrong(few: None, monkeypatch: pytest.Mon
 @pytest.fixture(autouse=True)
 def replayed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the fakes run again what they cannot record."""
-    monkeypatch.setattr(capture, "record", lambda stream, function: types.SimpleNamespace(launch=function))
+    monkeypatch.setattr(
+        capture, "record", lambda stream, function: types.SimpleNamespace(launch=hostcupy.again(function))
+    )
 
 
 @needs_compiler
