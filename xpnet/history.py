@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -30,6 +31,11 @@ class Epoch:
     val_metric: float | None = None
     metric: float | None = None
 
+    @property
+    def judged(self) -> float:
+        """What it is judged by: validation cost, or training cost without validation data."""
+        return self.cost if self.val_cost is None else self.val_cost
+
 
 @dataclass
 class History:
@@ -50,8 +56,8 @@ class History:
 
     def add(self, record: Epoch) -> bool:
         """Record an epoch; return whether it is the best so far."""
+        best = not self.epochs or record.judged < self.epochs[self.best_epoch - 1].judged
         self.epochs.append(record)
-        best = len(self.epochs) == 1 or self.judged[-1] < self.judged[self.best_epoch - 1]
         if best:
             self.best_epoch = len(self.epochs)
         return best
@@ -76,13 +82,18 @@ class History:
 
     @property
     def judged(self) -> list[float]:
-        """What each epoch is judged by: validation cost, or training cost without validation data."""
-        return [epoch.cost if epoch.val_cost is None else epoch.val_cost for epoch in self.epochs]
+        """What each epoch is judged by."""
+        return [epoch.judged for epoch in self.epochs]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the history as plain data, for a file, which has no word for an R² that is no number."""
+        """Return the history as plain data, for a file, which has no word for what is no finite number.
+
+        A validation cost stays worse than all others: the largest number. An R² is left out.
+        """
         data = asdict(self)
         for epoch in data["epochs"]:
+            if epoch["val_cost"] is not None and not math.isfinite(epoch["val_cost"]):
+                epoch["val_cost"] = sys.float_info.max
             for name in ("val_metric", "metric"):
                 if epoch[name] is not None and not math.isfinite(epoch[name]):
                     epoch[name] = None
