@@ -7,14 +7,14 @@ events, on random bytes, after a warm-up, in turn; medians.
 """
 
 import statistics
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 from gpu_parity import passes_of
+from torch_peers import torch_network, torch_on_gpu, torch_step
 
 from xpnet import optimizers
 from xpnet.backend import Backend
@@ -25,7 +25,7 @@ from xpnet.models import Layer, LogisticRegression, Network, SoftmaxRegression
 from xpnet.onepass import OnePass, logistic_residual, softmax_residual
 from xpnet.optimizers import OPTIMIZERS
 from xpnet.problem import Problem
-from xpnet.settings import Settings
+from xpnet.settings import PRECISIONS, Settings
 from xpnet.standardize import fit as fit_standardizer
 from xpnet.training import Training
 
@@ -145,41 +145,13 @@ class Benchmarks:
                 {"how": "xpnet, one pass over bytes", "ms": ours, "of raw bytes": memory / raw},
                 {"how": "floor: the bytes once, at the rate of a copy's reads and writes", "ms": floor},
             ]
-            for name in ("float32", "bfloat16"):
+            torch = torch_on_gpu()
+            for name in ("float32", "bfloat16") if torch else ():
                 pool.free_all_blocks()
-                rows += self._torch_step(name)
+                rows.append(torch_step(torch, sizes.m, sizes.n_x, name, self._timed))
         for row in rows:
             row["times ours"] = row["ms"] and row["ms"] / ours
         return rows
-
-    def _torch_step(self, dtype: str) -> Rows:
-        """One step of PyTorch on resident floats, if they fit."""
-        torch, sizes = torch_on_gpu(), self._sizes
-        how = f"PyTorch {dtype}"
-        if torch is None:
-            return []
-        kind = getattr(torch, dtype)
-        need = sizes.m * sizes.n_x * kind.itemsize
-        torch.cuda.empty_cache()
-        if need * 1.1 > torch.cuda.mem_get_info()[0]:
-            return [{"how": f"{how}: its floats do not fit", "ms": None, "of raw bytes": kind.itemsize}]
-        torch.cuda.reset_peak_memory_stats()
-        X = torch.empty((sizes.m, sizes.n_x), dtype=kind, device="cuda")
-        some = torch.rand((min(5000, sizes.m), sizes.n_x), device="cuda")
-        for start in range(0, sizes.m, len(some)):
-            X[start : start + len(some)] = some[: sizes.m - start].to(kind)
-        Y = (torch.arange(sizes.m, device="cuda") % 2).to(kind)[:, None]
-        layer = torch.nn.Linear(sizes.n_x, 1, device="cuda", dtype=kind)
-        optimizer, loss = torch.optim.SGD(layer.parameters(), lr=0.005), torch.nn.BCEWithLogitsLoss()
-
-        def step() -> None:
-            optimizer.zero_grad()
-            loss(layer(X), Y).backward()
-            optimizer.step()
-
-        spent = self._timed({"step": step})["step"]
-        used = torch.cuda.max_memory_allocated() / sizes.m / sizes.n_x
-        return [{"how": how, "ms": spent, "of raw bytes": used}]
 
     def builds(self) -> Rows:
         """One pass as it is built by default, and otherwise."""
@@ -290,13 +262,10 @@ class Benchmarks:
                     W @ X
                     dZ @ X.T
 
-        ways: dict[str, Callable[[], Any]] = {
-            "xpnet": ours("float32", graph=False),
-            "xpnet, CUDA graph": ours("float32", graph=True),
-            "xpnet, TF32": ours("tf32", graph=False),
-            "xpnet, CUDA graph, TF32": ours("tf32", graph=True),
-            "the first layer's products alone": products,
-        }
+        ways: dict[str, Callable[[], Any]] = {"the first layer's products alone": products}
+        for precision in PRECISIONS:
+            ways[f"xpnet, {precision}"] = ours(precision, graph=True)
+            ways[f"xpnet, {precision}, no CUDA graph"] = ours(precision, graph=False)
         torch = torch_on_gpu()
         if torch is not None:
             ways |= torch_network(torch, model, data, Y, size, name)
@@ -389,90 +358,6 @@ class Benchmarks:
                     end.synchronize()
                     spent[name].append(cuda.get_elapsed_time(begin, end))
         return {name: statistics.median(times) for name, times in spent.items()}
-
-
-def torch_on_gpu() -> Any:
-    """Return PyTorch, or None where it is not installed or has no GPU."""
-    try:
-        import torch
-    except ImportError:
-        return None
-    return torch if torch.cuda.is_available() else None
-
-
-def torch_network(
-    torch: Any, model: Network, data: ColumnMatrix, Y: np.ndarray, size: int, name: str
-) -> dict[str, Callable[[], Any]]:
-    """Return an epoch of PyTorch's steps: eager, as a CUDA graph, and both with TF32."""
-    X = torch.from_numpy(data.examples).cuda().float().div_(255)
-    classes = torch.from_numpy(Y[0]).cuda()
-    order = torch.randperm(data.m, device="cuda")
-    loss = torch.nn.CrossEntropyLoss()
-
-    def made(capturable: bool) -> tuple[Any, Any]:
-        net = torch.nn.Sequential(
-            torch.nn.Linear(data.n_x, model.shapes["W1"][0]), torch.nn.ReLU(),
-            torch.nn.Linear(model.shapes["W1"][0], model.n_out),
-        ).cuda()  # fmt: skip
-        if name == "adam":
-            return net, torch.optim.Adam(net.parameters(), lr=0.001, capturable=capturable)
-        return net, torch.optim.SGD(net.parameters(), lr=0.001)
-
-    def eager(tf32: bool) -> Callable[[], None]:
-        net, optimizer = made(capturable=False)
-
-        def epoch() -> None:
-            with allowed_tf32(torch, tf32):
-                for start in range(0, data.m, size):
-                    part = order[start : start + size]
-                    optimizer.zero_grad()
-                    loss(net(X[part]), classes[part]).backward()
-                    optimizer.step()
-
-        return epoch
-
-    def graphed(tf32: bool) -> Callable[[], None]:
-        net, optimizer = made(capturable=True)
-        part = order[:size].clone()
-
-        def step() -> None:
-            optimizer.zero_grad(set_to_none=True)
-            loss(net(X[part]), classes[part]).backward()
-            optimizer.step()
-
-        with allowed_tf32(torch, tf32):
-            side = torch.cuda.Stream()
-            side.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(side):
-                for _ in range(3):
-                    step()
-            torch.cuda.current_stream().wait_stream(side)
-            graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph):
-                step()
-
-        def epoch() -> None:
-            for start in range(0, data.m, size):
-                part.copy_(order[start : start + size])
-                graph.replay()
-
-        return epoch
-
-    return {
-        "PyTorch": eager(False), "PyTorch, CUDA graph": graphed(False),
-        "PyTorch, TF32": eager(True), "PyTorch, CUDA graph, TF32": graphed(True),
-    }  # fmt: skip
-
-
-@contextmanager
-def allowed_tf32(torch: Any, allowed: bool) -> Iterator[None]:
-    """Let PyTorch's matrix products round to TF32, or not."""
-    before = torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = allowed
-    try:
-        yield
-    finally:
-        torch.backends.cuda.matmul.allow_tf32 = before
 
 
 if __name__ == "__main__":

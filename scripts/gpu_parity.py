@@ -134,6 +134,22 @@ def graphs(gpu: Backend) -> list[Row]:
     return rows
 
 
+def precisions(gpu: Backend) -> list[Row]:
+    """Products of rounded factors: nearly the same costs."""
+    data, Y = pictures(EXAMPLES, 4)
+    model = Network(data.n_x, 4, "softmax", (Layer.parse("32:relu"),))
+    settings = Settings(epochs=2, batch_size=64, learning_rate=0.002)
+    exact = fit(model, data, Y, gpu, settings).history.costs
+    rows = []
+    for precision, allowed in (("tf32", 5e-3), ("bfloat16", 4e-2)):
+        for graph in (False, True):
+            rounded = replace(settings, precision=precision, graph=graph)
+            costs = fit(model, data, Y, gpu, rounded).history.costs
+            how = f"{precision}{', graph' if graph else ''}"
+            rows.append(row(f"{how}: costs", apart(costs, exact), allowed))
+    return rows
+
+
 def sweeps(gpu: Backend) -> list[Row]:
     """Several runs at once."""
     cpu, rows = select("cpu"), []
@@ -301,6 +317,7 @@ CHECKS: dict[str, Callable[[Backend], list[Row]]] = {
     "regressions": regressions,
     "networks": networks,
     "graphs": graphs,
+    "precisions": precisions,
     "sweeps": sweeps,
     "streaming": streaming,
     "scoring": scoring,

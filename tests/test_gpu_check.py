@@ -37,7 +37,7 @@ def test_every_check_passes_on_the_fake(name: str, few: None) -> None:
 
 
 @needs_compiler
-@pytest.mark.parametrize("name", ["streaming", "scoring", "determinism", "crossings"])
+@pytest.mark.parametrize("name", ["streaming", "precisions", "scoring", "determinism", "crossings"])
 def test_every_check_passes_by_the_kernels(name: str, few: None) -> None:
     rows = gpu_parity.CHECKS[name](backends.make("kernels"))
     assert not [row for row in rows if not row["ok"]]

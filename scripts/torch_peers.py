@@ -1,0 +1,131 @@
+"""What PyTorch takes for the same work on the same GPU, where it is installed."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from xpnet.matrix import ColumnMatrix
+from xpnet.models import Network
+
+PRECISIONS = {"float32": "highest", "tf32": "high", "bfloat16": "medium"}
+"""PyTorch's words for the precision of products of float32 matrices."""
+
+
+def torch_on_gpu() -> Any:
+    """Return PyTorch, or None where it is not installed or has no GPU."""
+    try:
+        import torch
+    except ImportError:
+        return None
+    return torch if torch.cuda.is_available() else None
+
+
+def torch_step(
+    torch: Any,
+    m: int,
+    n_x: int,
+    dtype: str,
+    timed: Callable[[dict[str, Callable[[], Any]]], dict[str, float]],
+) -> dict[str, Any]:
+    """Return a row for a full-batch step of logistic regression on resident floats, if they fit.
+
+    `timed` gives the milliseconds of functions by name.
+    """
+    kind, how = getattr(torch, dtype), f"PyTorch {dtype}"
+    torch.cuda.empty_cache()
+    if m * n_x * kind.itemsize * 1.1 > torch.cuda.mem_get_info()[0]:
+        return {"how": f"{how}: its floats do not fit", "ms": None, "of raw bytes": kind.itemsize}
+    torch.cuda.reset_peak_memory_stats()
+    X = torch.empty((m, n_x), dtype=kind, device="cuda")
+    some = torch.rand((min(5000, m), n_x), device="cuda")
+    for start in range(0, m, len(some)):
+        X[start : start + len(some)] = some[: m - start].to(kind)
+    Y = (torch.arange(m, device="cuda") % 2).to(kind)[:, None]
+    layer = torch.nn.Linear(n_x, 1, device="cuda", dtype=kind)
+    optimizer, loss = torch.optim.SGD(layer.parameters(), lr=0.005), torch.nn.BCEWithLogitsLoss()
+
+    def step() -> None:
+        optimizer.zero_grad()
+        loss(layer(X), Y).backward()
+        optimizer.step()
+
+    spent = timed({"step": step})["step"]
+    return {"how": how, "ms": spent, "of raw bytes": torch.cuda.max_memory_allocated() / m / n_x}
+
+
+def torch_network(
+    torch: Any, model: Network, data: ColumnMatrix, Y: np.ndarray, size: int, name: str
+) -> dict[str, Callable[[], Any]]:
+    """Return an epoch of steps of a network, in each precision: eager, and as a CUDA graph."""
+    X = torch.from_numpy(data.examples).cuda().float().div_(255)
+    classes = torch.from_numpy(Y[0]).cuda()
+    order = torch.randperm(data.m, device="cuda")
+    loss = torch.nn.CrossEntropyLoss()
+
+    def made(capturable: bool) -> tuple[Any, Any]:
+        net = torch.nn.Sequential(
+            torch.nn.Linear(data.n_x, model.shapes["W1"][0]), torch.nn.ReLU(),
+            torch.nn.Linear(model.shapes["W1"][0], model.n_out),
+        ).cuda()  # fmt: skip
+        if name == "adam":
+            return net, torch.optim.Adam(net.parameters(), lr=0.001, capturable=capturable)
+        return net, torch.optim.SGD(net.parameters(), lr=0.001)
+
+    def eager(precision: str) -> Callable[[], None]:
+        net, optimizer = made(capturable=False)
+
+        def epoch() -> None:
+            with products_in(torch, precision):
+                for start in range(0, data.m, size):
+                    part = order[start : start + size]
+                    optimizer.zero_grad()
+                    loss(net(X[part]), classes[part]).backward()
+                    optimizer.step()
+
+        return epoch
+
+    def graphed(precision: str) -> Callable[[], None]:
+        net, optimizer = made(capturable=True)
+        part = order[:size].clone()
+
+        def step() -> None:
+            optimizer.zero_grad(set_to_none=True)
+            loss(net(X[part]), classes[part]).backward()
+            optimizer.step()
+
+        with products_in(torch, precision):
+            side = torch.cuda.Stream()
+            side.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(side):
+                for _ in range(3):
+                    step()
+            torch.cuda.current_stream().wait_stream(side)
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph):
+                step()
+
+        def epoch() -> None:
+            for start in range(0, data.m, size):
+                part.copy_(order[start : start + size])
+                graph.replay()
+
+        return epoch
+
+    ways: dict[str, Callable[[], Any]] = {}
+    for precision in PRECISIONS:
+        ways[f"PyTorch, {precision}, CUDA graph"] = graphed(precision)
+        ways[f"PyTorch, {precision}, eager"] = eager(precision)
+    return ways
+
+
+@contextmanager
+def products_in(torch: Any, precision: str) -> Iterator[None]:
+    """Let PyTorch take products of float32 matrices in a precision."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(PRECISIONS[precision])
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
