@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from typing import TYPE_CHECKING, Any
 
 from xpnet import kernels
@@ -109,11 +110,9 @@ class _Captured:
     def _holds(self, copies: list[Array]) -> bool:
         """Whether the changed arrays are the same as copies, numbers or not numbers. Waits for the device."""
         xp = self._backend.xp
-        for array, copy in zip(self._changed, copies, strict=True):
-            same = (array == copy) | ((array != array) & (copy != copy))
-            if not self._backend.fetch(xp.all(same)):
-                return False
-        return True
+        pairs = zip(self._changed, copies, strict=True)
+        same = [xp.all((array == copy) | ((array != array) & (copy != copy))) for array, copy in pairs]
+        return not same or bool(self._backend.fetch(functools.reduce(xp.logical_and, same)))
 
     @contextlib.contextmanager
     def _working(self) -> Iterator[None]:
