@@ -129,9 +129,11 @@ def two_passes(
             losses, dZ = losses * weights[:, part], dZ * weights[:, part]
         gradients = cuda_tensor.gradient if by_tensor else gradient
         G = _add_up(gradients(dZ, examples[part]))
-        sums.append((losses.sum(axis=1, keepdims=True), G, dZ.sum(axis=1, keepdims=True)))
+        # Of millions of examples: in float64, whichever way CuPy reduces.
+        loss, r = (each.sum(axis=1, keepdims=True, dtype=cupy.float64) for each in (losses, dZ))
+        sums.append((loss, G, r))
     loss, G, r = (functools.reduce(cupy.add, each) for each in zip(*sums, strict=True))
-    return loss, G, r
+    return loss.astype(W.dtype), G, r.astype(W.dtype)
 
 
 def logits(examples: Array, W: Array) -> Array:
