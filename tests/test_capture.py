@@ -4,6 +4,7 @@ A graph of the fakes runs the function again, on the same arrays: what would be 
 host, must not change from call to call, and these trainings change it.
 """
 
+import gc
 import types
 from collections.abc import Callable
 from typing import Any
@@ -199,6 +200,27 @@ def test_an_error_ends_the_recording() -> None:
         RECORD(types.SimpleNamespace(begin_capture=lambda: None, end_capture=lambda: "graph"), list)
         == "graph"
     )
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_no_garbage_is_collected_while_recording(enabled: bool) -> None:
+    """A handle of cuBLAS that is freed there would wait for the device, and end the recording."""
+    seen = []
+    stream = types.SimpleNamespace(begin_capture=lambda: None, end_capture=lambda: seen.append(gc.isenabled()))
+
+    def broken() -> None:
+        raise ValueError("x")
+
+    try:
+        if not enabled:
+            gc.disable()
+        RECORD(stream, lambda: seen.append(gc.isenabled()))
+        with pytest.raises(ValueError, match="x"):
+            RECORD(stream, broken)
+        assert gc.isenabled() == enabled
+    finally:
+        gc.enable()
+    assert seen == [False] * 3
 
 
 RECORD = capture.record

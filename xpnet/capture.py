@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 from typing import TYPE_CHECKING, Any
 
 from xpnet import kernels
@@ -129,11 +130,24 @@ class _Captured:
 
 def record(stream: Any, function: Callable[[], None]) -> Any:
     """Return the graph of what a function launches on a stream, the current one."""
-    stream.begin_capture()
+    with _no_garbage_collected():
+        stream.begin_capture()
+        try:
+            function()
+        except BaseException:
+            with contextlib.suppress(Exception):  # the first error is the one to tell
+                stream.end_capture()
+            raise
+        return stream.end_capture()
+
+
+@contextlib.contextmanager
+def _no_garbage_collected() -> Iterator[None]:
+    """Free nothing in here: the handle of a training before waits for the device, which ends a recording."""
+    before = gc.isenabled()
+    gc.disable()
     try:
-        function()
-    except BaseException:
-        with contextlib.suppress(Exception):  # the first error is the one to tell
-            stream.end_capture()
-        raise
-    return stream.end_capture()
+        yield
+    finally:
+        if before:
+            gc.enable()
