@@ -186,6 +186,26 @@ def test_a_training_goes_on_where_steps_cannot_be_recorded(monkeypatch: pytest.M
         fit(MODEL, data, Y, backend, Settings(epochs=3, batch_size=16, graph=True))
 
 
+def test_a_training_goes_on_where_there_is_no_handle_to_record_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    """cuBLAS of another name than ours, or no memory left for a handle's workspace."""
+
+    def own_products(self: Any) -> Any:
+        raise OSError("libcublas.so.13: cannot open shared object file")
+
+    monkeypatch.setattr(capture._Captured, "_own_products", own_products)
+    data, Y = problem()
+    backend = backends.make("fake")
+    never, tried = (
+        fit(MODEL, data, Y, backend, Settings(epochs=3, batch_size=16, graph=graph))
+        for graph in (False, None)
+    )
+    (note,) = tried.history.notes
+    assert "cannot open shared object file" in note
+    np.testing.assert_allclose(tried.history.costs, never.history.costs, rtol=1e-6)
+    with pytest.raises(OSError, match="libcublas"):
+        fit(MODEL, data, Y, backend, Settings(epochs=1, batch_size=16, graph=True))
+
+
 def test_an_error_ends_the_recording() -> None:
     ended = []
     stream = types.SimpleNamespace(begin_capture=lambda: None, end_capture=lambda: ended.append(1))
@@ -206,7 +226,9 @@ def test_an_error_ends_the_recording() -> None:
 def test_no_garbage_is_collected_while_recording(enabled: bool) -> None:
     """A handle of cuBLAS that is freed there would wait for the device, and end the recording."""
     seen = []
-    stream = types.SimpleNamespace(begin_capture=lambda: None, end_capture=lambda: seen.append(gc.isenabled()))
+    stream = types.SimpleNamespace(
+        begin_capture=lambda: None, end_capture=lambda: seen.append(gc.isenabled())
+    )
 
     def broken() -> None:
         raise ValueError("x")

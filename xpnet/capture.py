@@ -50,13 +50,19 @@ class _Captured:
         self._backend, self._function = backend, function
         self._changed, self._required = changed, required
         self._cuda = backend.xp.cuda
+        self._products: Any = None
+        self.problem = ""
         with backend.activate():
             self._stream = self._cuda.Stream(non_blocking=True)
             self._memory = self._cuda.MemoryPool()
-            self._products = self._own_products()
+            try:
+                self._products = self._own_products()
+            except Exception as error:
+                if required:
+                    raise
+                self.problem = _said(error)
         self._calls = 0
         self._graph: Any = None
-        self.problem = ""
 
     def __call__(self) -> None:
         with self._backend.activate():
@@ -93,7 +99,7 @@ class _Captured:
             self._put(wanted)
             if self._required:
                 raise
-            self.problem = f"{type(error).__name__}: {error}"
+            self.problem = _said(error)
         else:
             self._graph = graph
 
@@ -126,6 +132,10 @@ class _Captured:
         for module in kernels.modules(kernels.library_name(self._backend.xp)):
             return module.cuda_products.Products(self._stream)
         return None
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def record(stream: Any, function: Callable[[], None]) -> Any:
