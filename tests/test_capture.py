@@ -4,6 +4,7 @@ A graph of the fakes runs the function again, on the same arrays: what would be 
 host, must not change from call to call, and these trainings change it.
 """
 
+import gc
 import types
 from collections.abc import Callable
 from typing import Any
@@ -185,6 +186,26 @@ def test_a_training_goes_on_where_steps_cannot_be_recorded(monkeypatch: pytest.M
         fit(MODEL, data, Y, backend, Settings(epochs=3, batch_size=16, graph=True))
 
 
+def test_a_training_goes_on_where_there_is_no_handle_to_record_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    """cuBLAS of another name than ours, or no memory left for a handle's workspace."""
+
+    def own_products(self: Any) -> Any:
+        raise OSError("libcublas.so.13: cannot open shared object file")
+
+    monkeypatch.setattr(capture._Captured, "_own_products", own_products)
+    data, Y = problem()
+    backend = backends.make("fake")
+    never, tried = (
+        fit(MODEL, data, Y, backend, Settings(epochs=3, batch_size=16, graph=graph))
+        for graph in (False, None)
+    )
+    (note,) = tried.history.notes
+    assert "cannot open shared object file" in note
+    np.testing.assert_allclose(tried.history.costs, never.history.costs, rtol=1e-6)
+    with pytest.raises(OSError, match="libcublas"):
+        fit(MODEL, data, Y, backend, Settings(epochs=1, batch_size=16, graph=True))
+
+
 def test_an_error_ends_the_recording() -> None:
     ended = []
     stream = types.SimpleNamespace(begin_capture=lambda: None, end_capture=lambda: ended.append(1))
@@ -199,6 +220,29 @@ def test_an_error_ends_the_recording() -> None:
         RECORD(types.SimpleNamespace(begin_capture=lambda: None, end_capture=lambda: "graph"), list)
         == "graph"
     )
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_no_garbage_is_collected_while_recording(enabled: bool) -> None:
+    """A handle of cuBLAS that is freed there would wait for the device, and end the recording."""
+    seen = []
+    stream = types.SimpleNamespace(
+        begin_capture=lambda: None, end_capture=lambda: seen.append(gc.isenabled())
+    )
+
+    def broken() -> None:
+        raise ValueError("x")
+
+    try:
+        if not enabled:
+            gc.disable()
+        RECORD(stream, lambda: seen.append(gc.isenabled()))
+        with pytest.raises(ValueError, match="x"):
+            RECORD(stream, broken)
+        assert gc.isenabled() == enabled
+    finally:
+        gc.enable()
+    assert seen == [False] * 3
 
 
 RECORD = capture.record

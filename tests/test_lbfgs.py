@@ -6,6 +6,7 @@ import numpy as np
 import optional
 import pytest
 
+from xpnet import lbfgs
 from xpnet.backend import Backend, select
 from xpnet.descent import descend
 from xpnet.errors import ConfigurationError, DivergenceError, ShapeError
@@ -39,6 +40,24 @@ def test_the_coefficients_are_scikit_learns(n_classes: int, l2: float, backend: 
     assert ours.reason == "converged, no derivative is larger than 1e-09"
     assert len(ours.costs) < 60
     assert (np.diff(ours.costs) <= 0).all()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_rounding_of_the_cost_does_not_keep_it_from_the_minimum(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A device sums in another order: the last bits of the cost differ, and with them what a step seems to gain."""
+    exact, generator = lbfgs._Cost.__call__, np.random.default_rng(seed)
+
+    def rounded(self: Any, P: Any) -> Any:
+        J, g = exact(self, P)
+        return J * (1.0 + int(generator.integers(-2, 3)) * np.finfo(np.float64).eps), g
+
+    monkeypatch.setattr(lbfgs._Cost, "__call__", rounded)
+    data, Y = problem()
+    found = minimize(LogisticRegression(6), data, Y, select("cpu"), l2=20.0, tolerance=1e-9, dtype="float64")
+    assert found.reason == "converged, no derivative is larger than 1e-09"
+    assert (np.diff(found.costs) <= 0).all()
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])

@@ -121,16 +121,16 @@ def test_nothing_in_a_step_crosses_or_waits(backend: Backend) -> None:
 
 
 def test_an_epoch_crosses_a_few_times_only(backend: Backend) -> None:
-    """The order goes, the costs of the window come, on a GPU also whether what was recorded is the same."""
+    """The order goes, the costs of the window come; the number of steps does not matter."""
     data, Y = blobs()
     counts = []
     for batch_size in (300, 30, 3):
         training = Training(MLP, data, Y, backend, Settings(batch_size=batch_size))
+        training.epoch()  # a GPU records a step in it, and looks once whether that does the same
         before = backend.crossings.total
         training.epoch()
         counts.append(backend.crossings.total - before)
-    recorded = backend.name == "gpu" and training._graph is not None
-    assert counts == [1, 2 + recorded, 2 + recorded]  # a full batch needs no order
+    assert counts == [1, 2, 2]  # a full batch needs no order
 
 
 def test_adam_takes_the_steps_of_scikit_learn() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gc
 from typing import TYPE_CHECKING, Any
 
 from xpnet import kernels
@@ -50,13 +51,19 @@ class _Captured:
         self._backend, self._function = backend, function
         self._changed, self._required = changed, required
         self._cuda = backend.xp.cuda
+        self._products: Any = None
+        self.problem = ""
         with backend.activate():
             self._stream = self._cuda.Stream(non_blocking=True)
             self._memory = self._cuda.MemoryPool()
-            self._products = self._own_products()
+            try:
+                self._products = self._own_products()
+            except Exception as error:
+                if required:
+                    raise
+                self.problem = _said(error)
         self._calls = 0
         self._graph: Any = None
-        self.problem = ""
 
     def __call__(self) -> None:
         with self._backend.activate():
@@ -93,7 +100,7 @@ class _Captured:
             self._put(wanted)
             if self._required:
                 raise
-            self.problem = f"{type(error).__name__}: {error}"
+            self.problem = _said(error)
         else:
             self._graph = graph
 
@@ -126,13 +133,30 @@ class _Captured:
         return None
 
 
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
 def record(stream: Any, function: Callable[[], None]) -> Any:
     """Return the graph of what a function launches on a stream, the current one."""
-    stream.begin_capture()
+    with _no_garbage_collected():
+        stream.begin_capture()
+        try:
+            function()
+        except BaseException:
+            with contextlib.suppress(Exception):  # the first error is the one to tell
+                stream.end_capture()
+            raise
+        return stream.end_capture()
+
+
+@contextlib.contextmanager
+def _no_garbage_collected() -> Iterator[None]:
+    """Free nothing in here: the handle of a training before waits for the device, which ends a recording."""
+    before = gc.isenabled()
+    gc.disable()
     try:
-        function()
-    except BaseException:
-        with contextlib.suppress(Exception):  # the first error is the one to tell
-            stream.end_capture()
-        raise
-    return stream.end_capture()
+        yield
+    finally:
+        if before:
+            gc.enable()

@@ -1,7 +1,8 @@
 """L-BFGS for logistic and softmax regression: the minimum itself, in few passes over the examples.
 
 Nocedal and Wright, Numerical Optimization (2006): algorithm 7.4, with steps by Armijo's condition and
-backtracking by quadratic interpolation (3.57).
+backtracking by quadratic interpolation (3.57). Where rounding hides what a step gains, its slope says whether
+it gains: Hager and Zhang, A New Conjugate Gradient Method (2005), (27).
 """
 
 from __future__ import annotations
@@ -32,6 +33,9 @@ MEMORY = 10
 
 BACKTRACKS = 30
 """Shorter and shorter steps that are tried before giving up."""
+
+HIDDEN = 16
+"""Roundings of the cost, which is a sum, that may hide what a step gains."""
 
 STALLED = 5
 """Steps without a lower cost before giving up: close to the minimum, rounding may hide what one gains."""
@@ -152,6 +156,9 @@ def _minimized(
             J_next, g_next = cost(P_next)
             if J_next <= J + 1e-4 * length * slope:
                 break
+            hidden = J_next <= J + HIDDEN * float(xp.finfo(P.dtype).eps) * abs(J)
+            if hidden and abs(cost.number(F.sum(g_next * direction))) <= abs(slope):
+                break
             bent = 2.0 * (J_next - J - length * slope)
             shorter = -slope * length**2 / bent if math.isfinite(bent) and bent > 0 else 0.0
             length = min(max(shorter, 0.1 * length), 0.5 * length)
@@ -162,7 +169,7 @@ def _minimized(
         if cost.number(curvature) > 0:
             memory.append((s, y, curvature))
         stalled = 0 if J_next < J else stalled + 1
-        P, J, g = P_next, J_next, g_next
+        P, J, g = P_next, min(J, J_next), g_next
         costs.append(J)
         if on_progress is not None:
             on_progress(len(costs) - 1, J)

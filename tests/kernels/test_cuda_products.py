@@ -53,11 +53,20 @@ def test_our_products_are_cupys(
         np.testing.assert_allclose(backend.fetch(got), want, rtol=rtol, atol=rtol)
 
 
+def skip_without_bfloat16(backend: Backend) -> None:
+    if int(backend.xp.cuda.Device(backend.ordinal).compute_capability) < 80:  # type: ignore[attr-defined]
+        pytest.skip("this GPU has no bfloat16")
+
+
 @on_kernels
 @pytest.mark.parametrize("own", [False, True], ids=["CuPy's handle", "a handle of our own"])
 @pytest.mark.parametrize("given", [False, True], ids=["new", "out"])
 def test_bfloat16_rounds_the_factors_and_not_the_sum(given: bool, own: bool, backend: Backend) -> None:
-    """Factors of 8 bits are exact in it, those of 9 are not; and 2^24 + 1 needs more than float32 has."""
+    """Factors of 8 bits are exact in it, those of 9 are not.
+
+    cuBLAS is allowed to round, and not bound to: for a product as small as this it may have no such kernel.
+    """
+    skip_without_bfloat16(backend)
     products = products_of(backend)
     exact, lost, row = [1 + 2**-7, 1.0], [1 + 2**-8, 1.0], np.ones((1, 2), "float32")
     columns = np.asarray([exact, lost], "float32").T
@@ -78,12 +87,14 @@ def test_bfloat16_rounds_the_factors_and_not_the_sum(given: bool, own: bool, bac
                 backend.synchronize()
             else:
                 got = taken()
-        np.testing.assert_array_equal(got, [[2 + 2**-7, 2.0]])
+        assert got[0, 0] == 2 + 2**-7
+        assert got[0, 1] in ((2.0, 2 + 2**-8) if backend.xp.__name__ == "cupy" else (2.0,))
         np.testing.assert_array_equal(taken(), [[2 + 2**-7, 2 + 2**-8]])  # restored
 
 
 @on_kernels
 def test_bfloat16_is_of_float32_alone(backend: Backend) -> None:
+    skip_without_bfloat16(backend)
     products = products_of(backend)
     with backend.activate(), backend.precision("bfloat16"):
         A = backend.send(np.full((1, 1), 1 + 2**-20))
