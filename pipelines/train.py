@@ -13,7 +13,7 @@ import numpy as np
 
 import xpnet
 from pipelines.errors import DataError, OutputError, UsageError
-from pipelines.plan import JUDGED, LBFGS, LBFGS_ITERATIONS, Plan, choose_model
+from pipelines.plan import JUDGED, LBFGS, Plan, choose_model
 from pipelines.summary import of_training
 from pipelines.targets import Scale
 from xpnet.descent import descend
@@ -132,9 +132,10 @@ def _full_batch(
     if plan.optimizer_for(model) == LBFGS:
         result = minimize(
             model, dataset.data, dataset.Y, backend,
-            iterations=plan.iterations or LBFGS_ITERATIONS, l2=1.0 if plan.l2 is None else plan.l2, **shared,
+            iterations=plan.iterations, l2=1.0 if plan.l2 is None else plan.l2, **shared,
         )  # fmt: skip
-        method, stopped = "L-BFGS on all examples", result.reason
+        method = "L-BFGS on all examples" + (", in their span" if result.method.endswith("span") else "")
+        stopped = result.reason
     else:
         settings = plan.settings(model, dataset.data.m)
         result = descend(

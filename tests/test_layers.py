@@ -17,7 +17,7 @@ LAYERS = [
     "standardize", "matrix", "batches", "dropout", "models", "parameters", "optimizers", "schedules",
     "labels", "history", "settings", "onepass", "stack", "objective", "validation", "stepgraph", "training",
     "scoring", "tensorfile", "modelfile", "checkpoint", "fitting",
-    "problem", "span", "descent", "lbfgs", "stacktraining", "sweep", "metrics", "split", "course",
+    "problem", "span", "descent", "coordinates", "lbfgs", "stacktraining", "sweep", "metrics", "split", "course",
 ]  # fmt: skip
 """The rooms of xpnet, each of which imports only from those before it and from itself."""
 

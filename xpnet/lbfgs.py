@@ -2,21 +2,25 @@
 
 Nocedal and Wright, Numerical Optimization (2006): algorithm 7.4, with steps by Armijo's condition and
 backtracking by quadratic interpolation (3.57). Where rounding hides what a step gains, its slope says whether
-it gains: Hager and Zhang, A New Conjugate Gradient Method (2005), (27).
+it gains: Hager and Zhang, A New Conjugate Gradient Method (2005), (27). Of few examples their coordinates are
+worked on: see coordinates.py.
 """
 
 from __future__ import annotations
 
 import math
 from collections import deque
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from xpnet import functional as F
 from xpnet.arrays import namespace
+from xpnet.coordinates import Coordinates, pay
 from xpnet.descent import Descent, stacked, unstacked
 from xpnet.errors import ConfigurationError, DivergenceError
+from xpnet.kernels.threads import one_for_each_product
 from xpnet.problem import Problem
 
 if TYPE_CHECKING:
@@ -27,6 +31,9 @@ if TYPE_CHECKING:
     from xpnet.matrix import ColumnMatrix
     from xpnet.models import Network
     from xpnet.parameters import Parameters
+
+ITERATIONS = {False: 500, True: 10_000}
+"""Most steps, by whether they are in the span of few examples."""
 
 MEMORY = 10
 """Steps whose changes are remembered, to know the curvature by."""
@@ -47,7 +54,7 @@ def minimize(
     Y: np.ndarray,
     backend: Backend,
     *,
-    iterations: int = 100,
+    iterations: int | None = None,
     tolerance: float = 1e-4,
     l2: float = 0.0,
     class_weight: str | tuple[float, ...] | None = None,
@@ -56,7 +63,7 @@ def minimize(
     resident_bytes: int | None = None,
     on_progress: Callable[[int, float], object] | None = None,
 ) -> Descent:
-    """Minimize J = mean loss + l2 / (2 m) sum W^2 by L-BFGS.
+    """Minimize J = mean loss + l2 / (2 m) sum W^2 by L-BFGS; of few examples in their span, in float64.
 
     The host looks at the cost of each pass to choose the step: one small fetch, beside a pass over all data.
 
@@ -65,7 +72,7 @@ def minimize(
         data: the examples.
         Y: their labels (1, m), in host memory.
         backend: where to compute.
-        iterations: most steps.
+        iterations: most steps; None for 500, or in the span, where they take little, for 10,000.
         tolerance: the end is where no derivative of J is larger.
         l2: strength of the penalty. Without one, separable classes have no minimum.
         class_weight: None, "balanced", or a weight for each class.
@@ -80,9 +87,13 @@ def minimize(
     Raises:
         ConfigurationError: another model, or settings that are not possible.
         ShapeError, DtypeError: data or labels that cannot be learned from.
-        DivergenceError: the cost of the start is not finite.
+        DivergenceError: the cost of the start, or the product of two examples, is not finite.
     """
-    given = {"iterations": (iterations, 1), "tolerance": (tolerance, 1e-300), "l2": (l2, 0)}
+    given = {
+        "iterations": (1 if iterations is None else iterations, 1),
+        "tolerance": (tolerance, 1e-300),
+        "l2": (l2, 0),
+    }
     for name, (value, least) in given.items():
         if not least <= value < math.inf:
             msg = f"{name} is {value!r}, expected " + ("more than 0" if least else "at least 0")
@@ -92,19 +103,27 @@ def minimize(
             model, data, Y, backend,
             class_weight=class_weight, dtype=dtype, resident_bytes=resident_bytes,
         )  # fmt: skip
-        cost = _Cost(problem, l2)
-        P = cost.joined(*stacked(problem, [start]))
-        P, costs, reason = _minimized(cost, P, iterations, tolerance, on_progress)
-        (parameters,) = unstacked(model, *cost.split(P))
-    return Descent(parameters, np.asarray(costs), "l-bfgs", reason)
+        few = start is None and pay(problem)
+        most = iterations or ITERATIONS[few]
+        with one_for_each_product() if few else nullcontext():
+            coordinates = Coordinates(problem) if few else None
+            cost = _Cost(coordinates.problem if coordinates else problem, l2, of_coordinates=few)
+            P = cost.joined(*stacked(cost.problem, [start]))
+            P, costs, reason = _minimized(cost, P, most, tolerance, on_progress)
+        W, b = cost.split(P)
+        if coordinates is not None:
+            W, b = (backend.send(part, dtype=dtype) for part in (coordinates.weights(W), b))
+        (parameters,) = unstacked(model, W, b)
+    method = "l-bfgs in the span" if few else "l-bfgs"
+    return Descent(parameters, np.asarray(costs), method, reason)
 
 
 class _Cost:
-    """J and its gradient, of W and b in one matrix (n_out, n_x + 1)."""
+    """J and its gradient, of W and b in one matrix (n_out, n_x + 1), or of weights of coordinates."""
 
-    def __init__(self, problem: Problem, l2: float) -> None:
-        self._problem, self._passes = problem, problem.one_pass()
-        self._m, self._l2 = problem.data.m, l2
+    def __init__(self, problem: Problem, l2: float, *, of_coordinates: bool) -> None:
+        self.problem, self._passes = problem, problem.one_pass()
+        self._m, self._l2, self._of_coordinates = problem.data.m, l2, of_coordinates
 
     def __call__(self, P: Array) -> tuple[float, Array]:
         W, b = self.split(P)
@@ -124,8 +143,16 @@ class _Cost:
     def joined(W: Array, b: Array) -> Array:
         return namespace(W).concat([W, b], axis=1)
 
+    def steepest(self, g: Array) -> float:
+        """Return the largest derivative; of coordinates the most that one of the features can have."""
+        xp = namespace(g)
+        if self._of_coordinates:
+            W, b = self.split(g)
+            g = self.joined(xp.sqrt(F.sum(W * W, axis=1)), b)
+        return self.number(xp.max(xp.abs(g)))
+
     def number(self, value: Array) -> float:
-        return float(self._problem.backend.fetch(value))
+        return float(self.problem.backend.fetch(value))
 
 
 def _minimized(
@@ -145,7 +172,7 @@ def _minimized(
     memory: deque[tuple[Array, Array, Array]] = deque(maxlen=MEMORY)
     stalled, ended = 0, "no step lowers the cost any more, in this dtype"
     for _ in range(iterations):
-        if cost.number(xp.max(xp.abs(g))) <= tolerance:
+        if cost.steepest(g) <= tolerance:
             return P, costs, f"converged, no derivative is larger than {tolerance:g}"
         direction = _direction(g, memory)
         slope = cost.number(F.sum(g * direction))

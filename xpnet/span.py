@@ -34,15 +34,19 @@ class Span:
         W: weights to start from, (runs n_out, n_x).
         b: biases to start from, (runs n_out, 1), which change.
         from_zero: whether W is known to hold zeros alone.
+
+    Attributes:
+        backend: where.
+        G: X̂^T X̂, (m, m).
     """
 
     def __init__(self, problem: Problem, runs: Runs, W: Array, b: Array, from_zero: bool = False) -> None:
         xp, standardizer = problem.backend.xp, problem.data.standardizer
-        self._problem, self._runs = problem, runs
+        self._problem, self._runs, self.backend = problem, runs, problem.backend
         self._W0, self._b = W, b
         self._mean = problem.backend.send(standardizer.mean.T, dtype=problem.dtype)
         self._scale = problem.backend.send(standardizer.scale.T, dtype=problem.dtype)
-        self._G = self._gram()
+        self.G = self._gram()
         self._Z0 = problem.zeros(W.shape[0], problem.data.m) if from_zero else self._logits(W)
         self._C, self._c = xp.zeros_like(self._Z0), xp.ones_like(b)
         self._square0 = xp.sum(W * W, axis=1, keepdims=True)
@@ -51,7 +55,7 @@ class Span:
         """As `descent.Stepper.steps`."""
         problem, runs = self._problem, self._runs
         span_steps(
-            self._C, self._c, self._b, costs, self._G, self._Z0, problem.labels, problem.weights,
+            self._C, self._c, self._b, costs, self.G, self._Z0, problem.labels, problem.weights,
             rate=runs.rate, l2=runs.l2, share=runs.share, square0=self._square0, penalized=runs.penalized,
             output=problem.model.output,
         )  # fmt: skip
@@ -59,11 +63,16 @@ class Span:
     def parameters(self) -> tuple[Array, Array]:
         """Return W (runs n_out, n_x) and b (runs n_out, 1) as they are now."""
         xp = self._problem.backend.xp
+        return self._c * self._W0 + self.combined(self._C), xp.asarray(self._b, copy=True)
+
+    def combined(self, C: Array) -> Array:
+        """Return C X̂^T, (rows, n_x), of coefficients of the examples (rows, m)."""
+        xp = self._problem.backend.xp
         spanned = xp.zeros_like(self._W0)
         for part, raw, mean in self._raw():
-            C = self._C[:, part]
-            spanned += C @ raw - xp.sum(C, axis=1, keepdims=True) * mean
-        return self._c * self._W0 + spanned * self._scale, xp.asarray(self._b, copy=True)
+            own = C[:, part]
+            spanned += own @ raw - xp.sum(own, axis=1, keepdims=True) * mean
+        return spanned * self._scale
 
     def _logits(self, W: Array) -> Array:
         """Return W X̂, (runs n_out, m), the standardization folded into W."""

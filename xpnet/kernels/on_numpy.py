@@ -11,10 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
 
 from xpnet.arrays import Array
-from xpnet.kernels.threads import cores
+from xpnet.kernels.threads import cores, one_for_each_product
 from xpnet.shapes import require_affine, require_axis, require_elements, require_matrix
 
 
@@ -146,7 +145,7 @@ def sweep_blocks(
         loss, G, r = share(0)
         return loss.astype(W.dtype), G, r
     # One BLAS thread in each of ours: products this small only lose by being split again.
-    with _blas().limit(limits=1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
+    with one_for_each_product(), ThreadPoolExecutor(threads) as pool:
         shares = list(pool.map(share, range(threads)))
     loss, G, r = (functools.reduce(np.add, parts) for parts in zip(*shares, strict=True))
     return loss.astype(W.dtype), G, r
@@ -180,8 +179,3 @@ def adam(
         step *= factor
         p -= step
     return None
-
-
-@functools.cache
-def _blas() -> ThreadpoolController:
-    return ThreadpoolController()  # finding the loaded libraries takes milliseconds
