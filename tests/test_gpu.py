@@ -245,6 +245,29 @@ def test_missing_cublas(install: Any) -> None:
     assert "libcublas.so.12" in message
 
 
+def test_missing_headers(install: Any) -> None:
+    said = "Failed to find CUDA headers. Please install CUDA toolkit headers (e.g., pip install cupy-cuda12x[ctk])"
+    install(a_cupy(ones=RuntimeError(said)))
+    found, message = problem()
+    assert found == "no-headers"
+    assert 'pip install "cupy-cuda13x[ctk]"' in message
+    assert "cuda12x" not in message
+
+
+def test_a_cupy_that_does_not_import_says_its_cause(install: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """CuPy packs it into a page of advice."""
+
+    def broken(name: str) -> Any:
+        cause = ImportError("libcudart.so.13: cannot open shared object file")
+        raise ImportError("\n====\nFailed to import CuPy.\n") from cause
+
+    install(None)
+    monkeypatch.setattr(gpu.importlib, "import_module", broken)
+    found, message = problem()
+    assert found == "wrong-wheel"
+    assert "does not import: ImportError: libcudart.so.13: cannot open shared object file. pip" in message
+
+
 @pytest.mark.parametrize(
     "broken", [{"devices": CudaError(999, "cudaErrorUnknown")}, {"ones": CudaError(2, "out of memory")}]
 )
