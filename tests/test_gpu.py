@@ -370,6 +370,25 @@ def test_out_of_memory_says_how_much_and_what_to_change() -> None:
     assert isinstance(error.value.__cause__, MemoryError)
 
 
+@pytest.mark.parametrize(
+    ("name", "status", "expected"),
+    [
+        ("CUDARuntimeError", 2, "out-of-memory"),
+        ("CUDADriverError", 2, "out-of-memory"),
+        ("CUBLASError", 3, "out-of-memory"),
+        ("CUBLASError", 13, "lost"),
+        ("CUDADriverError", 3, "lost"),
+    ],
+)
+def test_memory_that_cupys_pool_does_not_serve_runs_out_too(name: str, status: int, expected: str) -> None:
+    """Kernels that are loaded, and cuBLAS's own, where the pool has taken the rest."""
+    kind = type(name, (RuntimeError,), {"__module__": "cupy_backends.cuda", "status": status})
+    with pytest.raises(DeviceError) as error, backends.make("fake").activate():
+        raise kind("cudaErrorMemoryAllocation: out of memory")
+    assert error.value.problem == expected
+    assert ("is out of memory: more asked for" in str(error.value)) == (expected == "out-of-memory")
+
+
 def test_a_device_that_fails_at_work_is_told() -> None:
     backend = backends.make("fake")
     said = r"gpu:0 failed at work: CUDARuntimeError: cudaErrorECC"
@@ -390,6 +409,7 @@ def test_the_real_cupy_has_those_errors() -> None:
     said = str(cupy.cuda.memory.OutOfMemoryError(3_221_225_472, 1024))
     assert "allocating 3,221,225,472 bytes" in said
     assert issubclass(cupy.cuda.runtime.CUDARuntimeError, RuntimeError)
+    assert cupy.cuda.runtime.CUDARuntimeError(2).status == 2
 
 
 @pytest.mark.gpu

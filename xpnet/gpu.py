@@ -119,7 +119,7 @@ class Working:
     def _explained(self, error: BaseException) -> DeviceError | None:
         """Return what to say instead of an error of CUDA's; None for all others."""
         cuda, name = self._xp.cuda, f"gpu:{self._ordinal}"
-        if isinstance(error, cuda.memory.OutOfMemoryError):
+        if isinstance(error, cuda.memory.OutOfMemoryError) or _is_of_memory(error):
             asked = re.search(r"allocating ([\d,]+) bytes", str(error))
             size = _gigabytes(int(asked[1].replace(",", ""))) if asked else "more"
             free, total = self._device.mem_info
@@ -137,6 +137,12 @@ class Working:
 def _is_of_backends(error: BaseException) -> bool:
     """Return whether an error is of the libraries below CuPy: the driver, cuBLAS, ..."""
     return type(error).__module__.startswith("cupy_backends.")
+
+
+def _is_of_memory(error: BaseException) -> bool:
+    """Return whether the runtime, the driver or cuBLAS got no memory: CuPy's pool does not serve them."""
+    status = {"CUDARuntimeError": 2, "CUDADriverError": 2, "CUBLASError": 3}.get(type(error).__name__, 0)
+    return bool(status) and getattr(error, "status", None) == status
 
 
 def _gigabytes(size: int) -> str:
