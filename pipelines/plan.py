@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 MODELS = ("logistic", "softmax", "network", "regression")
 LBFGS = "lbfgs"
-LBFGS_ITERATIONS = 500
+LBFGS_ITERATIONS = 1000
 LEARNING_RATE = 0.001
 BATCH_SIZE, SMALL_BATCH, FEW = 256, 32, 5000
 """Examples of a step; the second where there are fewer examples than the third."""
