@@ -267,6 +267,15 @@ class Cublas:
         return 0
 
 
+class CUBLASError(RuntimeError):
+    """CuPy's, whose module xpnet tells it by."""
+
+    __module__ = "cupy_backends.cuda.libs.cublas"
+
+    def __init__(self, status: int) -> None:
+        super().__init__({13: "CUBLAS_STATUS_EXECUTION_FAILED"}[status])
+
+
 def rounded(factor: np.ndarray, compute: int) -> np.ndarray:
     """Return a factor of a product as cuBLAS takes it: float32 loses bits for TF32 and bfloat16."""
     lost = {68: 0, 70: 0, 77: 13, 75: 16}[compute]
@@ -307,7 +316,7 @@ def module() -> types.ModuleType:
 
     host = _loaded("kernelcupy", str(fakecupy.__file__))
     host.RawModule, host.ElementwiseKernel = RawModule, ElementwiseKernel
-    host.cuda.cublas = types.SimpleNamespace(gemmEx=Cublas().cublasGemmEx)
+    host.cuda.cublas = types.SimpleNamespace(gemmEx=Cublas().cublasGemmEx, CUBLASError=CUBLASError)
     before = sys.modules.get("cupy")
     sys.modules["cupy"] = host
     try:

@@ -245,6 +245,29 @@ def test_missing_cublas(install: Any) -> None:
     assert "libcublas.so.12" in message
 
 
+def test_missing_headers(install: Any) -> None:
+    said = "Failed to find CUDA headers. Please install CUDA toolkit headers (e.g., pip install cupy-cuda12x[ctk])"
+    install(a_cupy(ones=RuntimeError(said)))
+    found, message = problem()
+    assert found == "no-headers"
+    assert 'pip install "cupy-cuda13x[ctk]"' in message
+    assert "cuda12x" not in message
+
+
+def test_a_cupy_that_does_not_import_says_its_cause(install: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """CuPy packs it into a page of advice."""
+
+    def broken(name: str) -> Any:
+        cause = ImportError("libcudart.so.13: cannot open shared object file")
+        raise ImportError("\n====\nFailed to import CuPy.\n") from cause
+
+    install(None)
+    monkeypatch.setattr(gpu.importlib, "import_module", broken)
+    found, message = problem()
+    assert found == "wrong-wheel"
+    assert "does not import: ImportError: libcudart.so.13: cannot open shared object file. pip" in message
+
+
 @pytest.mark.parametrize(
     "broken", [{"devices": CudaError(999, "cudaErrorUnknown")}, {"ones": CudaError(2, "out of memory")}]
 )
@@ -347,6 +370,25 @@ def test_out_of_memory_says_how_much_and_what_to_change() -> None:
     assert isinstance(error.value.__cause__, MemoryError)
 
 
+@pytest.mark.parametrize(
+    ("name", "status", "expected"),
+    [
+        ("CUDARuntimeError", 2, "out-of-memory"),
+        ("CUDADriverError", 2, "out-of-memory"),
+        ("CUBLASError", 3, "out-of-memory"),
+        ("CUBLASError", 13, "lost"),
+        ("CUDADriverError", 3, "lost"),
+    ],
+)
+def test_memory_that_cupys_pool_does_not_serve_runs_out_too(name: str, status: int, expected: str) -> None:
+    """Kernels that are loaded, and cuBLAS's own, where the pool has taken the rest."""
+    kind = type(name, (RuntimeError,), {"__module__": "cupy_backends.cuda", "status": status})
+    with pytest.raises(DeviceError) as error, backends.make("fake").activate():
+        raise kind("cudaErrorMemoryAllocation: out of memory")
+    assert error.value.problem == expected
+    assert ("is out of memory: more asked for" in str(error.value)) == (expected == "out-of-memory")
+
+
 def test_a_device_that_fails_at_work_is_told() -> None:
     backend = backends.make("fake")
     said = r"gpu:0 failed at work: CUDARuntimeError: cudaErrorECC"
@@ -367,6 +409,7 @@ def test_the_real_cupy_has_those_errors() -> None:
     said = str(cupy.cuda.memory.OutOfMemoryError(3_221_225_472, 1024))
     assert "allocating 3,221,225,472 bytes" in said
     assert issubclass(cupy.cuda.runtime.CUDARuntimeError, RuntimeError)
+    assert cupy.cuda.runtime.CUDARuntimeError(2).status == 2
 
 
 @pytest.mark.gpu

@@ -40,7 +40,8 @@ def working_cupy(ordinal: int) -> Namespace:
 
     Raises:
         DeviceError: it cannot; `problem` is "not-installed", "doubled-wheels", "wrong-wheel", "no-driver",
-            "driver-too-old", "no-device", "no-such-device", "no-nvrtc", "no-cublas" or "unusable".
+            "driver-too-old", "no-device", "no-such-device", "no-nvrtc", "no-cublas", "no-headers" or
+            "unusable".
     """
     wheels = installed_wheels()
     cupy = _import_cupy(wheels)
@@ -118,7 +119,7 @@ class Working:
     def _explained(self, error: BaseException) -> DeviceError | None:
         """Return what to say instead of an error of CUDA's; None for all others."""
         cuda, name = self._xp.cuda, f"gpu:{self._ordinal}"
-        if isinstance(error, cuda.memory.OutOfMemoryError):
+        if isinstance(error, cuda.memory.OutOfMemoryError) or _is_of_memory(error):
             asked = re.search(r"allocating ([\d,]+) bytes", str(error))
             size = _gigabytes(int(asked[1].replace(",", ""))) if asked else "more"
             free, total = self._device.mem_info
@@ -136,6 +137,12 @@ class Working:
 def _is_of_backends(error: BaseException) -> bool:
     """Return whether an error is of the libraries below CuPy: the driver, cuBLAS, ..."""
     return type(error).__module__.startswith("cupy_backends.")
+
+
+def _is_of_memory(error: BaseException) -> bool:
+    """Return whether the runtime, the driver or cuBLAS got no memory: CuPy's pool does not serve them."""
+    status = {"CUDARuntimeError": 2, "CUDADriverError": 2, "CUBLASError": 3}.get(type(error).__name__, 0)
+    return bool(status) and getattr(error, "status", None) == status
 
 
 def _gigabytes(size: int) -> str:
@@ -168,7 +175,9 @@ def _import_cupy(wheels: dict[str, str]) -> Namespace:
         msg = f"CuPy is not installed: {_INSTALL}"
         raise DeviceError(msg, problem="not-installed") from None
     except Exception as error:
-        msg = f"CuPy ({listed or 'of unknown origin'}) does not import: {_said(error)}. {_INSTALL}"
+        # CuPy's own text is a page on how to install it; its cause is the reason.
+        reason = _said(error.__cause__ or error)
+        msg = f"CuPy ({listed or 'of unknown origin'}) does not import: {reason}. {_INSTALL}"
         raise DeviceError(msg, problem="wrong-wheel") from error
     if not hasattr(cupy, "__version__"):
         msg = f"a folder or module named cupy hides CuPy, or CuPy is incomplete: {cupy!r}. {_INSTALL}"
@@ -249,6 +258,10 @@ def _check_work(cupy: Namespace, ordinal: int) -> None:
             ones = cupy.ones((2, 2), dtype=cupy.float32)
             got = float(cupy.asnumpy(ones @ ones + ones)[0, 0])
     except Exception as error:
+        if "CUDA headers" in str(error):
+            remedy = _RUNTIME.format(major=cupy.cuda.runtime.runtimeGetVersion() // 1000)
+            msg = f"CUDA's header files, which kernels are compiled with, are missing: {remedy}"
+            raise DeviceError(msg, problem="no-headers") from error
         msg = f"gpu:{ordinal} fails at a first small computation: {_said(error)}"
         raise DeviceError(msg, problem="unusable") from error
     if got != 3.0:

@@ -1,6 +1,7 @@
 """Our products are CuPy's, in each precision, into memory of their own or of somebody else."""
 
 import re
+import types
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from xpnet import kernels
 from xpnet.backend import Backend
+from xpnet.errors import DeviceError
 
 on_kernels = pytest.mark.parametrize(
     "backend", ["kernels", pytest.param("cupy", marks=pytest.mark.gpu)], indirect=True
@@ -99,6 +101,17 @@ def test_bfloat16_is_of_float32_alone(backend: Backend) -> None:
     with backend.activate(), backend.precision("bfloat16"):
         A = backend.send(np.full((1, 1), 1 + 2**-20))
         assert float(backend.fetch(products.product(A, A))[0, 0]) == (1 + 2**-20) ** 2
+
+
+@on_kernels
+def test_a_product_that_fails_is_a_device_that_fails(backend: Backend) -> None:
+    """A kernel may have failed before, and cuBLAS be the first to hear of it."""
+    with backend.activate():
+        own = products_of(backend).Products(backend.xp.cuda.Stream(non_blocking=True))
+        A = backend.send(np.ones((2, 2)))
+    own._library = types.SimpleNamespace(cublasGemmEx=lambda *_: 13)
+    with pytest.raises(DeviceError, match="CUBLAS_STATUS_EXECUTION_FAILED: check"), backend.activate():
+        own(A, A)
 
 
 @pytest.mark.cuda

@@ -122,5 +122,4 @@ def _precision() -> str:
 
 def _check(status: int) -> None:
     if status:
-        msg = f"cuBLAS returned status {status}"
-        raise RuntimeError(msg)
+        raise cupy.cuda.cublas.CUBLASError(status)
