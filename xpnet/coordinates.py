@@ -21,17 +21,17 @@ if TYPE_CHECKING:
     from xpnet.arrays import Array
     from xpnet.problem import Problem
 
-MOST = 2048
+MOST = 1024
 """Examples whose G is decomposed: of more it takes longer than many passes over them."""
 
 
 def pay(problem: Problem) -> bool:
-    """Whether a pass over the coordinates, m^2 floats, takes less than one over the examples, n_x m bytes.
+    """Whether some hundred passes take less with the coordinates, their making included.
 
-    For several classes the arithmetic counts, which is that of all of them.
+    Not with one row of weights, for which a pass over bytes takes hardly longer than one over coordinates.
     """
-    m, n_x = problem.data.m, problem.data.n_x
-    return m <= MOST and m < n_x and 8 * m <= n_x * problem.model.n_out
+    m = problem.data.m
+    return problem.model.n_out > 1 and m <= MOST and 4 * m <= problem.data.n_x
 
 
 class Coordinates:
