@@ -59,9 +59,7 @@ class _Captured:
             try:
                 self._products = self._own_products()
             except Exception as error:
-                if required:
-                    raise
-                self.problem = _said(error)
+                self._give_up(error)
         self._calls = 0
         self._graph: Any = None
 
@@ -85,11 +83,18 @@ class _Captured:
 
     def _record(self) -> None:
         """Call the function, and record it if that does the same."""
-        before = self._kept()
-        self._run()
-        wanted = self._kept()
+        empty_like = self._backend.xp.empty_like
         try:
-            self._put(before)
+            before, wanted = ([empty_like(array) for array in self._changed] for _ in range(2))
+        except Exception as error:  # there may be no memory left for them
+            self._give_up(error)
+            self._run()
+            return
+        _copy(self._changed, before)
+        self._run()
+        _copy(self._changed, wanted)
+        try:
+            _copy(before, self._changed)
             with self._working():
                 graph = record(self._stream, self._function)
             graph.launch()
@@ -97,22 +102,16 @@ class _Captured:
                 msg = "what was recorded as a CUDA graph leaves other numbers than the same work itself"
                 raise DeviceError(msg, problem="unusable")  # noqa: TRY301
         except Exception as error:
-            self._put(wanted)
-            if self._required:
-                raise
-            self.problem = _said(error)
+            _copy(wanted, self._changed)
+            self._give_up(error)
         else:
             self._graph = graph
 
-    def _kept(self) -> list[Array]:
-        copies = [self._backend.xp.empty_like(array) for array in self._changed]
-        for copy, array in zip(copies, self._changed, strict=True):
-            copy[...] = array
-        return copies
-
-    def _put(self, copies: list[Array]) -> None:
-        for array, copy in zip(self._changed, copies, strict=True):
-            array[...] = copy
+    def _give_up(self, error: Exception) -> None:
+        """Keep the reason why nothing is recorded, or raise it."""
+        if self._required:
+            raise error
+        self.problem = f"{type(error).__name__}: {error}"
 
     def _holds(self, copies: list[Array]) -> bool:
         """Whether the changed arrays are the same as copies, numbers or not numbers. Waits for the device."""
@@ -133,8 +132,9 @@ class _Captured:
         return None
 
 
-def _said(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
+def _copy(sources: Sequence[Array], targets: Sequence[Array]) -> None:
+    for source, target in zip(sources, targets, strict=True):
+        target[...] = source
 
 
 def record(stream: Any, function: Callable[[], None]) -> Any:
