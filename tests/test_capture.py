@@ -7,6 +7,7 @@ host, must not change from call to call, and these trainings change it.
 import gc
 import types
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import backends
@@ -194,6 +195,21 @@ def test_a_training_goes_on_where_steps_cannot_be_recorded(monkeypatch: pytest.M
     np.testing.assert_allclose(*buffers, rtol=1e-5, atol=1e-6)
     with pytest.raises(RuntimeError, match="no recording here"):
         fit(MODEL, data, Y, backend, Settings(epochs=3, batch_size=16, graph=True))
+
+
+def test_a_resumed_training_says_once_that_nothing_is_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def record(stream: Any, function: Callable[[], None]) -> Any:
+        raise RuntimeError("no recording here")
+
+    monkeypatch.setattr(capture, "record", record)
+    data, Y = problem()
+    for epochs in (2, 4):
+        settings = Settings(epochs=epochs, batch_size=16)
+        trained = fit(MODEL, data, Y, backends.make("fake"), settings, checkpoint=tmp_path / "c")
+    assert len(trained.history.epochs) == 4
+    assert len(trained.history.notes) == 1
 
 
 def test_a_training_goes_on_where_there_is_no_handle_to_record_with(monkeypatch: pytest.MonkeyPatch) -> None:

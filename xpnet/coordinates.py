@@ -51,6 +51,7 @@ class Coordinates:
         backend, model = problem.backend, problem.model
         exact = replace(problem, dtype="float64")
         W, b = exact.zeros(model.n_out, problem.data.n_x), exact.zeros(model.n_out, 1)
+        # Nothing descends in it: it has G, and turns coefficients of the examples into weights.
         self._span = Span(exact, exact.runs((1.0,), (0.0,)), W, b, from_zero=True)
         G = backend.fetch(self._span.G)
         if not np.isfinite(G).all():
@@ -70,7 +71,7 @@ class Coordinates:
         )
 
     def weights(self, V: Array) -> Array:
-        """Return W = V Q^T, (n_out, n_x), of weights of the coordinates."""
+        """Return W = V Q^T, (n_out, n_x), of weights of the coordinates, V: (n_out, coordinates)."""
         lengths = np.where(self._lengths > 0.0, self._lengths, np.inf)
         C = self._span.backend.fetch(V) / lengths @ self._U.T
         return self._span.combined(self._span.backend.send(C))

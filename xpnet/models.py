@@ -85,7 +85,7 @@ class Layer:
         return "+".join(f"{units}:{activation}" for units, activation in self.groups)
 
     def forward(self, W: Any, A: Any, b: Any) -> Any:
-        """Return the activations of the affine map of A, (units, m)."""
+        """Return the activations of W A + b, (units, m). W: (units, n_in), A: (n_in, m), b: (units, 1)."""
         if len(self.groups) == 1 and self.groups[0][1] in KNOWN_BY_VALUE:
             return F.dense(W, A, b, activation=self.groups[0][1])
         return self.activate(F.affine(W, A, b))

@@ -26,7 +26,7 @@ class StepGraph:
         dtype: of the parameters.
         change: changes the parameters by a step, given the batch, the learning rate (1, 1) and the number of
             the step (1, 1); returns the cost.
-        changed: the arrays that it changes.
+        changed: the arrays that it changes, of any shapes.
         required: raise what keeps a step from being recorded.
     """
 

@@ -131,7 +131,9 @@ class Training:
             val_cost, val_metric = self._validation(self.parameters) if self._validation else (None, None)
             metric = self._sample(self.parameters)[1] if self._sample else None
         if self._graph and self._graph[0].problem:
-            self.history.notes.append(f"steps are not launched as one CUDA graph: {self._graph[0].problem}")
+            note = f"steps are not launched as one CUDA graph: {self._graph[0].problem}"
+            if note not in self.history.notes:  # a resumed training says it once
+                self.history.notes.append(note)
             self._graph = None
         seconds = time.perf_counter() - began
         record = Epoch(done + 1, total / self.m, rate, seconds, val_cost, val_metric, metric)
@@ -216,7 +218,7 @@ def shuffled(seed: int, epoch: int, m: int, batch_size: int) -> np.ndarray | Non
 
 
 def clip(gradient: Array, limit: float) -> None:
-    """Scale a gradient, in place, to a Euclidean norm of at most `limit`; no branch on values."""
+    """Scale a gradient, in place, to a Euclidean norm of at most `limit`; any shape, no branch on values."""
     xp = namespace(gradient)
     norm = xp.sqrt(xp.sum(gradient * gradient))
     gradient *= limit / xp.maximum(norm, limit)

@@ -47,14 +47,14 @@ def dense_pullback(
 
 @primitive(dense_pullback)
 def dense(W: Array, X: Array, b: Array, *, activation: str) -> Array:
-    """Return A = activation(W X + b), the course's `linear_activation_forward`; shapes as for `affine`.
+    """Return A = activation(W X + b), (n_out, m): the course's `linear_activation_forward`.
 
     The same as the activation of `affine`, in less memory, and on a GPU in one launch less.
 
     Args:
-        W: weights.
-        X: what the layer is given.
-        b: biases.
+        W: weights, (n_out, n_in).
+        X: what the layer is given, (n_in, m).
+        b: biases, (n_out, 1).
         activation: "sigmoid", "tanh", "relu" or "leaky_relu".
 
     Raises:

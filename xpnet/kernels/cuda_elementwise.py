@@ -102,4 +102,7 @@ WITH_BIAS = {
         "leaky_relu": "sum > T(0) ? sum : T(0.01) * sum",
     }.items()
 }
-"""What finishes a layer: the activation of its units, given their logits without the bias, and the bias."""
+"""What finishes a layer: the activation of its units, given W X (n_out, m) and the bias (n_out, 1).
+
+leaky_relu has the slope that the portable one has by default: a layer names no other.
+"""
