@@ -1,13 +1,20 @@
-"""Compile the loops in C. All else about the package is in pyproject.toml."""
+"""Find the packages, and compile the loops in C. All else about the package is in pyproject.toml."""
 
 import zlib
 from pathlib import Path
 
-from setuptools import Extension, setup
+from setuptools import Extension, find_packages, setup
 
 SOURCES = [Path("xpnet", "kernels", name) for name in ("native.c", "native_real.h")]
 
+# The folder pipelines/ is installed as xpnet.pipelines: another project may have a package named pipelines.
+# In a checkout the link xpnet/pipelines leads there.
+PACKAGES = [name for name in find_packages(include=["xpnet", "xpnet.*"]) if "pipelines" not in name]
+PIPELINES = [f"xpnet.{name}" for name in find_packages(include=["pipelines", "pipelines.*"])]
+
 setup(
+    packages=PACKAGES + PIPELINES,
+    package_dir={"xpnet": "xpnet", "xpnet.pipelines": "pipelines"},
     ext_modules=[
         Extension(
             "xpnet.kernels._native",
@@ -24,5 +31,5 @@ setup(
             ],
             optional=True,  # without a compiler NumPy does it all
         )
-    ]
+    ],
 )

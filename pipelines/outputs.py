@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from pipelines.errors import OutputError, UsageError
+from xpnet.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -29,7 +30,7 @@ def require_writable(outputs: Iterable[str | None], inputs: Iterable[str | None]
             known.append((output, "is written"))
 
 
-def unlike(output: str | None, paths: Iterable[str]) -> Iterator[str]:
+def refuse_output_among(output: str | None, paths: Iterable[str]) -> Iterator[str]:
     """Yield paths; raise `UsageError` at one that is the output, which would be overwritten."""
     exists = output is not None and os.path.exists(output)
     for path in paths:
@@ -62,3 +63,12 @@ def _require_one(path: str) -> None:
     else:
         return
     raise OutputError(msg)
+
+
+def finite(value: Any) -> Any:
+    """Return plain data with None for numbers that are not finite."""
+    if isinstance(value, dict):
+        return {name: finite(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

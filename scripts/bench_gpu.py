@@ -16,18 +16,18 @@ import numpy as np
 from gpu_parity import passes_of
 from torch_peers import torch_network, torch_on_gpu, torch_step
 
-from xpnet import optimizers
-from xpnet.backend import Backend
-from xpnet.batches import gather
-from xpnet.descent import stepping
-from xpnet.matrix import ColumnMatrix
-from xpnet.models import Layer, LogisticRegression, Network, SoftmaxRegression
-from xpnet.onepass import OnePass, logistic_residual, softmax_residual
-from xpnet.optimizers import OPTIMIZERS
-from xpnet.problem import Problem
-from xpnet.settings import PRECISIONS, Settings
-from xpnet.standardize import fit as fit_standardizer
-from xpnet.training import Training
+from xpnet.backend.backend import Backend
+from xpnet.data.batches import gather
+from xpnet.data.column_matrix import ColumnMatrix
+from xpnet.data.standardize import fit_standardizer as fit_standardizer
+from xpnet.linear.descent import make_stepper
+from xpnet.linear.fused import FusedPass, logistic_residual, softmax_residual
+from xpnet.linear.objective import LinearObjective
+from xpnet.nn import optimizers
+from xpnet.nn.network import Layer, LogisticRegression, Network, SoftmaxRegression
+from xpnet.nn.optimizers import OPTIMIZERS
+from xpnet.nn.settings import PRECISIONS, Settings
+from xpnet.training.trainer import Training
 
 Rows = list[dict[str, Any]]
 
@@ -79,14 +79,14 @@ BUILDS = [(1, 2, 4), (1, 2, 8), (1, 2, 12), (0, 2, 4), (0, 2, 8), (0, 2, 12), (0
 """How one_pass.cu can be built for 12288 features without spilling: KEEP, VECTORS and STAGES."""
 
 
-class Kept(Problem):
+class Kept(LinearObjective):
     """A problem whose bytes are sent once, and passed over by all."""
 
     @cached_property
-    def _passes(self) -> OnePass:
+    def _passes(self) -> FusedPass:
         return super().one_pass()
 
-    def one_pass(self) -> OnePass:
+    def one_pass(self) -> FusedPass:
         """As `Problem.one_pass`."""
         return self._passes
 
@@ -114,7 +114,7 @@ class Benchmarks:
         return ColumnMatrix(examples, fit_standardizer([], "unit")), Y
 
     @cached_property
-    def _problem(self) -> Problem:
+    def _problem(self) -> LinearObjective:
         data, Y = self._data
         return Kept.of(LogisticRegression(data.n_x), data, Y, self._backend)
 
@@ -137,7 +137,7 @@ class Benchmarks:
         with backend.activate():
             pool.free_all_blocks()
             before = pool.total_bytes()
-            stepper = stepping(self._problem, "one-pass", self._problem.runs([0.005], [0.0]), [None])
+            stepper = make_stepper(self._problem, "one-pass", self._problem.runs([0.005], [0.0]), [None])
             ours = self._timed({"ours": partial(stepper.steps, self._problem.zeros(1, 1))})["ours"]
             memory = pool.total_bytes() - before  # the most it ever held: nothing was given back
             floor = 1e3 * raw / self._bandwidth
@@ -186,7 +186,9 @@ class Benchmarks:
         with self._backend.activate():
             for count in (1, sizes.rates):
                 rates = [0.001 * 1.1**i for i in range(count)]
-                stepper = stepping(problem, "one-pass", problem.runs(rates, [0.0] * count), [None] * count)
+                stepper = make_stepper(
+                    problem, "one-pass", problem.runs(rates, [0.0] * count), [None] * count
+                )
                 ways[f"a step of {count}"] = partial(stepper.steps, problem.zeros(count, 1))
             examples = problem.one_pass()._examples  # noqa: SLF001  (not to send them twice)
             W, b = problem.zeros(sizes.rates, problem.data.n_x) + 1e-6, problem.zeros(sizes.rates, 1)
@@ -204,8 +206,8 @@ class Benchmarks:
         part = data.part(slice(0, max(10, data.m // 10)))
         Y = (np.arange(part.m) % 10)[None]
         with self._backend.activate():
-            problem = Problem.of(SoftmaxRegression(part.n_x, 10), part, Y, self._backend)
-            stepper = stepping(problem, "one-pass", problem.runs([0.005], [0.0]), [None])
+            problem = LinearObjective.of(SoftmaxRegression(part.n_x, 10), part, Y, self._backend)
+            stepper = make_stepper(problem, "one-pass", problem.runs([0.005], [0.0]), [None])
             ours = self._timed({"": partial(stepper.steps, problem.zeros(1, 1))})[""]
             floor = 1e3 * 2 * part.examples.nbytes / self._bandwidth
         return [

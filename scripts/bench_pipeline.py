@@ -24,11 +24,11 @@ import numpy as np
 from benching import Parts, medians, run
 from PIL import Image
 
-from pipelines.images import pixels, quiet
-from pipelines.recipe import Recipe
-from xpnet.modelfile import SavedModel, save
-from xpnet.models import SoftmaxRegression
-from xpnet.standardize import fit
+from xpnet.data.standardize import fit_standardizer
+from xpnet.io.model_file import SavedModel, write_model_file
+from xpnet.nn.network import SoftmaxRegression
+from xpnet.pipelines.images.decode import pixels, quiet
+from xpnet.pipelines.images.recipe import Recipe
 
 SIDE = 64
 NOISE = 3
@@ -126,19 +126,21 @@ def model_for(folder: Path, recipe: Recipe) -> Path:
     weights = np.random.default_rng(0).normal(0, 0.001, (2, recipe.n_x)).astype("float32")
     parameters = {"W1": weights, "b1": np.zeros((2, 1), "float32")}
     path = folder / "model.safetensors"
-    save(path, SavedModel(model, parameters, fit([], "unit"), ("a", "b"), recipe.to_dict()))
+    write_model_file(
+        path, SavedModel(model, parameters, fit_standardizer([], "unit"), ("a", "b"), recipe.to_dict())
+    )
     return path
 
 
 JOB = """
 import collections, io, sys, time
 from pathlib import Path
-from pipelines.decoding import decode_all
-from pipelines.models import open_model
-from pipelines.predict import predict
-from pipelines.recipe import Recipe
-from pipelines.rows import Options
-from pipelines.sources import Reading, prepare
+from xpnet.pipelines.images.decode_many import decode_all
+from xpnet.pipelines.models.model import open_model
+from xpnet.pipelines.predictions.predict import predict
+from xpnet.pipelines.images.recipe import Recipe
+from xpnet.pipelines.models.rows import Options
+from xpnet.pipelines.datasets.sources import Reading, prepare
 from xpnet import select
 
 what, folder, model, output, decoder, workers = sys.argv[1:]
@@ -195,7 +197,7 @@ def growth(repeat: int) -> list[dict[str, Any]]:
     rows = []
     code = (
         "import sys, time\nbegan = time.perf_counter()\n"
-        "from pipelines.cli.app import app\n"
+        "from xpnet.pipelines.cli.app import app\n"
         "try:\n    app(sys.argv[1:])\nexcept SystemExit as ended:\n    assert not ended.code\n"
         "status = open('/proc/self/status').read()\n"
         "print(time.perf_counter() - began, status.partition('VmHWM:')[2].split()[0])"
@@ -235,7 +237,7 @@ def start(repeat: int) -> list[dict[str, Any]]:
     """Whole processes that do little."""
     with photos(SIZES["400 x 534"], 2) as folder, tempfile.TemporaryDirectory() as made:
         model = str(model_for(Path(made), RECIPES["pillow"]))
-        command = [sys.executable, "-m", "pipelines.cli"]
+        command = [sys.executable, "-m", "xpnet"]
         jobs = {
             "xpnet --help": [*command, "--help"],
             "xpnet predict MODEL one.jpg": [

@@ -17,7 +17,7 @@ from benching import machine, medians, table
 
 from xpnet import functional as F
 from xpnet import kernels
-from xpnet.graph import Primitive
+from xpnet.autodiff import Primitive
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,13 +18,13 @@ from benching import Parts, run
 from browsing import launch
 from playwright.sync_api import sync_playwright
 
-from pipelines.console import Console
-from pipelines.decoding import workers_for
-from pipelines.report.build import Job
-from pipelines.report.build import run as report
-from pipelines.rows import Options
-from pipelines.scoring import Job as Scoring
-from pipelines.scoring import run as score
+from xpnet.pipelines.cli.console import Console
+from xpnet.pipelines.images.decode_many import workers_for
+from xpnet.pipelines.models.rows import RowOptions
+from xpnet.pipelines.predictions.jobs import PredictJob as Scoring
+from xpnet.pipelines.predictions.jobs import run_prediction as score
+from xpnet.pipelines.report.build import ReportJob
+from xpnet.pipelines.report.build import write_report as report
 
 SIZE = "400 x 534"
 CHANGES = {
@@ -51,13 +51,13 @@ def many(repeat: int) -> list[dict[str, Any]]:
         with photos(SIZES[SIZE], count) as folder, tempfile.TemporaryDirectory() as made:
             model = str(model_for(Path(made), RECIPES["pillow"]))
             predictions, page = Path(made, "rows.csv"), Path(made, "report.html")
-            workers, options = workers_for(None), Options(threshold=0.6)
+            workers, options = workers_for(None), RowOptions(threshold=0.6)
             job = Scoring(
                 model, (str(folder),), None, str(predictions), options, "cpu", workers, 64, False, False
             )  # fmt: skip
             score(job, sys.stdout.buffer, Console(0))
             began = time.perf_counter()
-            made_of = Job(model, str(page), predictions=str(predictions), device="cpu", workers=workers)
+            made_of = ReportJob(model, str(page), predictions=str(predictions), device="cpu", workers=workers)
             report(made_of, Console(0))
             rows.append(
                 {

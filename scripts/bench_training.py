@@ -16,16 +16,17 @@ from typing import Any
 import numpy as np
 from benching import Parts, medians, run
 
-from xpnet import descent, select
-from xpnet.fitting import fit
-from xpnet.lbfgs import minimize
-from xpnet.matrix import ColumnMatrix
-from xpnet.models import Layer, LogisticRegression, Network, SoftmaxRegression
-from xpnet.optimizers import OPTIMIZERS
-from xpnet.parameters import initialize
-from xpnet.problem import Problem
-from xpnet.settings import Settings
-from xpnet.standardize import fit as fit_standardizer
+from xpnet import select
+from xpnet.data.column_matrix import ColumnMatrix
+from xpnet.data.standardize import fit_standardizer as fit_standardizer
+from xpnet.linear import descent
+from xpnet.linear.lbfgs import minimize
+from xpnet.linear.objective import LinearObjective
+from xpnet.nn.network import Layer, LogisticRegression, Network, SoftmaxRegression
+from xpnet.nn.optimizers import OPTIMIZERS
+from xpnet.nn.parameters import initialize
+from xpnet.nn.settings import Settings
+from xpnet.training.fitting import fit
 
 CPU = select("cpu")
 FEATURES = 12288
@@ -97,8 +98,8 @@ def one_step(repeat: int) -> list[dict[str, Any]]:
         loss(layer(X), Y32).backward()
         optimizer.step()
 
-    problem = Problem.of(LogisticRegression(FEATURES), data, Y, CPU)
-    stepper = descent.stepping(problem, "one-pass", problem.runs([0.005], [0.0]), [None])
+    problem = LinearObjective.of(LogisticRegression(FEATURES), data, Y, CPU)
+    stepper = descent.make_stepper(problem, "one-pass", problem.runs([0.005], [0.0]), [None])
     costs = problem.zeros(1, 1)
     seconds = medians(
         {"PyTorch float32": pytorch, "xpnet, one pass over bytes": lambda: stepper.steps(costs)}, repeat * 3
@@ -120,9 +121,9 @@ if WORK:
         "xpnet, one pass over bytes": """
 import numpy as np
 from xpnet import select
-from xpnet.descent import descend
-from xpnet.matrix import ColumnMatrix
-from xpnet.models import LogisticRegression
+from xpnet.linear.descent import descend
+from xpnet.data.column_matrix import ColumnMatrix
+from xpnet.nn.network import LogisticRegression
 if WORK:
     examples = np.random.default_rng(0).integers(0, 256, (20000, 12288), dtype=np.uint8)
     Y = (np.arange(20000) % 2)[None]
@@ -218,13 +219,13 @@ def sweeps(repeat: int) -> list[dict[str, Any]]:
 
     def steps(method: str, m: int, count: int, iterations: int) -> Callable[[], Any]:
         data, Y = pictures(m)
-        problem = Problem.of(LogisticRegression(FEATURES), data, Y, CPU)
+        problem = LinearObjective.of(LogisticRegression(FEATURES), data, Y, CPU)
 
         def work() -> None:
-            stepper = descent.stepping(
+            stepper = descent.make_stepper(
                 problem, method, problem.runs(rates[:count], [0.0] * count), [None] * count
             )
-            descent.run(stepper, problem, iterations, count)
+            descent.run_descent(stepper, problem, iterations, count)
             stepper.parameters()
 
         return work

@@ -29,7 +29,7 @@ import gpu_parity  # noqa: E402
 from benching import machine, table  # noqa: E402
 
 from xpnet import DeviceError, select  # noqa: E402
-from xpnet.backend import Backend  # noqa: E402
+from xpnet.backend.backend import Backend  # noqa: E402
 
 SECONDS = 450.0
 """For all of it."""

@@ -12,19 +12,19 @@ from typing import Any
 import numpy as np
 
 from xpnet import kernels, select
-from xpnet.backend import Backend
-from xpnet.descent import descend, stepping
-from xpnet.fitting import fit
-from xpnet.lbfgs import minimize
-from xpnet.matrix import ColumnMatrix
-from xpnet.models import Layer, LogisticRegression, Network, SoftmaxRegression
-from xpnet.onepass import RESIDUALS, sweep_blocks
-from xpnet.optimizers import OPTIMIZERS
-from xpnet.problem import Problem
-from xpnet.scoring import Scorer
-from xpnet.settings import Settings
-from xpnet.sweep import sweep
-from xpnet.training import Training
+from xpnet.backend.backend import Backend
+from xpnet.data.column_matrix import ColumnMatrix
+from xpnet.io.scoring import Scorer
+from xpnet.linear.descent import descend, make_stepper
+from xpnet.linear.fused import RESIDUALS, linear_loss_and_gradient
+from xpnet.linear.lbfgs import minimize
+from xpnet.linear.objective import LinearObjective
+from xpnet.nn.network import Layer, LogisticRegression, Network, SoftmaxRegression
+from xpnet.nn.optimizers import OPTIMIZERS
+from xpnet.nn.settings import Settings
+from xpnet.training.fitting import fit
+from xpnet.training.sweeps import sweep
+from xpnet.training.trainer import Training
 
 COSTS = {"float32": 1e-5, "float64": 1e-9}
 """Largest relative difference of a cost between the CPU and the GPU, by dtype."""
@@ -199,14 +199,15 @@ def streaming(gpu: Backend) -> list[Row]:
 @contextmanager
 def chunks_of(size: int) -> Iterator[None]:
     """Let data stream in chunks of so many bytes."""
-    from xpnet import batches, onepass
+    from xpnet.data import batches
+    from xpnet.linear import fused
 
     before = batches.CHUNK_BYTES
-    batches.CHUNK_BYTES = onepass.CHUNK_BYTES = size
+    batches.CHUNK_BYTES = fused.CHUNK_BYTES = size
     try:
         yield
     finally:
-        batches.CHUNK_BYTES = onepass.CHUNK_BYTES = before
+        batches.CHUNK_BYTES = fused.CHUNK_BYTES = before
 
 
 def scoring(gpu: Backend) -> list[Row]:
@@ -252,12 +253,12 @@ def crossings(gpu: Backend) -> list[Row]:
     training = Training(network, data, Y, gpu, Settings(dropout=0.1, clip=1.0, class_weight="balanced"))
     indices, rows = gpu.send(np.arange(64)), []
     with gpu.activate():
-        problem = Problem.of(SoftmaxRegression(data.n_x, 4), data, Y, gpu)
+        problem = LinearObjective.of(SoftmaxRegression(data.n_x, 4), data, Y, gpu)
         steps: dict[str, Callable[[], Any]] = {
             "network": lambda: training.step(training.batches.take(indices), 0.001, 0)
         }
         for method in ("one-pass", "span"):
-            stepper = stepping(problem, method, problem.runs((0.01,), (0.1,)), [None])
+            stepper = make_stepper(problem, method, problem.runs((0.01,), (0.1,)), [None])
             steps[f"softmax, {method}"] = partial(stepper.steps, problem.zeros(1, 1))
         for name, step in steps.items():
             step()
@@ -276,7 +277,7 @@ def passes_of(gpu: Backend) -> Any:
 def sums(gpu: Backend) -> list[Row]:
     """The passes over raw bytes, at the sizes of real images, beside float64."""
     rows = []
-    portable = sweep_blocks.__wrapped__  # type: ignore[attr-defined]
+    portable = linear_loss_and_gradient.__wrapped__  # type: ignore[attr-defined]
     for name, m, n_x, runs, n_out in (
         ("one pass, 64 x 64 x 3", 3000, 12288, 1, 1),
         ("one pass, 28 x 28", 3001, 784, 1, 1),
@@ -293,7 +294,7 @@ def sums(gpu: Backend) -> list[Row]:
         b = np.zeros((runs * n_out, 1), np.float32)
         residual = RESIDUALS["sigmoid" if n_out == 1 else "softmax"]
         sent = [gpu.send(array) for array in (examples, Y, W, b)]
-        ways = {name: partial(sweep_blocks, center=None, residual=residual, rows=1024)}
+        ways = {name: partial(linear_loss_and_gradient, center=None, residual=residual, rows=1024)}
         passes = passes_of(gpu)
         if runs * n_out > 1 and passes is not None:
             ways[f"{name}, tensor cores"] = partial(passes.two_passes, residual=residual, tensor=True)

@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 from bench_pipeline import SIDE, paths_of, photos
 
-from pipelines.decoding import decode_all, workers_for
-from pipelines.models import open_model
-from pipelines.predict import predict
-from pipelines.recipe import Recipe
-from pipelines.rows import Options
 from xpnet import select
-from xpnet.backend import Backend
-from xpnet.modelfile import SavedModel, save
-from xpnet.models import SoftmaxRegression
-from xpnet.standardize import fit
+from xpnet.backend.backend import Backend
+from xpnet.data.standardize import fit_standardizer
+from xpnet.io.model_file import SavedModel, write_model_file
+from xpnet.nn.network import SoftmaxRegression
+from xpnet.pipelines.images.decode_many import decode_all, workers_for
+from xpnet.pipelines.images.recipe import Recipe
+from xpnet.pipelines.models.model import load
+from xpnet.pipelines.models.rows import RowOptions
+from xpnet.pipelines.predictions.predict import predict
 
 
 def rows(gpu: Backend, images: int, repeat: int = 3) -> list[dict[str, Any]]:
@@ -34,7 +34,7 @@ def rows(gpu: Backend, images: int, repeat: int = 3) -> list[dict[str, Any]]:
 
         def scored(backend: Backend) -> None:
             predict(
-                open_model(path), iter(paths), backend, None, io.BytesIO(), Options(),
+                load(path), iter(paths), backend, None, io.BytesIO(), RowOptions(),
                 workers=workers, batch_size=1024,
             )  # fmt: skip
 
@@ -60,4 +60,6 @@ def write_model(path: str, recipe: Recipe) -> None:
     rng = np.random.default_rng(0)
     model = SoftmaxRegression(recipe.n_x, 2)
     parameters = {name: rng.normal(0, 0.01, shape).astype(np.float32) for name, shape in model.shapes.items()}
-    save(path, SavedModel(model, parameters, fit([], "unit"), ("a", "b"), recipe.to_dict()))
+    write_model_file(
+        path, SavedModel(model, parameters, fit_standardizer([], "unit"), ("a", "b"), recipe.to_dict())
+    )

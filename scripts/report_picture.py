@@ -23,7 +23,7 @@ MOST_BYTES = 150_000
 def main(output: Path) -> None:
     """Run the demo, open its page, and save what is to be seen."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "pipelines.cli", "demo", "xpnet-demo", "--device", "cpu"]
+        command = [sys.executable, "-m", "xpnet", "demo", "xpnet-demo", "--device", "cpu"]
         environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
         subprocess.run(command, check=True, cwd=folder, env=environment, capture_output=True)  # noqa: S603
         page = Path(folder, "xpnet-demo", "report.html")

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from xpnet.matrix import ColumnMatrix
-from xpnet.models import Network
+from xpnet.data.column_matrix import ColumnMatrix
+from xpnet.nn.network import Network
 
 PRECISIONS = {"float32": "highest", "tf32": "high", "bfloat16": "medium"}
 """PyTorch's words for the precision of products of float32 matrices."""

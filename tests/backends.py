@@ -10,7 +10,7 @@ import hostcupy
 import numpy as np
 import optional
 
-from xpnet.backend import Backend, CudaBackend, select
+from xpnet.backend.backend import Backend, CudaBackend, select
 
 array_api_strict = optional.module("array_api_strict")
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from xpnet import functional as F
-from xpnet.backend import Backend
-from xpnet.graph import Primitive
+from xpnet.autodiff import Primitive
+from xpnet.backend.backend import Backend
 
 
 @dataclass(frozen=True)

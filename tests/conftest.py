@@ -4,7 +4,7 @@ import backends
 import hostcupy
 import pytest
 
-from xpnet.backend import Backend
+from xpnet.backend.backend import Backend
 from xpnet.errors import DeviceError
 
 _passed: set[str] = set()

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from xpnet import functional as F
-from xpnet.backend import Backend
-from xpnet.graph import Node, gradients
+from xpnet.autodiff import Node, gradients
+from xpnet.backend.backend import Backend
 from xpnet.testing import assert_close
 
 

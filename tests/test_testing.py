@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from xpnet import functional as F
-from xpnet.backend import Backend
-from xpnet.graph import primitive
+from xpnet.autodiff import primitive
+from xpnet.backend.backend import Backend
 from xpnet.testing import assert_close, check_gradients
 
 

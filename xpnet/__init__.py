@@ -11,52 +11,34 @@ J = F.mean(F.logistic_loss(F.affine(w.T, X, b), Y))
 dw, db = gradients(J, [w, b])
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from xpnet.lazy import lazy_door
 
 if TYPE_CHECKING:
-    from xpnet import functional
-    from xpnet.backend import Backend, select
-    from xpnet.errors import ArrayTypeError, DeviceError, DtypeError, GraphError, ShapeError, XpnetError
-    from xpnet.graph import Node, Primitive, draw, gradients, primitive
+    from xpnet import functional as functional
+    from xpnet.autodiff import Node as Node
+    from xpnet.autodiff import Primitive as Primitive
+    from xpnet.autodiff import draw as draw
+    from xpnet.autodiff import gradients as gradients
+    from xpnet.autodiff import primitive as primitive
+    from xpnet.backend import Backend as Backend
+    from xpnet.backend import select as select
+    from xpnet.errors import ArrayTypeError as ArrayTypeError
+    from xpnet.errors import DeviceError as DeviceError
+    from xpnet.errors import DtypeError as DtypeError
+    from xpnet.errors import GraphError as GraphError
+    from xpnet.errors import ShapeError as ShapeError
+    from xpnet.errors import XpnetError as XpnetError
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "ArrayTypeError",
-    "Backend",
-    "DeviceError",
-    "DtypeError",
-    "GraphError",
-    "Node",
-    "Primitive",
-    "ShapeError",
-    "XpnetError",
-    "draw",
-    "functional",
-    "gradients",
-    "primitive",
-    "select",
-]
-
-_HOMES = {
-    "xpnet.backend": ("Backend", "select"),
-    "xpnet.errors": ("ArrayTypeError", "DeviceError", "DtypeError", "GraphError", "ShapeError", "XpnetError"),
-    "xpnet.graph": ("Node", "Primitive", "draw", "gradients", "primitive"),
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Load what is asked for, and no more: an error of ours is also raised where there is no NumPy yet."""
-    if name == "functional":
-        return importlib.import_module("xpnet.functional")
-    for home, names in _HOMES.items():
-        if name in names:
-            value = globals()[name] = getattr(importlib.import_module(home), name)
-            return value
-    msg = f"module {__name__!r} has no attribute {name!r}"
-    raise AttributeError(msg)
-
-
-def __dir__() -> list[str]:
-    return [*globals(), *__all__]
+__getattr__, __dir__, __all__ = lazy_door(
+    __name__,
+    {
+        "autodiff": "Node Primitive draw gradients primitive",
+        "backend": "Backend select",
+        "errors": "ArrayTypeError DeviceError DtypeError GraphError ShapeError XpnetError",
+        "functional": "",
+    },
+)

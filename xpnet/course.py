@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 
 from xpnet import functional as F
+from xpnet.autodiff import Node, gradients
 from xpnet.backend import Backend, select
-from xpnet.descent import descend
+from xpnet.data import ColumnMatrix
 from xpnet.errors import ConfigurationError
-from xpnet.graph import Node, gradients
-from xpnet.matrix import ColumnMatrix
-from xpnet.models import LogisticRegression
-from xpnet.parameters import Parameters
+from xpnet.linear import descend
+from xpnet.nn import LogisticRegression, Parameters
 
 
 def initialize_with_zeros(dim: int) -> tuple[np.ndarray, float]:

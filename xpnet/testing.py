@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from xpnet.arrays import Array, namespace
+from xpnet.autodiff import Node, gradients
 from xpnet.backend import Backend
-from xpnet.graph import Node, gradients
 
 
 def assert_close(

@@ -3,6 +3,6 @@
 
 def main() -> None:
     """Run the command. It loads only now: a process that decodes starts from the same script, without it."""
-    from pipelines.cli import app
+    from . import app
 
     app.main()

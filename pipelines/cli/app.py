@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli import reporting, scoring, tools, training
-from pipelines.cli.command import NAMES, add
+from . import predict, report, tools, train
+from .command import NAMES, add
 
 app = typer.Typer(
     help="Turn folders of images into classifiers, and classifiers into predictions, on NumPy or CuPy.",
@@ -37,12 +37,12 @@ def _xpnet(
     pass
 
 
-add(app, training.preprocess)
-add(app, training.train)
-add(app, scoring.evaluate)
-add(app, scoring.predict)
-add(app, training.sweep)
-add(app, reporting.report)
+add(app, train.preprocess)
+add(app, train.train)
+add(app, predict.evaluate)
+add(app, predict.predict)
+add(app, train.sweep)
+add(app, report.report)
 add(app, tools.info)
 add(app, tools.doctor)
 add(app, tools.demo)

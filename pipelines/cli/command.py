@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pipelines.console import Console
+from .console import Console
 
 NAMES = {"help_option_names": ["-h", "--help"]}
 
@@ -79,7 +79,7 @@ def _words(error: Exception) -> str:
 def _code(error: Exception) -> int | None:
     """Return the exit code of an error that is meant for users."""
     # A module that was never imported has raised nothing.
-    ours, own = sys.modules.get("xpnet.errors"), sys.modules.get("pipelines.errors")
+    ours, own = sys.modules.get("xpnet.errors"), sys.modules.get("xpnet.errors")
     if own and isinstance(error, own.UsageError):
         return USAGE
     if ours and isinstance(error, ours.ConfigurationError):  # an option of a model or of training

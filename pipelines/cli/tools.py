@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli import options as o
-from pipelines.console import Console
+from . import options as o
+from .console import Console
 
 
 def info(
@@ -14,8 +14,8 @@ def info(
     as_json: o.AsJson = False,
 ) -> None:
     """Say what a file is, of all that xpnet writes."""
-    from pipelines import info as describing
-    from pipelines.reports import to_json
+    from . import info as describing
+    from .text import to_json
 
     del console
     description = describing.describe(file)
@@ -27,8 +27,8 @@ def doctor(console: Console, as_json: o.AsJson = False) -> None:
 
     Device, driver, SIMD, BLAS and its threads, decoders; and what to do about what could be better.
     """
-    from pipelines import doctor as examining
-    from pipelines.reports import to_json
+    from . import doctor as examining
+    from .text import to_json
 
     del console
     findings = examining.examine()
@@ -44,8 +44,8 @@ def demo(
 
     Draws a small folder, and runs preprocess, train, evaluate and predict on it, saying what it does.
     """
-    from pipelines import demo as show
-    from pipelines.cli.app import app
+    from . import demo as show
+    from .app import app
 
     def run(arguments: list[str]) -> int:
         try:
@@ -68,7 +68,7 @@ def bench(
 
     Times a Python loop, NumPy, NumPy in place, and CuPy where there is one.
     """
-    from pipelines import bench as measure
+    from . import bench as measure
 
     del console
     results = measure.run(device, repeat)

@@ -1,1 +1,23 @@
-"""One page that shows a model, its costs and its pictures."""
+"""The report: one HTML page of a model, its training and its predictions.
+
+Its charts are SVG, drawn by one engine.
+"""
+
+from typing import TYPE_CHECKING
+
+from xpnet.lazy import lazy_door
+
+if TYPE_CHECKING:
+    from .build import ReportJob as ReportJob
+    from .build import write_report as write_report
+    from .plots import plot_sweep as plot_sweep
+    from .plots import plot_training as plot_training
+    from .plots import require_plot as require_plot
+
+__getattr__, __dir__, __all__ = lazy_door(
+    __name__,
+    {
+        "build": "ReportJob write_report",
+        "plots": "plot_sweep plot_training require_plot",
+    },
+)

@@ -11,37 +11,38 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import xpnet
-from pipelines.errors import OutputError, UsageError
-from pipelines.evaluate import open_labelled
-from pipelines.inputs import shown
-from pipelines.models import open_model
-from pipelines.outputs import require_writable
-from pipelines.report import judging, scored, training
-from pipelines.report.graph import graph
-from pipelines.report.page import render, require_jinja
-from pipelines.report.weights import weights
 from xpnet.backend import select
-from xpnet.tensorfile import replaced
+from xpnet.errors import OutputError, UsageError
+from xpnet.io import atomic_write
+
+from ..images import path_text
+from ..models import load, open_labelled
+from ..outputs import require_writable
+from . import evaluation, predictions, training
+from .graph import graph
+from .page import render, require_jinja
+from .weights import weights
 
 if TYPE_CHECKING:
-    from pipelines.console import Console
-    from pipelines.dataset import Dataset
-    from pipelines.models import Opened
     from xpnet.backend import Backend
+
+    from ..datasets import Dataset
+    from ..messages import Messages
+    from ..models import Model
 
 SKIPPED = 1000
 """Inputs of DATA that could not be used and are named, at most."""
 
 
 @dataclass(frozen=True)
-class Job:
+class ReportJob:
     """What to make a page of.
 
     Attributes:
         model: path of the model.
         output: the page.
         data: labelled data to judge by, or None.
-        labels, target: as for `pipelines.sources.Reading`.
+        labels, target: as for `xpnet.pipelines.datasets.sources.DataOptions`.
         predictions: a file of `xpnet predict`, or None.
         images: where the images of the predictions are now, or None for where their rows say.
         device: as for `xpnet.select`.
@@ -59,7 +60,7 @@ class Job:
     workers: int = 1
 
 
-def run(job: Job, console: Console) -> int:
+def write_report(job: ReportJob, console: Messages) -> int:
     """Make the page; return how many inputs of the data could not be used.
 
     Raises:
@@ -68,16 +69,16 @@ def run(job: Job, console: Console) -> int:
     require_jinja()
     require_writable([job.output], [job.model, job.data, job.labels, job.predictions])
     _require_consistent(job)
-    opened, backend = open_model(job.model), select(job.device)
+    opened, backend = load(job.model), select(job.device)
     console.detail(f"Device {backend.device}: {backend.reason}")
     dataset = None if job.data is None else _opened_data(job, opened, job.data, console)
     parts: dict[str, Any] = {
-        "title": shown(os.path.basename(job.model)),
+        "title": path_text(os.path.basename(job.model)),
         "problem": problem(opened, dataset),
         "training": training.training(opened),
         "sweep": training.sweep(opened),
-        "judged": None if dataset is None else judging.judge(opened, dataset, backend),
-        "data": None if job.data is None else shown(job.data),
+        "judged": None if dataset is None else evaluation.judge(opened, dataset, backend),
+        "data": None if job.data is None else path_text(job.data),
         "weights": weights(opened),
         "graph": graph(opened.saved),
         "skipped": _skipped(job, dataset),
@@ -88,7 +89,7 @@ def run(job: Job, console: Console) -> int:
     return 0 if dataset is None else len(dataset.skipped)
 
 
-def problem(opened: Opened, dataset: Dataset | None) -> dict[str, Any]:
+def problem(opened: Model, dataset: Dataset | None) -> dict[str, Any]:
     """Return shapes, layers and class counts, of the training as far as the model's file says."""
     saved, history = opened.saved, opened.saved.history
     model = saved.model
@@ -96,7 +97,7 @@ def problem(opened: Opened, dataset: Dataset | None) -> dict[str, Any]:
     counts = {"training": ends["counts"]}
     if dataset is not None:
         counts["data"] = dataset.describe()["counts"]
-    names = [shown(name) for name in opened.class_names]
+    names = [path_text(name) for name in opened.class_names]
     fitting = {name: list(values) for name, values in counts.items() if len(values) == len(names) > 0}
     layers = [str(model.n_x), *map(str, model.hidden), f"{model.n_out}:{model.output}"]
     return {
@@ -114,7 +115,7 @@ def problem(opened: Opened, dataset: Dataset | None) -> dict[str, Any]:
     }
 
 
-def about(opened: Opened, backend: Backend) -> dict[str, list[tuple[str, str]]]:
+def about(opened: Model, backend: Backend) -> dict[str, list[tuple[str, str]]]:
     """Return the recipe, how the model was trained and with what, and what made the page, by heading."""
     saved = opened.saved
     recipe = {name.replace("_", " "): value for name, value in saved.recipe.items()}
@@ -125,7 +126,7 @@ def about(opened: Opened, backend: Backend) -> dict[str, list[tuple[str, str]]]:
     tables = {
         "Recipe": recipe,
         "Training": {name.replace("_", " "): value for name, value in history.items()} | saved.versions,
-        "This report": {**here, "device": backend.device, "model file": shown(opened.path)},
+        "This report": {**here, "device": backend.device, "model file": path_text(opened.path)},
     }
     return {
         heading: [(str(name), str(value)) for name, value in rows.items() if value not in (None, "", [])]
@@ -133,7 +134,7 @@ def about(opened: Opened, backend: Backend) -> dict[str, list[tuple[str, str]]]:
     }
 
 
-def _require_consistent(job: Job) -> None:
+def _require_consistent(job: ReportJob) -> None:
     if job.data is None and (job.labels or job.target):
         msg = "--labels and --target say how --data is read: name that as well"
         raise UsageError(msg)
@@ -145,38 +146,46 @@ def _require_consistent(job: Job) -> None:
         raise UsageError(msg)
 
 
-def _opened_data(job: Job, opened: Opened, data: str, console: Console) -> Dataset:
+def _opened_data(job: ReportJob, opened: Model, data: str, console: Messages) -> Dataset:
     with console.progress("Decoding") as progress:
         return open_labelled(opened, data, job.labels, job.target, job.workers, "skip", progress)
 
 
-def _scored_parts(job: Job, opened: Opened, console: Console) -> dict[str, Any]:
+def _scored_parts(job: ReportJob, opened: Model, console: Messages) -> dict[str, Any]:
     """Return the parts of the page that come from predictions, and say what was left out."""
     if job.predictions is None:
         return {"scored": None, "gallery": None, "failed": None}
-    found = scored.read(job.predictions, opened)
+    found = predictions.read(job.predictions, opened)
     gallery = None
     if opened.recipe is not None and found.rows:
         with console.progress("Thumbnails") as progress:
-            gallery = scored.gallery(found, job.images, job.workers, progress)
+            gallery = predictions.gallery(found, job.images, job.workers, progress)
         if gallery["missing"]:
             more = "" if job.images else ": --images names the folder where they are now"
             console.warn(f"{gallery['missing']} of {len(found.rows)} images cannot be shown{more}")
     if found.is_sampled:
         console.warn(f"the gallery shows {len(found.rows)} of {found.count} rows, a sample")
-    failed = {"rows": found.failed, "count": found.statuses["error"], "file": shown(found.path)}
-    return {"scored": scored.summary(found), "gallery": gallery, "failed": failed if found.failed else None}
+    failed = {"rows": found.failed, "count": found.statuses["error"], "file": path_text(found.path)}
+    return {
+        "scored": predictions.summary(found),
+        "gallery": gallery,
+        "failed": failed if found.failed else None,
+    }
 
 
-def _skipped(job: Job, dataset: Dataset | None) -> dict[str, Any] | None:
+def _skipped(job: ReportJob, dataset: Dataset | None) -> dict[str, Any] | None:
     if dataset is None or not dataset.skipped:
         return None
-    return {"rows": dataset.skipped[:SKIPPED], "count": len(dataset.skipped), "file": shown(str(job.data))}
+    return {
+        "rows": dataset.skipped[:SKIPPED],
+        "count": len(dataset.skipped),
+        "file": path_text(str(job.data)),
+    }
 
 
 def _write(path: str, page: str) -> None:
     try:
-        with replaced(Path(path)) as temporary:
+        with atomic_write(Path(path)) as temporary:
             temporary.write_text(page, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         msg = f"{path}: cannot be written: {error.strerror or error}"

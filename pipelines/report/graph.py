@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xpnet import functional as F
-from xpnet.graph import Node
-from xpnet.graph.reverse import ancestors
+from xpnet.autodiff import Node, ancestors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from xpnet.modelfile import SavedModel
-    from xpnet.models import Network
+    from xpnet.io import SavedModel
+    from xpnet.nn import Network
 
 WIDTH, ROW, BOX = 400, 64, 26
 """Of the drawing, of a step, and of a box."""

@@ -10,8 +10,9 @@ import os
 from importlib.util import find_spec
 from typing import Any
 
-from pipelines.errors import UsageError
-from pipelines.reports import finite
+from xpnet.errors import UsageError
+
+from ..outputs import finite
 
 TEMPLATES = os.path.join(os.path.dirname(__file__), "templates")
 

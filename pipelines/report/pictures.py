@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from pipelines.decoding import decode_all
-from pipelines.recipe import Recipe
+from ..images import Recipe, decode_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pipelines.errors import DataError
-from pipelines.report.charts import Chart, Series, lines
-from pipelines.summary import training_name
+from xpnet.errors import DataError
+
+from ..training import training_name
+from .charts import Chart, Series, lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from pipelines.models import Opened
+    from ..models import Model
 
 NAMES = {
     "epoch": "epoch",
@@ -25,7 +26,7 @@ NAMES = {
 """Words for the columns of a curve."""
 
 
-def training(opened: Opened) -> dict[str, Any] | None:
+def training(opened: Model) -> dict[str, Any] | None:
     """Return charts and a table of the training's curve, or None if the file has none.
 
     Raises:
@@ -34,7 +35,7 @@ def training(opened: Opened) -> dict[str, Any] | None:
     return _read(opened, _training)
 
 
-def sweep(opened: Opened) -> dict[str, Any] | None:
+def sweep(opened: Model) -> dict[str, Any] | None:
     """Return charts and a table of the sweep that the model is the best of, or None if there was none.
 
     Raises:
@@ -43,7 +44,7 @@ def sweep(opened: Opened) -> dict[str, Any] | None:
     return _read(opened, _sweep)
 
 
-def ends(opened: Opened) -> dict[str, Any]:
+def ends(opened: Model) -> dict[str, Any]:
     """Return cost and metric at the end of the training, by what was judged, and the classes' counts.
 
     Raises:
@@ -52,7 +53,7 @@ def ends(opened: Opened) -> dict[str, Any]:
     return _read(opened, _ends)
 
 
-def metric_name(opened: Opened) -> str:
+def metric_name(opened: Model) -> str:
     """Return the name of the metric that training and validation are judged by."""
     return "accuracy" if opened.class_names else "R²"
 
@@ -60,7 +61,7 @@ def metric_name(opened: Opened) -> str:
 Found = TypeVar("Found")
 
 
-def _read(opened: Opened, read: Callable[[dict[str, Any], str], Found]) -> Found:
+def _read(opened: Model, read: Callable[[dict[str, Any], str], Found]) -> Found:
     """Return what is read of the summary, with the metric's name; whatever is wrong with it is one error."""
     try:
         return read(opened.saved.history, metric_name(opened))

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipelines.report.pictures import weights_png
+from .pictures import weights_png
 
 if TYPE_CHECKING:
-    from pipelines.models import Opened
+    from ..models import Model
 
 UNITS = 36
 """Units that are shown, at most: those with the largest weights."""
@@ -21,7 +21,7 @@ FULL = 0.995
 """The share of a unit's weights whose colours differ: a few outliers would leave all else grey."""
 
 
-def weights(opened: Opened) -> dict[str, Any]:
+def weights(opened: Model) -> dict[str, Any]:
     """Return images of the weights of each unit, or for a table the weight of each column."""
     W = np.asarray(opened.saved.parameters["W1"], np.float64)
     W = np.where(np.isfinite(W), W, 0.0)
@@ -39,7 +39,7 @@ def weights(opened: Opened) -> dict[str, Any]:
     return {"images": images, "units": len(W), "channels": opened.recipe.channels}
 
 
-def unit_names(opened: Opened) -> list[str]:
+def unit_names(opened: Model) -> list[str]:
     """Return a name for each unit of the first layer: the class it speaks for, where it does."""
     model, classes = opened.saved.model, opened.class_names
     if model.hidden:
@@ -50,7 +50,7 @@ def unit_names(opened: Opened) -> list[str]:
     return [f"for {name}" for name in named]
 
 
-def _of_table(opened: Opened, W: np.ndarray, names: list[str]) -> dict[str, Any]:
+def _of_table(opened: Model, W: np.ndarray, names: list[str]) -> dict[str, Any]:
     """Return the weight of each column of a table; of several units the length of its weights."""
     one = len(W) == 1
     values = W[0] if one else np.sqrt(np.sum(W**2, axis=0))

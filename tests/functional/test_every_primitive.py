@@ -10,10 +10,10 @@ from cases import CASES, PRIMITIVES, Case
 from optional import given, hnp, st
 
 from xpnet import functional as F
-from xpnet.arrays import namespace
-from xpnet.backend import Backend
+from xpnet.arrays.namespaces import namespace
+from xpnet.autodiff import Node, gradients
+from xpnet.backend.backend import Backend
 from xpnet.errors import ArrayTypeError, DtypeError, GraphError, ShapeError
-from xpnet.graph import Node, gradients
 from xpnet.testing import assert_close, check_gradients
 
 cases = pytest.mark.parametrize("case", CASES, ids=str)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from xpnet import functional as F
-from xpnet.backend import Backend
+from xpnet.autodiff import Node, gradients
+from xpnet.backend.backend import Backend
 from xpnet.errors import ConfigurationError, ShapeError
-from xpnet.graph import Node, gradients
 from xpnet.testing import assert_close
 
 

@@ -5,9 +5,9 @@ import optional
 import pytest
 
 from xpnet import functional as F
-from xpnet.backend import Backend
+from xpnet.autodiff import Node, gradients
+from xpnet.backend.backend import Backend
 from xpnet.errors import DtypeError, ShapeError
-from xpnet.graph import Node, gradients
 from xpnet.testing import assert_close
 
 special = optional.module("scipy.special")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from xpnet import functional as F
-from xpnet.backend import Backend
+from xpnet.backend.backend import Backend
 from xpnet.errors import ShapeError
 from xpnet.testing import assert_close
 

@@ -5,7 +5,7 @@ import pytest
 from optional import given, hnp, st
 
 from xpnet import functional as F
-from xpnet.backend import Backend
+from xpnet.backend.backend import Backend
 from xpnet.errors import ArrayTypeError, DtypeError, ShapeError
 from xpnet.testing import assert_close
 

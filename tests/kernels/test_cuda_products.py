@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from xpnet import kernels
-from xpnet.backend import Backend
+from xpnet.backend.backend import Backend
 from xpnet.errors import DeviceError
 
 on_kernels = pytest.mark.parametrize(

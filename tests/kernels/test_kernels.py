@@ -13,14 +13,15 @@ import numpy as np
 import pytest
 from cases import CASES, PRIMITIVES, Case
 
-from xpnet import kernels, optimizers
-from xpnet.backend import Backend
-from xpnet.batches import gather
+from xpnet import kernels
+from xpnet.autodiff import Primitive
+from xpnet.autodiff.reverse import evaluate_pullback
+from xpnet.backend.backend import Backend
+from xpnet.data.batches import gather
 from xpnet.errors import DeviceError, ShapeError
-from xpnet.graph import Primitive
-from xpnet.graph.reverse import computed
-from xpnet.onepass import logistic_residual, softmax_residual, sweep_blocks
-from xpnet.span import byte_gram, span_steps
+from xpnet.linear.fused import linear_loss_and_gradient, logistic_residual, softmax_residual
+from xpnet.linear.gram import byte_gram, gram_steps
+from xpnet.nn import optimizers
 
 FOLDER = Path(kernels.__file__).parent
 MODULES = [(module.rpartition(".")[2], library) for library, own in kernels.MODULES.items() for module in own]
@@ -33,12 +34,12 @@ PORTABLE = {f.__name__: f for p in PRIMITIVES for f in (p.function, p.pullback)}
 PORTABLE |= {
     f.__name__: f.__wrapped__
     for f in (
-        sweep_blocks,
+        linear_loss_and_gradient,
         logistic_residual,
         softmax_residual,
         gather,
         byte_gram,
-        span_steps,
+        gram_steps,
         *vars(optimizers).values(),
     )
     if hasattr(f, "__wrapped__")
@@ -87,7 +88,7 @@ def test_kernels_import_only_their_array_library(module: str, library: str) -> N
         "numpy": {"threadpoolctl", "xpnet.kernels.threads"},
         "cupy": {"xpnet.kernels"},
     }
-    assert imported - standard <= {library, "xpnet.arrays", "xpnet.shapes", *own[library]}
+    assert imported - standard <= {library, "xpnet.arrays", *own[library]}
 
 
 def kernel_pairs(backend: Backend, primitive: Primitive) -> list[tuple]:
@@ -121,7 +122,7 @@ def test_kernels_compute_what_the_portable_function_does(
         for g, w in zip(got, want, strict=True) if isinstance(got, tuple) else [(got, want)]:
             assert (g is None) == (w is None)
             if callable(g):
-                g, w = computed(g), computed(w)  # noqa: PLW2901  (if they are wanted)
+                g, w = evaluate_pullback(g), evaluate_pullback(w)  # noqa: PLW2901  (if they are wanted)
             if g is not None:
                 assert type(g) is type(w)
                 assert g.dtype == w.dtype
@@ -293,7 +294,7 @@ def test_kernels_of_cupy_import_without_a_device() -> None:
 @pytest.mark.gpu
 def test_float16_runs_the_portable_text() -> None:
     from xpnet import functional as F
-    from xpnet.backend import select
+    from xpnet.backend.backend import select
 
     try:
         backend = select("gpu")

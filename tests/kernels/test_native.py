@@ -6,15 +6,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from xpnet import optimizers
-from xpnet.backend import select
-from xpnet.batches import gather
-from xpnet.descent import descend
+from xpnet.backend.backend import select
+from xpnet.data.batches import gather
+from xpnet.data.column_matrix import ColumnMatrix
 from xpnet.kernels import on_native, on_numpy
-from xpnet.matrix import ColumnMatrix
-from xpnet.models import LogisticRegression
-from xpnet.onepass import logistic_residual, softmax_residual, sweep_blocks
-from xpnet.span import byte_gram, span_steps
+from xpnet.linear.descent import descend
+from xpnet.linear.fused import linear_loss_and_gradient, logistic_residual, softmax_residual
+from xpnet.linear.gram import byte_gram, gram_steps
+from xpnet.nn import optimizers
+from xpnet.nn.network import LogisticRegression
 
 TAILS = np.array([-np.inf, -1e4, -708.5, -88.0, -87.0, -30, -1, -1e-9, -0.0, 0.0, 1e-9, 1, 30, 88, 1e4])
 
@@ -81,7 +81,10 @@ def test_a_pass_sums_what_the_portable_one_does(
     W, b = rng.normal(0, 0.01, (1, shape[1])).astype(dtype), np.full((1, 1), 0.3, dtype)
     arguments = (examples, labels, weights, W, b)
     options = {"center": None, "residual": logistic_residual, "rows": 50}
-    got, want = kernels.sweep_blocks(*arguments, **options), portable(sweep_blocks)(*arguments, **options)
+    got, want = (
+        kernels.linear_loss_and_gradient(*arguments, **options),
+        portable(linear_loss_and_gradient)(*arguments, **options),
+    )
     for g, w in zip(got, want, strict=True):
         assert (g.shape, g.dtype) == (w.shape, w.dtype)
         np.testing.assert_allclose(
@@ -102,7 +105,7 @@ def test_a_pass_leaves_to_others_what_it_is_not_for() -> None:
         ({}, {"residual": softmax_residual}),
     ]:
         arrays = {"examples": examples, "labels": labels, "weights": None, "W": W, "b": b} | changed
-        assert on_native.sweep_blocks(**arrays, **(options | different)) is NotImplemented
+        assert on_native.linear_loss_and_gradient(**arrays, **(options | different)) is NotImplemented
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 5), (4, 4096), (5, 4097), (17, 9000), (209, 1000), (1024, 30)])
@@ -159,7 +162,7 @@ def test_steps_in_the_span_are_the_portable_ones(
     }
     options = {name: value.astype(dtype) for name, value in options.items()}
     results = []
-    for function in (on_native.span_steps, portable(span_steps)):
+    for function in (on_native.gram_steps, portable(gram_steps)):
         C, c, b, costs = np.zeros((runs, m)), np.ones((runs, 1)), np.zeros((runs, 1)), np.zeros((runs, 30))
         C, c, b, wide = (array.astype(dtype) for array in (C, c, b, np.repeat(costs, 2, axis=1)))
         given = [None if a is None else a.astype(dtype) for a in (G, Z0, labels, weights)]

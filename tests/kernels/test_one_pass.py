@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 from xpnet import kernels
-from xpnet.backend import Backend
-from xpnet.descent import stepping
-from xpnet.matrix import ColumnMatrix
-from xpnet.models import LogisticRegression
-from xpnet.onepass import RESIDUALS, sweep_blocks
-from xpnet.problem import Problem
+from xpnet.backend.backend import Backend
+from xpnet.data.column_matrix import ColumnMatrix
+from xpnet.linear.descent import make_stepper
+from xpnet.linear.fused import RESIDUALS, linear_loss_and_gradient
+from xpnet.linear.objective import LinearObjective
+from xpnet.nn.network import LogisticRegression
 
 on_each = pytest.mark.parametrize(
     "backend", ["kernels", pytest.param("cupy", marks=pytest.mark.gpu)], indirect=True
@@ -38,7 +38,7 @@ def arrival(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 class Sums:
-    """Random arguments of `sweep_blocks`, and what they give in float64."""
+    """Random arguments of `linear_loss_and_gradient`, and what they give in float64."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class Sums:
             None if array is None else array.astype("float64")
             for array in (self.labels, self.weights, self.W, self.b)
         ]
-        portable = sweep_blocks.__wrapped__  # type: ignore[attr-defined]
+        portable = linear_loss_and_gradient.__wrapped__  # type: ignore[attr-defined]
         return list(portable(self.examples, *floats, center=None, residual=self.residual, rows=50))
 
     def check(self, got: Any, backend: Backend) -> None:
@@ -94,8 +94,8 @@ def test_sums_are_the_portable_ones(sizes: tuple[int, int, int, int], backend: B
     examples, *arrays = sums.arrays(backend)
     before = backend.crossings.total
     with backend.activate():
-        got = sweep_blocks(examples, *arrays, center=None, residual=sums.residual, rows=50)
-        again = sweep_blocks(examples, *arrays, center=None, residual=sums.residual, rows=50)
+        got = linear_loss_and_gradient(examples, *arrays, center=None, residual=sums.residual, rows=50)
+        again = linear_loss_and_gradient(examples, *arrays, center=None, residual=sums.residual, rows=50)
     assert backend.crossings.total == before
     sums.check(got, backend)
     for one, other in zip(got, again, strict=True):
@@ -129,7 +129,7 @@ def test_every_shape_of_a_build_gives_the_same(
 def test_extreme_logits_give_finite_sums(n_out: int, backend: Backend) -> None:
     sums = Sums(60, 80, 1, n_out, size=1e4)
     with backend.activate():
-        got = sweep_blocks(*sums.arrays(backend), center=None, residual=sums.residual, rows=50)
+        got = linear_loss_and_gradient(*sums.arrays(backend), center=None, residual=sums.residual, rows=50)
     for value in got:
         assert np.isfinite(backend.fetch(value)).all()
     np.testing.assert_allclose(backend.fetch(got[0]), sums.wanted[0], rtol=1e-5)
@@ -140,7 +140,9 @@ def test_weights_that_are_no_numbers_show(backend: Backend) -> None:
     sums = Sums(60, 80, 1, 1)
     sums.W[0, 7] = np.nan
     with backend.activate():
-        loss, G, r = sweep_blocks(*sums.arrays(backend), center=None, residual=sums.residual, rows=50)
+        loss, G, r = linear_loss_and_gradient(
+            *sums.arrays(backend), center=None, residual=sums.residual, rows=50
+        )
     for value in (loss, G, r):
         assert np.isnan(backend.fetch(value)).all()
 
@@ -151,7 +153,7 @@ def test_many_examples_go_some_at_a_time(backend: Backend, monkeypatch: pytest.M
     monkeypatch.setattr(passes(backend), "TEMPORARY_BYTES", 4 * 3 * 70)
     sums = Sums(333, 20, 1, 3, weighted=True)
     with backend.activate():
-        got = sweep_blocks(*sums.arrays(backend), center=None, residual=sums.residual, rows=50)
+        got = linear_loss_and_gradient(*sums.arrays(backend), center=None, residual=sums.residual, rows=50)
     sums.check(got, backend)
 
 
@@ -233,7 +235,9 @@ def test_examples_at_an_odd_address_are_read_byte_by_byte(backend: Backend) -> N
         )
         view = backend.xp.reshape(wide[3:], examples.shape)
         assert passes(backend).build_for(view).ALIGNED == 1
-        sums.check(sweep_blocks(view, *arrays, center=None, residual=sums.residual, rows=50), backend)
+        sums.check(
+            linear_loss_and_gradient(view, *arrays, center=None, residual=sums.residual, rows=50), backend
+        )
 
 
 @on_each
@@ -241,8 +245,8 @@ def test_a_step_neither_crosses_nor_waits(backend: Backend) -> None:
     sums = Sums(300, 48, 1, 1)
     data, Y = ColumnMatrix.of(sums.examples.T, "channel", channels=3), sums.labels.astype("int64")
     with backend.activate():
-        problem = Problem.of(LogisticRegression(48), data, Y, backend)
-        stepper = stepping(problem, "one-pass", problem.runs((0.01,), (0.1,)), [None])
+        problem = LinearObjective.of(LogisticRegression(48), data, Y, backend)
+        stepper = make_stepper(problem, "one-pass", problem.runs((0.01,), (0.1,)), [None])
         costs = problem.zeros(1, 1)
         stepper.steps(costs)  # the kernels are compiled now
         before = backend.crossings.total

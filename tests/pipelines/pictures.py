@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pipelines.recipe import Recipe
-from xpnet.backend import select
-from xpnet.modelfile import SavedModel, save
-from xpnet.models import Layer, Network
-from xpnet.parameters import initialize
-from xpnet.standardize import fit
+from xpnet.backend.backend import select
+from xpnet.data.standardize import fit_standardizer
+from xpnet.io.model_file import SavedModel, write_model_file
+from xpnet.nn.network import Layer, Network
+from xpnet.nn.parameters import initialize
+from xpnet.pipelines.images.recipe import Recipe
 
 COLOURS = {"blue": (30, 60, 200), "green": (40, 190, 60), "red": (210, 50, 40)}
 CLASSES = tuple(COLOURS)
@@ -50,5 +50,5 @@ def save_model(path: Path, seed: int = 1, recipe: Recipe | None = None) -> Path:
     model = Network(recipe.n_x, 3, "softmax", (Layer.parse("5:tanh"),))
     parameters = initialize(model, select("cpu"), seed=seed)
     views = {name: np.array(view) for name, view in parameters.views.items()}
-    save(path, SavedModel(model, views, fit([], "unit"), CLASSES, recipe.to_dict()))
+    write_model_file(path, SavedModel(model, views, fit_standardizer([], "unit"), CLASSES, recipe.to_dict()))
     return path

@@ -14,11 +14,11 @@ import pytest
 from pictures import draw_classes, draw_many, picture
 from PIL import Image
 
-COMMAND = [sys.executable, "-m", "pipelines.cli"]
+COMMAND = [sys.executable, "-m", "xpnet"]
 AT_ONCE = [  # processes are started at once, not only when there is much to do
     sys.executable,
     "-c",
-    "from pipelines import decoding; decoding.ALONE_SECONDS = -1.0; from pipelines.cli import main; main()",
+    "from pipelines import decoding; decoding.ALONE_SECONDS = -1.0; from xpnet.pipelines.cli import main; main()",
 ]
 ENVIRONMENT = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "XPNET_DEVICE": "cpu"}
 
@@ -79,9 +79,7 @@ def test_killed_trainings_end_with_the_same_model(classes: Path, tmp_path: Path)
         "--dropout",
         "0.2",
     ]
-    code = (
-        "from xpnet import fitting; fitting.CHECKPOINT_SECONDS = 0.0; from pipelines.cli import main; main()"
-    )
+    code = "from xpnet import fitting; fitting.CHECKPOINT_SECONDS = 0.0; from xpnet.pipelines.cli import main; main()"
 
     def train(output: Path, *more: str) -> subprocess.Popen:
         arguments = ["train", str(classes), "-o", str(output), "--workers", "1", *options, *more]
@@ -250,7 +248,7 @@ def test_memory_does_not_grow_with_the_inputs(model: Path, tmp_path: Path) -> No
     few, many = draw_many(tmp_path / "few", 500), draw_many(tmp_path / "many", 12_000)
     code = """
 import sys
-from pipelines.cli.app import app
+from xpnet.pipelines.cli.app import app
 try:
     app(sys.argv[1:])
 except SystemExit as ended:
@@ -352,7 +350,7 @@ def test_a_killed_retry_is_not_gone_on_with_as_if_it_were_a_run(model: Path, tmp
     code = """
 from pipelines import retry
 retry.BATCH = 16
-from pipelines.partial import Partial
+from xpnet.pipelines.predictions.resumable_file import Partial
 append = Partial.append
 def killed(self, chunk, state):
     append(self, chunk, state)
@@ -360,7 +358,7 @@ def killed(self, chunk, state):
         import os
         os.kill(os.getpid(), 9)
 Partial.append = killed
-from pipelines.cli import main
+from xpnet.pipelines.cli import main
 main()
 """
     arguments = ["predict", str(model), str(folder), "-o", str(output)]
@@ -407,7 +405,7 @@ from pipelines import runs
 def killed(*args):
     raise KeyboardInterrupt
 runs.save = killed
-from pipelines.cli import main
+from xpnet.pipelines.cli import main
 main()
 """
     plan = ["train", str(classes), "-o", str(model), "--image-size", "8"]
@@ -437,7 +435,7 @@ def refuse(event, arguments):
     if event.startswith("socket.") and event != "socket.__new__":
         raise AssertionError(event)
 sys.addaudithook(refuse)
-from pipelines.cli.app import app
+from xpnet.pipelines.cli.app import app
 for arguments in (
     ["train", sys.argv[1], "-o", sys.argv[2], "--image-size", "8"],
     ["evaluate", sys.argv[2], sys.argv[1]],

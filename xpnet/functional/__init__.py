@@ -1,5 +1,6 @@
 """Every primitive, with its derivative, and the helpers that give arrays the shapes they expect."""
 
+from xpnet.autodiff import add, divide, matmul, multiply, negative, power, subtract, transpose
 from xpnet.functional.activations import (
     identity,
     identity_derivative,
@@ -17,11 +18,11 @@ from xpnet.functional.activations import (
     tanh_derivative,
 )
 from xpnet.functional.elementwise import exp, exp_derivative, log, log_derivative
+from xpnet.functional.linear import GRADIENT_FROM_OUTPUT as GRADIENT_FROM_OUTPUT
 from xpnet.functional.linear import affine, dense
 from xpnet.functional.losses import L1, L2, logistic_loss, softmax_cross_entropy, squared_error
 from xpnet.functional.reductions import mean, sum  # noqa: A004  (the arrays' own word)
 from xpnet.functional.vectors import as_column, as_row, image2vector, normalize_rows, one_hot, vector2image
-from xpnet.graph.arithmetic import add, divide, matmul, multiply, negative, power, subtract, transpose
 
 __all__ = [
     "L1",

@@ -2,9 +2,17 @@
 
 from typing import Any
 
-from xpnet.arrays import Array, cast_like, namespace
-from xpnet.graph import primitive
-from xpnet.shapes import require_axis, require_elements, require_floats, require_matrix, require_number
+from xpnet.arrays import (
+    Array,
+    cast_like,
+    namespace,
+    require_axis,
+    require_elements,
+    require_floats,
+    require_matrix,
+    require_number,
+)
+from xpnet.autodiff import primitive
 
 
 def sigmoid_pullback(grad: Array, a: Array, z: Array) -> tuple[Any, ...]:

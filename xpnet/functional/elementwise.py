@@ -2,9 +2,8 @@
 
 from typing import Any
 
-from xpnet.arrays import Array, namespace
-from xpnet.graph import primitive
-from xpnet.shapes import require_floats
+from xpnet.arrays import Array, namespace, require_floats
+from xpnet.autodiff import primitive
 
 
 def exp_pullback(grad: Array, y: Array, x: Array) -> tuple[Any, ...]:

@@ -2,11 +2,10 @@
 
 from typing import Any
 
-from xpnet.arrays import Array, namespace
+from xpnet.arrays import Array, namespace, require_affine
+from xpnet.autodiff import Primitive, primitive
 from xpnet.errors import ConfigurationError
 from xpnet.functional.activations import leaky_relu, relu, sigmoid, tanh
-from xpnet.graph import Primitive, primitive
-from xpnet.shapes import require_affine
 
 
 def affine_pullback(grad: Array, Z: Array, W: Array, X: Array, b: Array) -> tuple[Any, ...]:
@@ -27,7 +26,7 @@ def affine(W: Array, X: Array, b: Array) -> Array:
     return W @ X + b
 
 
-KNOWN_BY_VALUE: dict[str, Primitive] = {
+GRADIENT_FROM_OUTPUT: dict[str, Primitive] = {
     "sigmoid": sigmoid,
     "tanh": tanh,
     "relu": relu,
@@ -41,7 +40,7 @@ def dense_pullback(
 ) -> tuple[Any, ...]:
     """Gradients of `dense`: those of `affine`, at dZ of the activation, by A alone."""
     # Where these derivatives ask for the sign of Z, A has it too.
-    (dZ,) = KNOWN_BY_VALUE[activation].pull_arrays(grad, A, A)
+    (dZ,) = GRADIENT_FROM_OUTPUT[activation].pull_arrays(grad, A, A)
     return affine.pull_arrays(dZ, A, W, X, b)
 
 
@@ -61,8 +60,8 @@ def dense(W: Array, X: Array, b: Array, *, activation: str) -> Array:
         ShapeError: the shapes do not fit.
         ConfigurationError: another activation.
     """
-    if activation not in KNOWN_BY_VALUE:
-        msg = f"dense: activation is {activation!r}, expected one of {', '.join(KNOWN_BY_VALUE)}"
+    if activation not in GRADIENT_FROM_OUTPUT:
+        msg = f"dense: activation is {activation!r}, expected one of {', '.join(GRADIENT_FROM_OUTPUT)}"
         raise ConfigurationError(msg)
-    A: Array = KNOWN_BY_VALUE[activation](affine(W, X, b))
+    A: Array = GRADIENT_FROM_OUTPUT[activation](affine(W, X, b))
     return A

@@ -6,10 +6,18 @@ totals over all examples.
 
 from typing import Any
 
-from xpnet.arrays import Array, cast_like, indices_like, namespace
+from xpnet.arrays import (
+    Array,
+    cast_like,
+    indices_like,
+    namespace,
+    require_class_labels,
+    require_matrix,
+    require_probabilities,
+    require_same,
+)
+from xpnet.autodiff import primitive
 from xpnet.functional.activations import sigmoid, softmax
-from xpnet.graph import primitive
-from xpnet.shapes import require_class_labels, require_matrix, require_probabilities, require_same
 
 
 def logistic_loss_pullback(grad: Array, loss: Array, Z: Array, Y: Array) -> tuple[Any, ...]:

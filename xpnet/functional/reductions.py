@@ -2,9 +2,8 @@
 
 from typing import Any
 
-from xpnet.arrays import Array, namespace
-from xpnet.graph import primitive
-from xpnet.shapes import require_axis, require_elements
+from xpnet.arrays import Array, namespace, require_axis, require_elements
+from xpnet.autodiff import primitive
 
 
 def sum_pullback(grad: Array, total: Array, x: Array, *, axis: int | None = None) -> tuple[Any, ...]:

@@ -5,9 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from xpnet.arrays import Array, indices_like, namespace
+from xpnet.arrays import Array, indices_like, namespace, require_class_labels, require_floats, require_matrix
 from xpnet.errors import ArrayTypeError, ShapeError
-from xpnet.shapes import require_class_labels, require_floats, require_matrix
 
 
 def as_column(x: Any) -> Array:

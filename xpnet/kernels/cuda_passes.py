@@ -86,7 +86,7 @@ def _add_up(parts: Array) -> Array:
 def one_pass(
     examples: Array, labels: Array, weights: Array | None, W: Array, b: Array, build: Build
 ) -> tuple[Array, Array, Array]:
-    """Return what `sweep_blocks` does, for one row of weights, by one_pass.cu as it is built."""
+    """Return what `linear_loss_and_gradient` does, for one row of weights, by one_pass.cu as it is built."""
     m, n_x = examples.shape
     kernel = _compiled("one_pass", cupy.cuda.Device().id, **build._asdict())
     kernel.max_dynamic_shared_size_bytes = build.shared_bytes
@@ -111,7 +111,7 @@ def two_passes(
     *,
     tensor: bool | None = None,
 ) -> tuple[Array, Array, Array]:
-    """Return what `sweep_blocks` does, reading the examples once for Z and once for G.
+    """Return what `linear_loss_and_gradient` does, reading the examples once for Z and once for G.
 
     `tensor` says whether to use tensor cores, where `cuda_tensor.handles` the examples; None to choose.
     """

@@ -164,7 +164,7 @@ static inline REAL NAME(span_step)(ptrdiff_t m, const REAL *restrict z, const RE
 // Steps of logistic regressions in the span of m examples: see span.py. G (m, m), labels y and weights (m,) are
 // shared by the runs; C, Z0 (runs, m), rate, l2, square0, c, b (runs,) are theirs; Z (4, m) is room.
 // costs (runs, steps): of each step before its update.
-EXPORT void NAME(span_steps)(const REAL *G, ptrdiff_t m, const REAL *y, const REAL *weights, ptrdiff_t runs,
+EXPORT void NAME(gram_steps)(const REAL *G, ptrdiff_t m, const REAL *y, const REAL *weights, ptrdiff_t runs,
                              const REAL *Z0, const REAL *rate, const REAL *l2, const REAL *square0, REAL *C,
                              REAL *c, REAL *b, REAL *Z, ptrdiff_t steps, REAL *costs) {
     const ptrdiff_t whole = m / 4 * 4;

@@ -8,10 +8,9 @@ from typing import Any
 
 import cupy
 
-from xpnet.arrays import Array
+from xpnet.arrays import Array, require_affine, require_class_labels, require_matrix, require_same
 from xpnet.kernels import cuda_elementwise as fused
 from xpnet.kernels import cuda_passes, cuda_products
-from xpnet.shapes import require_affine, require_class_labels, require_matrix, require_same
 
 
 def _handles(*arrays: Array) -> bool:
@@ -185,7 +184,7 @@ def gather(
     return x
 
 
-def sweep_blocks(
+def linear_loss_and_gradient(
     examples: Array,
     labels: Array,
     weights: Array | None,

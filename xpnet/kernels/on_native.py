@@ -108,7 +108,7 @@ def logistic_residual(Z: Array, Y: Array) -> Any:
     return losses, dZ
 
 
-def sweep_blocks(
+def linear_loss_and_gradient(
     examples: Array,
     labels: Array,
     weights: Array | None,
@@ -171,7 +171,7 @@ def byte_gram(examples: Array) -> Any:
     return np.tril(G) + np.tril(G, -1).T
 
 
-def span_steps(
+def gram_steps(
     C: Array,
     c: Array,
     b: Array,
@@ -198,7 +198,7 @@ def span_steps(
     if not (G.shape == (m, m) and Z0.shape == C.shape and labels.shape == omega.shape == (1, m)):
         return NotImplemented
     threads = max(1, min(cores(), runs // 4, runs * m * m * steps // STEPS))
-    call = _function("span_steps", C.dtype.char, "pnppnppppppppnp")
+    call = _function("gram_steps", C.dtype.char, "pnppnppppppppnp")
 
     cuts = [runs * k // threads // 4 * 4 for k in range(threads)] + [runs]
 

@@ -12,9 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from xpnet.arrays import Array
+from xpnet.arrays import Array, require_affine, require_axis, require_elements, require_matrix
 from xpnet.kernels.threads import cores, one_for_each_product
-from xpnet.shapes import require_affine, require_axis, require_elements, require_matrix
 
 
 def sigmoid(z: Array) -> Array:
@@ -102,7 +101,7 @@ def logistic_residual(Z: Array, Y: Array) -> tuple[Array, Array]:
     return losses, A
 
 
-def sweep_blocks(
+def linear_loss_and_gradient(
     examples: Array,
     labels: Array,
     weights: Array | None,

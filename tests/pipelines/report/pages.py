@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from pipelines.console import Console
-from pipelines.models import open_model
-from pipelines.plan import Plan
-from pipelines.recipe import Recipe
-from pipelines.report.build import Job, run
-from pipelines.rows import Options
-from pipelines.runs import Job as Training
-from pipelines.runs import run_training
-from pipelines.scoring import Job as Scoring
-from pipelines.scoring import run as score
-from pipelines.sources import Reading
+from xpnet.pipelines.cli.console import Console
+from xpnet.pipelines.datasets.sources import DataOptions
+from xpnet.pipelines.images.recipe import Recipe
+from xpnet.pipelines.models.model import load
+from xpnet.pipelines.models.rows import RowOptions
+from xpnet.pipelines.predictions.jobs import PredictJob as Scoring
+from xpnet.pipelines.predictions.jobs import run_prediction as score
+from xpnet.pipelines.report.build import ReportJob, write_report
+from xpnet.pipelines.training.plan import Plan
+from xpnet.pipelines.training.runs import TrainJob as Training
+from xpnet.pipelines.training.runs import run_training
 
 HOSTILE = [
     "<script>alert(1)<" + os.sep + "script>.jpg",
@@ -52,7 +52,7 @@ def save(path: Path, pixels: np.ndarray) -> None:
 def trained(folder: Path, data: Path, **plan: Any) -> Path:
     """Train on a folder; return the model's path."""
     path = folder / "model.safetensors"
-    reading = Reading(Recipe(8, 8))
+    reading = DataOptions(Recipe(8, 8))
     run_training(
         Training(str(data), reading, Plan(**plan), "cpu", val_split=0.25, output=str(path)), False, Console(0)
     )
@@ -61,7 +61,7 @@ def trained(folder: Path, data: Path, **plan: Any) -> Path:
 
 def predicted(model: Path, inputs: Path, output: Path, threshold: float = 0.6) -> Path:
     """Score a folder; return the path of the rows."""
-    options = Options(output.suffix[1:], threshold=threshold)
+    options = RowOptions(output.suffix[1:], threshold=threshold)
     job = Scoring(str(model), (str(inputs),), None, str(output), options, "cpu", 1, 64, False, False)
     score(job, None, Console(0))  # type: ignore[arg-type]  (nothing goes to standard output)
     return output
@@ -69,7 +69,9 @@ def predicted(model: Path, inputs: Path, output: Path, threshold: float = 0.6) -
 
 def page(output: Path, model: Path, **job: Any) -> Path:
     """Make a page; return its path."""
-    run(Job(str(model), str(output), device="cpu", **{n: str(v) for n, v in job.items()}), Console(0))
+    write_report(
+        ReportJob(str(model), str(output), device="cpu", **{n: str(v) for n, v in job.items()}), Console(0)
+    )
     return output
 
 
@@ -92,7 +94,7 @@ class World:
     report: Path
 
     def open(self) -> Any:
-        return open_model(str(self.model))
+        return load(str(self.model))
 
 
 @dataclass

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from pages import HOSTILE, Seen, World, draw, page, predicted, trained
 
-from pipelines.evaluate import answers_of, open_labelled
-from pipelines.inputs import shown
-from xpnet.backend import select
+from xpnet.backend.backend import select
+from xpnet.pipelines.images.inputs import path_text
+from xpnet.pipelines.models.evaluation import answers_of, open_labelled
 
 pytestmark = pytest.mark.browser
 
@@ -58,8 +58,8 @@ def test_names_stay_text(two: World, look: Look) -> None:
     assert listed(seen) == expected[:60]
     for name in HOSTILE:
         seen.page.fill("#by-name", "")
-        seen.page.fill("#by-name", shown(name).strip().splitlines()[0])  # a field holds one line
-        assert shown(name) in listed(seen)
+        seen.page.fill("#by-name", path_text(name).strip().splitlines()[0])  # a field holds one line
+        assert path_text(name) in listed(seen)
     # Not one element was made of a name, of a class or of a reason.
     assert seen.page.evaluate("document.querySelectorAll('script').length") == 3
     assert seen.page.locator("img:not([src^='data:'])").count() == 0

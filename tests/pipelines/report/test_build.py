@@ -9,17 +9,16 @@ import numpy as np
 import pytest
 from pages import World, draw, page, predicted
 
-from pipelines.console import Console
-from pipelines.errors import DataError, OutputError, UsageError
-from pipelines.plan import Plan
-from pipelines.recipe import Recipe
-from pipelines.report import page as rendering
-from pipelines.report.build import Job, run
-from pipelines.runs import Job as Training
-from pipelines.runs import run_sweep, run_training
-from pipelines.sources import Reading
-from xpnet.errors import ModelFileError
-from xpnet.modelfile import load, save
+from xpnet.errors import DataError, ModelFileError, OutputError, UsageError
+from xpnet.io.model_file import read_model_file, write_model_file
+from xpnet.pipelines.cli.console import Console
+from xpnet.pipelines.datasets.sources import DataOptions
+from xpnet.pipelines.images.recipe import Recipe
+from xpnet.pipelines.report import page as rendering
+from xpnet.pipelines.report.build import ReportJob, write_report
+from xpnet.pipelines.training.plan import Plan
+from xpnet.pipelines.training.runs import TrainJob as Training
+from xpnet.pipelines.training.runs import run_sweep, run_training
 
 
 def sections(path: Path) -> list[str]:
@@ -37,7 +36,7 @@ def test_all_parts(two: World) -> None:
 def test_a_model_alone_has_what_its_file_says(two: World, tmp_path: Path) -> None:
     made = page(tmp_path / "r.html", two.model)
     assert sections(made) == ["problem", "training", "weights", "graph", "about"]
-    metric = load(two.model).history["judged"]["validation"]["metric"]
+    metric = read_model_file(two.model).history["judged"]["validation"]["metric"]
     assert f"<dt>Validation accuracy</dt><dd>{metric:.4g}</dd>" in made.read_text(encoding="utf-8")
 
 
@@ -59,7 +58,7 @@ def test_every_failed_input_has_its_reason(two: World) -> None:
 
 def test_a_sweep_is_on_the_page_of_its_best(classes: Path, tmp_path: Path) -> None:
     model = str(tmp_path / "m")
-    job = Training(str(classes), Reading(Recipe(4, 4)), Plan(iterations=30), "cpu", output=model)
+    job = Training(str(classes), DataOptions(Recipe(4, 4)), Plan(iterations=30), "cpu", output=model)
     run_sweep(job, {"learning_rates": [0.1, 0.01, 1e300]}, Console(0))
     made = page(tmp_path / "r.html", Path(model))
     text = made.read_text(encoding="utf-8")
@@ -85,7 +84,7 @@ def test_tables(tmp_path: Path, plan: Plan, target: str) -> None:
         rows.append(f"{a},{b},{a - b}" + (",yes" if a > b else ",no") * (target == "kind"))
     (tmp_path / "t.csv").write_text("\n".join(rows))
     model = tmp_path / "m"
-    job = Training(str(tmp_path / "t.csv"), Reading(target=target), plan, "cpu", output=str(model))
+    job = Training(str(tmp_path / "t.csv"), DataOptions(target=target), plan, "cpu", output=str(model))
     run_training(job, False, Console(0))
     made = page(tmp_path / "r.html", model, data=tmp_path / "t.csv")
     text = made.read_text(encoding="utf-8")
@@ -98,7 +97,7 @@ def test_tables(tmp_path: Path, plan: Plan, target: str) -> None:
 def test_grey_pictures(tmp_path: Path) -> None:
     data = draw(tmp_path / "data", ["a", "b", "c"], 10)
     model = tmp_path / "m"
-    reading = Reading(Recipe(6, 4, color_mode="grayscale"))
+    reading = DataOptions(Recipe(6, 4, color_mode="grayscale"))
     run_training(Training(str(data), reading, Plan(), "cpu", output=str(model)), False, Console(0))
     rows = predicted(model, data, tmp_path / "rows.jsonl")
     text = page(tmp_path / "r.html", model, data=data, predictions=rows).read_text(encoding="utf-8")
@@ -107,10 +106,10 @@ def test_grey_pictures(tmp_path: Path) -> None:
 
 
 def test_a_file_of_an_older_version_still_has_its_curve(two: World, tmp_path: Path) -> None:
-    saved = load(two.model)
+    saved = read_model_file(two.model)
     old = {name: saved.history[name] for name in ("method", "stopped", "best_epoch", "m", "last")}
     costs = [1.0 / i for i in range(1, 101)]
-    save(tmp_path / "m", replace(saved, history={**old, "last": {"epoch": 200}, "costs": costs}))
+    write_model_file(tmp_path / "m", replace(saved, history={**old, "last": {"epoch": 200}, "costs": costs}))
     made = page(tmp_path / "r.html", tmp_path / "m")
     assert "training" in sections(made)
     assert "<td>199</td><td>0.01</td>" in made.read_text(encoding="utf-8")
@@ -131,7 +130,10 @@ def test_a_file_of_an_older_version_still_has_its_curve(two: World, tmp_path: Pa
     ],
 )
 def test_a_damaged_summary_is_one_error(two: World, tmp_path: Path, history: dict) -> None:
-    save(tmp_path / "m", replace(load(two.model), history={"curve": {"epoch": [1], "cost": [1]}, **history}))
+    write_model_file(
+        tmp_path / "m",
+        replace(read_model_file(two.model), history={"curve": {"epoch": [1], "cost": [1]}, **history}),
+    )
     with pytest.raises(DataError, match="its summary of the training is damaged"):
         page(tmp_path / "r.html", tmp_path / "m")
 
@@ -140,7 +142,7 @@ def test_a_damaged_summary_is_one_error(two: World, tmp_path: Path, history: dic
     "history", [{}, {"curve": {}}, {"curve": [1]}, {"curve": {"epoch": [1, 2], "cost": [1e308, -1e308]}}]
 )
 def test_little_or_odd_history_is_no_error(two: World, tmp_path: Path, history: dict) -> None:
-    save(tmp_path / "m", replace(load(two.model), history=history))
+    write_model_file(tmp_path / "m", replace(read_model_file(two.model), history=history))
     page(tmp_path / "r.html", tmp_path / "m")
 
 
@@ -181,17 +183,17 @@ def test_a_missing_jinja_is_said_early(two: World, tmp_path: Path, monkeypatch: 
 def test_what_is_left_out_is_said(
     two: World, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pipelines.report import scored
+    from xpnet.pipelines.report import predictions
 
-    monkeypatch.setattr(scored, "GALLERY", 50)
-    job = Job(
+    monkeypatch.setattr(predictions, "GALLERY", 50)
+    job = ReportJob(
         str(two.model),
         str(tmp_path / "r.html"),
         predictions=str(two.rows),
         images=str(tmp_path),
         device="cpu",
     )
-    assert run(job, Console()) == 0
+    assert write_report(job, Console()) == 0
     said = capsys.readouterr().err
     assert "the gallery shows 50 of 161 rows, a sample" in said
     assert "images cannot be shown" in said
@@ -202,7 +204,7 @@ def test_what_is_left_out_is_said(
 def test_the_command(two: World, tmp_path: Path) -> None:
     def command(*arguments: str) -> subprocess.CompletedProcess:
         return subprocess.run(
-            [sys.executable, "-m", "pipelines.cli", "report", str(two.model), "-o", "r.html", *arguments],
+            [sys.executable, "-m", "xpnet", "report", str(two.model), "-o", "r.html", *arguments],
             capture_output=True,
             text=True,
             check=False,

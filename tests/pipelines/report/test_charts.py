@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.report import charts
-from pipelines.report.charts import BOTTOM, LEFT, RIGHT, TOP, Axis, Series, histogram, lines
+from xpnet.pipelines.report import charts
+from xpnet.pipelines.report.charts import BOTTOM, LEFT, RIGHT, TOP, Axis, Series, histogram, lines
 
 NUMBERS = st.lists(st.floats(), min_size=1, max_size=20)
 

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pages import World
 
-from pipelines.models import Opened
-from pipelines.report.training import ends, sweep, training
+from xpnet.pipelines.models.model import Model
+from xpnet.pipelines.report.training import ends, sweep, training
 
 if TYPE_CHECKING:
-    from pipelines.report.charts import Chart
+    from xpnet.pipelines.report.charts import Chart
 
 CURVE: dict[str, Any] = {
     "epoch": [1, 2, 4],
@@ -22,7 +22,7 @@ CURVE: dict[str, Any] = {
 JUDGED = {"training": {"cost": 0.9, "metric": 0.8}, "validation": {"cost": 2.0, "metric": 0.4}}
 
 
-def opened(two: World, **history: Any) -> Opened:
+def opened(two: World, **history: Any) -> Model:
     known = two.open()
     return replace(known, saved=replace(known.saved, history=history))
 

@@ -5,16 +5,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipelines.report.graph import DRAWN, WIDTH, graph
-from xpnet.modelfile import SavedModel
-from xpnet.models import Layer, Network
-from xpnet.standardize import fit
+from xpnet.data.standardize import fit_standardizer
+from xpnet.io.model_file import SavedModel
+from xpnet.nn.network import Layer, Network
+from xpnet.pipelines.report.graph import DRAWN, WIDTH, graph
 
 
 def drawn(n_x: int, n_out: int, output: str, *hidden: str) -> dict[str, Any]:
     model = Network(n_x, n_out, output, tuple(Layer.parse(text) for text in hidden))
     parameters = {name: np.ones(shape, "float32") for name, shape in model.shapes.items()}
-    return graph(SavedModel(model, parameters, fit([], "unit")))
+    return graph(SavedModel(model, parameters, fit_standardizer([], "unit")))
 
 
 def steps(*arguments: Any) -> list[tuple[str, str, str]]:

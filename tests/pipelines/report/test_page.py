@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pages import World
 
-from pipelines.report.page import embedded, number, policy, share
+from xpnet.pipelines.report.page import embedded, number, policy, share
 
 
 @given(

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.models import Opened
-from pipelines.recipe import Recipe
-from pipelines.report.pictures import HIGH, LOW, ZERO, weights_png
-from pipelines.report.weights import FEATURES, UNITS, unit_names, weights
-from xpnet.modelfile import SavedModel
-from xpnet.models import Layer, Network
-from xpnet.standardize import fit
+from xpnet.data.standardize import fit_standardizer
+from xpnet.io.model_file import SavedModel
+from xpnet.nn.network import Layer, Network
+from xpnet.pipelines.images.recipe import Recipe
+from xpnet.pipelines.models.model import Model
+from xpnet.pipelines.report.pictures import HIGH, LOW, ZERO, weights_png
+from xpnet.pipelines.report.weights import FEATURES, UNITS, unit_names, weights
 
 
 def opened(
@@ -22,10 +22,12 @@ def opened(
     recipe: Recipe | None = None,
     classes: tuple[str, ...] = (),
     **table: object,
-) -> Opened:
+) -> Model:
     parameters = {name: np.zeros(shape, "float32") for name, shape in model.shapes.items()}
     parameters["W1"] = W1.astype("float32")
-    return Opened("m", SavedModel(model, parameters, fit([], "unit"), classes, dict(table)), recipe)
+    return Model(
+        "m", SavedModel(model, parameters, fit_standardizer([], "unit"), classes, dict(table)), recipe
+    )
 
 
 def decoded(picture: str) -> np.ndarray:

@@ -1,0 +1,263 @@
+"""Three ways to the same answer; and the course's numbers by each."""
+
+from typing import Any
+
+import backends
+import numpy as np
+import pytest
+from locations import CATS
+
+from xpnet.backend.backend import Backend, select
+from xpnet.data.column_matrix import ColumnMatrix
+from xpnet.data.standardize import STANDARDIZATIONS, fit_standardizer
+from xpnet.errors import ConfigurationError, DivergenceError, ShapeError
+from xpnet.linear.descent import METHODS, descend
+from xpnet.linear.fused import FusedPass
+from xpnet.nn.network import Layer, LogisticRegression, Network, SoftmaxRegression
+from xpnet.nn.parameters import Parameters, initialize
+
+WAYS = METHODS[1:]
+
+
+def pictures(
+    m: int = 40, n_x: int = 60, kind: str = "feature", n_classes: int = 2
+) -> tuple[ColumnMatrix, np.ndarray]:
+    generator = np.random.default_rng(0)
+    examples = generator.integers(0, 256, (m, n_x), dtype=np.uint8)
+    Y = (np.argsort(np.argsort(examples[:, 0])) * n_classes // m)[None]
+    return ColumnMatrix.of(examples.T, kind, channels=3), Y
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("shape", [(40, 60), (200, 12)], ids=["few examples", "many examples"])
+@pytest.mark.parametrize("kind", STANDARDIZATIONS)
+def test_three_ways_to_the_same_answer(
+    n_classes: int, shape: tuple[int, int], kind: str, backend: Backend
+) -> None:
+    data, Y = pictures(*shape, kind, n_classes)
+    model = LogisticRegression(shape[1]) if n_classes == 2 else SoftmaxRegression(shape[1], n_classes)
+    start = initialize(model, backend, "xavier", seed=1, dtype="float64")
+    rate = 1e-5 if kind == "none" else 0.1
+    results = [
+        descend(
+            model, data, Y, backend, iterations=30, learning_rate=rate, l2=3.0, class_weight="balanced",
+            start=start, method=way, dtype="float64",
+        )
+        for way in WAYS
+    ]  # fmt: skip
+    for result, way in zip(results, WAYS, strict=True):
+        assert (result.method, result.reason) == (way, "it was asked for")
+        np.testing.assert_allclose(result.costs, results[0].costs, rtol=1e-9)
+        buffers = [backend.fetch(r.parameters.buffer) for r in (result, results[0])]
+        np.testing.assert_allclose(*buffers, rtol=1e-7, atol=1e-10)
+    assert results[0].costs[-1] < results[0].costs[0]
+
+
+@pytest.mark.parametrize("way", ["one-pass", "span"])
+def test_float32_is_close(way: str) -> None:
+    data, Y = pictures()
+    results = [
+        descend(
+            LogisticRegression(60),
+            data,
+            Y,
+            select("cpu"),
+            iterations=50,
+            learning_rate=0.1,
+            method=way,
+            dtype=dtype,
+        )
+        for dtype in ("float32", "float64")
+    ]
+    np.testing.assert_allclose(results[0].costs, results[1].costs, rtol=1e-5)
+
+
+def test_the_choice_is_made_by_the_shape() -> None:
+    for shape, method, reason in [
+        ((40, 60), "span", "m = 40 is less than n_x = 60"),
+        ((200, 12), "one-pass", "m = 200 is not less than n_x = 12"),
+    ]:
+        data, Y = pictures(*shape)
+        result = descend(
+            LogisticRegression(shape[1]), data, Y, select("cpu"), iterations=1, learning_rate=0.1
+        )
+        assert (result.method, result.reason) == (method, reason)
+
+
+def test_a_pass_is_the_same_however_it_is_cut(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, Y = pictures(301, 12)
+    labels = backend.send(Y, dtype="float64")
+    W, b = backend.send(np.random.default_rng(0).standard_normal((1, 12))), backend.send([[0.1]])
+    results = []
+    for size in (1, 1000, 12 * 8 * 100, 1 << 30):
+        monkeypatch.setattr("xpnet.linear.fused.BLOCK_BYTES", {"cpu": size, "gpu": size})
+        done = FusedPass(data, labels, None, "sigmoid", backend, "float64")(W, b)
+        results.append([backend.fetch(part) for part in (done.loss, done.dW, done.db)])
+    for result in results[1:]:
+        for got, want in zip(result, results[0], strict=True):
+            np.testing.assert_allclose(got, want, rtol=1e-10)
+
+
+@pytest.mark.parametrize("way", ["one-pass", "span"])
+def test_nothing_in_a_step_crosses_or_waits(way: str, backend: Backend) -> None:
+    from xpnet.linear import descent
+
+    data, Y = pictures(n_classes=3)
+    waiting = backends.no_sync(backend)
+    seen = []
+
+    def run(stepper: Any, problem: Any, iterations: int, *_: Any, **__: Any) -> np.ndarray:
+        costs = problem.zeros(1, iterations)
+        stepper.steps(costs)  # kernels compile now
+        before = backend.crossings.total
+        with waiting:
+            stepper.steps(costs)
+        seen.append(backend.crossings.total - before)
+        return np.zeros((1, iterations))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(descent, "run_descent", run)
+        descend(
+            SoftmaxRegression(60, 3), data, Y, backend, iterations=3, learning_rate=0.1, l2=1.0, method=way
+        )
+    assert seen == [0]
+
+
+def test_divergence_names_the_step() -> None:
+    data, Y = pictures(kind="none")
+    for way in WAYS:
+        with pytest.raises(
+            DivergenceError, match=r"the cost became (inf|nan) at step \d+: try a smaller learning rate"
+        ) as caught:
+            descend(
+                LogisticRegression(60),
+                data,
+                Y,
+                select("cpu"),
+                iterations=600,
+                learning_rate=1e38,
+                method=way,
+            )
+        assert 1 < caught.value.step < 600
+
+
+def test_the_start_is_left_alone() -> None:
+    data, Y = pictures()
+    start = initialize(LogisticRegression(60), select("cpu"), seed=1)
+    before = start.buffer.copy()
+    for way in WAYS:
+        descend(
+            LogisticRegression(60),
+            data,
+            Y,
+            select("cpu"),
+            iterations=3,
+            learning_rate=0.1,
+            start=start,
+            method=way,
+        )
+    np.testing.assert_array_equal(start.buffer, before)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"method": "newton"}, "method is 'newton', expected one of auto, graph, one-pass, span"),
+        ({"learning_rate": 0.0}, "learning_rate is 0.0, expected more than 0"),
+        ({"iterations": 0}, "iterations is 0, expected more than 0"),
+        ({"l2": -1.0}, "l2 is -1.0, expected at least 0"),
+        ({"dtype": "float16"}, "dtype is 'float16'"),
+        ({"model": Network(60, 1, "sigmoid", (Layer.parse("3"),))}, "for logistic and softmax regression"),
+        ({"model": Network(60, 1, "identity")}, "for logistic and softmax regression"),
+        ({"model": Network(60, 2, "sigmoid")}, "for logistic and softmax regression"),
+    ],
+)
+def test_settings_that_are_not_possible_are_refused(change: dict[str, Any], message: str) -> None:
+    data, Y = pictures()
+    settings = {"model": LogisticRegression(60), "iterations": 1, "learning_rate": 0.1} | change
+    model = settings.pop("model")
+    with pytest.raises(ConfigurationError, match=message):
+        descend(model, data, Y, select("cpu"), **settings)
+
+
+def test_one_class_is_refused() -> None:
+    data, Y = pictures()
+    with pytest.raises(ShapeError, match="all 40 examples are of class 0"):
+        descend(LogisticRegression(60), data, 0 * Y, select("cpu"), iterations=1, learning_rate=0.1)
+
+
+COSTS = [
+    0.693147, 0.584508, 0.466949, 0.376007, 0.331463, 0.303273, 0.279880, 0.260042, 0.242941, 0.228004,
+    0.214820, 0.203078, 0.192544, 0.183033, 0.174399, 0.166521, 0.159305, 0.152667, 0.146542, 0.140872,
+]  # fmt: skip
+"""What the course prints at iterations 0, 100, ..., 1900."""
+
+
+@pytest.mark.skipif(not CATS.is_dir(), reason="the course's cat pictures are not here")
+@pytest.mark.parametrize("way", ["span", "one-pass"])
+def test_the_course_job(way: str, backend: Backend) -> None:
+    if way == "one-pass" and backend.name != "cpu":
+        pytest.skip("minutes on a fake")
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(CATS / "train_catvnoncat.h5") as train, h5py.File(CATS / "test_catvnoncat.h5") as test:
+        images, Y = train["train_set_x"][:], train["train_set_y"][:][None]
+        held_back, Y_test = test["test_set_x"][:], test["test_set_y"][:][None]
+    data = ColumnMatrix(images.reshape(len(images), -1), fit_standardizer([], "unit"))
+    result = descend(
+        LogisticRegression(12288),
+        data,
+        Y,
+        backend,
+        iterations=2000,
+        learning_rate=0.005,
+        method=way,
+        dtype="float64",
+    )
+    np.testing.assert_allclose(result.costs[::100], COSTS, atol=5e-7)
+    W, b = (backend.fetch(result.parameters.views[name]) for name in ("W1", "b1"))
+    assert np.abs(W).sum() == pytest.approx(167.8931090823, rel=1e-9)
+    assert b[0, 0] == pytest.approx(-0.0159062440, abs=1e-9)
+
+    def accuracy(examples: np.ndarray, labels: np.ndarray) -> float:
+        Z = W @ (examples.reshape(len(examples), -1).T / 255) + b
+        return 100 - np.mean(np.abs((Z > 0) - labels)) * 100
+
+    assert accuracy(images, Y) == pytest.approx(99.04306220095694, abs=1e-12)
+    assert accuracy(held_back, Y_test) == pytest.approx(70.0, abs=1e-12)
+
+
+def test_a_buffer_is_returned_in_the_models_order(backend: Backend) -> None:
+    data, Y = pictures(n_classes=3)
+    result = descend(SoftmaxRegression(60, 3), data, Y, backend, iterations=2, learning_rate=0.1)
+    again = Parameters(SoftmaxRegression(60, 3), result.parameters.buffer)
+    assert {name: view.shape for name, view in again.views.items()} == {"W1": (3, 60), "b1": (3, 1)}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_floats_far_from_zero_keep_their_digits(way: str, backend: Backend) -> None:
+    """Times in seconds since 1970: rounded to float32 before their mean is subtracted, they would all be equal."""
+    generator = np.random.default_rng(0)
+    X = 1.7e9 + np.round(generator.standard_normal((5, 80)) * 50)
+    Y = (X[:1] > np.median(X[0])).astype(np.int64)
+    data = ColumnMatrix.of(X, "feature")
+    results = [
+        descend(LogisticRegression(5), data, Y, backend, iterations=30, learning_rate=0.5, method=method, dtype=dtype)
+        for method, dtype in ((way, "float32"), ("graph", "float64"))
+    ]  # fmt: skip
+    np.testing.assert_allclose(results[0].costs, results[1].costs, rtol=1e-4)
+
+
+@pytest.mark.parametrize("chunk", [1, 12 * 7, 1 << 30])
+def test_data_that_does_not_fit_the_device_is_passed_over_in_chunks(
+    chunk: int, backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("xpnet.linear.fused.CHUNK_BYTES", chunk)
+    data, Y = pictures(40, 12, n_classes=3)
+    results = [
+        descend(
+            SoftmaxRegression(12, 3), data, Y, backend, iterations=5, learning_rate=0.1, l2=1.0,
+            class_weight="balanced", method="one-pass", dtype="float64", resident_bytes=size,
+        )
+        for size in (None, 0)
+    ]  # fmt: skip
+    np.testing.assert_allclose(results[0].costs, results[1].costs, rtol=1e-12)

@@ -1,0 +1,121 @@
+"""The minimum, against scikit-learn's and against where gradient descent is going."""
+
+from typing import Any
+
+import numpy as np
+import optional
+import pytest
+
+from xpnet.backend.backend import Backend, select
+from xpnet.data.column_matrix import ColumnMatrix
+from xpnet.errors import ConfigurationError, DivergenceError, ShapeError
+from xpnet.linear import lbfgs
+from xpnet.linear.descent import descend
+from xpnet.linear.lbfgs import minimize
+from xpnet.nn.network import Layer, LogisticRegression, Network, SoftmaxRegression
+from xpnet.nn.parameters import initialize
+
+sklearn = optional.module("sklearn.linear_model")
+
+
+def problem(m: int = 300, n_x: int = 6, n_classes: int = 2) -> tuple[ColumnMatrix, np.ndarray]:
+    """Overlapping clouds, so that there is a minimum even without a penalty."""
+    generator = np.random.default_rng(5)
+    Y = generator.integers(0, n_classes, (1, m))
+    X = generator.standard_normal((n_x, m)) + generator.standard_normal((n_x, n_classes))[:, Y[0]]
+    return ColumnMatrix.of(X, "feature"), Y
+
+
+@pytest.mark.parametrize("l2", [1.0, 20.0])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_the_coefficients_are_scikit_learns(n_classes: int, l2: float, backend: Backend) -> None:
+    data, Y = problem(n_classes=n_classes)
+    model = LogisticRegression(6) if n_classes == 2 else SoftmaxRegression(6, n_classes)
+    ours = minimize(model, data, Y, backend, l2=l2, tolerance=1e-9, dtype="float64")
+    theirs = sklearn.LogisticRegression(C=1 / l2, tol=1e-10, max_iter=10000).fit(data.standardized().T, Y[0])
+    W, b = (backend.fetch(ours.parameters.views[name]) for name in ("W1", "b1"))
+    np.testing.assert_allclose(W, theirs.coef_, atol=1e-6)
+    np.testing.assert_allclose(b[:, 0] - b.mean() * (n_classes > 2), theirs.intercept_, atol=1e-6)
+    assert ours.method == "l-bfgs"
+    assert ours.reason == "converged, no derivative is larger than 1e-09"
+    assert len(ours.costs) < 60
+    assert (np.diff(ours.costs) <= 0).all()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_rounding_of_the_cost_does_not_keep_it_from_the_minimum(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A device sums in another order: the last bits of the cost differ, and with them what a step seems to gain."""
+    exact, generator = lbfgs._Cost.__call__, np.random.default_rng(seed)
+
+    def rounded(self: Any, P: Any) -> Any:
+        J, g = exact(self, P)
+        return J * (1.0 + int(generator.integers(-2, 3)) * np.finfo(np.float64).eps), g
+
+    monkeypatch.setattr(lbfgs._Cost, "__call__", rounded)
+    data, Y = problem()
+    found = minimize(LogisticRegression(6), data, Y, select("cpu"), l2=20.0, tolerance=1e-9, dtype="float64")
+    assert found.reason == "converged, no derivative is larger than 1e-09"
+    assert (np.diff(found.costs) <= 0).all()
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_gradient_descent_is_going_there(n_classes: int) -> None:
+    data, Y = problem(n_classes=n_classes)
+    model = LogisticRegression(6) if n_classes == 2 else SoftmaxRegression(6, n_classes)
+    options: dict[str, Any] = {"l2": 3.0, "class_weight": "balanced", "dtype": "float64"}
+    end = minimize(model, data, Y, select("cpu"), tolerance=1e-8, **options)
+    for way in ("graph", "one-pass", "span"):
+        steps = 800 if way != "graph" else 200
+        went = descend(
+            model, data, Y, select("cpu"), iterations=steps, learning_rate=1.0, method=way, **options
+        )
+        atol = 1e-3 if way != "graph" else 2e-2
+        np.testing.assert_allclose(went.parameters.buffer, end.parameters.buffer, atol=atol)
+        assert end.costs[-1] <= went.costs[-1] + 1e-12
+
+
+def test_a_start_far_away_ends_at_the_same_place(backend: Backend) -> None:
+    data, Y = problem()
+    model = LogisticRegression(6)
+    far = initialize(model, backend, "he", seed=1, dtype="float64")
+    far.buffer[...] *= 30.0
+    ends = [
+        minimize(model, data, Y, backend, l2=1.0, tolerance=1e-8, start=start, dtype="float64")
+        for start in (None, far)
+    ]
+    np.testing.assert_allclose(*(backend.fetch(end.parameters.buffer) for end in ends), atol=1e-6)
+
+
+def test_it_ends_when_float32_has_no_more_to_give(backend: Backend) -> None:
+    data, Y = problem()
+    result = minimize(LogisticRegression(6), data, Y, backend, l2=1.0, tolerance=1e-30, iterations=500)
+    assert result.reason == "no step lowers the cost any more, in this dtype"
+    exact = minimize(LogisticRegression(6), data, Y, backend, l2=1.0, tolerance=1e-9, dtype="float64")
+    np.testing.assert_allclose(*(backend.fetch(r.parameters.buffer) for r in (result, exact)), atol=1e-3)
+
+
+def test_separable_classes_stop_at_the_iterations() -> None:
+    data = ColumnMatrix.of(np.array([[-2.0, -1.0, 1.0, 2.0]]))
+    result = minimize(
+        LogisticRegression(1), data, np.array([[0, 0, 1, 1]]), select("cpu"), iterations=5, tolerance=1e-12
+    )
+    assert result.reason == "not converged after 5 iterations"
+    assert len(result.costs) == 6
+
+
+def test_what_is_not_possible_is_refused() -> None:
+    data, Y = problem()
+    cpu = select("cpu")
+    with pytest.raises(ConfigurationError, match="for logistic and softmax regression"):
+        minimize(Network(6, 1, "sigmoid", (Layer.parse("3"),)), data, Y, cpu)
+    for change in ({"iterations": 0}, {"tolerance": 0.0}, {"l2": -1.0}):
+        with pytest.raises(ConfigurationError, match=", expected"):
+            minimize(LogisticRegression(6), data, Y, cpu, **change)  # type: ignore[arg-type]
+    with pytest.raises(ShapeError, match="are of class 0"):
+        minimize(LogisticRegression(6), data, 0 * Y, cpu)
+    start = initialize(LogisticRegression(6), cpu)
+    start.buffer[...] = np.inf
+    with pytest.raises(DivergenceError, match="at the start"):
+        minimize(LogisticRegression(6), data, Y, cpu, start=start)

@@ -1,0 +1,162 @@
+"""Tables: numbers are regressed on, words are classes, and a line that cannot be used is named."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from xpnet.errors import DataError, NoInputError
+from xpnet.pipelines.datasets.dataset import Dataset
+from xpnet.pipelines.datasets.table import read_table
+
+
+def table(folder: Path, text: str | bytes, target: str = "y", **options: str) -> Dataset:
+    path = folder / "t.csv"
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return read_table(str(path), target, **options)
+
+
+def lines_of(dataset: Dataset) -> list[int]:
+    return [int(where.rpartition("line ")[2]) for where, _ in dataset.skipped]
+
+
+def test_numbers_are_for_regression(tmp_path: Path) -> None:
+    dataset = table(tmp_path, "a,y,b\n1,2.5,3\n-4e2, 5 ,.5\n")
+    np.testing.assert_array_equal(dataset.data.examples, [[1, 3], [-400, 0.5]])
+    assert dataset.data.examples.dtype == dataset.Y.dtype == np.float64
+    assert dataset.Y.tolist() == [[2.5, 5.0]]
+    assert (dataset.classes, dataset.features, dataset.target) == ((), ("a", "b"), "y")
+    assert dataset.recipe is None
+
+
+def test_words_are_classes_sorted(tmp_path: Path) -> None:
+    dataset = table(tmp_path, "a,y\n1,dog\n2, cat\n3,10\n4,dog \n")
+    assert dataset.classes == ("10", "cat", "dog")
+    assert dataset.Y.tolist() == [[2, 1, 0, 2]]
+    assert dataset.Y.dtype == np.int64
+
+
+def test_standardization_is_numpys_by_feature(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).normal(1e4, 3, (50, 3))
+    text = "a,b,c,y\n" + "".join(",".join(map(repr, row)) + ",1\n" for row in values.tolist())
+    standardizer = table(tmp_path, text).data.standardizer
+    assert standardizer.kind == "feature"
+    np.testing.assert_allclose(standardizer.mean[:, 0], values.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(1 / standardizer.scale[:, 0], values.std(axis=0), rtol=1e-9)
+    assert table(tmp_path, text, standardize="none").data.standardizer.kind == "none"
+
+
+BAD = {
+    "word": "x,1,2",
+    "empty": ",1,2",
+    "blank": "1,  ,2",
+    "nan": "nan,1,2",
+    "inf": "1,-inf,2",
+    "too large": "1e999,1,2",
+    "short": "1,2",
+    "long": "1,2,3,4",
+    "quoted comma": '"1,5",1,2',
+    "empty target": "1,2, ",
+    "hexadecimal": "0x10,1,2",
+}
+
+
+@pytest.mark.parametrize("line", BAD.values(), ids=BAD)
+def test_a_line_that_cannot_be_used_is_skipped_by_number_or_fails(line: str, tmp_path: Path) -> None:
+    text = f"a,b,y\n1,2,3\n{line}\n4,5,6\n"
+    dataset = table(tmp_path, text)
+    np.testing.assert_array_equal(dataset.data.examples, [[1, 2], [4, 5]])
+    assert dataset.Y.tolist() == [[3, 6]]
+    assert lines_of(dataset) == [3]
+    with pytest.raises(DataError, match=r"t\.csv: line 3: "):
+        table(tmp_path, text, on_error="fail")
+
+
+def test_the_column_is_named(tmp_path: Path) -> None:
+    dataset = table(tmp_path, "a,b,y\n1,oops,3\n1,2\n1,2,\n4,5,6\n")
+    reasons = [reason for _, reason in dataset.skipped]
+    assert reasons == ["b is 'oops', expected a finite number", "has 2 cells, expected 3", "y is empty"]
+
+
+@pytest.mark.parametrize("cell", ["nan", "NaN", "inf", "-Infinity", "1e999"])
+def test_a_target_that_is_not_finite_does_not_make_classes_of_numbers(cell: str, tmp_path: Path) -> None:
+    dataset = table(tmp_path, f"a,y\n1,2.5\n2,{cell}\n3,4.5\n")
+    assert dataset.classes == ()
+    assert dataset.Y.tolist() == [[2.5, 4.5]]
+    assert lines_of(dataset) == [3]
+
+
+def test_underscores_make_no_number(tmp_path: Path) -> None:
+    assert lines_of(table(tmp_path, "a,y\n1_000,2\n3,4\n")) == [2]
+    assert table(tmp_path, "a,y\n1,1_0\n3,1_1\n").classes == ("1_0", "1_1")
+
+
+def test_commas_and_lines_within_quotes_are_part_of_a_cell(tmp_path: Path) -> None:
+    dataset = table(tmp_path, '"a, b",y\n"1","x, y"\n2,"p\nq"\noops,z\n3,"x, y"\n')
+    assert dataset.features == ("a, b",)
+    assert dataset.classes == ("p\nq", "x, y")
+    assert dataset.Y.tolist() == [[1, 0, 1]]
+    assert lines_of(dataset) == [5]
+
+
+@pytest.mark.parametrize(
+    "text", ["\ufeffy,a\n1,2\n", " y ,a\n1,2\n", "y,a\r\n1,2\r\n", "y,a\n\n1,2\n\n", "y,a\n1,2"]
+)
+def test_what_spreadsheets_add_is_no_matter(text: str, tmp_path: Path) -> None:
+    dataset = table(tmp_path, text)
+    assert (dataset.features, dataset.Y.tolist(), dataset.skipped) == (("a",), [[1]], ())
+
+
+def test_a_target_that_is_not_one_column_is_refused(tmp_path: Path) -> None:
+    for text, target in (
+        ("a,b\n1,2\n", "y"),
+        ("a,y,y\n1,2,3\n", "y"),
+        ("a,b\n1,2\n", "A"),
+        ("", "y"),
+        ("\n1,2\n", "y"),
+    ):
+        with pytest.raises(DataError, match=rf"t\.csv: has no single column '{target}'"):
+            table(tmp_path, text, target)
+    with pytest.raises(DataError, match=r"its columns are a, b$"):
+        table(tmp_path, "a,b\n1,2\n")
+    with pytest.raises(DataError, match="its columns are none"):
+        table(tmp_path, "")
+
+
+def test_files_that_are_no_tables_are_refused(tmp_path: Path) -> None:
+    for content in (b"a,y\n1,\xff\n", "a,y\n1,2\n".encode("utf-16"), b"a,y\n" + b"1" * 200_000 + b",2\n"):
+        with pytest.raises(DataError, match=r"t\.csv: cannot be read"):
+            table(tmp_path, content)
+    with pytest.raises(DataError, match="missing: cannot be read"):
+        read_table(str(tmp_path / "missing"), "y")
+    with pytest.raises(DataError, match="cannot be read"):
+        read_table(str(tmp_path), "y")
+
+
+@pytest.mark.parametrize("text", ["a,y\n", "a,y\nx,1\n", "y\n1\n2\n"])
+def test_no_line_that_can_be_used_is_no_input(text: str, tmp_path: Path) -> None:
+    with pytest.raises(NoInputError, match=r"t\.csv: holds no line of numbers that can be used"):
+        table(tmp_path, text)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.floats(-1e9, 1e9), st.floats(-1e9, 1e9), st.sampled_from(["u", "v,w", 'x"', "ü\n"])),
+        min_size=1,
+        max_size=8,
+    )
+)
+def test_what_the_csv_module_writes_is_read(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[float, float, str]]
+) -> None:
+    path = tmp_path_factory.mktemp("t") / "t.CSV"
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([("a", "b", "y"), *rows])
+    dataset = read_table(str(path), "y", "none")
+    np.testing.assert_array_equal(dataset.data.examples, [row[:2] for row in rows])
+    assert [dataset.classes[k] for k in dataset.Y[0]] == [row[2].strip() for row in rows]
+    assert list(dataset.classes) == sorted({row[2].strip() for row in rows})

@@ -1,0 +1,313 @@
+"""Predictions: what each row says, and that every format gives back what was written."""
+
+import csv
+import io
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from xpnet.data.standardize import fit_standardizer
+from xpnet.errors import DataError, UsageError
+from xpnet.io.model_file import SavedModel
+from xpnet.nn.network import LogisticRegression, Network, SoftmaxRegression
+from xpnet.pipelines.images.decode_many import DecodedImages
+from xpnet.pipelines.images.inputs import path_text
+from xpnet.pipelines.models.model import Model
+from xpnet.pipelines.models.rows import Counts, RowOptions, Rows
+from xpnet.pipelines.predictions.formats import FORMATS, PARQUET_ROWS, Csv, Jsonl, Parquet, conversion
+
+COLUMNS = ["path", "status", "label", "score", "p_a", "error"]
+ROWS: list[dict[str, Any]] = [
+    {"path": "a,b.jpg", "status": "ok", "label": 'a "quoted" one', "score": 0.5, "p_a": 1e-9},
+    {"path": "c\nd\r.jpg", "status": "error", "error": "truncated, alas"},
+    {"path": "é.jpg", "status": "unsure", "label": "b", "score": 0.25, "p_a": 0.125},
+]
+FILE_NAMES = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from(',"\r\n\t \udc80\udcff'))
+
+
+def file_of(format_: Csv | Jsonl, rows: list[dict[str, Any]], path: Path) -> str:
+    """Write rows in two parts; return the path of the file."""
+    part = path.with_suffix(".part")
+    part.write_bytes(format_.head() + format_.rows(rows[:1]) + format_.rows(rows[1:]))
+    convert = conversion(format_)
+    if convert is None:
+        part.rename(path)
+    else:
+        convert(str(part), str(path))
+    return str(path)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_rows_come_back(name: str, tmp_path: Path) -> None:
+    format_ = FORMATS[name](COLUMNS)
+    read = list(format_.read(file_of(format_, ROWS, tmp_path / "p")))
+    expected = [{n: str(v) for n, v in row.items()} for row in ROWS] if name == "csv" else ROWS
+    assert read == expected
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_no_rows_come_back_as_none(name: str, tmp_path: Path) -> None:
+    format_ = FORMATS[name](COLUMNS)
+    assert list(format_.read(file_of(format_, [], tmp_path / "p"))) == []
+
+
+@given(st.lists(st.tuples(FILE_NAMES, FILE_NAMES), max_size=5))
+def test_csv_cells_survive_the_csv_module(pairs: list[tuple[str, str]]) -> None:
+    rows = [(os.fsencode(a).decode("utf-8", "backslashreplace"), path_text(b)) for a, b in pairs]
+    format_ = Csv(["path", "error"])
+    written = format_.head() + format_.rows({"path": a, "error": b} for a, b in rows)
+    read = list(csv.reader(io.StringIO(written.decode(), newline=""), strict=True))
+    assert read == [["path", "error"], *map(list, rows)]
+
+
+@settings(deadline=None)
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=2, max_size=4, unique=True))
+def test_csv_heads_survive_too(columns: list[str]) -> None:
+    assert list(csv.reader(io.StringIO(Csv(columns).head().decode(), newline=""))) == [columns]
+
+
+@given(FILE_NAMES, FILE_NAMES, st.floats(allow_nan=False, allow_infinity=False))
+def test_a_jsonl_line_is_json(path: str, error: str, score: float) -> None:
+    row = {"path": path_text(path), "score": score, "error": error}
+    lines = Jsonl(list(row)).rows([row, {}, row]).split(b"\n")
+    assert list(map(json.loads, lines[:-1])) == [row, {}, row]
+    assert lines[-1] == b""
+
+
+def test_columns_that_are_empty_are_left_out_of_jsonl() -> None:
+    assert (
+        Jsonl(COLUMNS).rows([{"status": "ok", "path": "é", "other": 1}])
+        == '{"path": "é", "status": "ok"}\n'.encode()
+    )
+
+
+@given(st.lists(st.tuples(FILE_NAMES, st.floats(0, 1)), max_size=4))
+@settings(max_examples=20, deadline=None)
+def test_parquet_gives_back_any_text(
+    tmp_path_factory: pytest.TempPathFactory, pairs: list[tuple[str, float]]
+) -> None:
+    rows = [{"path": path_text(path), "score": score} for path, score in pairs]
+    path = file_of(Parquet(["path", "score"]), rows, tmp_path_factory.mktemp("p") / "p.parquet")
+    assert pq.read_table(path).to_pylist() == rows
+
+
+def test_parquet_columns_have_types(tmp_path: Path) -> None:
+    columns = ["path", "status", "label", "score", "label1", "score1", "p_cat", "error"]
+    path = file_of(Parquet(columns), [{"path": "a", "score1": 1, "p_cat": 0.5}], tmp_path / "p")
+    schema = pq.read_schema(path)
+    assert schema.names == columns
+    numbers = {field.name for field in schema if field.type == pa.float64()}
+    assert numbers == {"score", "score1", "p_cat"}
+    assert {field.type for field in schema if field.name not in numbers} == {pa.string()}
+    assert pq.read_table(path).to_pylist() == [
+        dict.fromkeys(columns) | {"path": "a", "score1": 1.0, "p_cat": 0.5}
+    ]
+
+
+@pytest.mark.parametrize("count", [PARQUET_ROWS, 2 * PARQUET_ROWS + 1])
+def test_parquet_of_many_rows_is_whole(count: int, tmp_path: Path) -> None:
+    rows = [{"path": str(i), "score": i / 8} for i in range(count)]
+    path = file_of(Parquet(["path", "score"]), rows, tmp_path / "p")
+    assert pq.read_table(path)["path"].to_pylist() == list(map(str, range(count)))
+    assert pq.ParquetFile(path).metadata.row_group(0).num_rows == PARQUET_ROWS
+
+
+@pytest.mark.parametrize("name", ["csv", "jsonl"])
+def test_a_class_whose_name_is_no_utf8_can_be_written(name: str, tmp_path: Path) -> None:
+    """A folder's name may be any bytes, of which Python makes surrogates."""
+    columns = ["path", "label", "p_\udcff"]
+    format_ = FORMATS[name](columns)
+    file_of(format_, [{"path": "a", "label": "\udcff", "p_\udcff": 0.5}], tmp_path / "p")
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_other_columns_are_refused(name: str, tmp_path: Path) -> None:
+    path = file_of(FORMATS[name](COLUMNS), ROWS, tmp_path / "p")
+    with pytest.raises(DataError, match=r"p: "):
+        list(FORMATS[name](["path", "status", "label", "error"]).read(path))
+
+
+DAMAGED: dict[str, list[Callable[[bytes], bytes]]] = {
+    "csv": [
+        lambda content: content + b"a,b\n",
+        lambda content: content + b"\n",
+        lambda content: content + b'"' + b"x" * 200_000,
+        lambda content: content.replace(b"ok", b"\xff\xfe"),
+        lambda content: content[:-12],
+        lambda content: b"",
+        lambda content: content[20:],
+    ],
+    "jsonl": [
+        lambda content: content[:-5],
+        lambda content: content + b"\n",
+        lambda content: content + b"[1]\n",
+        lambda content: content + b"3\n",
+        lambda content: content + b"[" * 100_000 + b"\n",
+        lambda content: content + b"1" * 10_000 + b"\n",
+        lambda content: content.replace(b"ok", b"\xff\xfe"),
+        lambda content: content[3:],
+    ],
+    "parquet": [
+        lambda content: content[:-1],
+        lambda content: content[: len(content) // 2],
+        lambda content: content.replace(b"unsure", b"\xff\xffsure"),
+        lambda content: b"",
+        lambda content: b"PAR1" + b"x" * 100 + b"PAR1",
+        lambda content: content[:4] + b"\xff" * 200 + content[204:],
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"), [(n, d) for n, damages in DAMAGED.items() for d in damages]
+)  # fmt: skip
+def test_a_damaged_file_is_refused(name: str, damage: Callable[[bytes], bytes], tmp_path: Path) -> None:
+    path = Path(file_of(FORMATS[name](COLUMNS), ROWS, tmp_path / "p"))
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(DataError) as caught:
+        list(FORMATS[name](COLUMNS).read(str(path)))
+    assert str(caught.value).startswith(f"{path}: ")
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_file_that_is_not_there_is_refused(name: str, tmp_path: Path) -> None:
+    for path in (tmp_path / "missing", tmp_path):
+        with pytest.raises(DataError, match="cannot be read"):
+            list(FORMATS[name](COLUMNS).read(str(path)))
+
+
+THREE = ("ant", "bee", "cow")
+
+
+def opened(model: Network, classes: tuple[str, ...] = ()) -> Model:
+    parameters = {name: np.zeros(shape, np.float32) for name, shape in model.shapes.items()}
+    return Model("m", SavedModel(model, parameters, fit_standardizer([], "unit"), classes), None)
+
+
+def rows_of(
+    model: Model, answers: Any, errors: list[str] | None = None, **options: Any
+) -> tuple[list[Any], Counts]:
+    answers = np.asarray(answers, np.float32)
+    k, counts = answers.shape[1], Counts()
+    decoded = DecodedImages([f"{i}.jpg" for i in range(k)], np.zeros((k, 2), np.uint8), errors or [""] * k)
+    rows = Rows(model, RowOptions(**options))
+    found = list(rows.of(decoded, answers, counts))
+    assert all(set(row) <= set(rows.columns) for row in found)
+    return found, counts
+
+
+SOFTMAX = opened(SoftmaxRegression(2, 3), THREE)
+BINARY = opened(LogisticRegression(2), ("no", "yes"))
+NUMBERS = opened(Network(2, 1, "identity"))
+
+
+def test_a_row_of_each_input_says_what_became_of_it() -> None:
+    rows, counts = rows_of(SOFTMAX, [[0.25, 0, 0.7], [0.5, 0, 0.2], [0.25, 0, 0.1]], ["", "not an image", ""])
+    assert rows == [
+        {"path": "0.jpg", "status": "ok", "label": "bee", "score": 0.5},
+        {"path": "1.jpg", "status": "error", "error": "not an image"},
+        {"path": "2.jpg", "status": "ok", "label": "ant", "score": 0.7},
+    ]
+    assert counts == Counts(ok=2, error=1)
+    assert counts.total == 3
+
+
+def test_columns_are_in_order() -> None:
+    usual = ["path", "status", "label", "score"]
+    assert Rows(SOFTMAX, RowOptions()).columns == [*usual, "error"]
+    assert Rows(NUMBERS, RowOptions()).columns == [*usual, "error"]
+    more = ["label1", "score1", "label2", "score2", "p_ant", "p_bee", "p_cow", "error"]
+    assert Rows(SOFTMAX, RowOptions(topk=2, proba=True)).columns == [*usual, *more]
+    assert Rows(BINARY, RowOptions(topk=9)).columns[-3:] == ["label2", "score2", "error"]
+
+
+def test_topk_is_from_the_most_probable() -> None:
+    ((row,), _) = rows_of(SOFTMAX, [[0.2], [0.5], [0.3]], topk=5)
+    assert [row[f"label{i}"] for i in (1, 2, 3)] == ["bee", "cow", "ant"]
+    assert [row[f"score{i}"] for i in (1, 2, 3)] == [0.5, 0.3, 0.2]
+    ((row,), _) = rows_of(SOFTMAX, [[0.2], [0.5], [0.3]], topk=1)
+    assert set(row) == {"path", "status", "label", "score", "label1", "score1"}
+
+
+def test_proba_is_of_every_class() -> None:
+    ((row,), _) = rows_of(SOFTMAX, [[0.2], [0.5], [0.3]], proba=True)
+    assert [row[f"p_{name}"] for name in THREE] == [0.2, 0.5, 0.3]
+
+
+def test_below_the_threshold_is_unsure() -> None:
+    rows, counts = rows_of(
+        SOFTMAX, [[0.25, 0.5, 0.75], [0.375, 0.25, 0.125], [0.375, 0.25, 0.125]], threshold=0.5
+    )
+    assert [row["status"] for row in rows] == ["unsure", "ok", "ok"]
+    assert rows[0]["label"] == "bee"
+    assert counts == Counts(ok=2, unsure=1)
+
+
+def test_a_score_that_is_written_as_the_threshold_is_not_below_it() -> None:
+    ((row,), _) = rows_of(BINARY, [[0.9]], threshold=0.9)
+    assert (row["score"], row["status"]) == (0.9, "ok")
+
+
+def test_of_equal_probabilities_the_first_class_is_the_label() -> None:
+    ((row,), _) = rows_of(SOFTMAX, [[0.25], [0.375], [0.375]], topk=3)
+    assert [row[f"label{i}"] for i in (1, 2, 3)] == ["bee", "cow", "ant"]
+    ((row,), _) = rows_of(BINARY, [[0.5]])
+    assert (row["label"], row["score"]) == ("no", 0.5)
+
+
+def test_two_classes_are_one_answer() -> None:
+    rows, _ = rows_of(BINARY, [[0.125, 0.75]], proba=True)
+    assert [(row["label"], row["score"]) for row in rows] == [("no", 0.875), ("yes", 0.75)]
+    assert [(row["p_no"], row["p_yes"]) for row in rows] == [(0.875, 0.125), (0.25, 0.75)]
+
+
+def test_classes_without_names_are_numbers() -> None:
+    ((row,), _) = rows_of(opened(LogisticRegression(2)), [[0.75]])
+    assert row["label"] == "1"
+    ((row,), _) = rows_of(opened(SoftmaxRegression(2, 3)), [[0.2], [0.1], [0.7]])
+    assert row["label"] == "2"
+
+
+def test_numbers_have_no_label() -> None:
+    rows, counts = rows_of(NUMBERS, [[-2.5, 1234567.0]], ["", "file is empty"])
+    assert rows[0] == {"path": "0.jpg", "status": "ok", "score": -2.5}
+    assert rows[1]["status"] == "error"
+    assert counts == Counts(ok=1, error=1)
+
+
+@pytest.mark.parametrize("options", [{"topk": 1}, {"proba": True}, {"threshold": 0.5}])
+def test_options_of_classifiers_are_refused_for_numbers(options: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="this model predicts numbers"):
+        Rows(NUMBERS, RowOptions(**options))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"topk": -1}, {"threshold": -0.1}, {"threshold": 1.1}, {"threshold": float("nan")}, {"format": "xml"}],
+)
+def test_options_that_cannot_be_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="expected"):
+        RowOptions(**options)
+
+
+@given(st.floats(0, 1, width=32))
+def test_scores_have_six_digits(probability: float) -> None:
+    ((row,), _) = rows_of(BINARY, [[probability]], proba=True)
+    assert row["p_yes"] == pytest.approx(probability, rel=5e-6)
+    assert len(f"{row['p_yes']:e}".rstrip("0").replace(".", "").partition("e")[0]) <= 7
+    assert float(f"{row['p_yes']:.6g}") == row["p_yes"]
+
+
+def test_paths_that_are_no_utf8_are_shown() -> None:
+    decoded = DecodedImages(["\udcff.jpg"], np.zeros((1, 2), np.uint8), [""])
+    (row,) = Rows(BINARY, RowOptions()).of(decoded, np.array([[0.75]], np.float32), Counts())
+    assert row["path"] == r"\xff.jpg"

@@ -1,0 +1,258 @@
+"""Rows of predictions: one for each input, in order, the same however they were made."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import backends
+import fakecupy
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pictures import CLASSES, draw_many, picture, save_model
+
+from xpnet.backend.backend import select
+from xpnet.errors import DeviceError, NoInputError, OutputError, UsageError
+from xpnet.io.scoring import Scorer
+from xpnet.pipelines.images.decode_many import decode_chunk
+from xpnet.pipelines.images.recipe import Recipe
+from xpnet.pipelines.models.model import load
+from xpnet.pipelines.models.rows import Counts, RowOptions
+from xpnet.pipelines.predictions.predict import predict
+
+CPU = select("cpu")
+CSV = RowOptions()
+
+
+def rows_of(model: Path, paths: list[str], options: RowOptions = CSV, **more: object) -> tuple[Counts, bytes]:
+    stdout = io.BytesIO()
+    counts = predict(load(str(model)), iter(paths), CPU, None, stdout, options, **more)
+    return counts, stdout.getvalue()
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    folder = draw_many(tmp_path_factory.mktemp("many") / "images", 150)
+    for i in (3, 64, 149):
+        path = folder / f"{i:06}.jpg"
+        path.unlink()
+        path.write_bytes(b"no image")
+    return sorted(map(str, folder.iterdir()))
+
+
+def test_scores_are_the_networks_own(model: Path, classes: Path) -> None:
+    paths = sorted(map(str, classes.glob("*/*.jpg")))[::5]
+    counts, written = rows_of(model, paths, RowOptions(proba=True))
+    opened = load(str(model))
+    X = decode_chunk(paths, Recipe(8, 8)).columns.T / 255
+    saved = opened.saved
+    A = saved.model.answer(saved.model.forward(saved.parameters, X.astype("float32")))
+    read = list(csv.DictReader(io.StringIO(written.decode())))
+    assert counts.ok == len(read) == len(paths)
+    for i, row in enumerate(read):
+        best = int(np.argmax(A[:, i]))
+        assert (row["path"], row["status"], row["label"]) == (paths[i], "ok", CLASSES[best])
+        np.testing.assert_allclose([float(row[f"p_{name}"]) for name in CLASSES], A[:, i], rtol=1e-4)
+        assert row["score"] == row[f"p_{CLASSES[best]}"]
+
+
+def test_every_input_has_its_row_in_order(model: Path, many: list[str]) -> None:
+    counts, written = rows_of(model, many)
+    read = list(csv.DictReader(io.StringIO(written.decode())))
+    assert [row["path"] for row in read] == many
+    assert [i for i, row in enumerate(read) if row["status"] == "error"] == [3, 64, 149]
+    assert (counts.ok, counts.error) == (147, 3)
+    assert all(row["error"] and not row["label"] for row in read if row["status"] == "error")
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(size=st.integers(1, 200), data=st.data())
+def test_neither_batches_nor_neighbours_change_a_byte(
+    model: Path, many: list[str], size: int, data: st.DataObject
+) -> None:
+    whole = rows_of(model, many)[1]
+    assert rows_of(model, many, batch_size=size)[1] == whole
+    chosen = sorted(data.draw(st.sets(st.integers(0, len(many) - 1), min_size=1)))
+    lines = whole.splitlines(keepends=True)
+    want = lines[0] + b"".join(lines[1 + i] for i in chosen)
+    assert rows_of(model, [many[i] for i in chosen], batch_size=size)[1] == want
+
+
+def test_workers_change_no_byte(model: Path, tmp_path: Path, many: list[str]) -> None:
+    paths = many * 3  # enough that processes are started
+    assert rows_of(model, paths, workers=2)[1] == rows_of(model, paths)[1]
+
+
+@pytest.mark.parametrize("format_", ["csv", "jsonl", "parquet"])
+def test_a_run_resumes_to_the_same_bytes(
+    model: Path, tmp_path: Path, many: list[str], format_: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if format_ == "parquet":
+        pytest.importorskip("pyarrow")
+    opened, options = load(str(model)), RowOptions(format_, topk=2)
+
+    def run(name: str, resume: bool = False, stop: int | None = None, batch: int = 16) -> None:
+        def paths() -> object:
+            for i, path in enumerate(many):
+                if i == stop:
+                    raise KeyboardInterrupt
+                yield path
+
+        predict(
+            opened, paths(), CPU, str(tmp_path / name), io.BytesIO(), options, batch_size=batch, resume=resume
+        )
+
+    run("whole")
+    for stop in (20, 90, 140):
+        with pytest.raises(KeyboardInterrupt):
+            run("resumed", resume=True, stop=stop)
+    assert not (tmp_path / "resumed").exists()
+    run("resumed", resume=True, batch=7)
+    assert (tmp_path / "resumed").read_bytes() == (tmp_path / "whole").read_bytes()
+
+
+def interrupted(model: Path, path: Path, paths: list[str], options: RowOptions = CSV) -> None:
+    def some() -> object:
+        yield from paths[:100]
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        predict(load(str(model)), some(), CPU, str(path), io.BytesIO(), options, batch_size=10)
+
+
+@pytest.mark.parametrize("what", ["model", "options", "inputs"])
+def test_resuming_with_something_else_is_refused(
+    model: Path, tmp_path: Path, many: list[str], what: str
+) -> None:
+    path = tmp_path / "rows.csv"
+    interrupted(model, path, many)
+    other = save_model(tmp_path / "other.safetensors", seed=2)
+    with pytest.raises(OutputError, match=f"cannot be resumed.*{what}"):
+        predict(
+            load(str(other if what == "model" else model)),
+            iter(many[1:] if what == "inputs" else many),
+            CPU,
+            str(path),
+            io.BytesIO(),
+            RowOptions(topk=2) if what == "options" else RowOptions(),
+            resume=True,
+        )
+    predict(load(str(model)), iter(many), CPU, str(path), io.BytesIO(), RowOptions(), resume=True)
+    assert path.read_bytes() == rows_of(model, many)[1]
+
+
+def test_json_lines_leave_empty_columns_out(model: Path, many: list[str]) -> None:
+    _, written = rows_of(model, many[:5], RowOptions())
+    read = [json.loads(line) for line in written.splitlines()]
+    assert [set(row) for row in read[:4]] == [{"path", "status", "label", "score"}] * 3 + [
+        {"path", "status", "error"}
+    ]
+
+
+def test_no_inputs_leave_no_file(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(NoInputError, match="no inputs"):
+        predict(load(str(model)), iter([]), CPU, str(tmp_path / "a.csv"), io.BytesIO(), RowOptions())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_parquet_needs_a_file(model: Path, many: list[str]) -> None:
+    pytest.importorskip("pyarrow")
+    with pytest.raises(UsageError, match="--format parquet needs a file"):
+        rows_of(model, many, RowOptions())
+
+
+def test_names_are_whatever_the_system_allows(model: Path, tmp_path: Path) -> None:
+    names = [
+        "a,b.jpg",
+        'say "hi".jpg',
+        "two\nlines.jpg",
+        "return\r.jpg",
+        " spaces .jpg",
+        "-dash.jpg",
+        "ü.jpg",
+    ]
+    for name in names:
+        picture("red", 1).save(tmp_path / name, "JPEG")
+    counts, written = rows_of(model, [str(tmp_path / name) for name in names])
+    read = list(csv.DictReader(io.StringIO(written.decode(), newline="")))
+    assert [Path(row["path"]).name for row in read] == names
+    assert len({row["score"] for row in read}) == 1
+    assert counts.ok == len(names)
+
+
+@pytest.mark.parametrize(
+    ("failure", "problem"),
+    [
+        (fakecupy.CUDARuntimeError("cudaErrorLaunchFailure: unspecified launch failure"), "lost"),
+        (fakecupy.OutOfMemoryError(1 << 40, 1 << 30), "out-of-memory"),
+    ],
+    ids=["lost", "out of memory"],
+)
+@pytest.mark.parametrize("where", ["_score", "_fetch"])
+def test_a_device_that_fails_in_the_middle_leaves_what_can_be_resumed(
+    failure: Exception,
+    problem: str,
+    where: str,
+    model: Path,
+    tmp_path: Path,
+    many: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    backend = backends.make("fake")
+
+    def run(name: str, **more: bool) -> Counts:
+        path = str(tmp_path / name)
+        return predict(load(str(model)), iter(many), backend, path, io.BytesIO(), CSV, batch_size=10, **more)
+
+    run("whole.csv")
+    original, calls = getattr(Scorer, where), []
+
+    def failing(scorer: Scorer, *args: object) -> object:
+        calls.append(args)
+        if len(calls) == 8:
+            raise failure
+        return original(scorer, *args)
+
+    monkeypatch.setattr(Scorer, where, failing)
+    with pytest.raises(DeviceError) as error:
+        run("stopped.csv")
+    assert error.value.problem == problem
+    assert not (tmp_path / "stopped.csv").exists()
+    kept = (tmp_path / "stopped.csv.part").read_bytes()
+    assert kept.count(b"\n") >= 1 + 10 * (8 - 1 - 2 - 1)
+    monkeypatch.undo()
+    counts = run("stopped.csv", resume=True)
+    assert counts.total == len(many)
+    written = (tmp_path / "stopped.csv").read_bytes()
+    assert written == (tmp_path / "whole.csv").read_bytes()
+    assert written.startswith(kept)
+
+
+def test_a_few_parts_are_under_way_at_most(
+    model: Path, many: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a GPU the next are decoded meanwhile; the results stay in order."""
+    begun, open_now = [], []
+    begin = Scorer.begin
+
+    def counted(scorer: Scorer, examples: np.ndarray, first: int = 0) -> object:
+        wait = begin(scorer, examples, first)
+        begun.append(first)
+        open_now.append(len(begun) - len(waited))
+
+        def waiting() -> np.ndarray:
+            waited.append(first)
+            return wait()
+
+        return waiting
+
+    waited: list[int] = []
+    monkeypatch.setattr(Scorer, "begin", counted)
+    stdout = io.BytesIO()
+    predict(load(str(model)), iter(many), backends.make("fake"), None, stdout, CSV, batch_size=10)
+    assert begun == waited == list(range(0, 150, 10))
+    assert max(open_now) == 3
+    read = list(csv.DictReader(io.StringIO(stdout.getvalue().decode())))
+    assert [row["path"] for row in read] == many

@@ -1,0 +1,123 @@
+"""What follows from what was asked for."""
+
+import numpy as np
+import pytest
+
+from xpnet.data.column_matrix import ColumnMatrix
+from xpnet.errors import ConfigurationError, DataError, UsageError
+from xpnet.nn.network import LogisticRegression, SoftmaxRegression
+from xpnet.nn.optimizers import OPTIMIZERS
+from xpnet.pipelines.datasets.dataset import Dataset
+from xpnet.pipelines.training.plan import Plan, choose_model, with_labels_for
+
+
+def data(n_classes: int, m: int = 12) -> Dataset:
+    names = tuple("abcdefgh"[:n_classes])
+    Y = np.arange(m)[None] % n_classes if n_classes else np.linspace(0, 1, m)[None]
+    return Dataset(ColumnMatrix(np.ones((m, 4))), Y, names)
+
+
+def test_the_labels_choose_the_model() -> None:
+    assert choose_model(Plan(), data(2)) == LogisticRegression(4)
+    assert choose_model(Plan(), data(3)) == SoftmaxRegression(4, 3)
+    assert choose_model(Plan(), data(0)).output == "identity"
+    network = choose_model(Plan(hidden="8:relu,4:relu+2:tanh"), data(2))
+    assert (network.n_out, network.output, [layer.units for layer in network.hidden]) == (
+        1,
+        "sigmoid",
+        [8, 6],
+    )
+    assert choose_model(Plan(hidden="8"), data(3)).output == "softmax"
+    assert choose_model(Plan("softmax"), data(2)) == SoftmaxRegression(4, 2)
+
+
+@pytest.mark.parametrize(
+    ("plan", "classes", "said"),
+    [
+        (Plan("logistic"), 3, "two classes, and the data has 3: use softmax"),
+        (Plan("logistic", "8"), 2, "no hidden layers"),
+        (Plan("network"), 2, "needs --hidden"),
+    ],
+)
+def test_a_model_that_does_not_fit_is_refused(plan: Plan, classes: int, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        choose_model(plan, data(classes))
+
+
+def test_layers_that_cannot_be_are_refused() -> None:
+    with pytest.raises(ConfigurationError, match="'rleu', expected one of"):
+        choose_model(Plan(hidden="8:rleu"), data(2))
+
+
+@pytest.mark.parametrize(
+    ("options", "classes", "optimizer"),
+    [
+        ({}, 2, "lbfgs"),
+        ({"l2": 3.0, "class_weight": "balanced", "iterations": 50}, 3, "lbfgs"),
+        ({"epochs": 5}, 2, "adam"),
+        ({"learning_rate": 0.1}, 2, "adam"),
+        ({"patience": 2}, 3, "adam"),
+        ({"iterations": 100, "learning_rate": 0.1}, 2, "sgd"),
+        ({"hidden": "8"}, 2, "adam"),
+        ({"hidden": "8", "iterations": 10}, 2, "adam"),
+        ({}, 0, "adam"),
+        ({"optimizer": "momentum"}, 2, "momentum"),
+    ],
+)
+def test_the_optimizer_follows(options: dict, classes: int, optimizer: str) -> None:
+    plan = Plan(**options)
+    assert plan.optimizer_for(choose_model(plan, data(classes))) == optimizer
+
+
+def test_settings_are_as_asked() -> None:
+    plan = Plan(optimizer="sgd", iterations=7, learning_rate=0.5, l2=2.0, seed=3, schedule="cosine")
+    settings = plan.settings(LogisticRegression(4), 100)
+    assert (settings.epochs, settings.batch_size, settings.learning_rate) == (7, None, 0.5)
+    assert (settings.l2, settings.seed, settings.initializer) == (2.0, 3, "zeros")
+    assert settings.optimizer == OPTIMIZERS["sgd"]
+
+
+def test_a_learning_rate_of_nothing_is_refused_and_not_replaced() -> None:
+    with pytest.raises(ConfigurationError, match="learning_rate is 0"):
+        Plan(learning_rate=0.0, epochs=1).settings(LogisticRegression(4), 100)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"iterations": 5, "epochs": 5}, "leave out --epochs"),
+        ({"iterations": 5, "batch_size": 5}, "leave out --epochs and --batch-size"),
+        ({"optimizer": "lbfgs", "dropout": 0.1}, "no use for --dropout"),
+        ({"optimizer": "lbfgs", "learning_rate": 0.1}, "no use for --learning-rate"),
+        ({"model": "cnn"}, "--model is 'cnn', expected one of logistic"),
+        ({"optimizer": "sgdd"}, "--optimizer is 'sgdd'"),
+    ],
+)
+def test_contradictions_are_refused(options: dict, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        Plan(**options)
+
+
+def test_lbfgs_is_not_for_networks() -> None:
+    plan = Plan(optimizer="lbfgs", hidden="8")
+    with pytest.raises(UsageError, match="for logistic and softmax"):
+        plan.optimizer_for(choose_model(plan, data(2)))
+
+
+def test_numbers_become_classes_and_classes_numbers() -> None:
+    table = Dataset(ColumnMatrix(np.ones((4, 1))), np.array([[10.0, 2.0, 10.0, 0.5]]), ())
+    classes = with_labels_for(Plan("softmax"), table)
+    assert classes.classes == ("0.5", "2", "10")
+    assert classes.Y.tolist() == [[2, 1, 2, 0]]
+    assert with_labels_for(Plan("regression"), classes).Y.tolist() == table.Y.tolist()
+    assert with_labels_for(Plan(), table) is table
+    with pytest.raises(DataError, match="needs numbers"):
+        with_labels_for(Plan("regression"), data(2))
+
+
+@pytest.mark.parametrize(
+    ("m", "batch_size", "epochs"), [(10, 32, 1000), (341, 32, 91), (5000, 256, 50), (10**6, 256, 20)]
+)
+def test_few_examples_get_small_batches_and_more_epochs(m: int, batch_size: int, epochs: int) -> None:
+    settings = Plan(hidden="4").settings(choose_model(Plan(hidden="4"), data(2)), m)
+    assert (settings.batch_size, settings.epochs) == (batch_size, epochs)

@@ -1,0 +1,120 @@
+"""Draw a computation graph: as the lines of a calculation, as Graphviz DOT, or as SVG."""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from typing import Literal
+
+import numpy as np
+
+from xpnet.arrays import Array
+from xpnet.autodiff.graph import Node
+from xpnet.autodiff.reverse import ancestors
+from xpnet.errors import GraphError
+
+_SYMBOLS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "matmul": "@"}
+
+
+def draw(output: Node, format: Literal["text", "dot", "svg"] = "text") -> str:  # noqa: A002
+    """Return a drawing of the graph that computed `output`.
+
+    Values of one element are shown if they lie in host memory; others as shape and dtype, so drawing never
+    reads a device. Unnamed nodes are called t1, t2, ... in the order in which they are drawn.
+
+    Args:
+        output: the node to draw, with all it was computed from.
+        format: "text", a line for each node; "dot", the Graphviz language; "svg", drawn by Graphviz's `dot`.
+
+    Raises:
+        GraphError: an unknown format, or "svg" without Graphviz on the PATH.
+    """
+    if not isinstance(output, Node):
+        msg = f"draw: got a {type(output).__name__}, expected a Node"
+        raise GraphError(msg)
+    if format == "text":
+        return "\n".join(_lines(output))
+    if format == "dot":
+        return "\n".join(_statements(output)) + "\n"
+    if format == "svg":
+        return _svg("\n".join(_statements(output)))
+    msg = f"draw: format is {format!r}, expected 'text', 'dot' or 'svg'"
+    raise GraphError(msg)
+
+
+def _names(nodes: list[Node]) -> dict[Node, str]:
+    taken = {node.name for node in nodes}
+    free = (f"t{i}" for i in range(1, len(nodes) + len(taken) + 1) if f"t{i}" not in taken)
+    return {node: _printable(node.name) if node.name else next(free) for node in nodes}
+
+
+def _printable(name: str) -> str:
+    """Return a name with line ends, controls and lone surrogates as escapes, so that it stays on its line."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
+
+
+def _lines(output: Node) -> Iterator[str]:
+    nodes = ancestors(output)
+    names = _names(nodes)
+    formulas = [
+        f"{names[node]} = {_formula(node, names)}" if node.primitive else names[node] for node in nodes
+    ]
+    width = max(len(formula) for formula in formulas)
+    for node, formula in zip(nodes, formulas, strict=True):
+        yield f"{formula:<{width}} = {_value(node.value)}"
+
+
+def _formula(node: Node, names: dict[Node, str]) -> str:
+    name = node.primitive.__name__ if node.primitive else ""
+    arguments = [names[a] if isinstance(a, Node) else _value(a) for a in node.inputs]
+    if name in _SYMBOLS:
+        return f" {_SYMBOLS[name]} ".join(arguments)
+    return f"{name}({', '.join([*arguments, *(f'{k}={v}' for k, v in node.options.items())])})"
+
+
+def _value(value: Array | float) -> str:
+    if isinstance(value, bool | int | float):
+        return f"{value:.6g}"
+    if isinstance(value, np.ndarray) and value.size == 1:
+        return f"{float(value.reshape(())):.6g}"
+    return f"{'x'.join(map(str, value.shape)) or 'scalar'} {str(value.dtype).removeprefix('torch.')}"
+
+
+def _statements(output: Node) -> Iterator[str]:
+    nodes = ancestors(output)
+    names = _names(nodes)
+    number = {node: i for i, node in enumerate(nodes)}
+    yield "digraph {"
+    yield "  rankdir=LR;"
+    yield '  node [fontname="sans-serif", shape=box, style=rounded];'
+    for node in nodes:
+        shown = f"{names[node]} = {_value(node.value)}"
+        if node.primitive:
+            shown = f"{_formula(node, names)}\n{shown}"
+        yield f"  n{number[node]} [label={_quoted(shown)}];"
+        for parent in node.inputs:
+            if isinstance(parent, Node):
+                yield f"  n{number[parent]} -> n{number[node]};"
+    yield "}"
+
+
+def _quoted(text: str) -> str:
+    # DOT escapes quotes and line ends as JSON does; and it reads HTML's entities, which names are not.
+    return json.dumps(text.replace("&", "&amp;"), ensure_ascii=False)
+
+
+def _svg(dot: str) -> str:
+    program = shutil.which("dot")
+    if program is None:
+        msg = (
+            "draw: SVG needs Graphviz, and its program 'dot' is not on the PATH: install Graphviz "
+            "(apt install graphviz, brew install graphviz), or use format='text' or 'dot'"
+        )
+        raise GraphError(msg)
+    done = subprocess.run(  # noqa: S603  (a program found on the PATH, data on its standard input)
+        [program, "-Tsvg"], input=dot, capture_output=True, text=True, encoding="utf-8", check=False
+    )
+    if done.returncode:
+        msg = f"draw: dot failed with exit status {done.returncode}: {done.stderr.strip()}"
+        raise GraphError(msg)
+    return done.stdout

@@ -1,0 +1,167 @@
+"""Standardize features: x̂ = (x - mean) * scale, row by row, fitted in one pass over the raw columns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from xpnet.errors import ShapeError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+STANDARDIZATIONS = ("none", "unit", "channel", "feature")
+"""None at all; x / 255; mean 0 and variance 1 over all pixels of a channel; the same for each feature."""
+
+_EXACT_ROWS = 256
+"""So many squares of bytes, 256 * 255^2, sum to less than 2^24: exactly, in float32."""
+
+
+@dataclass(frozen=True, eq=False)
+class Standardizer:
+    """A fitted standardization.
+
+    Attributes:
+        kind: one of `KINDS`. A feature or channel of one value only becomes zeros.
+        mean: (n_x, 1), or (1, 1) where all rows share it; float64, in host memory.
+        scale: the same.
+    """
+
+    kind: str
+    mean: np.ndarray
+    scale: np.ndarray
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Standardizer)
+            and self.kind == other.kind
+            and np.array_equal(self.mean, other.mean)
+            and np.array_equal(self.scale, other.scale)
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    @property
+    def is_uniform(self) -> bool:
+        """Whether all rows share one mean, which is 0, and one scale."""
+        return self.scale.size == 1 and not self.mean.any()
+
+    def apply(self, X: np.ndarray) -> np.ndarray:
+        """Return the standardized matrix, a float64 copy. X: raw columns (n_x, m), in host memory."""
+        standardized: np.ndarray = (X - self.mean) * self.scale
+        return standardized
+
+
+def fit_standardizer(blocks: Iterable[np.ndarray], kind: str, channels: int = 1) -> Standardizer:
+    """Fit a standardization in one pass.
+
+    Args:
+        blocks: of raw examples, (k, n_x) each, bytes or floats. Sums of bytes are exact, however many and
+            however cut into blocks; those of floats are merged by Chan's formula, in float64.
+        kind: one of `KINDS`.
+        channels: of the images, which vary fastest along the rows; for "channel".
+
+    Raises:
+        ShapeError: an unknown kind, no examples, or rows that are no whole pixels.
+    """
+    moments = Moments()
+    for block in blocks if kind in ("channel", "feature") else ():
+        moments.add(block)
+    return standardizer_from_moments(moments, kind, channels)
+
+
+def standardizer_from_moments(moments: Moments, kind: str, channels: int = 1) -> Standardizer:
+    """Return the standardization that moments give; arguments and errors as for `fit`."""
+    if kind not in STANDARDIZATIONS:
+        msg = f"standardize: kind is {kind!r}, expected one of {', '.join(STANDARDIZATIONS)}"
+        raise ShapeError(msg)
+    if kind in ("none", "unit"):
+        return Standardizer(kind, np.zeros((1, 1)), np.full((1, 1), 1.0 if kind == "none" else 1 / 255))
+    if not moments.count:
+        msg = f"standardize: no examples to fit {kind!r} to"
+        raise ShapeError(msg)
+    mean, variance = moments.mean, moments.variance
+    if kind == "channel":
+        if mean.size % channels:
+            msg = f"standardize: {mean.size} features are no whole pixels of {channels} channels"
+            raise ShapeError(msg)
+        mean, variance = _by_channel(mean, variance, channels)
+    deviation = np.sqrt(variance)
+    # Where all values are equal, rounding may leave a deviation that is not quite 0.
+    constant = deviation <= 1e-12 * np.maximum(1.0, np.abs(mean))
+    scale = np.where(constant, 1.0, 1.0 / np.where(constant, 1.0, deviation))
+    return Standardizer(kind, mean[:, None], scale[:, None])
+
+
+class Moments:
+    """Mean and variance of each feature, from blocks.
+
+    Attributes:
+        count: examples seen.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._sums = np.zeros(0, dtype=np.int64)
+        self._squares = np.zeros(0, dtype=np.int64)
+        self._mean = np.zeros(0)
+        self._spread = np.zeros(0)
+        self._bytes = False
+
+    def add(self, block: np.ndarray) -> None:
+        """Add examples. block: (k, n_x), bytes or floats, all blocks alike."""
+        if not len(block):
+            return
+        if not self.count:
+            n_x = block.shape[1]
+            self._bytes = block.dtype == np.uint8
+            self._sums, self._squares = np.zeros(n_x, np.int64), np.zeros(n_x, np.int64)
+            self._mean, self._spread = np.zeros(n_x), np.zeros(n_x)
+        if self._bytes:
+            self._add_bytes(block)
+        else:
+            self._add_floats(block)
+
+    @property
+    def mean(self) -> np.ndarray:
+        """Mean of each feature, (n_x,) float64."""
+        return self._sums / self.count if self._bytes else self._mean
+
+    @property
+    def variance(self) -> np.ndarray:
+        """Variance of each feature (divided by the count), (n_x,) float64."""
+        if not self._bytes:
+            return self._spread / self.count
+        # count * squares - sums^2 is exact in Python's integers, and its cancellation harmless.
+        numerator: Any = self.count * self._squares.astype(object) - self._sums.astype(object) ** 2
+        variance: np.ndarray = numerator.astype(np.float64) / float(self.count) ** 2
+        return variance
+
+    def _add_bytes(self, block: np.ndarray) -> None:
+        for start in range(0, len(block), _EXACT_ROWS):
+            part = block[start : start + _EXACT_ROWS].astype(np.float32)
+            self._sums += part.sum(axis=0).astype(np.int64)
+            np.multiply(part, part, out=part)
+            self._squares += part.sum(axis=0).astype(np.int64)
+            self.count += len(part)
+
+    def _add_floats(self, block: np.ndarray) -> None:
+        wide = block.astype(np.float64)
+        k, mean = len(wide), wide.mean(axis=0)
+        wide -= mean
+        shift = mean - self._mean
+        total = self.count + k
+        self._spread += np.einsum("ij,ij->j", wide, wide) + shift**2 * (self.count * k / total)
+        self._mean += shift * (k / total)
+        self.count = total
+
+
+def _by_channel(mean: np.ndarray, variance: np.ndarray, channels: int) -> tuple[np.ndarray, np.ndarray]:
+    """Pool the moments of all pixels of a channel; return them repeated for each pixel."""
+    means, variances = mean.reshape(-1, channels), variance.reshape(-1, channels)
+    pooled = means.mean(axis=0)
+    spread = variances.mean(axis=0) + ((means - pooled) ** 2).mean(axis=0)
+    pixels = len(means)
+    return np.tile(pooled, pixels), np.tile(spread, pixels)

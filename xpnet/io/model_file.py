@@ -1,0 +1,125 @@
+"""The model file: all that is needed to score a raw example, and to know where the model came from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from xpnet.data import STANDARDIZATIONS, Standardizer
+from xpnet.errors import ModelFileError, XpnetError
+from xpnet.io import tensor_file
+from xpnet.nn import Network
+
+if TYPE_CHECKING:
+    import os
+
+FORMAT = 1
+"""Version of the file's layout; a newer one is refused."""
+
+MEAN, SCALE = "standardizer.mean", "standardizer.scale"
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """What a model file holds.
+
+    Attributes:
+        model: the network's configuration.
+        parameters: W1, b1, W2, ... in host memory, float32 or float64, all of one dtype.
+        standardizer: of the raw columns the model was trained on.
+        classes: their names, by index; empty for regression.
+        recipe: how an input becomes a raw column: plain data, of whoever makes columns.
+        history: summary of the training: plain data.
+        versions: of the programs that trained it.
+    """
+
+    model: Network
+    parameters: dict[str, np.ndarray]
+    standardizer: Standardizer
+    classes: tuple[str, ...] = ()
+    recipe: dict[str, Any] = field(default_factory=dict)
+    history: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+def write_model_file(path: str | os.PathLike[str], saved: SavedModel) -> None:
+    """Write a model file, whole or not at all. Equal models are equal bytes.
+
+    Raises:
+        ModelFileError: the file cannot be written, or its parts do not fit together.
+    """
+    arrays = {**saved.parameters, MEAN: saved.standardizer.mean, SCALE: saved.standardizer.scale}
+    _require_fitting(path, saved.model, arrays, saved.classes)
+    description = {
+        "kind": "model",
+        "format": FORMAT,
+        "model": saved.model.to_dict(),
+        "standardize": saved.standardizer.kind,
+        "classes": list(saved.classes),
+        "recipe": saved.recipe,
+        "history": saved.history,
+        "versions": saved.versions,
+    }
+    tensor_file.write_tensors(path, description, arrays)
+
+
+def read_model_file(path: str | os.PathLike[str]) -> SavedModel:
+    """Read a model file. Nothing in it is executed.
+
+    Raises:
+        ModelFileError: the file is missing, truncated, foreign, of a newer format, or its parts do not fit
+            together.
+    """
+    description, arrays = tensor_file.read_tensors(path, "model")
+    if description.get("format") != FORMAT:
+        msg = (
+            f"{path}: has format {description.get('format')!r}, and this version reads {FORMAT}: update xpnet"
+        )
+        raise ModelFileError(msg)
+    try:
+        model = Network.from_dict(description["model"])
+        classes = tuple(map(str, description["classes"]))
+        kind = description["standardize"]
+        plain = [dict(description[name]) for name in ("recipe", "history", "versions")]
+    except (KeyError, TypeError, ValueError, XpnetError) as error:
+        msg = f"{path}: is no description of a model: {type(error).__name__}: {error}"
+        raise ModelFileError(msg) from error
+    _require_fitting(path, model, arrays, classes)
+    mean, scale = arrays.pop(MEAN), arrays.pop(SCALE)
+    if kind not in STANDARDIZATIONS or mean.dtype != np.float64 or scale.dtype != np.float64:
+        msg = (
+            f"{path}: standardization is {kind!r} of {mean.dtype}, "
+            f"expected one of {', '.join(STANDARDIZATIONS)} of float64"
+        )
+        raise ModelFileError(msg)
+    recipe, history, versions = plain
+    parameters = {name: arrays[name] for name in model.shapes}
+    return SavedModel(model, parameters, Standardizer(kind, mean, scale), classes, recipe, history, versions)
+
+
+def _require_fitting(
+    path: str | os.PathLike[str], model: Network, arrays: dict[str, np.ndarray], classes: tuple[str, ...]
+) -> None:
+    """Refuse arrays that are not those of the configuration, saying which differs and how."""
+    expected: dict[str, Any] = dict(model.shapes)
+    rows = arrays[MEAN].shape if MEAN in arrays else ()
+    expected[MEAN] = expected[SCALE] = (1, 1) if rows == (1, 1) else (model.n_x, 1)
+    for name, shape in expected.items():
+        if name not in arrays:
+            msg = f"{path}: {name} is missing, expected shape {shape}"
+            raise ModelFileError(msg)
+        if arrays[name].shape != shape:
+            msg = f"{path}: {name} has shape {arrays[name].shape}, and the configuration says {shape}"
+            raise ModelFileError(msg)
+    if unknown := sorted(set(arrays) - set(expected)):
+        msg = f"{path}: holds {', '.join(unknown[:5])}, which the configuration does not have"
+        raise ModelFileError(msg)
+    if len(dtypes := {str(arrays[name].dtype) for name in model.shapes}) > 1:
+        msg = f"{path}: parameters are {' and '.join(sorted(dtypes))}, expected one dtype"
+        raise ModelFileError(msg)
+    n_classes = {"sigmoid": 2, "softmax": model.n_out}.get(model.output, 0)
+    if classes and (len(classes) != n_classes or len(set(classes)) != n_classes):
+        msg = f"{path}: has {len(classes)} class names, expected {n_classes} different ones"
+        raise ModelFileError(msg)

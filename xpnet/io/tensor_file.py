@@ -1,0 +1,154 @@
+"""Files of arrays with a description: safetensors, read with suspicion and written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import struct
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from xpnet.errors import ModelFileError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+KEY = "xpnet"
+"""The entry of the header that holds the description: a single one, so that equal content is equal bytes."""
+
+MOST_HEADER = 16 << 20
+"""The longest header that is read: a real one has some kilobytes, a hostile one any size."""
+
+
+def write_tensors(
+    path: str | os.PathLike[str], description: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
+) -> None:
+    """Write a file under a temporary name, and rename it when it is complete and on the disk.
+
+    Args:
+        path: of the file; one that exists is replaced.
+        description: plain data.
+        arrays: by name.
+
+    Raises:
+        ModelFileError: the file cannot be written.
+    """
+    from safetensors.numpy import save
+
+    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    content = save(contiguous, {KEY: json.dumps(description, allow_nan=False)})
+    path = Path(path)
+    try:
+        with atomic_write(path) as temporary:
+            temporary.write_bytes(content)
+    except OSError as error:
+        msg = f"{path}: cannot be written: {error.strerror or error}"
+        raise ModelFileError(msg) from error
+
+
+@contextlib.contextmanager
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Give a temporary name beside `path`; when the block ends well, make the file there durable as `path`.
+
+    Raises:
+        OSError: from the file system; then `path` is as it was.
+    """
+    path = path.resolve()  # of a link, what it points to
+    handle, name = tempfile.mkstemp(prefix=f".{path.name[:100]}.", suffix=".part", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)  # mkstemp's own mode is for secrets
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_tensors(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Read a file that `write` wrote.
+
+    Args:
+        path: of the file.
+        kind: what its description must say it is.
+
+    Returns:
+        Its description and its arrays, which are copies: the file may change or vanish.
+
+    Raises:
+        ModelFileError: it cannot be read, is truncated, or is something else.
+    """
+    path = Path(path)
+    try:
+        _refuse_foreign(path)
+        return _read(path, kind)
+    except OSError as error:
+        msg = f"{path}: cannot be read: {error.strerror or error}"
+        raise ModelFileError(msg) from error
+
+
+def _refuse_foreign(path: Path) -> None:
+    if not path.is_file():
+        msg = f"{path}: " + ("is not a file" if path.exists() else "there is no such file")
+        raise ModelFileError(msg)
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        start = file.read(9)
+    length = struct.unpack("<Q", start[:8])[0] if len(start) == 9 else 0
+    if start[8:] != b"{" or length > MOST_HEADER:
+        what = "is empty" if not size else "does not begin as a safetensors file does"
+        msg = f"{path}: {what}: expected a file that xpnet wrote"
+        raise ModelFileError(msg)
+    if length > size - 8:
+        msg = f"{path}: is truncated: its header of {length} bytes is longer than the file of {size}"
+        raise ModelFileError(msg)
+
+
+def _read(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np") as file:
+            description = _described(path, (file.metadata() or {}).get(KEY), kind)
+            arrays = {}
+            for name in file.keys():  # noqa: SIM118  (not a mapping)
+                dtype = file.get_slice(name).get_dtype()
+                if dtype not in ("F32", "F64"):
+                    msg = f"{path}: {name} is {dtype}, expected F32 or F64"
+                    raise ModelFileError(msg)
+                arrays[name] = np.array(file.get_tensor(name))
+    except MemoryError as error:
+        msg = f"{path}: its {path.stat().st_size} bytes do not fit into memory"
+        raise ModelFileError(msg) from error
+    except SafetensorError as error:
+        msg = f"{path}: is damaged or truncated: {error}"
+        raise ModelFileError(msg) from error
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            msg = f"{path}: {name} holds a NaN or an infinity"
+            raise ModelFileError(msg)
+    return description, arrays
+
+
+def _described(path: Path, text: str | None, kind: str) -> dict[str, Any]:
+    if text is None:
+        msg = f"{path}: is a safetensors file of another program: expected one that xpnet wrote"
+        raise ModelFileError(msg)
+    try:
+        description = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        msg = f"{path}: its description is no JSON: {error}"
+        raise ModelFileError(msg) from error
+    found = description.get("kind") if isinstance(description, dict) else None
+    if found != kind:
+        msg = f"{path}: is a file of kind {found!r}, expected {kind!r}"
+        raise ModelFileError(msg)
+    return dict(description)

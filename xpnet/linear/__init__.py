@@ -1,0 +1,38 @@
+"""Linear models, trained on all examples at once: gradient descent and L-BFGS.
+
+For logistic and softmax regression, whose cost is convex.
+"""
+
+from xpnet.linear.descent import (
+    choose_method,
+    descend,
+    make_stepper,
+    require_valid_descent,
+    run_descent,
+    unstack_parameters,
+)
+from xpnet.linear.fused import (
+    RESIDUALS,
+    FusedPass,
+    linear_loss_and_gradient,
+    logistic_residual,
+    softmax_residual,
+)
+from xpnet.linear.lbfgs import minimize
+from xpnet.linear.objective import LinearObjective
+
+__all__ = [
+    "FusedPass",
+    "LinearObjective",
+    "RESIDUALS",
+    "choose_method",
+    "descend",
+    "linear_loss_and_gradient",
+    "logistic_residual",
+    "make_stepper",
+    "minimize",
+    "require_valid_descent",
+    "run_descent",
+    "softmax_residual",
+    "unstack_parameters",
+]

@@ -1,0 +1,257 @@
+"""Full-batch gradient descent of logistic and softmax regression, three ways to the same answer.
+
+- "graph": the computation graph on the standardized matrix. The specification of the other two.
+- "one-pass": raw columns are read once a step; see onepass.py.
+- "span": descent that starts at W0 stays in W0 + span of the examples, so with G = X̂^T X̂ a step costs m^2
+  instead of 2 n_x m; see span.py. Chosen when m < n_x.
+
+Several runs, each with a learning rate and a penalty of its own, descend together: see sweep.py.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from xpnet import functional as F
+from xpnet.errors import ConfigurationError, DivergenceError
+from xpnet.linear.gram import GramDescent
+from xpnet.linear.objective import LinearObjective, Runs
+from xpnet.nn import Parameters
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from xpnet.arrays import Array
+    from xpnet.backend import Backend
+    from xpnet.data import ColumnMatrix
+    from xpnet.linear.fused import LossAndGradient
+    from xpnet.nn import Network
+
+METHODS = ("auto", "graph", "one-pass", "span")
+
+WINDOW = 500
+"""Steps whose costs are kept on the device before they are fetched at once."""
+
+
+@dataclass(frozen=True)
+class Descent:
+    """What `descend` returns.
+
+    Attributes:
+        parameters: W1 and b1 after the last step, on their device.
+        costs: of each step before its update, (iterations,) float64, in host memory.
+        method: which of the three ways was taken, and
+        reason: why.
+    """
+
+    parameters: Parameters
+    costs: np.ndarray
+    method: str
+    reason: str
+
+
+class Stepper(Protocol):
+    """One way to descend."""
+
+    def steps(self, costs: Array) -> None:
+        """Take as many steps as `costs` (runs, steps) has columns; leave in each the costs before it."""
+
+    def parameters(self) -> tuple[Array, Array]:
+        """Return W (runs n_out, n_x) and b (runs n_out, 1) as they are now."""
+
+
+def descend(
+    model: Network,
+    data: ColumnMatrix,
+    Y: np.ndarray,
+    backend: Backend,
+    *,
+    iterations: int,
+    learning_rate: float,
+    l2: float = 0.0,
+    class_weight: str | tuple[float, ...] | None = None,
+    start: Parameters | None = None,
+    method: str = "auto",
+    dtype: str = "float32",
+    resident_bytes: int | None = None,
+    on_progress: Callable[[int, float], object] | None = None,
+) -> Descent:
+    """Minimize J = mean loss + l2 / (2 m) sum W^2 by full-batch gradient descent.
+
+    Args:
+        model: logistic or softmax regression, a network without hidden layers.
+        data: the examples.
+        Y: their labels (1, m), in host memory.
+        backend: where to compute.
+        iterations: steps.
+        learning_rate: of each.
+        l2: strength of the penalty.
+        class_weight: None, "balanced", or a weight for each class.
+        start: parameters to start from; zeros by default.
+        method: "graph", "one-pass", "span", or "auto": the span if m < n_x, else one pass.
+        dtype: of the arithmetic, "float32" or "float64".
+        resident_bytes: most raw bytes to keep on the device while passing over them; see `xpnet.data.batches`.
+        on_progress: is called with the steps done and the last cost, each time costs are fetched.
+
+    Raises:
+        ConfigurationError: another model or method, or settings that are not possible.
+        ShapeError, DtypeError: data or labels that cannot be learned from.
+        DivergenceError: a cost is not finite.
+    """
+    chosen, reason = choose_method(method, data)
+    require_valid_descent(iterations, (learning_rate,), (l2,))
+    with backend.activate():
+        problem = LinearObjective.of(
+            model, data, Y, backend,
+            class_weight=class_weight, dtype=dtype, resident_bytes=resident_bytes,
+        )  # fmt: skip
+        stepper = make_stepper(problem, chosen, problem.runs((learning_rate,), (l2,)), [start])
+        costs = run_descent(stepper, problem, iterations, 1, on_progress=on_progress)[0]
+        (parameters,) = unstack_parameters(model, *stepper.parameters())
+    return Descent(parameters, costs, chosen, reason)
+
+
+def choose_method(method: str, data: ColumnMatrix) -> tuple[str, str]:
+    """Return the way to descend, and why.
+
+    Raises:
+        ConfigurationError: an unknown method.
+    """
+    if method not in METHODS:
+        msg = f"method is {method!r}, expected one of {', '.join(METHODS)}"
+        raise ConfigurationError(msg)
+    if method != "auto":
+        return method, "it was asked for"
+    few = data.m < data.n_x
+    return "span" if few else "one-pass", (
+        f"m = {data.m} is {'less' if few else 'not less'} than n_x = {data.n_x}"
+    )
+
+
+def require_valid_descent(iterations: int, learning_rates: Sequence[float], l2s: Sequence[float]) -> None:
+    """Raise `ConfigurationError` unless iterations and rates are positive and penalties not negative."""
+    for name, value in [("iterations", iterations), *(("learning_rate", rate) for rate in learning_rates)]:
+        if not 0 < value < math.inf:
+            msg = f"{name} is {value!r}, expected more than 0"
+            raise ConfigurationError(msg)
+    for l2 in l2s:
+        if not 0 <= l2 < math.inf:
+            msg = f"l2 is {l2!r}, expected at least 0"
+            raise ConfigurationError(msg)
+
+
+def make_stepper(
+    problem: LinearObjective, method: str, runs: Runs, starts: Sequence[Parameters | None]
+) -> Stepper:
+    """Return one of the three ways, at its start.
+
+    Args:
+        problem: what to descend on.
+        method: "graph", "one-pass" or "span".
+        runs: learning rates and penalties.
+        starts: parameters of each run, which are copied; None for zeros.
+    """
+    W, b = stack_parameters(problem, starts)
+    if method == "span":
+        return GramDescent(problem, runs, W, b, from_zero=all(start is None for start in starts))
+    passes = problem.one_pass() if method == "one-pass" else problem.graph_pass
+    return _Explicit(passes, runs, W, b, problem.data.m)
+
+
+def run_descent(
+    stepper: Stepper,
+    problem: LinearObjective,
+    iterations: int,
+    count: int,
+    strict: bool = True,
+    on_progress: Callable[[int, float], object] | None = None,
+) -> np.ndarray:
+    """Take steps; return the costs, (runs, iterations) float64, in host memory.
+
+    Args:
+        stepper: what takes them.
+        problem: what it descends on.
+        iterations: how many.
+        count: of runs.
+        strict: whether the first cost that is not finite ends it all. Otherwise when no run has finite ones.
+        on_progress: is called with the steps done and the lowest last cost, each time costs are fetched.
+
+    Raises:
+        DivergenceError: a cost is not finite, with `strict`.
+    """
+    window = problem.zeros(count, min(WINDOW, iterations))
+    costs = np.full((count, iterations), np.nan)
+    for first in range(0, iterations, WINDOW):
+        steps = min(WINDOW, iterations - first)
+        stepper.steps(window[:, :steps])
+        costs[:, first : first + steps] = problem.backend.fetch(window)[:, :steps]
+        finite = np.isfinite(costs[:, first : first + steps])
+        if strict and not finite.all():
+            step = first + int(np.flatnonzero(~finite.all(axis=0))[0]) + 1
+            msg = (
+                f"the cost became {costs[:, step - 1].max()} at step {step}: "
+                "try a smaller learning rate, or standardized features"
+            )
+            raise DivergenceError(msg, step=step)
+        if not finite[:, -1].any():
+            break
+        if on_progress is not None:
+            on_progress(first + steps, float(np.nanmin(costs[:, first + steps - 1])))
+    return costs
+
+
+def stack_parameters(problem: LinearObjective, starts: Sequence[Parameters | None]) -> tuple[Array, Array]:
+    """Return W (runs n_out, n_x) and b (runs n_out, 1): copies of the runs' parameters below each other."""
+    model, backend = problem.model, problem.backend
+    columns = []
+    for name in ("W1", "b1"):
+        parts = [
+            np.zeros(model.shapes[name]) if start is None else backend.fetch(start.views[name])
+            for start in starts
+        ]
+        columns.append(backend.send(np.concatenate(parts), dtype=problem.dtype))
+    return columns[0], columns[1]
+
+
+def unstack_parameters(model: Network, W: Array, b: Array) -> list[Parameters]:
+    """Return the parameters of each run."""
+    results = []
+    for start in range(0, W.shape[0], model.n_out):
+        rows = slice(start, start + model.n_out)
+        results.append(Parameters.of(model, {"W1": W[rows, :], "b1": b[rows, :]}))
+    return results
+
+
+class _Explicit:
+    """Descent with the weights at hand."""
+
+    def __init__(
+        self, passes: Callable[[Array, Array], LossAndGradient], runs: Runs, W: Array, b: Array, m: int
+    ) -> None:
+        self._passes, self._runs = passes, runs
+        self._W, self._b, self._m = W, b, m
+        self._step, self._shrink = runs.rate / m, 1.0 - runs.rate * runs.l2 / m
+
+    def steps(self, costs: Array) -> None:
+        """As `Stepper.steps`."""
+        for i in range(costs.shape[1]):
+            costs[:, i : i + 1] = self._step_once()
+
+    def _step_once(self) -> Array:
+        done = self._passes(self._W, self._b)
+        W, runs = self._W, self._runs
+        cost = done.loss / self._m
+        if runs.penalized:
+            cost = cost + runs.penalty(F.sum(W * W, axis=1))
+            W = W * self._shrink
+        self._W = W - self._step * done.dW
+        self._b = self._b - self._step * done.db
+        return cost
+
+    def parameters(self) -> tuple[Array, Array]:
+        """As `Stepper.parameters`."""
+        return self._W, self._b

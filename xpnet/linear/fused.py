@@ -1,0 +1,191 @@
+"""Cost and gradient of logistic and softmax regression, reading each block of raw columns once.
+
+Half the traffic of W X followed by dZ X^T, and a quarter of the bytes of float32: each block is cast, and
+both products taken, while it is in cache. The standardized matrix never exists. With x̂ = (x - mean) scale,
+
+    W x̂ + b = (W scale^T) x + (b - W (mean scale))        dW = (dZ x^T - (sum dZ) mean^T) scale^T
+
+Several runs go together: their weights lie below each other, W (runs n_out, n_x), and share the pass.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from xpnet.arrays import namespace
+from xpnet.data import CHUNK_BYTES, fits_on_device
+from xpnet.kernels import dispatched
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from xpnet.arrays import Array
+    from xpnet.backend import Backend
+    from xpnet.data import ColumnMatrix
+
+BLOCK_BYTES = {"cpu": 4 << 20, "gpu": 256 << 20}
+"""Size of a block after the cast: what stays in the cache of one core, or nearly; what keeps a GPU busy."""
+
+
+@dataclass(frozen=True)
+class LossAndGradient:
+    """What one pass gives, each summed over all examples.
+
+    Attributes:
+        loss: (runs, 1).
+        dW: (runs n_out, n_x), the gradient with respect to the weights on standardized features.
+        db: (runs n_out, 1).
+    """
+
+    loss: Array
+    dW: Array  # noqa: N815  (the field's name)
+    db: Array
+
+
+class FusedPass:
+    """Raw columns ready to be passed over: on the device if they fit there, else sent chunk by chunk.
+
+    Args:
+        data: the examples.
+        labels: (n_out, m) on the device, floats: 0 and 1, or one-hot columns.
+        weights: of the examples, (1, m) on the device, or None.
+        output: "sigmoid" or "softmax".
+        backend: where to compute.
+        dtype: of the arithmetic, "float32" or "float64".
+        resident_bytes: most raw bytes to keep on the device; see `xpnet.data.batches.make_batches`.
+    """
+
+    def __init__(
+        self,
+        data: ColumnMatrix,
+        labels: Array,
+        weights: Array | None,
+        output: str,
+        backend: Backend,
+        dtype: str,
+        resident_bytes: int | None = None,
+    ) -> None:
+        resident = fits_on_device(data, backend, resident_bytes)
+        self._backend, self._host = backend, data
+        self._examples = backend.send(data.examples) if resident else None
+        self._labels, self._weights = labels, weights
+        self._residual = RESIDUALS[output]
+        mean = data.standardizer.mean.T
+        # Bytes fold their mean into the result. Floats may lie far from 0, so theirs is subtracted first.
+        self._center = (
+            None if data.examples.dtype == "uint8" else backend.send(mean, data.examples.dtype.name)
+        )
+        self._mean = backend.send(mean if self._center is None else 0.0 * mean, dtype=dtype)
+        self._scale = backend.send(data.standardizer.scale.T, dtype=dtype)
+        block_bytes = BLOCK_BYTES["gpu" if backend.name == "gpu" else "cpu"]
+        itemsize = 4 if dtype == "float32" else 8
+        self._rows = max(1, min(data.m, block_bytes // (data.n_x * itemsize)))
+
+    def __call__(self, W: Array, b: Array) -> LossAndGradient:
+        """Return the summed losses and gradients at W (runs n_out, n_x), b (runs n_out, 1)."""
+        xp = namespace(W)
+        folded = W * self._scale
+        shift = b - xp.sum(folded * self._mean, axis=1, keepdims=True)
+        parts = [
+            linear_loss_and_gradient(
+                examples,
+                self._labels[:, part],
+                None if self._weights is None else self._weights[:, part],
+                folded,
+                shift,
+                center=self._center,
+                residual=self._residual,
+                rows=self._rows,
+            )
+            for part, examples in self._chunks()
+        ]
+        loss, G, r = (sum(sums[1:], start=sums[0]) for sums in zip(*parts, strict=True))
+        return LossAndGradient(loss, (G - r * self._mean) * self._scale, r)
+
+    def _chunks(self) -> Iterator[tuple[slice, Any]]:
+        """Yield the raw examples on the device: at once, or a chunk at a time."""
+        if self._examples is not None:
+            yield slice(None), self._examples
+            return
+        data = self._host
+        rows = max(1, CHUNK_BYTES // (data.n_x * data.examples.itemsize))
+        starts, blocks = range(0, data.m, rows), ((block,) for block in data.blocks(rows))
+        for start, (block,) in zip(starts, self._backend.stream(blocks), strict=True):
+            yield slice(start, min(start + rows, data.m)), block
+
+
+@dispatched
+def linear_loss_and_gradient(
+    examples: Array,
+    labels: Array,
+    weights: Array | None,
+    W: Array,
+    b: Array,
+    *,
+    center: Array | None,
+    residual: Callable[..., tuple[Array, Array]],
+    rows: int,
+) -> tuple[Array, Array, Array]:
+    """Return the summed losses (runs, 1), G = dZ X^T (runs n_out, n_x) and the summed dZ (runs n_out, 1).
+
+    Args:
+        examples: (m, n_x), raw.
+        labels: (n_out, m), floats.
+        weights: of the examples, (1, m), or None.
+        W: (runs n_out, n_x), and
+        b: (runs n_out, 1): the parameters, the standardization folded in.
+        center: what to subtract from each example before it is cast, (1, n_x) or (1, 1), or None.
+        residual: gives losses and dZ from Z and the labels of a block.
+        rows: examples of a block.
+    """
+    xp = namespace(W)
+    m = examples.shape[0]
+    G, r = xp.zeros_like(W), xp.zeros_like(b)
+    loss = xp.zeros_like(b[: b.shape[0] // labels.shape[0], :])
+    for start in range(0, m, rows):
+        stop = min(start + rows, m)
+        block = examples[start:stop, :]
+        X = xp.astype(block if center is None else block - center, W.dtype)
+        losses, dZ = residual(W @ X.T + b, labels[:, start:stop])
+        if weights is not None:
+            losses, dZ = losses * weights[:, start:stop], dZ * weights[:, start:stop]
+        loss += xp.sum(losses, axis=1, keepdims=True)
+        G += dZ @ X
+        r += xp.sum(dZ, axis=1, keepdims=True)
+    return loss, G, r
+
+
+@dispatched
+def logistic_residual(Z: Array, Y: Array) -> tuple[Array, Array]:
+    """Return the logistic losses and dZ = A - Y, sharing one exponential.
+
+    Args:
+        Z: logits (runs, k).
+        Y: labels (1, k), floats.
+    """
+    xp = namespace(Z)
+    e = xp.exp(-xp.abs(Z))
+    A = xp.where(Z < 0.0, e, 1.0) / (1.0 + e)
+    return xp.maximum(Z, 0.0) - Z * Y + xp.log1p(e), A - Y
+
+
+@dispatched
+def softmax_residual(Z: Array, Y: Array) -> tuple[Array, Array]:
+    """Return the softmax cross-entropies (runs, k) and dZ = A - Y, sharing one exponential.
+
+    Args:
+        Z: logits (runs n_out, k).
+        Y: one-hot labels (n_out, k), floats.
+    """
+    xp = namespace(Z)
+    by_run = xp.reshape(Z, (-1, *Y.shape))
+    shifted = by_run - xp.max(by_run, axis=1, keepdims=True)
+    e = xp.exp(shifted)
+    total = xp.sum(e, axis=1, keepdims=True)
+    losses = xp.log(total) - xp.sum(shifted * Y, axis=1, keepdims=True)
+    return xp.reshape(losses, (-1, Y.shape[1])), xp.reshape(e / total - Y, Z.shape)
+
+
+RESIDUALS = {"sigmoid": logistic_residual, "softmax": softmax_residual}
+"""Losses and dZ of a block of logits, by the model's output."""

@@ -1,0 +1,46 @@
+"""Neural networks: models, parameters, the objective, optimizers, and the settings of a training.
+
+Logistic and softmax regression are networks without hidden layers.
+"""
+
+from xpnet.nn.dropout import Dropout, no_dropout
+from xpnet.nn.history import Epoch, History
+from xpnet.nn.labels import example_weights, labels_for_loss, require_labels, require_trainable_labels
+from xpnet.nn.network import Layer, LogisticRegression, Network, SoftmaxRegression
+from xpnet.nn.objective import Objective
+from xpnet.nn.optimizers import OPTIMIZERS, Adam, GradientDescent, Momentum, Optimizer, RMSProp
+from xpnet.nn.parameters import Parameters, initialize
+from xpnet.nn.schedules import SCHEDULES, Constant, Cosine, Plateau, Schedule, Step
+from xpnet.nn.settings import PRECISIONS, Settings
+
+__all__ = [
+    "Adam",
+    "Constant",
+    "Cosine",
+    "Dropout",
+    "Epoch",
+    "GradientDescent",
+    "History",
+    "Layer",
+    "LogisticRegression",
+    "Momentum",
+    "Network",
+    "OPTIMIZERS",
+    "Objective",
+    "Optimizer",
+    "PRECISIONS",
+    "Parameters",
+    "Plateau",
+    "RMSProp",
+    "SCHEDULES",
+    "Schedule",
+    "Settings",
+    "SoftmaxRegression",
+    "Step",
+    "example_weights",
+    "initialize",
+    "labels_for_loss",
+    "no_dropout",
+    "require_labels",
+    "require_trainable_labels",
+]

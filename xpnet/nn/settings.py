@@ -1,0 +1,105 @@
+"""How to train: every choice in one frozen object."""
+
+from dataclasses import dataclass
+
+from xpnet.errors import ConfigurationError
+from xpnet.nn.optimizers import OPTIMIZERS, Optimizer
+from xpnet.nn.schedules import SCHEDULES, Schedule
+
+PRECISIONS = ("float32", "tf32", "bfloat16")
+"""Of products of float32 matrices: exact factors, or rounded ones, which only GPUs have."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train.
+
+    Attributes:
+        epochs: passes over the examples.
+        batch_size: examples of a step; None for all of them, full-batch descent.
+        learning_rate: of the first epoch.
+        optimizer: what makes a step of a gradient.
+        schedule: of the learning rate.
+        l1: strength of the penalty l1 / m * sum |W|.
+        l2: strength of the penalty l2 / (2 m) * sum W^2.
+        dropout: share of the hidden units to silence in each step, at least 0 and below 1.
+        label_smoothing: share of each label that is spread over all classes, at least 0 and below 1.
+        clip: largest Euclidean norm of the whole gradient, or None.
+        class_weight: None, "balanced", or a weight for each class.
+        patience: epochs without a lower validation cost (training cost without validation data) after which
+            to stop and restore the best parameters; None to run all epochs and keep the last.
+        initializer: "he", "xavier" or "zeros".
+        seed: of the initial weights and of the shuffling.
+        dtype: of the parameters and the arithmetic, "float32" or "float64".
+        precision: of products of float32 matrices: "float32", or on a GPU "tf32" or "bfloat16", which round
+            the factors to 11 and to 8 significant bits, and sum in float32.
+        graph: whether to record a step as a CUDA graph, which is launched as one: for small networks, whose
+            kernels take less time than their launches. None to do so where it can be done and leaves the
+            same bits; True to raise where it cannot. Not with dropout, which differs from step to step. Data
+            that streams, and a smaller last batch, go on without. On a CPU it changes nothing.
+        resident_bytes: most raw data to keep on the device; more streams through it. None for three quarters
+            of the device's free memory.
+        judged_examples: of how many training examples, at most, to take the metric after each epoch, chosen
+            by `seed`; 0 for none. It changes no weight. Not for sweeps.
+
+    Raises:
+        ConfigurationError: a value that is not possible.
+    """
+
+    epochs: int = 10
+    batch_size: int | None = 256
+    learning_rate: float = 0.001
+    optimizer: Optimizer = OPTIMIZERS["adam"]
+    schedule: Schedule = SCHEDULES["constant"]
+    l1: float = 0.0
+    l2: float = 0.0
+    dropout: float = 0.0
+    label_smoothing: float = 0.0
+    clip: float | None = None
+    class_weight: str | tuple[float, ...] | None = None
+    patience: int | None = None
+    initializer: str = "he"
+    seed: int = 0
+    dtype: str = "float32"
+    precision: str = "float32"
+    graph: bool | None = None
+    resident_bytes: int | None = None
+    judged_examples: int = 0
+
+    def __post_init__(self) -> None:
+        least_one = {"epochs": self.epochs, "batch_size": self.batch_size, "patience": self.patience}
+        positive = {"learning_rate": self.learning_rate, "clip": self.clip}
+        for name, value in least_one.items():
+            if value is not None and (not isinstance(value, int) or value < 1):
+                msg = f"{name} is {value!r}, expected a whole number of at least 1"
+                raise ConfigurationError(msg)
+        for name, number in positive.items():
+            if number is not None and not 0 < number < float("inf"):
+                msg = f"{name} is {number!r}, expected more than 0"
+                raise ConfigurationError(msg)
+        if not isinstance(self.judged_examples, int) or self.judged_examples < 0:
+            msg = f"judged_examples is {self.judged_examples!r}, expected a whole number of at least 0"
+            raise ConfigurationError(msg)
+        for name, strength in {"l1": self.l1, "l2": self.l2}.items():
+            if not 0 <= strength < float("inf"):
+                msg = f"{name} is {strength!r}, expected at least 0"
+                raise ConfigurationError(msg)
+        for name, share in {"dropout": self.dropout, "label_smoothing": self.label_smoothing}.items():
+            if not 0 <= share < 1:
+                msg = f"{name} is {share!r}, expected at least 0 and below 1"
+                raise ConfigurationError(msg)
+        if self.dtype not in ("float32", "float64"):
+            msg = f"dtype is {self.dtype!r}, expected 'float32' or 'float64'"
+            raise ConfigurationError(msg)
+        if self.graph and self.dropout:
+            msg = "graph records one step, and dropout differs from step to step: leave out one of them"
+            raise ConfigurationError(msg)
+        if self.precision not in PRECISIONS:
+            msg = f"precision is {self.precision!r}, expected one of {', '.join(PRECISIONS)}"
+            raise ConfigurationError(msg)
+        if self.precision != "float32" and self.dtype != "float32":
+            msg = (
+                f"precision is {self.precision!r}, which is of float32 arithmetic, and dtype is "
+                f"{self.dtype!r}: use one"
+            )
+            raise ConfigurationError(msg)

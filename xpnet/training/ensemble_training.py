@@ -1,0 +1,192 @@
+"""Training of several networks at once through the computation graph: one step for all."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from xpnet import functional as F
+from xpnet.arrays import namespace
+from xpnet.autodiff import Node, gradients
+from xpnet.data import make_batches
+from xpnet.nn import (
+    Dropout,
+    Epoch,
+    History,
+    Objective,
+    Parameters,
+    example_weights,
+    initialize,
+    labels_for_loss,
+    no_dropout,
+    require_trainable_labels,
+)
+from xpnet.training.ensemble import Ensemble, by_run, ensemble_sum
+from xpnet.training.evaluation import Evaluator
+from xpnet.training.trainer import WINDOW, shuffled
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from xpnet.arrays import Array
+    from xpnet.backend import Backend
+    from xpnet.data import Batch, ColumnMatrix
+    from xpnet.nn import Network, Settings
+
+
+class EnsembleTraining:
+    """Trainings that differ in learning rate, l2 and seed, epoch by epoch. They share batches and dropout.
+
+    Args and errors as for `Training`, but for `each`: the settings of each.
+    """
+
+    def __init__(
+        self,
+        model: Network,
+        data: ColumnMatrix,
+        Y: np.ndarray,
+        backend: Backend,
+        each: Sequence[Settings],
+        validation: tuple[ColumnMatrix, np.ndarray] | None = None,
+    ) -> None:
+        shared = each[0]
+        backend.precision(shared.precision)  # refuses what the device lacks
+        data.refuse_nonfinite()
+        require_trainable_labels(model, Y, data.m)
+        Objective(model, shared, backend, data.m)  # refuses settings that the model has no use for
+        weights = example_weights(model, Y, shared.class_weight)
+        self._each, self._shared, self._m, self._backend = each, shared, data.m, backend
+        self._batch_size = min(shared.batch_size or data.m, data.m)
+        self._stack = Ensemble(model, len(each))
+        self._t = 0
+        self.histories = [History() for _ in each]
+        with backend.activate():
+            starts = [initialize(model, backend, s.initializer, s.seed, s.dtype) for s in each]
+            self._views = self._stack.joined(starts)
+            zeros_like = backend.xp.zeros_like
+            self._slots = [
+                {name: zeros_like(view) for name, view in self._views.items()}
+                for _ in range(shared.optimizer.slots)
+            ]
+            self._batches = make_batches(
+                data,
+                labels_for_loss(model, Y, shared.dtype),
+                weights,
+                backend,
+                shared.dtype,
+                shared.resident_bytes,
+            )
+            self._validation: Evaluator | None = None
+            if validation is not None:
+                self._validation = Evaluator(model, *validation, backend, shared.dtype, shared.resident_bytes)
+            self._l2 = self._column([s.l2 / (2 * data.m) for s in each])
+            self._costs = self._column([0.0] * len(each), WINDOW)
+        self._dropout = Dropout(shared.dropout, shared.seed, backend) if shared.dropout else None
+
+    def epoch(self) -> None:
+        """Run one epoch of all; record it in the history of each that has a finite cost."""
+        began = time.perf_counter()
+        shared, done = self._shared, max(len(history.epochs) for history in self.histories)
+        factors = [
+            s.learning_rate * shared.schedule.factor(done, shared.epochs, history.judged)
+            for s, history in zip(self._each, self.histories, strict=True)
+        ]
+        totals = np.zeros(len(self._each))
+        with self._backend.activate():
+            # Each parameter's rows at the learning rate of their run.
+            rates = {
+                name: self._backend.send(np.repeat(factors, n)[:, None], dtype=shared.dtype)
+                for name, (n, _) in self._stack.model.shapes.items()
+            }
+            pending: list[int] = []
+            order = shuffled(shared.seed, done, self._m, self._batch_size)
+            with self._backend.precision(shared.precision):
+                for batch in self._batches.epoch(order, self._batch_size):
+                    self.step(batch, rates, len(pending))
+                    pending.append(int(batch.X.shape[1]))
+                    if len(pending) == WINDOW:
+                        totals += self._gathered(pending)
+                        pending = []
+            totals += self._gathered(pending)
+            judged = self._validation.each(self._views, self._stack) if self._validation else None
+        seconds = time.perf_counter() - began
+        for i, history in enumerate(self.histories):
+            if not history.stopped:
+                history.add(
+                    Epoch(done + 1, totals[i] / self._m, factors[i], seconds, *(judged[i] if judged else ()))
+                )
+                if done + 1 == shared.epochs:
+                    history.stopped = f"all {shared.epochs} epochs done"
+
+    def step(self, batch: Batch, rates: dict[str, Array], slot: int) -> None:
+        """Change the parameters of all runs by one step; nothing in it crosses to the host.
+
+        Args:
+            batch: the examples they share.
+            rates: the learning rates by parameter, (runs n_out, 1) for its rows.
+            slot: where in the window to leave the costs.
+        """
+        views, shared, stack = self._views, self._shared, self._stack
+        nodes = {name: Node(view, name) for name, view in views.items()}
+        costs = self._cost(nodes, batch)
+        self._costs[:, slot : slot + 1] = costs.value
+        computed = gradients(F.sum(costs), nodes.values())
+        if shared.clip is not None:
+            computed = clipped_by_run(computed, shared.clip, stack.runs)
+        self._t += 1
+        for name, gradient in zip(views, computed, strict=True):
+            slots = tuple(part[name] for part in self._slots)
+            shared.optimizer.update(views[name], gradient, slots, rates[name], self._t)
+
+    def parameters(self) -> list[Parameters]:
+        """Return the parameters of each run as they are now."""
+        with self._backend.activate():
+            return self._stack.split(self._views)
+
+    def _cost(self, nodes: dict[str, Node], batch: Batch) -> Node:
+        """Return J of each run, (runs, 1)."""
+        stack, shared = self._stack, self._shared
+        Z = stack.forward(nodes, batch.X, self._drop)
+        loss = stack.loss(Z, stack.targets(batch.Y, Z.value), shared.label_smoothing)
+        if batch.weights is not None:
+            loss = loss * batch.weights
+        costs: Node = F.mean(loss, axis=1)
+        for name, node in nodes.items():
+            if name.startswith("W"):
+                if any(s.l2 for s in self._each):
+                    costs = costs + ensemble_sum(node * node, runs=stack.runs) * self._l2
+                if shared.l1:
+                    size = F.relu(node) + F.relu(-node)
+                    costs = costs + (shared.l1 / self._m) * ensemble_sum(size, runs=stack.runs)
+        return costs
+
+    def _drop(self, A: Node, layer: int) -> Any:
+        if self._dropout is None:
+            return no_dropout(A, layer)
+        units = A.shape[0] // self._stack.runs
+        mask = self._dropout.mask(A.value[:units, :], self._t, layer)
+        return A * namespace(mask).concat([mask] * self._stack.runs, axis=0)
+
+    def _column(self, values: Sequence[float], columns: int = 1) -> Array:
+        return self._backend.send(np.tile(np.asarray(values)[:, None], columns), dtype=self._shared.dtype)
+
+    def _gathered(self, sizes: list[int]) -> np.ndarray:
+        """Fetch the costs of the window's steps; return their sums over it, each times its batch's size."""
+        costs = self._backend.fetch(self._costs)[:, : len(sizes)].astype(np.float64)
+        for history, row in zip(self.histories, costs, strict=True):
+            bad = np.flatnonzero(~np.isfinite(row))
+            if bad.size and not history.stopped:
+                history.diverged(row[bad[0]], self._t - len(sizes) + int(bad[0]) + 1)
+        sums: np.ndarray = costs @ np.asarray(sizes, dtype=np.float64)
+        return sums
+
+
+def clipped_by_run(computed: list[Array], limit: float, runs: int) -> list[Array]:
+    """Scale the gradients of each run, all together, to a Euclidean norm of at most `limit`."""
+    xp = namespace(computed[0])
+    squares = [xp.sum(by_run(g * g, runs), axis=(1, 2), keepdims=True) for g in computed]
+    norm = xp.sqrt(sum(squares[1:], start=squares[0]))
+    scale = limit / xp.maximum(norm, limit)
+    return [xp.reshape(by_run(g, runs) * scale, g.shape) for g in computed]
