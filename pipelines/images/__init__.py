@@ -1,6 +1,6 @@
-"""Images: find them, and decode each to one column of bytes.
+"""Images: find the files, and decode each into one column of bytes.
 
-A process that decodes loads this package alone, without NumPy.
+The processes that decode load only this package, and no NumPy.
 """
 
 from typing import TYPE_CHECKING
@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 from xpnet.lazy import lazy_door
 
 if TYPE_CHECKING:
-    from .decode import codecs as codecs
+    from .decode import codec_versions as codec_versions
     from .decode import decode_image as decode_image
-    from .decode import pixels as pixels
-    from .decode import quiet as quiet
-    from .decode_many import CHUNK as CHUNK
+    from .decode_many import CHUNK_SIZE as CHUNK_SIZE
     from .decode_many import DecodedImages as DecodedImages
     from .decode_many import decode_all as decode_all
     from .decode_many import decode_chunk as decode_chunk
+    from .decode_many import exit_if_worker_is_starting as exit_if_worker_is_starting
     from .decode_many import workers_for as workers_for
     from .inputs import class_folders as class_folders
     from .inputs import expand_inputs as expand_inputs
@@ -29,7 +28,9 @@ __getattr__, __dir__, __all__ = lazy_door(
     {
         "recipe": "Recipe",
         "inputs": "class_folders expand_inputs path_text strip_common_folder walk_images",
-        "decode": "codecs decode_image pixels quiet",
-        "decode_many": "CHUNK DecodedImages decode_all decode_chunk workers_for",
+        "decode": "codec_versions decode_image",
+        "decode_many": (
+            "CHUNK_SIZE DecodedImages decode_all decode_chunk exit_if_worker_is_starting workers_for"
+        ),
     },
 )

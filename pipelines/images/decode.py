@@ -1,8 +1,13 @@
-"""Decode one image into one column of bytes: the same function for training and scoring.
+"""Decode one image into one column of bytes. Training and prediction use this same function.
 
-What becomes of unusual images: of several frames the first is taken; 16-bit pixels keep their upper 8 bits;
-transparent pixels are laid over white; CMYK and others become RGB; EXIF's orientation is applied.
-Floating-point pixels have no natural range and are refused.
+Unusual images are decoded like this:
+
+- Animations and files of several pages: the first frame.
+- Pixels of 16 bits: the upper 8 bits.
+- Transparent pixels: blended with a white background.
+- CMYK and other colour spaces: converted to RGB.
+- EXIF orientation: applied, so that the image is upright.
+- Floating-point pixels: refused, because their range is unknown.
 """
 
 from __future__ import annotations
@@ -24,19 +29,19 @@ if TYPE_CHECKING:
 
     from .recipe import Recipe
 
-MOST_BYTES = 1 << 30
-"""The largest file that is read."""
+MAX_FILE_BYTES = 1 << 30
+"""The largest file that is read, in bytes."""
 
-MOST_PIXELS = 178_956_970
-"""The largest image that is decoded, which is Pillow's own limit: a small file may claim to be far larger."""
+MAX_PIXELS = 178_956_970
+"""The largest image that is decoded, in pixels. It is Pillow's own limit: a small file can claim any size."""
 
-POSTSCRIPT = (b"%!PS", b"\xc5\xd0\xd3\xc6")
-"""How PostScript begins, for which Pillow would start Ghostscript."""
+POSTSCRIPT_SIGNATURES = (b"%!PS", b"\xc5\xd0\xd3\xc6")
+"""The first bytes of PostScript files. Pillow would run Ghostscript to decode them."""
 
-ORIENTATION = 0x0112
-"""EXIF's tag of the orientation."""
+ORIENTATION_TAG = 0x0112
+"""The number of EXIF's orientation tag."""
 
-TRANSPOSE = {
+UPRIGHT_TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -45,53 +50,53 @@ TRANSPOSE = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What undoes each orientation (EXIF 2.3, tag 274)."""
+"""For each EXIF orientation except 1, the operation that turns the image upright (EXIF 2.3, tag 274)."""
 
 
 def decode_image(path: str, recipe: Recipe) -> np.ndarray:
-    """Return what `pixels` does as an array (n_x,) uint8."""
+    """Return the image as an array (n_x,) uint8. Arguments and errors are those of `decode_to_bytes`."""
     import numpy as np
 
-    with quiet():
-        return np.frombuffer(pixels(path, recipe), np.uint8)
+    with ignore_pillow_warnings():
+        return np.frombuffer(decode_to_bytes(path, recipe), np.uint8)
 
 
-def quiet() -> AbstractContextManager[Any]:
-    """Return a context without Pillow's warnings of odd metadata: what matters raises.
+def ignore_pillow_warnings() -> AbstractContextManager[Any]:
+    """Return a context in which Pillow does not warn about odd metadata. Errors are still raised.
 
-    Entering it for each image would take a thirtieth of the time.
+    Enter it once for many images: entering it for each image would take 3 % of the decoding time.
     """
     return warnings.catch_warnings(action="ignore")
 
 
-def pixels(path: str, recipe: Recipe) -> bytes:
-    """Return the image in a file as n_x bytes: rows of pixels from the top, channels fastest.
+def decode_to_bytes(path: str, recipe: Recipe) -> bytes:
+    """Return the image in a file as n_x bytes: rows from top to bottom, channels varying fastest.
 
-    Call it `quiet`.
+    Call it inside `ignore_pillow_warnings()`.
 
     Args:
-        path: of the file.
-        recipe: size, resize mode and colours.
+        path: the file.
+        recipe: the size, the resize mode and the colour mode.
 
     Raises:
-        ImageError: the file cannot be read, or is no image that can be decoded. The message is the reason.
+        ImageError: the file cannot be read or is not a valid image. The message does not name the path.
     """
     content = _read(path)
     try:
-        return _decoded(content, recipe)
+        return _decode(content, recipe)
     except ImageError:
         raise
     except UnidentifiedImageError:
         msg = "not an image, or of an unknown format"
         raise ImageError(msg) from None
     except Image.DecompressionBombError:
-        msg = f"image of more than {MOST_PIXELS} pixels"
+        msg = f"image of more than {MAX_PIXELS} pixels"
         raise ImageError(msg) from None
     except MemoryError:
         msg = "does not fit into memory"
         raise ImageError(msg) from None
     except Exception as error:
-        # Decoders raise nearly anything on damaged files: OSError, SyntaxError, struct.error, IndexError, ...
+        # On damaged files decoders raise many types: OSError, SyntaxError, struct.error, IndexError, ...
         reason = " ".join(str(error).split()) or type(error).__name__
         msg = f"damaged or truncated image: {reason}"
         raise ImageError(msg) from None
@@ -99,64 +104,70 @@ def pixels(path: str, recipe: Recipe) -> bytes:
 
 def _read(path: str) -> bytes:
     try:
-        _refuse_others(os.stat(path))
+        _require_readable(os.stat(path))
         with open(path, "rb") as file:
-            content = file.read()
+            return file.read()
     except OSError as error:
         msg = f"cannot be read: {error.strerror or error}"
         raise ImageError(msg) from None
     except ImageError:
         raise
-    except ValueError as error:  # a NUL in the path
+    except ValueError as error:  # the path contains a NUL character
         msg = f"cannot be read: {error}"
         raise ImageError(msg) from None
-    return content
 
 
-def _refuse_others(status: os.stat_result) -> None:
-    """Raise `ImageError` for what is not to be opened: pipes and devices may have no end."""
+def _require_readable(status: os.stat_result) -> None:
+    """Raise `ImageError` unless it is a regular file of a possible size: reading a pipe might never end."""
     if not stat.S_ISREG(status.st_mode):
         msg = "is a directory" if stat.S_ISDIR(status.st_mode) else "is not a regular file"
         raise ImageError(msg)
     if not status.st_size:
         msg = "file is empty"
         raise ImageError(msg)
-    if status.st_size > MOST_BYTES:
-        msg = f"file of {status.st_size} bytes, expected at most {MOST_BYTES}"
+    if status.st_size > MAX_FILE_BYTES:
+        msg = f"file of {status.st_size} bytes, expected at most {MAX_FILE_BYTES}"
         raise ImageError(msg)
 
 
-def _decoded(content: bytes, recipe: Recipe) -> bytes:
-    if content.startswith(POSTSCRIPT):
-        msg = "PostScript, which is a program and not decoded"
+def _decode(content: bytes, recipe: Recipe) -> bytes:
+    if content.startswith(POSTSCRIPT_SIGNATURES):
+        msg = "PostScript is not decoded, because it is a program: convert the file to PNG or JPEG"
         raise ImageError(msg)
     with Image.open(BytesIO(content)) as opened:
-        _refuse_huge(*opened.size)
+        _require_size(*opened.size)
         image, orientation = _first_frame(opened, content, recipe)
-    if orientation in TRANSPOSE:
-        image = image.transpose(TRANSPOSE[orientation])
-    return _resized(image, recipe).tobytes()
+    if orientation in UPRIGHT_TRANSPOSE:
+        image = image.transpose(UPRIGHT_TRANSPOSE[orientation])
+    return _resize(image, recipe).tobytes()
 
 
 def _first_frame(opened: Image.Image, content: bytes, recipe: Recipe) -> tuple[Image.Image, int]:
-    """Return the picture, a JPEG perhaps scaled down already, and the orientation it lies in."""
+    """Return the first frame, not yet turned upright, and its orientation. A JPEG may be scaled down."""
     mode = "RGB" if recipe.color_mode == "rgb" else "L"
     if opened.format not in ("JPEG", "MPO"):
-        # Loaded before the orientation is read: in TIFFs Pillow applies it then, and removes it.
-        return _converted(opened, mode), _orientation(opened)
+        # Load first, then read the orientation: while loading a TIFF, Pillow applies and removes the tag.
+        return _convert(opened, mode), _orientation(opened)
     orientation = _orientation(opened)
-    # libjpeg decodes at a fraction of the size for less: the smallest that is large enough.
+    # libjpeg can decode at 1/2, 1/4 or 1/8 of the size, which is faster. Ask for the smallest size that is
+    # not below the wanted one. Orientations 5 to 8 swap width and height.
     least = (recipe.height, recipe.width) if orientation >= 5 else (recipe.width, recipe.height)
     if recipe.decoder == "simplejpeg" and opened.mode in ("RGB", "L"):
-        fast = _by_simplejpeg(content, mode, least)
-        if fast is not None:
-            return fast, orientation
+        decoded = _decode_by_simplejpeg(content, mode, least)
+        if decoded is not None:
+            return decoded, orientation
     opened.draft(mode, least)
-    return _converted(opened, mode), orientation
+    return _convert(opened, mode), orientation
 
 
-def _by_simplejpeg(content: bytes, mode: str, least: tuple[int, int]) -> Image.Image | None:
-    """Return a JPEG as decoded by simplejpeg, or None: Pillow says whether it can be used, and why not."""
+def _decode_by_simplejpeg(content: bytes, mode: str, least: tuple[int, int]) -> Image.Image | None:
+    """Return a JPEG decoded by simplejpeg, or None if simplejpeg fails: then Pillow decides about the file.
+
+    Args:
+        content: the file's bytes.
+        mode: Pillow's mode, "RGB" or "L".
+        least: the smallest width and height that are large enough.
+    """
     import simplejpeg
 
     try:
@@ -173,27 +184,27 @@ def _by_simplejpeg(content: bytes, mode: str, least: tuple[int, int]) -> Image.I
     return Image.fromarray(pixels if mode == "RGB" else pixels[:, :, 0])
 
 
-def _refuse_huge(width: int, height: int) -> None:
-    if width * height > MOST_PIXELS:
-        msg = f"image of {width} x {height} pixels, expected at most {MOST_PIXELS} in all"
+def _require_size(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        msg = f"image of {width} x {height} pixels, expected at most {MAX_PIXELS} in all"
         raise ImageError(msg)
 
 
 def _orientation(image: Image.Image) -> int:
-    """Return EXIF's orientation, 1 if there is none or if its data is damaged."""
+    """Return the EXIF orientation, or 1 (upright) if there is none or the EXIF data is damaged."""
     try:
-        return int(image.getexif().get(ORIENTATION, 1))
+        return int(image.getexif().get(ORIENTATION_TAG, 1))
     except Exception:
         return 1
 
 
-def _converted(image: Image.Image, mode: str) -> Image.Image:
-    """Return the first frame with 8-bit pixels of that mode, fully decoded."""
+def _convert(image: Image.Image, mode: str) -> Image.Image:
+    """Return the first frame, fully decoded, with 8-bit pixels in that mode ("RGB" or "L")."""
     image.load()
     if image.mode == "F":
         msg = "floating-point pixels have no natural range: save the image with 8 or 16 bits"
         raise ImageError(msg)
-    if image.mode.startswith("I"):  # I;16, I;16B, I: 16 bits, of which Pillow would cut the upper ones
+    if image.mode.startswith("I"):  # I;16, I;16B or I: 16 bits, which Pillow would clip to 255
         import numpy as np
 
         wide = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
@@ -205,13 +216,13 @@ def _converted(image: Image.Image, mode: str) -> Image.Image:
     return image if image.mode == mode else image.convert(mode)
 
 
-def _resized(image: Image.Image, recipe: Recipe) -> Image.Image:
+def _resize(image: Image.Image, recipe: Recipe) -> Image.Image:
     size = (recipe.width, recipe.height)
     if recipe.resize_mode == "crop":
         return ImageOps.fit(image, size, Image.Resampling.BILINEAR)
     if recipe.resize_mode == "stretch":
         return image if image.size == size else image.resize(size, Image.Resampling.BILINEAR)
-    # Not by ImageOps.pad, in which very thin images vanish.
+    # ImageOps.pad is not used: it shrinks very thin images to a side of 0 pixels.
     scale = min(recipe.width / image.width, recipe.height / image.height)
     inner = max(1, round(image.width * scale)), max(1, round(image.height * scale))
     padded = Image.new(image.mode, size)
@@ -220,7 +231,7 @@ def _resized(image: Image.Image, recipe: Recipe) -> Image.Image:
     return padded
 
 
-def codecs() -> dict[str, str]:
-    """Return the version of each of Pillow's decoders that are libraries of their own; empty if missing."""
+def codec_versions() -> dict[str, str]:
+    """Return the version of the library that Pillow uses for each format, or "" if it is missing."""
     names = {"JPEG": "libjpeg_turbo", "PNG": "zlib", "WebP": "webp", "AVIF": "avif", "TIFF": "libtiff"}
     return {name: str(features.version(library) or "") for name, library in names.items()}

@@ -1,4 +1,4 @@
-"""Find the inputs: files, folders, globs and lists, in an order that is the same each time."""
+"""Find the input images: files, folders, glob patterns and lists of paths. The order is always the same."""
 
 from __future__ import annotations
 
@@ -18,23 +18,24 @@ SUFFIXES = (
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".ppm",
     ".pgm", ".pbm", ".pnm", ".tga", ".ico", ".avif", ".jp2",
 )  # fmt: skip
-"""Names in a folder that are taken for images. A file that is named itself is always taken."""
+"""The endings of image files, for files found in folders. A file given by its own path is always used."""
 
 Identity = tuple[int, int]
-"""Device and number of a folder: the same by whatever path."""
+"""The device and inode numbers of a folder. They are the same for every path that leads to it."""
 
 
 def walk_images(folder: str) -> Iterator[str]:
     """Yield the paths of the images below a folder, sorted by name in each folder.
 
-    Hidden files and folders are left out. Links to folders are followed, but not round in circles, and from
-    within a linked folder only to folders that were not seen. A subfolder that cannot be listed is yielded as
-    a path, so that it is not lost without a word.
+    Hidden files and folders are left out. Links to folders are followed, but never in circles: a link is not
+    followed to a folder that contains it. A link inside a linked folder is followed only to folders that were
+    not visited before. The path of a subfolder that cannot be listed is yielded too, so that decoding it
+    reports the error.
     """
     seen: set[Identity] = set()
-    above: list[Identity] = []  # the folders on the way down to here, and
-    linked: list[bool] = []  # whether there was a link on the way
-    waiting = [iter([(folder, True, False)])]  # not by recursion: folders may lie in folders very deep
+    above: list[Identity] = []  # the folders from the first one down to the current one
+    linked: list[bool] = []  # for each of them, whether a link leads to it or to a folder above it
+    waiting = [iter([(folder, True, False)])]  # a stack, because very deep folders would exceed recursion
     while waiting:
         path, is_folder, is_link = next(waiting[-1], ("", False, False))
         if not path:
@@ -49,7 +50,7 @@ def walk_images(folder: str) -> Iterator[str]:
                 here = (status.st_dev, status.st_ino)
                 if here in above or (is_link and within and here in seen):
                     continue
-                inside = _listed_folder(path)
+                inside = _list_folder(path)
             except OSError:
                 yield path
                 continue
@@ -61,8 +62,8 @@ def walk_images(folder: str) -> Iterator[str]:
             yield path
 
 
-def _listed_folder(folder: str) -> Iterator[tuple[str, bool, bool]]:
-    """Return the folders and images in a folder: path, whether a folder, whether a link; sorted by name."""
+def _list_folder(folder: str) -> Iterator[tuple[str, bool, bool]]:
+    """Return (path, is it a folder, is it a link) for each folder and image in a folder, sorted by name."""
     with os.scandir(folder) as entries:
         found = [(e.name, _is_folder(e), e.is_symlink()) for e in entries if not e.name.startswith(".")]
     return iter(
@@ -77,45 +78,46 @@ def _listed_folder(folder: str) -> Iterator[tuple[str, bool, bool]]:
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a link to itself, say: opening it will say why it cannot be used
+    except OSError:  # for example a link to itself: the error is reported when it is opened
         return False
 
 
 def is_image_name(name: str) -> bool:
-    """Whether a file in a folder is taken for an image."""
+    """Return whether a file of that name, found in a folder, is used as an image."""
     return not name.startswith(".") and name.lower().endswith(SUFFIXES)
 
 
 def expand_inputs(arguments: Iterable[str], files_from: str | None = None) -> Iterator[str]:
-    """Yield the path of each input: files as named, folders walked, globs matched, then those of a list.
+    """Yield the path of each input: first those of the arguments, then those of a list.
 
     Args:
-        arguments: files, folders and globs. One that does not exist is yielded as it is.
-        files_from: a file with a path on each line, "-" for standard input, or None.
+        arguments: files, folders and glob patterns. Folders are searched for images, patterns are matched.
+            What does not exist is yielded unchanged, so that decoding it reports the error.
+        files_from: a file with one path per line, "-" for standard input, or None.
 
     Raises:
-        DataError: the list cannot be read.
+        DataError: `files_from` cannot be read.
     """
     for argument in arguments:
         if os.path.isdir(argument):
             yield from walk_images(argument)
         elif not os.path.lexists(argument) and glob.has_magic(argument):
             matched = sorted(glob.iglob(argument, recursive=True))
-            if "**" in argument:  # which matches a folder and also all that is in it
+            if "**" in argument:  # it matches folders and also the files in them: keep only the files
                 matched = [path for path in matched if not os.path.isdir(path)]
             yield from expand_inputs(matched) if matched else [argument]
         else:
             yield argument
     if files_from is not None:
-        yield from _listed(files_from)
+        yield from _read_list(files_from)
 
 
-def _listed(name: str) -> Iterator[str]:
+def _read_list(name: str) -> Iterator[str]:
     try:
         with contextlib.nullcontext(sys.stdin.buffer) if name == "-" else open(name, "rb") as file:
             for number, line in enumerate(file):
-                named = line.removeprefix(codecs.BOM_UTF8) if number == 0 else line
-                path = os.fsdecode(named.rstrip(b"\r\n"))
+                content = line.removeprefix(codecs.BOM_UTF8) if number == 0 else line
+                path = os.fsdecode(content.rstrip(b"\r\n"))
                 if path:
                     yield path
     except OSError as error:
@@ -124,11 +126,11 @@ def _listed(name: str) -> Iterator[str]:
 
 
 def class_folders(folder: str) -> tuple[str, ...]:
-    """Return the names of a folder's subfolders, which are its classes, sorted.
+    """Return the names of the subfolders, sorted. Each subfolder is a class.
 
     Raises:
         DataError: the folder cannot be listed.
-        NoInputError: it has no subfolders.
+        NoInputError: the folder has no subfolders.
     """
     try:
         with os.scandir(folder) as entries:
@@ -137,18 +139,21 @@ def class_folders(folder: str) -> tuple[str, ...]:
         msg = f"{folder}: cannot be listed: {error.strerror or error}"
         raise DataError(msg) from error
     if not names:
-        msg = f"{folder}: has no subfolders: expected one for each class, named as the class"
+        msg = f"{folder}: has no subfolders: expected one for each class, with the name of the class"
         raise NoInputError(msg)
     return tuple(names)
 
 
 def path_text(path: str) -> str:
-    r"""Return a path as text that can be written anywhere: bytes that are no UTF-8 become \xNN."""
+    r"""Return a path as valid Unicode text: bytes that are not UTF-8 become \xNN."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def strip_common_folder(paths: Sequence[str]) -> tuple[str, list[str]]:
-    """Return the folder that all paths are below, with its slash, or nothing; and what is left of each."""
-    common = os.path.commonprefix(list(paths))  # noqa: RUF071  (cut at a slash)
-    below = common[: common.rfind("/") + 1]
-    return below, [path[len(below) :] for path in paths]
+    """Return (folder, rest): the folder that contains all paths, and each path relative to it.
+
+    The folder ends with a slash, or is "" if the paths have no folder in common.
+    """
+    common = os.path.commonprefix(list(paths))  # noqa: RUF071  (the next line cuts it at a slash)
+    folder = common[: common.rfind("/") + 1]
+    return folder, [path[len(folder) :] for path in paths]

@@ -1,4 +1,4 @@
-"""The recipe: how an image becomes a column. It travels from the data to the model to the scores."""
+"""The recipe: how an image becomes a column. Data files and model files store it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 RESIZE_MODES = ("stretch", "pad", "crop")
+"""How an image of other proportions is fitted: see `Recipe`."""
+
 COLOR_MODES = ("rgb", "grayscale")
+"""Three channels per pixel, or one."""
+
 DECODERS = ("pillow", "simplejpeg")
-LARGEST_SIDE = 4096
+"""The libraries that can decode JPEG files. Pillow decodes all other formats."""
+
+MAX_SIDE = 4096
+"""The largest height or width of a decoded image, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -23,14 +30,16 @@ class Recipe:
     """How an image becomes a column of bytes.
 
     Attributes:
-        height: of the decoded image, in pixels.
-        width: the same.
-        resize_mode: "stretch" to the size, "pad" with black to keep the proportions, or "crop" the middle.
-        color_mode: "rgb", three channels, or "grayscale", one.
-        decoder: what decodes JPEGs; another one may give slightly other pixels. "simplejpeg" is an extra.
+        height: height of the decoded image, in pixels.
+        width: width of the decoded image, in pixels.
+        resize_mode: "stretch" changes the proportions; "pad" keeps them and adds black borders; "crop" keeps
+            them and cuts off the borders.
+        color_mode: "rgb" (three channels) or "grayscale" (one).
+        decoder: the library that decodes JPEG files. Their pixels differ slightly between the libraries.
+            "simplejpeg" is an optional package.
 
     Raises:
-        UsageError: a value that is not possible.
+        UsageError: a value is not possible.
     """
 
     height: int = 64
@@ -49,35 +58,35 @@ class Recipe:
                 msg = f"{name} is {value!r}, expected one of {', '.join(possible)}"
                 raise UsageError(msg)
         for name, side in {"height": self.height, "width": self.width}.items():
-            if type(side) is not int or not 1 <= side <= LARGEST_SIDE:
-                msg = f"image size: {name} is {side!r}, expected 1 to {LARGEST_SIDE} pixels"
+            if type(side) is not int or not 1 <= side <= MAX_SIDE:
+                msg = f"image size: {name} is {side!r}, expected 1 to {MAX_SIDE} pixels"
                 raise UsageError(msg)
 
     @property
     def channels(self) -> int:
-        """Numbers of a pixel."""
+        """Number of channels of a pixel: 3 or 1."""
         return 3 if self.color_mode == "rgb" else 1
 
     @property
     def n_x(self) -> int:
-        """Features: bytes of a column."""
+        """Number of features, which is the number of bytes of a column: height * width * channels."""
         return self.height * self.width * self.channels
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Shape of a decoded image: height, width, channels."""
+        """Shape of a decoded image: (height, width, channels)."""
         return self.height, self.width, self.channels
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the recipe as plain data, for a file."""
+        """Return the recipe as a dictionary of numbers and strings, to be stored in a file."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Recipe:
-        """Undo `to_dict`.
+        """Return the recipe that `to_dict` gave as a dictionary.
 
         Raises:
-            DataError: the data is no recipe of this version.
+            DataError: the dictionary is not a recipe that this version knows.
         """
         try:
             return cls(**data)
@@ -86,36 +95,45 @@ class Recipe:
             raise DataError(msg) from error
 
     @classmethod
-    def asked(
+    def from_options(
         cls, size: str | None, resize_mode: str | None, color_mode: str | None, decoder: str | None
     ) -> Recipe | None:
-        """Return the recipe that options ask for, or None if none of them is given.
+        """Return the recipe of these command-line options, or None if none of them is given.
+
+        Args:
+            size: "64" or "64x48", as for `parse_size`. An option that is None keeps its default.
+            resize_mode: one of `RESIZE_MODES`.
+            color_mode: one of `COLOR_MODES`.
+            decoder: one of `DECODERS`.
 
         Raises:
-            UsageError: a size or word that is not possible.
+            UsageError: a value is not possible.
         """
-        words = {"resize_mode": resize_mode, "color_mode": color_mode, "decoder": decoder}
-        given: Any = {name: word for name, word in words.items() if word is not None}
+        options = {"resize_mode": resize_mode, "color_mode": color_mode, "decoder": decoder}
+        given: Any = {name: value for name, value in options.items() if value is not None}
         if size is not None:
             given["height"], given["width"] = parse_size(size)
         return cls(**given) if given else None
 
     def require_decoder(self) -> None:
-        """Raise `UsageError` if the decoder is not installed: another one is never taken in its place."""
+        """Raise `UsageError` if the decoder is not installed. No other decoder is used instead."""
         if self.decoder != "pillow" and find_spec(self.decoder) is None:
-            msg = f"images are to be decoded by {self.decoder}, which is missing: pip install 'xpnet[fast]'"
+            msg = (
+                f"images are to be decoded by {self.decoder}, which is not installed: "
+                "pip install 'xpnet[fast]'"
+            )
             raise UsageError(msg)
 
 
-def parse_size(text: str) -> tuple[int, int]:
-    """Return (height, width) of "64", or of "64x48", which is width x height as in the names of screens.
+def parse_size(size: str) -> tuple[int, int]:
+    """Return (height, width) of a size: "64" is a square, "64x48" is width x height.
 
     Raises:
-        UsageError: the text is no size.
+        UsageError: it is not such a size.
     """
-    found = re.fullmatch(r"([0-9]{1,5})(?:x([0-9]{1,5}))?", text.strip().lower())
+    found = re.fullmatch(r"([0-9]{1,5})(?:x([0-9]{1,5}))?", size.strip().lower())
     if not found:
-        msg = f"image size is {text!r}, expected pixels as in 64, or WIDTHxHEIGHT as in 64x48"
+        msg = f"image size is {size!r}, expected pixels as in 64, or WIDTHxHEIGHT as in 64x48"
         raise UsageError(msg)
     width = int(found[1])
     return int(found[2] or width), width

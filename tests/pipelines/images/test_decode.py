@@ -18,7 +18,7 @@ from PIL import Image, ImageOps, features
 
 from xpnet.errors import ImageError
 from xpnet.pipelines.images import decode
-from xpnet.pipelines.images.decode import codecs, decode_image
+from xpnet.pipelines.images.decode import codec_versions, decode_image
 from xpnet.pipelines.images.recipe import DECODERS, RESIZE_MODES, Recipe
 
 ORIENTATION = 0x0112
@@ -425,14 +425,14 @@ def test_the_decoders_find_the_same_orientation(tmp_path: Path, before: bytes, a
 def size_before_resizing(path: Path, recipe: Recipe) -> tuple[int, int]:
     """Return the width and height at which an image is decoded, turned upright."""
     sizes: list[tuple[int, int]] = []
-    resized = decode._resized
+    resized = decode._resize
 
     def noting(image: Image.Image, recipe: Recipe) -> Image.Image:
         sizes.append(image.size)
         return resized(image, recipe)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(decode, "_resized", noting)
+        patch.setattr(decode, "_resize", noting)
         decode_image(str(path), recipe)
     [size] = sizes
     return size
@@ -559,7 +559,7 @@ def test_too_little_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     def full(image: Image.Image, recipe: Recipe) -> Image.Image:
         raise MemoryError
 
-    monkeypatch.setattr(decode, "_resized", full)
+    monkeypatch.setattr(decode, "_resize", full)
     (tmp_path / "x.png").write_bytes(encoded(smooth(4, 4)))
     assert reason(tmp_path / "x.png") == "does not fit into memory"
 
@@ -574,9 +574,9 @@ def test_files_above_the_limit_of_bytes(
     path = tmp_path / "x.jpg"
     content = encoded(smooth(64, 48), "JPEG")
     path.write_bytes(content)
-    monkeypatch.setattr(decode, "MOST_BYTES", len(content))
+    monkeypatch.setattr(decode, "MAX_FILE_BYTES", len(content))
     decode_image(str(path), Recipe(decoder=decoder))
-    monkeypatch.setattr(decode, "MOST_BYTES", len(content) - 1)
+    monkeypatch.setattr(decode, "MAX_FILE_BYTES", len(content) - 1)
     assert (
         reason(path, decoder=decoder) == f"file of {len(content)} bytes, expected at most {len(content) - 1}"
     )
@@ -588,9 +588,9 @@ def test_images_above_the_limit_of_pixels(
 ) -> None:
     path = tmp_path / "x.jpg"
     path.write_bytes(encoded(smooth(64, 48), suffix))
-    monkeypatch.setattr(decode, "MOST_PIXELS", 64 * 48)
+    monkeypatch.setattr(decode, "MAX_PIXELS", 64 * 48)
     decode_image(str(path), Recipe(decoder=decoder))
-    monkeypatch.setattr(decode, "MOST_PIXELS", 64 * 48 - 1)
+    monkeypatch.setattr(decode, "MAX_PIXELS", 64 * 48 - 1)
     assert reason(path, decoder=decoder) == "image of 64 x 48 pixels, expected at most 3071 in all"
 
 
@@ -607,13 +607,13 @@ def test_a_claim_of_many_pixels_takes_no_memory(tmp_path: Path, decoder: str) ->
 def test_the_limit_of_pixels_is_the_one_that_is_told(tmp_path: Path) -> None:
     path = tmp_path / "x.png"
     path.write_bytes(png(100_000, 100_000))
-    assert str(decode.MOST_PIXELS) in reason(path)
+    assert str(decode.MAX_PIXELS) in reason(path)
 
 
 def test_below_the_limit_of_pixels_there_is_no_other_limit(tmp_path: Path) -> None:
     path = tmp_path / "x.png"
     path.write_bytes(png(13_000, 13_000))
-    assert 13_000**2 < decode.MOST_PIXELS < 14_000**2
+    assert 13_000**2 < decode.MAX_PIXELS < 14_000**2
     assert "limit" not in reason(path)
 
 
@@ -659,11 +659,11 @@ def fails(path: Path, decoder: str) -> bool:
 
 
 def test_codecs_of_this_pillow() -> None:
-    assert set(codecs()) == {"JPEG", "PNG", "WebP", "AVIF", "TIFF"}
-    assert codecs()["PNG"] == features.version("zlib")
-    assert all(isinstance(version, str) for version in codecs().values())
+    assert set(codec_versions()) == {"JPEG", "PNG", "WebP", "AVIF", "TIFF"}
+    assert codec_versions()["PNG"] == features.version("zlib")
+    assert all(isinstance(version, str) for version in codec_versions().values())
 
 
 def test_a_missing_codec_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(features, "version", lambda name: None)
-    assert set(codecs().values()) == {""}
+    assert set(codec_versions().values()) == {""}

@@ -12,7 +12,7 @@ from xpnet.pipelines.images import recipe as module
 from xpnet.pipelines.images.recipe import (
     COLOR_MODES,
     DECODERS,
-    LARGEST_SIDE,
+    MAX_SIDE,
     RESIZE_MODES,
     Recipe,
     parse_size,
@@ -20,8 +20,8 @@ from xpnet.pipelines.images.recipe import (
 
 RECIPES = st.builds(
     Recipe,
-    height=st.integers(1, LARGEST_SIDE),
-    width=st.integers(1, LARGEST_SIDE),
+    height=st.integers(1, MAX_SIDE),
+    width=st.integers(1, MAX_SIDE),
     resize_mode=st.sampled_from(RESIZE_MODES),
     color_mode=st.sampled_from(COLOR_MODES),
     decoder=st.sampled_from(DECODERS),
@@ -101,7 +101,7 @@ def test_data_of_another_version(data: Any) -> None:
 
 
 def test_no_options_ask_for_nothing() -> None:
-    assert Recipe.asked(None, None, None, None) is None
+    assert Recipe.from_options(None, None, None, None) is None
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_no_options_ask_for_nothing() -> None:
     ],
 )
 def test_one_option_asks_for_a_recipe(options: tuple[str | None, ...], want: Recipe) -> None:
-    assert Recipe.asked(*options) == want
+    assert Recipe.from_options(*options) == want
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_one_option_asks_for_a_recipe(options: tuple[str | None, ...], want: Rec
 )
 def test_impossible_options(options: tuple[str | None, ...]) -> None:
     with pytest.raises(UsageError):
-        Recipe.asked(*options)
+        Recipe.from_options(*options)
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_a_missing_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "find_spec", lambda name: None)
     Recipe().require_decoder()
     with pytest.raises(
-        UsageError, match=r"decoded by simplejpeg, which is missing: pip install 'xpnet\[fast\]'"
+        UsageError, match=r"decoded by simplejpeg, which is not installed: pip install 'xpnet\[fast\]'"
     ):
         Recipe(decoder="simplejpeg").require_decoder()
 
