@@ -18,7 +18,8 @@ COMMAND = [sys.executable, "-m", "xpnet"]
 AT_ONCE = [  # processes are started at once, not only when there is much to do
     sys.executable,
     "-c",
-    "from pipelines import decoding; decoding.ALONE_SECONDS = -1.0; from xpnet.pipelines.cli import main; main()",
+    "from xpnet.pipelines.images import decode_many; decode_many.ALONE_SECONDS = -1.0\n"
+    "from xpnet.pipelines.cli import main; main()",
 ]
 ENVIRONMENT = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "XPNET_DEVICE": "cpu"}
 
