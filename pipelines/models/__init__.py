@@ -1,6 +1,6 @@
-"""Models as users meet them: load a model file, score examples, evaluate.
+"""Trained models as users meet them: load one, predict, evaluate, save.
 
-`load` reads the file; a `Model` knows its classes and how its images are decoded.
+`load` reads a model file and returns a `Model`, whose `predict` yields a `Prediction` for each image.
 """
 
 from typing import TYPE_CHECKING
@@ -8,23 +8,20 @@ from typing import TYPE_CHECKING
 from xpnet.lazy import lazy_door
 
 if TYPE_CHECKING:
-    from .evaluation import answers_of as answers_of
-    from .evaluation import classified as classified
-    from .evaluation import evaluate as evaluate
-    from .evaluation import judged as judged
-    from .evaluation import open_labelled as open_labelled
+    from .evaluation import Evaluation as Evaluation
     from .model import Model as Model
     from .model import load as load
-    from .rows import STATUSES as STATUSES
-    from .rows import Counts as Counts
-    from .rows import RowOptions as RowOptions
-    from .rows import Rows as Rows
+    from .prediction import ERROR as ERROR
+    from .prediction import STATUSES as STATUSES
+    from .prediction import Prediction as Prediction
+    from .prediction import Predictor as Predictor
+    from .prediction import RowOptions as RowOptions
 
 __getattr__, __dir__, __all__ = lazy_door(
     __name__,
     {
         "model": "Model load",
-        "evaluation": "answers_of classified evaluate judged open_labelled",
-        "rows": "STATUSES Counts RowOptions Rows",
+        "evaluation": "Evaluation",
+        "prediction": "ERROR STATUSES Prediction Predictor RowOptions",
     },
 )

@@ -1,97 +1,324 @@
-"""A model file as the pipeline uses it: its recipe, its classes, its scorer."""
+"""A trained model as users meet it: load it, predict with it, evaluate it, save it."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from xpnet.errors import DataError, UsageError
-from xpnet.io import SavedModel, Scorer, read_model_file
+import numpy as np
 
-from ..images import Recipe
+from xpnet.backend import Backend, select
+from xpnet.errors import ArrayTypeError, DataError, DtypeError, ShapeError, UsageError
+from xpnet.io import SavedModel, Scorer, read_model_file, write_model_file
+
+from ..datasets import TABLE_SUFFIXES, DataOptions, Dataset, open_data, with_classes, with_labels_for
+from ..images import CHUNK_SIZE, Recipe, expand_inputs, workers_for
+from .evaluation import Evaluation, evaluate_classes, evaluate_regression
+from .prediction import CHUNKS_IN_FLIGHT, Prediction, Predictor, RowOptions, class_probabilities
 
 if TYPE_CHECKING:
-    import numpy as np
+    from collections.abc import Callable, Iterable, Iterator
 
-    from xpnet.backend import Backend
+StrPath = str | os.PathLike[str]
+"""The path of a file or folder."""
 
-    from ..datasets import Dataset
+Device = str | Backend | None
+"""The name of a device as for `xpnet.select`, a backend that it returned, or None for its default."""
+
+LABELS_OF_OUTPUT = {"sigmoid": "logistic", "softmax": "softmax"}
+"""The kind of labels, as for `with_labels_for`, by the output activation. All others are for regression."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Model:
-    """A model, opened for use.
+    """A trained model: `load` reads it from a file.
 
     Attributes:
-        path: of its file.
-        saved: what the file holds.
-        recipe: how an image becomes a column; None if the model is of a table.
+        saved: what the model file holds: the network, its parameters, and how it was trained.
+        recipe: how an image becomes a column; None for a model of a table.
+        path: the file that the model was loaded from, or None.
     """
 
-    path: str
     saved: SavedModel
-    recipe: Recipe | None
+    recipe: Recipe | None = None
+    path: str | None = None
+
+    @classmethod
+    def from_saved(cls, saved: SavedModel, path: str | None = None) -> Model:
+        """Return the model of what a model file holds.
+
+        Raises:
+            DataError: its recipe is from a newer version, or does not fit the weights.
+        """
+        name = path or "the model"
+        try:
+            recipe = Recipe.from_dict(saved.recipe) if "decoder" in saved.recipe else None
+        except DataError as error:
+            msg = f"{name}: {error}"
+            raise DataError(msg) from error
+        if recipe is not None and recipe.n_x != saved.model.n_x:
+            msg = f"{name}: its recipe gives {recipe.n_x} features, but its weights expect {saved.model.n_x}"
+            raise DataError(msg)
+        return cls(saved, recipe, path)
+
+    def __repr__(self) -> str:
+        about = f"{len(self.classes)} classes" if self.classes else "regression"
+        return f"<Model {self.name}: {about}, {self.saved.model.n_x} features>"
+
+    @property
+    def name(self) -> str:
+        """How messages name the model: its path, if it has one."""
+        return self.path or "the model"
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes, or their indices if the model has no names. Empty for regression."""
+        network = self.saved.model
+        count = {"sigmoid": 2, "softmax": network.n_out}.get(network.output, 0)
+        return self.saved.classes or tuple(map(str, range(count)))
+
+    @property
+    def history(self) -> dict[str, Any]:
+        """A summary of the training, as plain data."""
+        return self.saved.history
+
+    def save(self, path: StrPath) -> None:
+        """Write the model file: completely, or not at all.
+
+        Raises:
+            ModelFileError: the file cannot be written.
+        """
+        write_model_file(path, self.saved)
+
+    def predict(
+        self,
+        inputs: StrPath | Iterable[StrPath],
+        *,
+        workers: int | None = None,
+        device: Device = None,
+        batch_size: int = CHUNK_SIZE,
+        topk: int = 0,
+        proba: bool = False,
+        min_confidence: float = 0.0,
+    ) -> Iterator[Prediction]:
+        """Return an iterator of one prediction for each image, in order.
+
+        An image that cannot be used gives a prediction with the status "error". It never raises an exception.
+
+        Args:
+            inputs: one path or several: images, folders (with all images below) and glob patterns.
+            workers: how many processes decode; None for one per core. This process decodes a few images.
+            device: where to score: "auto", "cpu", "gpu", "gpu:1", ..., or a backend.
+            batch_size: how many images are decoded and scored at a time. It does not change any prediction.
+            topk: how many of the most probable classes each prediction names.
+            proba: whether each prediction holds the probability of every class.
+            min_confidence: predictions with a lower score have the status "unsure".
+
+        Raises:
+            UsageError: an option does not fit the model, or the model was trained on a table.
+            DeviceError: the device cannot be used.
+        """
+        options = RowOptions(topk, proba, min_confidence)
+        predictor = self.predictor(backend_of(device), options)
+        several = [inputs] if isinstance(inputs, str | bytes | os.PathLike) else inputs
+        paths = expand_inputs(map(os.fsdecode, several))
+        batches = predictor.predict(paths, workers_for(workers), batch_size)
+        return (prediction for batch in batches for prediction in batch)
+
+    def predict_array(self, X: np.ndarray, *, device: Device = None) -> np.ndarray:
+        """Return the predictions for examples in memory.
+
+        Args and errors as for `predict_proba`, except that every model can do this.
+
+        Returns:
+            (1, m): the names of the predicted classes. For regression (n_out, m): the predicted values.
+        """
+        outputs = self._outputs("predict_array", X, device)
+        if not self.classes:
+            return outputs
+        probabilities = class_probabilities(outputs, self.classes)
+        labels: np.ndarray = np.asarray(self.classes)[np.argmax(probabilities, axis=0)]
+        return labels[None]
+
+    def predict_proba(self, X: np.ndarray, *, device: Device = None) -> np.ndarray:
+        """Return the probability of every class, (n_classes, m), for examples in memory.
+
+        Args:
+            X: raw values: the model standardizes them itself. For a model of images: uint8 images
+                (m, height, width, channels) of the size in `recipe`, or one image without the first axis.
+                For every model: columns (n_x, m).
+            device: where to score, as for `predict`.
+
+        Raises:
+            UsageError: the model predicts numbers, and so has no classes.
+            ArrayTypeError: X is not a NumPy array.
+            ShapeError: X has another shape.
+            DtypeError: X does not hold uint8, for a model of images, or real numbers, for other models.
+        """
+        if not self.classes:
+            msg = f"predict_proba: {self.name} predicts numbers and has no classes: use predict_array"
+            raise UsageError(msg)
+        return class_probabilities(self._outputs("predict_proba", X, device), self.classes)
+
+    def evaluate(
+        self,
+        data: StrPath | Dataset,
+        *,
+        labels: StrPath | None = None,
+        target: str | None = None,
+        workers: int | None = None,
+        device: Device = None,
+    ) -> dict[str, Any]:
+        """Return metrics of the predictions for labelled data.
+
+        Args:
+            data: a path as for `xpnet train` (a folder, a data file or a table), or a dataset.
+            labels: a CSV file with the columns path,label, for a folder without one subfolder per class.
+            target: the column to predict, for a table; by default the one the model was trained on.
+            workers: how many processes decode; None for one per core.
+            device: where to score, as for `predict`.
+
+        Returns:
+            Plain data. "m": the number of examples; "skipped": the number of inputs that cannot be used. For
+            a classifier "accuracy", "log_loss", "macro_f1", "confusion" (row: right class, column: predicted
+            class), "classes" (one entry for each), and "roc_auc" for two classes. For regression "rmse" and
+            "r_squared".
+
+        Raises:
+            DataError: the data cannot be read, or has a class that the model does not know.
+            NoInputError: none of the data can be used.
+            UsageError: the data was prepared in another way than the model's training data.
+            DeviceError: the device cannot be used.
+        """
+        backend = backend_of(device)
+        if isinstance(data, Dataset):
+            dataset = self._fitting(data, "the dataset")
+        else:
+            csv = None if labels is None else os.fspath(labels)
+            dataset = self.open_data(data, labels=csv, target=target, workers=workers_for(workers))
+        return self.evaluate_dataset(dataset, backend).metrics
+
+    def open_data(
+        self,
+        path: StrPath,
+        *,
+        labels: str | None = None,
+        target: str | None = None,
+        workers: int = 1,
+        on_error: str = "skip",
+        on_progress: Callable[[int, int], object] = lambda done, total: None,  # noqa: ARG005
+    ) -> Dataset:
+        """Return labelled data as the model takes it: made by its recipe, with its classes.
+
+        Args and errors as for `evaluate`, and:
+            on_error: "skip" leaves out inputs that cannot be used, "fail" raises `DataError`.
+            on_progress: called with the number of images that are decoded, and of all images.
+        """
+        path = os.fspath(path)
+        recipe = self.recipe if os.path.isdir(path) else None
+        if path.lower().endswith(TABLE_SUFFIXES):
+            target = target or self.saved.recipe.get("target")
+        options = DataOptions(recipe, None, labels, target, workers, on_error)
+        return self._fitting(open_data(path, options, on_progress), path)
+
+    def evaluate_dataset(self, dataset: Dataset, backend: Backend) -> Evaluation:
+        """Return the evaluation of the model by a dataset that `open_data` returned."""
+        outputs = self.scorer(backend)(dataset.data.examples).astype(np.float64)
+        if self.classes:
+            found = evaluate_classes(dataset.Y, class_probabilities(outputs, self.classes), self.classes)
+        else:
+            found = evaluate_regression(dataset.Y, outputs)
+        counts = {"m": dataset.data.m, "skipped": len(dataset.skipped)}
+        return Evaluation(counts | found.metrics, found.predicted, found.probabilities)
 
     def scorer(self, backend: Backend) -> Scorer:
-        """Return what scores raw examples."""
+        """Return the network on a device, ready for raw examples."""
         saved = self.saved
         dtype = str(saved.parameters["W1"].dtype)
         return Scorer(saved.model, saved.parameters, saved.standardizer, backend, dtype)
 
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Names of the classes; their indices where the model knows none; empty for regression."""
-        model = self.saved.model
-        count = {"sigmoid": 2, "softmax": model.n_out}.get(model.output, 0)
-        return self.saved.classes or tuple(map(str, range(count)))
+    def predictor(self, backend: Backend, options: RowOptions) -> Predictor:
+        """Return the model on a device, ready for images.
+
+        Raises:
+            UsageError: the model was trained on a table, or the options do not fit it.
+        """
+        if self.recipe is None:
+            msg = (
+                f"{self.name}: was trained on a table, and only images can be predicted from files: "
+                "use evaluate with a table"
+            )
+            raise UsageError(msg)
+        in_flight = CHUNKS_IN_FLIGHT[backend.name]
+        return Predictor(self.scorer(backend), self.recipe, self.classes, options, in_flight)
+
+    def _outputs(self, caller: str, X: np.ndarray, device: Device) -> np.ndarray:
+        """Return the network's outputs (n_out, m) for examples in memory."""
+        return self.scorer(backend_of(device))(self._rows(caller, X))
+
+    def _rows(self, caller: str, X: np.ndarray) -> np.ndarray:
+        """Return images, one image, or columns as rows of raw values (m, n_x), or refuse them."""
+        n_x, recipe = self.saved.model.n_x, self.recipe
+        if not isinstance(X, np.ndarray):
+            msg = f"{caller}: X is {type(X).__name__}, expected a NumPy array"
+            raise ArrayTypeError(msg)
+        is_matrix = X.ndim == 2 and X.shape[0] == n_x
+        is_image = recipe is not None and X.ndim in (3, 4) and X.shape[-3:] == recipe.shape
+        if not is_matrix and not is_image:
+            expected = f"columns ({n_x}, m)"
+            if recipe is not None:
+                size = ", ".join(map(str, recipe.shape))
+                expected = f"images (m, {size}), one image ({size}), or {expected}"
+            msg = f"{caller}: X has shape {X.shape}, expected {expected}"
+            raise ShapeError(msg)
+        if recipe is not None and X.dtype != np.uint8:
+            msg = f"{caller}: X holds {X.dtype}, expected uint8: the raw values of the pixels, 0 to 255"
+            raise DtypeError(msg)
+        if X.dtype.kind not in "uif":
+            msg = f"{caller}: X holds {X.dtype}, expected real numbers"
+            raise DtypeError(msg)
+        rows = X.T if is_matrix else X.reshape(-1, n_x)
+        keep = X.dtype in (np.uint8, np.float32, np.float64)
+        return np.ascontiguousarray(rows, None if keep else np.float64)
+
+    def _fitting(self, dataset: Dataset, name: str) -> Dataset:
+        """Return a dataset with labels as the model takes them, or refuse it. name: for messages."""
+        dataset = with_labels_for(LABELS_OF_OUTPUT.get(self.saved.model.output, "regression"), dataset)
+        self._require_same_columns(dataset, name)
+        return with_classes(dataset, self.classes, name)
+
+    def _require_same_columns(self, dataset: Dataset, name: str) -> None:
+        """Raise `UsageError` if the columns mean something else than those of the training data."""
+        n_x, features = self.saved.model.n_x, self.saved.recipe.get("features")
+        if dataset.recipe is None and self.recipe is not None:
+            msg = f"{name}: is a table, but the model expects images"
+        elif dataset.data.n_x != n_x:
+            msg = f"{name}: has {dataset.data.n_x} features, and the model expects {n_x}"
+        elif self.recipe is not None and dataset.recipe is not None and dataset.recipe != self.recipe:
+            msg = f"{name}: was made by {dataset.recipe}, and the model expects {self.recipe}"
+        elif features and list(dataset.features) != features:
+            found, expected = ", ".join(dataset.features), ", ".join(features)
+            msg = f"{name}: has the columns {found}; the model expects {expected}"
+        else:
+            return
+        raise UsageError(msg)
 
 
-def load(path: str) -> Model:
-    """Open a model file.
+def load(path: StrPath) -> Model:
+    """Return the model of a model file.
 
     Raises:
-        ModelFileError: it cannot be read.
-        DataError: its recipe is of a newer version.
+        ModelFileError: the file cannot be read, or is not a model file.
+        DataError: its recipe is from a newer version, or does not fit the weights.
     """
-    saved = read_model_file(path)
-    try:
-        recipe = Recipe.from_dict(saved.recipe) if "decoder" in saved.recipe else None
-    except DataError as error:
-        msg = f"{path}: {error}"
-        raise DataError(msg) from error
-    if recipe is not None and recipe.n_x != saved.model.n_x:
-        msg = f"{path}: its recipe gives {recipe.n_x} features, and its weights expect {saved.model.n_x}"
-        raise DataError(msg)
-    return Model(path, saved, recipe)
+    return Model.from_saved(read_model_file(path), os.fspath(path))
 
 
-def probabilities(opened: Model, answers: np.ndarray) -> np.ndarray:
-    """Return the probability of each class, (n_classes, k), from a classifier's answers (n_out, k)."""
-    import numpy as np
-
-    if opened.saved.model.output == "sigmoid":
-        return np.concatenate([1.0 - answers, answers])
-    return answers
-
-
-def require_same_recipe(opened: Model, dataset: Dataset, path: str) -> None:
-    """Refuse data that was made otherwise than the model's training data.
+def backend_of(device: Device) -> Backend:
+    """Return the backend of a device.
 
     Raises:
-        UsageError: size, colours, decoder or features differ.
+        DeviceError: the device cannot be used.
     """
-    if dataset.recipe is None and opened.recipe is not None:
-        msg = f"{path}: is a table, and the model expects images"
-        raise UsageError(msg)
-    if dataset.data.n_x != opened.saved.model.n_x:
-        msg = f"{path}: has {dataset.data.n_x} features, and the model expects {opened.saved.model.n_x}"
-        raise UsageError(msg)
-    if opened.recipe is not None and dataset.recipe is not None and dataset.recipe != opened.recipe:
-        msg = f"{path}: was made by {dataset.recipe}, and the model expects {opened.recipe}"
-        raise UsageError(msg)
-    features = opened.saved.recipe.get("features")
-    if features and list(dataset.features) != features:
-        msg = (
-            f"{path}: has the columns {', '.join(dataset.features)}; the model expects {', '.join(features)}"
-        )
-        raise UsageError(msg)
+    return device if isinstance(device, Backend) else select(device)

@@ -1,6 +1,6 @@
-"""Predictions: a row for each input, in a file that a killed run can resume.
+"""Files of predictions: one row for each input. A killed run can be resumed, and failed inputs scored again.
 
-Also reads such files, and scores again the inputs that failed.
+`run_prediction` does what the command `xpnet predict` does; `read_predictions` reads such a file.
 """
 
 from typing import TYPE_CHECKING
@@ -9,17 +9,23 @@ from xpnet.lazy import lazy_door
 
 if TYPE_CHECKING:
     from .formats import FORMATS as FORMATS
-    from .formats import Row as Row
     from .formats import first_line as first_line
     from .formats import read_predictions as read_predictions
     from .jobs import PredictJob as PredictJob
     from .jobs import format_for as format_for
     from .jobs import run_prediction as run_prediction
+    from .predict import predict as predict
+    from .retry import retry as retry
+    from .rows import Counts as Counts
+    from .rows import Row as Row
 
 __getattr__, __dir__, __all__ = lazy_door(
     __name__,
     {
-        "formats": "FORMATS Row first_line read_predictions",
+        "formats": "FORMATS first_line read_predictions",
+        "rows": "Counts Row",
+        "predict": "predict",
+        "retry": "retry",
         "jobs": "PredictJob format_for run_prediction",
     },
 )

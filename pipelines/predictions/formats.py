@@ -1,53 +1,70 @@
-"""The formats of predictions: rows to bytes as they come, and a file of predictions back to rows."""
+"""The formats of prediction files: rows to bytes, batch by batch, and a file back to rows."""
 
 from __future__ import annotations
 
 import csv
 import json
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from xpnet.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-PARQUET_ROWS = 8192
-"""Rows of one group of a Parquet file."""
+    from .rows import Row
 
-SPECIAL = frozenset(',"\r\n')
-"""What a cell of CSV must be quoted for."""
+    Conversion = Callable[[str, str], None]
 
-Row = dict[str, Any]
+PARQUET_GROUP_ROWS = 8192
+"""Rows in one row group of a Parquet file."""
+
+CSV_SPECIAL = frozenset(',"\r\n')
+"""Characters that a CSV cell may hold only if it is quoted."""
+
+MAX_FIRST_LINE_BYTES = 1 << 20
+"""How much of a file's first line is read, at most, to find out what the file is."""
 
 
 class Format(Protocol):
-    """Turns rows into bytes, and a file back into rows."""
+    """Turns rows into bytes, and a file back into rows.
+
+    Attributes:
+        conversion: makes the final file (second path) from the file of the written bytes (first path). None
+            if the written bytes are the final file.
+    """
+
+    conversion: Conversion | None
 
     def head(self) -> bytes:
-        """Return what the bytes begin with."""
+        """Return the bytes before the first row."""
 
     def rows(self, rows: Iterable[Row]) -> bytes:
-        """Return the bytes of some rows. A column may be missing from a row."""
+        """Return the bytes of some rows. A row may lack columns."""
 
     def read(self, path: str) -> Iterator[Row]:
         """Yield the rows of a file.
 
         Raises:
-            DataError: it has other columns, or is damaged.
+            DataError: the file cannot be read, has other columns, or is damaged.
         """
 
 
 class Csv:
-    """Comma-separated values in UTF-8, quoted where they must be.
+    """Comma-separated values in UTF-8. Cells are quoted only where they must be.
 
-    Not by `csv.writer`, which before Python 3.13 leaves a carriage return in a name unquoted.
+    `csv.writer` is not used: before Python 3.13 it does not quote a cell with a carriage return.
+
+    Args:
+        columns: the names of the columns, in order.
     """
+
+    conversion: Conversion | None = None
 
     def __init__(self, columns: list[str]) -> None:
         self._columns = columns
 
     def head(self) -> bytes:
-        """As `Format.head`."""
+        """As `Format.head`: the names of the columns."""
         return self.rows([dict(zip(self._columns, self._columns, strict=True))])
 
     def rows(self, rows: Iterable[Row]) -> bytes:
@@ -56,7 +73,7 @@ class Csv:
         return "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace")
 
     def read(self, path: str) -> Iterator[Row]:
-        """As `Format.read`."""
+        """As `Format.read`. All values are strings."""
         try:
             with open(path, encoding="utf-8", newline="") as file:
                 reader = csv.reader(file)
@@ -64,7 +81,8 @@ class Csv:
                 for cells in reader:
                     if len(cells) != len(self._columns):
                         msg = (
-                            f"{path}: line {reader.line_num} has {len(cells)} cells, not {len(self._columns)}"
+                            f"{path}: line {reader.line_num} has {len(cells)} cells, "
+                            f"expected {len(self._columns)}"
                         )
                         raise DataError(msg)
                     yield {name: cell for name, cell in zip(self._columns, cells, strict=True) if cell}
@@ -73,13 +91,19 @@ class Csv:
 
 
 class Jsonl:
-    """A JSON object on each line, without the columns that are empty."""
+    """One JSON object on each line, without the empty columns.
+
+    Args:
+        columns: the names of the columns, in order.
+    """
+
+    conversion: Conversion | None = None
 
     def __init__(self, columns: list[str]) -> None:
         self._columns = columns
 
     def head(self) -> bytes:
-        """As `Format.head`."""
+        """As `Format.head`: nothing."""
         return b""
 
     def rows(self, rows: Iterable[Row]) -> bytes:
@@ -95,7 +119,7 @@ class Jsonl:
                 for line in file:
                     row = json.loads(line)
                     if not isinstance(row, dict) or set(row) - set(self._columns):
-                        msg = f"{path}: holds a line with other columns than {', '.join(self._columns)}"
+                        msg = f"{path}: has a line with other columns, expected {', '.join(self._columns)}"
                         raise DataError(msg)
                     yield row
         except (OSError, ValueError, RecursionError) as error:
@@ -103,28 +127,35 @@ class Jsonl:
 
 
 class Parquet(Jsonl):
-    """Apache Parquet. Its end holds an index, so it is made at last, of the lines written until then."""
+    """Apache Parquet. Its index is at the end, so it cannot grow row by row.
+
+    Rows are written as JSON lines, and these are converted when all are there.
+
+    Raises:
+        UsageError: pyarrow is not installed.
+    """
 
     def __init__(self, columns: list[str]) -> None:
         super().__init__(columns)
+        self.conversion = self._convert
         try:
-            import pyarrow.parquet  # noqa: F401  (only whether it is there)
+            import pyarrow.parquet  # noqa: F401  (only to find out whether it is installed)
         except ImportError as error:
             msg = "--format parquet needs pyarrow: pip install 'xpnet[parquet]'"
             raise UsageError(msg) from error
 
-    def convert(self, written: str, output: str) -> None:
-        """Make the file named by the second path of the lines in the first."""
+    def _convert(self, written: str, output: str) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        numbers = {n for n in self._columns if n.startswith(("score", "p_"))}
-        schema = pa.schema([(n, pa.float64() if n in numbers else pa.string()) for n in self._columns])
+        numbers = {name for name in self._columns if name.startswith(("score", "p_"))}
+        fields = [(name, pa.float64() if name in numbers else pa.string()) for name in self._columns]
+        schema = pa.schema(fields)
         with pq.ParquetWriter(output, schema) as writer:
             group: list[Row] = []
             for row in super().read(written):
                 group.append(row)
-                if len(group) == PARQUET_ROWS:
+                if len(group) == PARQUET_GROUP_ROWS:
                     writer.write_table(pa.Table.from_pylist(group, schema))
                     group = []
             writer.write_table(pa.Table.from_pylist(group, schema))
@@ -144,53 +175,41 @@ class Parquet(Jsonl):
             raise _unreadable(path, error) from error
 
 
-def conversion(format_: Format) -> Callable[[str, str], None] | None:
-    """Return what makes the file of the bytes that were written, or None if they are the file."""
-    return format_.convert if isinstance(format_, Parquet) else None
-
-
-def _quoted(text: str) -> str:
-    if not SPECIAL.isdisjoint(text):
-        return '"' + text.replace('"', '""') + '"'
-    return text
-
-
-def _require_columns(path: str, found: list[str], expected: list[str]) -> None:
-    if found != expected:
-        msg = f"{path}: has the columns {', '.join(found) or 'none'}, expected {', '.join(expected)}"
-        raise DataError(msg)
-
-
-def _unreadable(path: str, error: Exception) -> DataError:
-    return error if isinstance(error, DataError) else DataError(f"{path}: cannot be read: {error}")
-
-
 FORMATS: dict[str, type[Csv | Jsonl | Parquet]] = {"csv": Csv, "jsonl": Jsonl, "parquet": Parquet}
-"""The formats by name."""
+"""The formats by name, which is also the ending of a file's name."""
 
-MOST_LINE = 1 << 20
-"""Bytes of the first line that are looked at."""
+
+def new_format(name: str, columns: list[str]) -> Format:
+    """Return the format of that name, for rows with these columns.
+
+    Raises:
+        UsageError: there is no such format, or it needs a library that is not installed.
+    """
+    if name not in FORMATS:
+        msg = f"--format is {name!r}, expected one of {', '.join(FORMATS)}"
+        raise UsageError(msg)
+    return FORMATS[name](columns)
 
 
 def first_line(path: str) -> bytes:
-    """Return how a file begins.
+    """Return the first line of a file, or the beginning of a very long one.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
     with open(path, "rb") as file:
-        return file.readline(MOST_LINE)
+        return file.readline(MAX_FIRST_LINE_BYTES)
 
 
 def read_predictions(path: str, start: bytes) -> tuple[list[str], Iterator[Row]] | None:
-    """Return the columns and the rows of a file of predictions, or None if it is something else.
+    """Return the columns and the rows of a file of predictions, or None for another file.
 
     Args:
-        path: of the file.
-        start: how it begins.
+        path: the file.
+        start: its first line, from `first_line`.
 
     Raises:
-        DataError, OSError, ValueError: it is damaged; perhaps only when its rows are read.
+        DataError, OSError, ValueError: the file is damaged. Some damage is found only when the rows are read.
     """
     if start.startswith(b"PAR1"):
         columns = _parquet_columns(path)
@@ -207,7 +226,7 @@ def read_predictions(path: str, start: bytes) -> tuple[list[str], Iterator[Row]]
 
 
 def _parquet_columns(path: str) -> list[str]:
-    Parquet([])  # which says what to install if it is missing
+    Parquet([])  # raises UsageError if pyarrow is not installed
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -220,3 +239,19 @@ def _parquet_columns(path: str) -> list[str]:
         msg = f"{path}: is a Parquet file of another program: it has the columns {', '.join(columns)}"
         raise DataError(msg)
     return columns
+
+
+def _quoted(cell: str) -> str:
+    if CSV_SPECIAL.isdisjoint(cell):
+        return cell
+    return '"' + cell.replace('"', '""') + '"'
+
+
+def _require_columns(path: str, found: list[str], expected: list[str]) -> None:
+    if found != expected:
+        msg = f"{path}: has the columns {', '.join(found) or 'none'}, expected {', '.join(expected)}"
+        raise DataError(msg)
+
+
+def _unreadable(path: str, error: Exception) -> DataError:
+    return error if isinstance(error, DataError) else DataError(f"{path}: cannot be read: {error}")

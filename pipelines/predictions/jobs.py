@@ -1,4 +1,4 @@
-"""Run predictions from paths to rows: open the model, find the inputs, score or retry."""
+"""A whole prediction run, as `xpnet predict` does it: load the model, find the inputs, score or retry."""
 
 from __future__ import annotations
 
@@ -9,103 +9,130 @@ from typing import IO, TYPE_CHECKING
 from xpnet.backend import select
 from xpnet.errors import DeviceError, UsageError
 
-from ..images import expand_inputs
+from ..images import CHUNK_SIZE, expand_inputs
 from ..models import load
 from ..outputs import refuse_output_among, require_writable
 from .formats import FORMATS
-from .predict import predict
+from .predict import DEFAULT_OPTIONS, predict
 from .retry import retry
 
 if TYPE_CHECKING:
     from xpnet.backend import Backend
 
     from ..messages import Messages
-    from ..models import Counts, Model, RowOptions
+    from ..models import Model, RowOptions
+    from .rows import Counts
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PredictJob:
     """What to score, and how.
 
     Attributes:
-        model: path of the model.
-        inputs: files, folders and globs, and
-        files_from: a file of paths, "-" for standard input, or None.
-        output: the file, or None for standard output.
-        options: what the rows look like.
+        model: path of the model file.
+        inputs: images, folders and globs.
+        files_from: a file with one path on each line, "-" for standard input, or None.
+        output: the file to write, or None for standard output.
+        options: which columns the rows have.
         format: one of `FORMATS`.
         device: as for `xpnet.select`.
-        workers: processes that decode.
-        batch_size: inputs at a time.
-        resume: whether to go on with a run that was killed.
-        retry_errors: whether to score only what failed before.
+        workers: how many processes decode.
+        batch_size: how many images are decoded, scored and written at a time.
+        resume: whether to continue the unfinished file of a run that was killed.
+        retry_errors: whether to score only the inputs again that failed in an earlier run.
+
+    Raises:
+        UsageError: there are no inputs, or options contradict each other.
     """
 
     model: str
-    inputs: tuple[str, ...]
-    files_from: str | None
-    output: str | None
-    options: RowOptions
-    format: str
-    device: str | None
-    workers: int
-    batch_size: int
-    resume: bool
-    retry_errors: bool
+    inputs: tuple[str, ...] = ()
+    files_from: str | None = None
+    output: str | None = None
+    options: RowOptions = DEFAULT_OPTIONS
+    format: str = "csv"
+    device: str | None = None
+    workers: int = 1
+    batch_size: int = CHUNK_SIZE
+    resume: bool = False
+    retry_errors: bool = False
 
     def __post_init__(self) -> None:
         if not self.inputs and self.files_from is None:
-            msg = "there is nothing to score: name images, folders or globs, or a list by --files-from"
+            msg = "there are no inputs: name images, folders or globs, or a list of paths with --files-from"
             raise UsageError(msg)
         if self.output is None and (self.resume or self.retry_errors):
-            msg = "--resume and --retry-errors go on with a file: name it by --output"
+            msg = "--resume and --retry-errors need the file of an earlier run: name it with --output"
             raise UsageError(msg)
         if self.resume and self.retry_errors:
-            msg = "--resume is for an incomplete file, --retry-errors for a complete one: give one of them"
+            msg = "--resume is for an unfinished file, --retry-errors for a complete one: give one of them"
             raise UsageError(msg)
 
 
 def format_for(asked: str | None, output: str | None) -> str:
-    """Return the format: as asked for, else what the output's name ends in, else CSV."""
+    """Return the format that was asked for, else the one of the output's file name, else "csv"."""
     ending = (output or "").rpartition(".")[2].lower()
     return asked or (ending if ending in FORMATS else "csv")
 
 
 def run_prediction(job: PredictJob, stdout: IO[bytes], console: Messages) -> Counts:
-    """Score, and say how it went.
+    """Score the inputs, and say how many rows were written.
+
+    Args:
+        job: what to do.
+        stdout: the stream for the rows of a job without an output file.
+        console: where to say it.
+
+    Returns:
+        How many rows have each status.
 
     Raises:
-        XpnetError: of any kind, if it cannot be done.
+        XpnetError: of any kind, if the job cannot be done.
     """
     require_writable([job.output], [job.model, job.files_from])
-    opened, backend = load(job.model), select(job.device)
+    model, backend = load(job.model), select(job.device)
     console.detail(f"Device {backend.device}: {backend.reason}")
     try:
-        counts = _score(job, opened, backend, stdout, console)
+        counts = _score(job, model, backend, stdout, console)
     except (KeyboardInterrupt, DeviceError):
         if job.output is not None and os.path.exists(f"{job.output}.part"):
-            console.warn(f"{job.output}.part holds what was scored so far: --resume goes on with it")
+            console.warn(f"{job.output}.part holds the rows written so far: continue with --resume")
         raise
     if job.output is not None:
-        said = [f"{counts.ok} ok", *([f"{counts.unsure} unsure"] if job.options.threshold else [])]
-        console.say(f"{job.output}: {counts.total} rows: {', '.join(said)}, {counts.error} failed")
+        unsure = [f"{counts.unsure} unsure"] if job.options.min_confidence else []
+        parts = [f"{counts.ok} ok", *unsure, f"{counts.error} failed"]
+        console.say(f"{job.output}: {counts.total} rows: {', '.join(parts)}")
     return counts
 
 
-def _score(job: PredictJob, opened: Model, backend: Backend, stdout: IO[bytes], console: Messages) -> Counts:
+def _score(job: PredictJob, model: Model, backend: Backend, stdout: IO[bytes], console: Messages) -> Counts:
     paths = refuse_output_among(job.output, expand_inputs(job.inputs, job.files_from))
     with console.progress("Scoring") as bar:
 
         def on_progress(counts: Counts) -> None:
-            if job.output is not None:  # or the bar would be drawn between the rows
+            if job.output is not None:  # on standard output the bar would appear between the rows
                 bar(counts.total, note=f"{counts.error} failed" if counts.error else "")
 
         if job.retry_errors:
             return retry(
-                opened, paths, backend, str(job.output), job.options, format=job.format,
-                workers=job.workers, on_progress=on_progress,
-            )  # fmt: skip
+                model,
+                paths,
+                backend,
+                str(job.output),
+                job.options,
+                format=job.format,
+                workers=job.workers,
+                on_progress=on_progress,
+            )
         return predict(
-            opened, paths, backend, job.output, stdout, job.options, format=job.format,
-            workers=job.workers, batch_size=job.batch_size, resume=job.resume, on_progress=on_progress,
-        )  # fmt: skip
+            model,
+            paths,
+            backend,
+            stdout if job.output is None else job.output,
+            job.options,
+            format=job.format,
+            workers=job.workers,
+            batch_size=job.batch_size,
+            resume=job.resume,
+            on_progress=on_progress,
+        )

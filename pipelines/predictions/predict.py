@@ -1,166 +1,153 @@
-"""Score inputs: one row for each, in order, whatever happens; a killed run resumes to the same bytes."""
+"""Write the predictions for images to a file or a stream: one row for each image, in order.
+
+A run that was killed can be resumed, and then ends with the same bytes as one that was not.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import itertools
 import os
-from collections import deque
 from dataclasses import asdict
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from xpnet.errors import NoInputError, OutputError, UsageError
 
-from ..images import CHUNK, decode_all
-from ..models import Counts, RowOptions, Rows
-from .formats import FORMATS, conversion
-from .resumable_file import ResumableFile, StdoutSink
+from ..images import CHUNK_SIZE
+from ..models import RowOptions
+from .formats import new_format
+from .resumable_file import ResumableFile, StreamSink
+from .rows import Counts, columns_for, row_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from typing import Any
-
-    import numpy as np
 
     from xpnet.backend import Backend
-    from xpnet.io import Scorer
 
-    from ..images import DecodedImages, Recipe
     from ..models import Model
 
+DEFAULT_OPTIONS = RowOptions()
+"""Only the label and its score."""
 
-AHEAD = {"cpu": 0, "gpu": 2}
-"""Parts that a device scores while this process goes on to decode: a CPU is busy with the one."""
+
+def predict(
+    model: Model,
+    paths: Iterable[str],
+    backend: Backend,
+    output: str | IO[bytes],
+    options: RowOptions = DEFAULT_OPTIONS,
+    *,
+    format: str = "csv",  # noqa: A002  (the name of the command's option)
+    workers: int = 1,
+    batch_size: int = CHUNK_SIZE,
+    resume: bool = False,
+    on_progress: Callable[[Counts], object] = lambda counts: None,  # noqa: ARG005
+) -> Counts:
+    """Score images and write one row for each, in order.
+
+    Args:
+        model: the model.
+        paths: the images. They are read as they are needed.
+        backend: the device that scores.
+        output: the file to write, which appears under its name when it is complete; or a binary stream.
+        options: which columns the rows have.
+        format: one of `FORMATS`.
+        workers: how many processes decode. It does not change any row.
+        batch_size: how many images are decoded, scored and written at a time. It does not change any row.
+        resume: whether to continue the unfinished file that an earlier run left.
+        on_progress: called with the counts after each batch.
+
+    Returns:
+        How many rows have each status.
+
+    Raises:
+        UsageError: the options do not fit the model or the output, or the model was trained on a table.
+        OutputError: the output cannot be written, or is the unfinished file of another run.
+        NoInputError: there are no images.
+        DeviceError: the device failed. The rows written so far are kept, and can be resumed.
+    """
+    predictor = model.predictor(backend, options)
+    format_ = new_format(format, columns_for(model.classes, options))
+    counts, digest, iterator = Counts(), InputDigest(), iter(paths)
+    with _open(output, model, options, format, backend, resume) as sink:
+        if isinstance(sink, StreamSink) and format_.conversion is not None:
+            msg = f"--format {format} cannot be written to standard output: name a file with --output"
+            raise UsageError(msg)
+        if sink.state:
+            counts = Counts(**sink.state["counts"])
+            _skip_inputs(iterator, counts.total, sink, digest)
+        for batch in predictor.predict(iterator, workers, batch_size, start=counts.total):
+            head = b"" if counts.total else format_.head()
+            counts.add_all(batch)
+            chunk = head + format_.rows(map(row_of, batch))
+            inputs = digest.add(prediction.path for prediction in batch)
+            sink.append(chunk, {"counts": asdict(counts), "inputs": inputs})
+            on_progress(counts)
+        if not counts.total:
+            sink.discard()
+            msg = "there are no inputs: expected images, folders with images, globs, or a list of them"
+            raise NoInputError(msg)
+        sink.finish(format_.conversion)
+    return counts
 
 
 class InputDigest:
-    """A hash of the inputs so far, by which a resumed run knows that they are the same."""
+    """A hash of the paths of all inputs so far: a resumed run must have the same ones."""
 
     def __init__(self) -> None:
         self._digest = hashlib.blake2b(digest_size=16)
 
     def add(self, paths: Iterable[str]) -> str:
-        """Add inputs; return the key of all so far."""
+        """Add paths; return the hash of all paths so far, in hexadecimal digits."""
         for path in paths:
             self._digest.update(os.fsencode(path) + b"\0")
         return self._digest.hexdigest()
 
 
-def predict(
-    opened: Model,
-    paths: Iterable[str],
-    backend: Backend,
-    output: str | None,
-    stdout: IO[bytes],
-    options: RowOptions,
-    *,
-    format: str = "csv",
-    workers: int = 1,
-    batch_size: int = CHUNK,
-    resume: bool = False,
-    on_progress: Callable[[Counts], object] = lambda counts: None,  # noqa: ARG005
-) -> Counts:
-    """Score images; write a row for each, in order.
+def run_identity(model: Model, options: RowOptions, file_format: str, backend: Backend) -> dict[str, Any]:
+    """Return what must be equal to resume a run: the model file, the options, and the kind of device.
 
-    Args:
-        opened: the model.
-        paths: of the inputs; read as they are needed.
-        backend: where to multiply.
-        output: the file, which appears when it is complete; None for `stdout`.
-        stdout: where rows go without an output.
-        options: what the rows look like.
-        format: one of `FORMATS`.
-        workers: processes that decode, and
-        batch_size: inputs that are decoded, scored and written at a time: neither changes a row.
-        resume: whether to go on with what an earlier run left.
-        on_progress: is called with the counts after each batch.
+    The number of a GPU is not part of it: two GPUs give the same digits.
 
     Raises:
-        UsageError: the options do not fit the model, or it is of a table.
-        OutputError: the output cannot be written, or is of another run.
-        NoInputError: there are no inputs.
-        DeviceError: the device failed; what was written stays, to be resumed.
+        UsageError: the model has no file.
     """
-    recipe = image_recipe(opened)
-    rows, counts, trail = Rows(opened, options), Counts(), InputDigest()
-    format_, scorer = FORMATS[format](rows.columns), opened.scorer(backend)
-    iterator = iter(paths)
-    if output is None and conversion(format_) is not None:
-        msg = f"--format {format} needs a file: give one by --output"
+    if model.path is None:
+        msg = "the model was not loaded from a file: save it, load it, and write the predictions of that"
         raise UsageError(msg)
-    known = resume_key(opened, options, format, backend)
-    with StdoutSink(stdout) if output is None else ResumableFile.open(output, known, resume) as sink:
-        if sink.state:
-            counts = Counts(**sink.state["counts"])
-            _skip(iterator, counts.total, sink, trail)
-        decoding = decode_all(iterator, recipe, workers, batch_size)
-        for decoded, scores in score_parts(decoding, scorer, counts.total, AHEAD[backend.name]):
-            head = b"" if counts.total else format_.head()
-            written = head + format_.rows(rows.of(decoded, scores, counts))
-            sink.append(written, {"counts": asdict(counts), "trail": trail.add(decoded.paths)})
-            on_progress(counts)
-        if not counts.total:
-            sink.discard()
-            msg = "there are no inputs: expected images, folders, globs or a list of them"
-            raise NoInputError(msg)
-        sink.finish(conversion(format_))
-    return counts
-
-
-def score_parts(
-    decoding: Iterable[DecodedImages], scorer: Scorer, first: int, ahead: int
-) -> Iterator[tuple[DecodedImages, np.ndarray]]:
-    """Yield what is decoded with its scores, in order.
-
-    Args:
-        decoding: inputs, some at a time.
-        scorer: what scores them.
-        first: how many inputs were scored before.
-        ahead: how many parts are under way while the scores of one are waited for.
-    """
-    flight: deque[tuple[DecodedImages, Callable[[], np.ndarray]]] = deque()
-    for decoded in decoding:
-        flight.append((decoded, scorer.begin(decoded.columns, first)))
-        first += len(decoded.paths)
-        if len(flight) > ahead:
-            part, wait = flight.popleft()
-            yield part, wait()
-    for part, wait in flight:
-        yield part, wait()
-
-
-def image_recipe(opened: Model) -> Recipe:
-    """Return how the model's images become columns.
-
-    Raises:
-        UsageError: it is a model of a table.
-    """
-    if opened.recipe is None:
-        msg = f"{opened.path}: is a model of a table, and predict scores images: evaluate it by its table"
-        raise UsageError(msg)
-    return opened.recipe
-
-
-def resume_key(opened: Model, options: RowOptions, format: str, backend: Backend) -> dict[str, Any]:
-    """Return what tells runs apart. Not the device's number: two of a kind give the same digits."""
     return {
-        "model": file_digest(opened.path),
-        "options": {"format": format, **asdict(options)},
+        "model": file_digest(model.path),
+        "options": {"format": file_format, **asdict(options)},
         "device": backend.name,
     }
 
 
 def file_digest(path: str) -> str:
-    """Return a hash of a file."""
+    """Return a hash of a file's bytes, in hexadecimal digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
-def _skip(paths: Iterator[str], done: int, sink: ResumableFile | StdoutSink, trail: InputDigest) -> None:
-    """Pass over the inputs that an earlier run has done, if they are the same."""
-    if trail.add(itertools.islice(paths, done)) != sink.state["trail"]:
+def _open(
+    output: str | IO[bytes],
+    model: Model,
+    options: RowOptions,
+    file_format: str,
+    backend: Backend,
+    resume: bool,
+) -> ResumableFile | StreamSink:
+    if not isinstance(output, str):
+        return StreamSink(output)
+    return ResumableFile.open(output, run_identity(model, options, file_format, backend), resume)
+
+
+def _skip_inputs(
+    paths: Iterator[str], done: int, sink: ResumableFile | StreamSink, digest: InputDigest
+) -> None:
+    """Skip the inputs that an earlier run has scored, and refuse other inputs."""
+    if digest.add(itertools.islice(paths, done)) != sink.state["inputs"]:
         msg = (
-            f"{sink.path}: cannot be resumed: the first {done} inputs are not those it was made of; "
-            "without --resume it begins anew"
+            f"{sink.path}: cannot be resumed: its first {done} rows are for other inputs than these; "
+            "without --resume it is written from the start"
         )
         raise OutputError(msg)

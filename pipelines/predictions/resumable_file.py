@@ -1,7 +1,8 @@
-"""A file that grows chunk by chunk, and is there under its name only when it is complete.
+"""A file that grows chunk by chunk, and gets its name only when it is complete.
 
-Beside NAME lie NAME.part, the bytes so far, and NAME.journal: a line for each chunk that is whole, with the
-length of the file after it. Whatever a killed run wrote beyond the last such line is cut off and done again.
+While NAME is incomplete there are two other files. NAME.part holds the bytes so far. NAME.journal holds one
+line for each complete chunk, with the length of NAME.part after it. What a killed run wrote after the last
+such line is cut off, and that work is done again.
 """
 
 from __future__ import annotations
@@ -19,23 +20,27 @@ from xpnet.io import atomic_write
 
 try:
     import fcntl
-except ImportError:  # Windows, where two runs are not kept apart
+except ImportError:  # Windows has no such locks: two runs could write the same output
     fcntl = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 SYNC_SECONDS = 5.0
-"""What was written this long ago is on the disk, also if the machine loses its power."""
+"""How often the bytes are forced onto the disk, in case the machine loses its power."""
 
 
-class StdoutSink:
-    """What has the methods of `Partial`, for rows that go to standard output and cannot be resumed."""
+class StreamSink:
+    """A stream with the methods of `ResumableFile`. It cannot be resumed.
+
+    Args:
+        stream: takes bytes, as `sys.stdout.buffer` does.
+    """
 
     path = "standard output"
 
-    def __init__(self, stdout: IO[bytes]) -> None:
-        self._stdout, self.state = stdout, dict[str, Any]()
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream, self.state = stream, dict[str, Any]()
 
     def __enter__(self) -> Self:
         return self
@@ -44,30 +49,30 @@ class StdoutSink:
         pass
 
     def append(self, chunk: bytes, state: Mapping[str, Any]) -> None:
-        """As `Partial.append`."""
+        """As `ResumableFile.append`."""
         del state
-        self._stdout.write(chunk)
-        self._stdout.flush()
+        self._stream.write(chunk)
+        self._stream.flush()
 
     def finish(self, convert: Callable[[str, str], None] | None = None) -> None:
-        """As `Partial.finish`: there is nothing to name."""
+        """Do nothing: a stream has no name to get."""
 
     def discard(self) -> None:
-        """As `Partial.discard`: there is nothing to remove."""
+        """Do nothing: what was written to a stream stays."""
 
 
 class ResumableFile:
-    """A growing file. Made by `Partial.open`, to be used by `with`.
+    """A growing file. `ResumableFile.open` makes it; use it in a `with` statement.
 
     Attributes:
-        path: its final name.
-        state: what was given with the last whole chunk; empty at the start.
+        path: the final name.
+        state: the state that was appended with the last complete chunk; empty at the start.
     """
 
-    def __init__(self, path: str, about: Mapping[str, Any]) -> None:
+    def __init__(self, path: str, identity: Mapping[str, Any]) -> None:
         self.path, self.state = path, dict[str, Any]()
-        self._target = os.path.realpath(path)  # of a link, what it points to
-        self._about = json.loads(json.dumps(about))
+        self._target = os.path.realpath(path)  # the file that a link points to
+        self._identity = json.loads(json.dumps(identity))
         self._data: Any = None
         self._journal: Any = None
         self._length, self._synced = 0, time.monotonic()
@@ -79,35 +84,40 @@ class ResumableFile:
         self._close()
 
     @classmethod
-    def open(cls, path: str, about: Mapping[str, Any], resume: bool) -> ResumableFile:
+    def open(cls, path: str, identity: Mapping[str, Any], resume: bool) -> ResumableFile:
         """Return a file to write.
 
         Args:
             path: its final name.
-            about: plain data that tells runs apart: to resume, it must be that of the earlier run.
-            resume: whether to go on with what an earlier run left. Without, it is replaced.
+            identity: plain data that differs between runs with different results. A run can be resumed only
+                with the same identity.
+            resume: whether to continue an unfinished file. Otherwise an unfinished file is replaced.
 
         Raises:
-            OutputError: it cannot be written, or was left by another run.
+            OutputError: the file cannot be written, or the unfinished file is of another run.
         """
-        partial = cls(path, about)
+        file = cls(path, identity)
         if os.path.isdir(path):
             msg = f"{path}: is a folder, expected the name of a file"
             raise OutputError(msg)
         try:
-            partial._open(resume)
+            file._open(resume)
         except OSError as error:
-            partial._close()
+            file._close()
             if isinstance(error, OutputError):
                 raise
-            raise partial._cannot(error) from error
-        return partial
+            raise file._unwritable(error) from error
+        return file
 
     def append(self, chunk: bytes, state: Mapping[str, Any]) -> None:
-        """Add bytes, and note the state after them.
+        """Add bytes, and record the state after them.
+
+        Args:
+            chunk: the bytes.
+            state: plain data that a resumed run needs to continue.
 
         Raises:
-            OutputError: they cannot be written; what was there before can be resumed.
+            OutputError: the bytes cannot be written. The chunks before can be resumed.
         """
         try:
             self._data.write(chunk)
@@ -121,17 +131,17 @@ class ResumableFile:
                 os.fsync(self._data.fileno())
                 self._synced = time.monotonic()
         except OSError as error:
-            raise self._cannot(error) from error
+            raise self._unwritable(error) from error
 
     def finish(self, convert: Callable[[str, str], None] | None = None) -> None:
         """Give the file its name.
 
         Args:
-            convert: makes the file to be named, its second argument, of what was written, its first. By
-                default that is the file.
+            convert: makes the final file (second path) from the written file (first path). By default the
+                written file is the final file.
 
         Raises:
-            OutputError: it cannot be written; what was written until now is kept.
+            OutputError: the file cannot be written. What was written so far is kept.
         """
         try:
             if convert is None:
@@ -144,17 +154,17 @@ class ResumableFile:
                 self._close()
             self._unlink()
         except OSError as error:
-            raise self._cannot(error) from error
+            raise self._unwritable(error) from error
 
     def discard(self) -> None:
-        """Remove what was written; a file that had the name before stays."""
+        """Remove what was written. An earlier file with the final name stays."""
         self._close()
         self._unlink()
 
     def _close(self) -> None:
         for file in (self._data, self._journal):
             if file is not None:
-                # What is still in a buffer after a failed write may fail again; it was reported.
+                # After a failed write, closing tries to write the buffer again. That error was raised before.
                 with contextlib.suppress(OSError):
                     file.close()
 
@@ -176,79 +186,90 @@ class ResumableFile:
         _lock(self._journal, self.path)
         self._data = open(self._part_name, "ab+")  # noqa: SIM115
         self._journal.seek(0)
-        head = _parsed(self._journal.readline(), {"about": dict})
+        head = _parse_line(self._journal.readline(), {"about": dict})
         if head is None:
-            self._refuse_foreign()
+            self._refuse_foreign_files()
         elif resume:
-            self._require_same(head["about"])
+            self._require_same_identity(head["about"])
             self._read_journal()
         if not self.state:
             self._length = 0
             self._journal.truncate(0)
-            self._journal.write(json.dumps({"about": self._about}).encode() + b"\n")
+            self._journal.write(json.dumps({"about": self._identity}).encode() + b"\n")
             self._journal.flush()
         self._data.truncate(self._length)
 
-    def _refuse_foreign(self) -> None:
-        """Raise `OutputError` if there are files of those names that no run of this program left."""
+    def _refuse_foreign_files(self) -> None:
+        """Raise `OutputError` if files have these names but were not written by xpnet."""
         for name, file in ((self._part_name, self._data), (self._journal_name, self._journal)):
             if os.fstat(file.fileno()).st_size:
-                msg = f"{name}: is there, and not what an earlier run left: move it, or name another output"
+                msg = (
+                    f"{name}: exists, but is not the unfinished output of an earlier run: move it away, or "
+                    "name another output"
+                )
                 raise OutputError(msg)
 
     def _read_journal(self) -> None:
-        """Find the last chunk that is whole; cut off what follows.
+        """Find the last complete chunk, and cut off what follows it.
 
-        The journal is written after the bytes, but a disk that lost its power may keep the one and not the
-        other, or the length of a file and not its bytes. So the bytes are read again.
+        The journal is written after the bytes. But a disk that lost its power may have kept the journal and
+        lost bytes, so the bytes are read again and compared with their checksums.
         """
-        whole = self._journal.tell()
+        end = self._journal.tell()
         self._data.seek(0)
         kinds = {"length": int, "crc": int, "state": dict}
-        while (line := _parsed(self._journal.readline(), kinds)) is not None:
+        while (line := _parse_line(self._journal.readline(), kinds)) is not None:
             size = line["length"] - self._length
             chunk = self._data.read(max(0, size))
             if len(chunk) != size or zlib.crc32(chunk) != line["crc"]:
                 break
-            self._length, self.state, whole = line["length"], line["state"], self._journal.tell()
-        self._journal.truncate(whole)
+            self._length, self.state, end = line["length"], line["state"], self._journal.tell()
+        self._journal.truncate(end)
 
-    def _require_same(self, then: Mapping[str, Any]) -> None:
-        differing = [name for name in {**then, **self._about} if then.get(name) != self._about.get(name)]
+    def _require_same_identity(self, earlier: Mapping[str, Any]) -> None:
+        now = self._identity
+        differing = [name for name in {**earlier, **now} if earlier.get(name) != now.get(name)]
         if differing:
-            what = _difference(differing[0], then, self._about)
-            msg = f"{self.path}: cannot be resumed: it was begun with {what}; without --resume it begins anew"
+            what = _difference(differing[0], earlier, now)
+            msg = (
+                f"{self.path}: cannot be resumed: the earlier run had {what}; "
+                "without --resume the output is written from the start"
+            )
             raise OutputError(msg)
 
-    def _cannot(self, error: OSError) -> OutputError:
+    def _unwritable(self, error: OSError) -> OutputError:
         text = f"{self.path}: cannot be written: {error.strerror or error}"
         if self.state:
-            text += "; what is done so far is kept, and --resume goes on with it"
+            text += "; what was written so far is kept: continue with --resume"
         return OutputError(text)
 
 
 def _lock(file: IO[bytes], path: str) -> None:
-    """Keep other runs from the same output, as long as the file is open."""
+    """Lock the output for this run, as long as the file is open.
+
+    Raises:
+        OutputError: another run has locked it.
+    """
     if fcntl is None:
         return
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        msg = f"{path}: is being written by another run: wait for it, or name another file"
+        msg = f"{path}: is being written by another run: wait until it has ended, or name another file"
         raise OutputError(msg) from error
 
 
-def _difference(name: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """Return what differs, in words."""
-    before, after = then.get(name), now.get(name)
+def _difference(name: str, earlier: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Return in words how an entry of two identities differs."""
+    before, after = earlier.get(name), now.get(name)
     if isinstance(before, dict) and isinstance(after, dict):
         inner = next(key for key in {**before, **after} if before.get(key) != after.get(key))
-        return f"another of its {name}: {inner} was {before.get(inner)}, and is {after.get(inner)}"
+        return f"other {name}: {inner} was {before.get(inner)}, and now is {after.get(inner)}"
     return f"another {name}"
 
 
-def _parsed(line: bytes, kinds: Mapping[str, type]) -> dict[str, Any] | None:
-    """Return what a line of the journal says, or None if it is torn, or lacks an entry of some kind."""
+def _parse_line(line: bytes, kinds: Mapping[str, type]) -> dict[str, Any] | None:
+    """Return the content of a line of the journal, or None if it is incomplete or has other entries."""
     try:
         parsed = json.loads(line) if line.endswith(b"\n") else None
     except (ValueError, RecursionError):

@@ -1,10 +1,9 @@
-"""Score again what failed before; all other rows stay as they are."""
+"""Score again the images that failed in an earlier run. All other rows are copied."""
 
 from __future__ import annotations
 
 import itertools
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,142 +11,154 @@ import numpy as np
 from xpnet.errors import OutputError
 
 from ..images import DecodedImages, decode_all, decode_chunk, path_text
-from ..models import STATUSES, Counts, RowOptions, Rows
-from .formats import FORMATS, conversion
-from .predict import file_digest, image_recipe, resume_key
+from ..models import ERROR, STATUSES
+from .formats import new_format
+from .predict import DEFAULT_OPTIONS, file_digest, run_identity
 from .resumable_file import ResumableFile
+from .rows import Counts, columns_for, row_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from xpnet.backend import Backend
 
-    from ..models import Model
-    from .formats import Format, Row
+    from ..models import Model, Predictor, RowOptions
+    from .formats import Format
+    from .rows import Row
 
-BATCH = 1024
-"""Inputs that are compared with their rows at a time: whole blocks of any scorer."""
+BATCH_SIZE = 1024
+"""How many inputs are compared with their rows at a time. A multiple of the block size of every `Scorer`."""
 
 
 def retry(
-    opened: Model,
+    model: Model,
     paths: Iterable[str],
     backend: Backend,
     output: str,
-    options: RowOptions,
+    options: RowOptions = DEFAULT_OPTIONS,
     *,
-    format: str = "csv",
+    format: str = "csv",  # noqa: A002  (the name of the command's option)
     workers: int = 1,
     on_progress: Callable[[Counts], object] = lambda counts: None,  # noqa: ARG005
 ) -> Counts:
-    """Write the output anew: rows of status "error" are scored again, all others are taken over.
+    """Write the output again: inputs whose row has the status "error" are scored again.
 
     Args and errors as for `xpnet.pipelines.predictions.predict.predict`, and:
 
     Raises:
-        OutputError: the output is missing, of other inputs, or of another model or other options.
-        DataError: it is damaged.
+        OutputError: the output does not exist, or is of other inputs, another model or other options.
+        DataError: the output is damaged.
     """
     if not os.path.exists(output):
-        msg = f"{output}: is not there, so there is nothing to retry: leave out --retry-errors"
+        msg = f"{output}: does not exist, so there is nothing to retry: leave out --retry-errors"
         raise OutputError(msg)
-    rows = Rows(opened, options)
-    format_ = FORMATS[format](rows.columns)
-    again = _Again(opened, rows, format_, backend, workers, output)
-    counts, old, iterator = Counts(), format_.read(output), iter(paths)
-    first = next(old, None)
-    if first is not None:  # which refuses an output of other columns before anything is written
-        old = itertools.chain([first], old)
-    known = {**resume_key(opened, options, format, backend), "retry": file_digest(output)}
-    with ResumableFile.open(output, known, resume=False) as partial:
+    predictor = model.predictor(backend, options)
+    format_ = new_format(format, columns_for(model.classes, options))
+    counts, iterator = Counts(), iter(paths)
+    earlier = format_.read(output)
+    first = next(earlier, None)  # refuses an output with other columns before anything is written
+    if first is not None:
+        earlier = itertools.chain([first], earlier)
+    identity = {**run_identity(model, options, format, backend), "retry": file_digest(output)}
+    is_compared = False
+    with ResumableFile.open(output, identity, resume=False) as sink:
         try:
-            partial.append(format_.head(), {"retried": 0})
-            while batch := list(itertools.islice(iterator, BATCH)):
-                before = list(itertools.islice(old, len(batch)))
-                _require_same(output, batch, before)
-                if not again.compared:
-                    again.compare(batch, before, counts.total)
-                partial.append(format_.rows(again.merged(batch, before, counts)), {"retried": counts.total})
+            sink.append(format_.head(), {"retried": 0})
+            while batch := list(itertools.islice(iterator, BATCH_SIZE)):
+                rows = list(itertools.islice(earlier, len(batch)))
+                _require_same_inputs(output, batch, rows)
+                is_compared = is_compared or _compare(
+                    output, predictor, format_, batch, rows, start=counts.total
+                )
+                merged = _merge(predictor, batch, rows, workers, start=counts.total)
+                for row in merged:
+                    counts.add(row["status"])
+                sink.append(format_.rows(merged), {"retried": counts.total})
                 on_progress(counts)
-            _require_end(output, old, counts.total)
+            _require_end(output, earlier, counts.total)
         except BaseException:
-            partial.discard()
+            sink.discard()
             raise
-        partial.finish(conversion(format_))
+        sink.finish(format_.conversion)
     return counts
 
 
-def _require_same(output: str, batch: list[str], before: list[Row]) -> None:
+def _require_same_inputs(output: str, batch: list[str], rows: list[Row]) -> None:
+    """Raise `OutputError` unless there is a row for each input."""
     for i, path in enumerate(batch):
-        row = before[i] if i < len(before) else {}
+        row = rows[i] if i < len(rows) else {}
         if row.get("path") != path_text(path) or row.get("status") not in STATUSES:
             found = f"a row for {row['path']}" if "path" in row else "no row"
-            msg = f"{output}: has {found}, where the input is {path_text(path)}: it is of other inputs"
+            msg = (
+                f"{output}: has {found} where the input is {path_text(path)}: "
+                "it was made from other inputs; name the same inputs in the same order"
+            )
             raise OutputError(msg)
 
 
-def _require_end(output: str, old: Iterator[Row], total: int) -> None:
-    if next(old, None) is not None:
-        msg = f"{output}: has more than {total} rows, and {total} is how many inputs there are now"
+def _require_end(output: str, rows: Iterator[Row], total: int) -> None:
+    if next(rows, None) is not None:
+        msg = f"{output}: has more than {total} rows, but there are {total} inputs: name the same inputs"
         raise OutputError(msg)
 
 
-@dataclass
-class _Again:
-    """Scores some inputs again.
+def _compare(
+    output: str, predictor: Predictor, format_: Format, batch: list[str], rows: list[Row], start: int
+) -> bool:
+    """Score the first input whose row is not an error again, and require the same row.
 
-    Attributes:
-        compared: whether a good row was found to be what it is now.
+    Another model or other options would give another row: then the file would hold a mixture.
+
+    Args:
+        output: the file, for the message.
+        predictor: makes the row.
+        format_: in which the rows are compared.
+        batch: the inputs.
+        rows: the row of each input.
+        start: how many inputs came before this batch.
+
+    Returns:
+        Whether there was such an input.
+
+    Raises:
+        OutputError: the row differs.
     """
+    for i, row in enumerate(rows):
+        if row["status"] != ERROR:
+            decoded = decode_chunk([batch[i]], predictor.recipe)
+            (now,) = predictor.predictions(decoded, predictor.scorer(decoded.columns, start + i))
+            if format_.rows([row_of(now)]) != format_.rows([row]):
+                msg = (
+                    f"{output}: the row for {row['path']} is not the one it gets now: the file was made by "
+                    "another model, with other options, or the image has changed; leave out --retry-errors "
+                    "to score all inputs again"
+                )
+                raise OutputError(msg)
+            return True
+    return False
 
-    opened: Model
-    rows: Rows
-    format_: Format
-    backend: Backend
-    workers: int
-    output: str
-    compared: bool = False
 
-    def __post_init__(self) -> None:
-        self._recipe, self._scorer = image_recipe(self.opened), self.opened.scorer(self.backend)
+def _merge(predictor: Predictor, batch: list[str], rows: list[Row], workers: int, start: int) -> list[Row]:
+    """Return the row for each input: the earlier row, or a new one if that was an error.
 
-    def compare(self, batch: list[str], before: list[Row], done: int) -> None:
-        """Score the first good row again: another model or other options would mix two kinds of rows."""
-        for i, row in enumerate(before):
-            if row.get("status") != "error":
-                (now,) = self._rows(decode_chunk([batch[i]], self._recipe), done + i, Counts())
-                if self.format_.rows([now]) != self.format_.rows([row]):
-                    msg = (
-                        f"{self.output}: has another row for {row['path']} than it gets now: it was made by "
-                        "another model, with other options, or of another image; score all without "
-                        "--retry-errors"
-                    )
-                    raise OutputError(msg)
-                self.compared = True
-                return
-
-    def merged(self, batch: list[str], before: list[Row], counts: Counts) -> Iterator[Row]:
-        """Yield a row for each input: the one it had, or a new one where that was an error."""
-        failed = [i for i, row in enumerate(before) if row.get("status") == "error"]
-        X = np.zeros((len(batch), self._recipe.n_x), np.uint8)
-        errors = [""] * len(batch)
-        done = iter(failed)
-        for part in decode_all([batch[i] for i in failed], self._recipe, self.workers):
-            places = list(itertools.islice(done, len(part.paths)))
-            X[places] = part.columns
-            for i, error in zip(places, part.errors, strict=True):
-                errors[i] = error
-        first, size = counts.total, self._scorer.block
-        blocks = sorted({i // size for i in failed})
-        answers = {k: self._scorer(X[k * size : (k + 1) * size], first + k * size) for k in blocks}
-        for i, row in enumerate(before):
-            if row.get("status") == "error":
-                decoded = DecodedImages([batch[i]], X[i : i + 1], [errors[i]])
-                place = i % size
-                yield from self.rows.of(decoded, answers[i // size][:, place : place + 1], counts)
-            else:
-                counts.add(str(row.get("status")))
-                yield row
-
-    def _rows(self, decoded: DecodedImages, first: int, counts: Counts) -> Iterator[Row]:
-        return self.rows.of(decoded, self._scorer(decoded.columns, first), counts)
+    Each image keeps its place in the block in which it is scored, so that its digits do not change.
+    """
+    failed = [i for i, row in enumerate(rows) if row["status"] == ERROR]
+    columns = np.zeros((len(batch), predictor.recipe.n_x), np.uint8)
+    errors = [""] * len(batch)
+    remaining = iter(failed)
+    for part in decode_all([batch[i] for i in failed], predictor.recipe, workers):
+        places = list(itertools.islice(remaining, len(part.paths)))
+        columns[places] = part.columns
+        for i, error in zip(places, part.errors, strict=True):
+            errors[i] = error
+    size = predictor.scorer.block
+    blocks = sorted({i // size for i in failed})
+    outputs = {k: predictor.scorer(columns[k * size : (k + 1) * size], start + k * size) for k in blocks}
+    merged = list(rows)
+    for i in failed:
+        decoded = DecodedImages([batch[i]], columns[i : i + 1], [errors[i]])
+        place = i % size
+        (now,) = predictor.predictions(decoded, outputs[i // size][:, place : place + 1])
+        merged[i] = row_of(now)
+    return merged

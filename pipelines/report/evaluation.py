@@ -1,4 +1,4 @@
-"""What the page shows of labelled data: metrics, confusion, thresholds, mistakes, unsure examples."""
+"""The sections on labelled data: metrics, confusion matrix, threshold, mistakes, uncertain examples."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..images import strip_common_folder
-from ..models import answers_of, classified, judged
-from .charts import Series, lines
+from .charts import Chart, Series, lines
 from .pictures import jpeg
 
 if TYPE_CHECKING:
@@ -18,152 +17,172 @@ if TYPE_CHECKING:
     from ..models import Model
 
 EXAMPLES = 24
-"""Mistakes that are shown, and unsure examples."""
+"""The most mistakes that are shown, and the most uncertain examples."""
 
-CLASSES = 30
-"""The most classes for which the whole confusion matrix is shown; of more the most frequent confusions."""
+MATRIX_CLASSES = 30
+"""The most classes for which the whole confusion matrix is shown."""
 
-PAIRS, ROWS = 20, 200
-"""Confusions, and rows of a table by class, at most."""
+CONFUSIONS = 20
+"""The most pairs of classes in the table of frequent confusions."""
+
+CLASS_ROWS = 200
+"""The most rows of the table of classes: of more classes those with the lowest F1."""
+
+HEAT_LEVELS = 10
+"""Number of colour steps of the confusion matrix; style classes heat-0 to heat-10."""
 
 THRESHOLDS = 200
-"""Steps of the threshold from 0 to 1."""
+"""Number of steps of the threshold from 0 to 1."""
 
 POINTS = 300
-"""Points of a curve, or of a cloud, at most."""
+"""The most points of a ROC curve, or of predicted numbers."""
 
 
-def judge(opened: Model, dataset: Dataset, backend: Backend) -> dict[str, Any]:
-    """Return what there is to show of a model's answers to labelled data."""
-    answers = answers_of(opened, dataset, backend)
-    found: dict[str, Any] = {"metrics": judged(opened, dataset, answers), "m": dataset.data.m}
-    if not opened.class_names:
-        return found | _numbers(dataset, answers)
-    chances, predicted = classified(opened, answers)
-    found |= _confusions(found["metrics"])
-    if len(opened.class_names) == 2:
-        found["threshold"] = thresholds(dataset.Y[0], chances[1])
-        if "roc_auc" in found["metrics"]:
-            found["roc"] = roc(dataset.Y[0], chances[1])
-    return found | _examples(opened.class_names, dataset, chances, predicted[0])
+def evaluation_section(model: Model, dataset: Dataset, backend: Backend) -> dict[str, Any]:
+    """Return the metrics, charts and examples of a model's predictions for labelled data."""
+    evaluation = model.evaluate_dataset(dataset, backend)
+    probabilities, predicted = evaluation.probabilities, evaluation.predicted
+    section: dict[str, Any] = {"metrics": evaluation.metrics, "m": dataset.data.m}
+    if probabilities is None:
+        return section | _regression(dataset, predicted)
+    section |= _confusions(section["metrics"])
+    if len(model.classes) == 2:
+        section["threshold"] = threshold_counts(dataset.Y[0], probabilities[1])
+        if "roc_auc" in section["metrics"]:
+            section["roc"] = roc_chart(dataset.Y[0], probabilities[1])
+    return section | _classified_examples(model.classes, dataset, probabilities, predicted[0])
 
 
 def _confusions(metrics: dict[str, Any]) -> dict[str, Any]:
-    """Return the confusion matrix with the share of each cell in its row, or the most frequent confusions."""
+    """Return the confusion matrix with the colour of each cell, frequent confusions, and metrics by class."""
     confusion, names = np.asarray(metrics["confusion"]), [row["class"] for row in metrics["classes"]]
     shares = confusion / np.maximum(1, confusion.sum(axis=1, keepdims=True))
-    wrong = confusion - np.diag(np.diagonal(confusion))
-    order = np.argsort(-wrong, axis=None, kind="stable")[:PAIRS]
+    mistakes = confusion - np.diag(np.diagonal(confusion))
+    order = np.argsort(-mistakes, axis=None, kind="stable")[:CONFUSIONS]
     pairs = [
-        (names[i], names[j], int(wrong[i, j]))
-        for i, j in zip(*np.unravel_index(order, wrong.shape), strict=True)
+        (names[i], names[j], int(mistakes[i, j]))
+        for i, j in zip(*np.unravel_index(order, mistakes.shape), strict=True)
     ]
     matrix = None
-    if len(names) <= CLASSES:
+    if len(names) <= MATRIX_CLASSES:
         cells = [
-            [{"count": n, "heat": round(10 * share)} for n, share in zip(row, part, strict=True)]
+            [{"count": n, "heat": round(HEAT_LEVELS * share)} for n, share in zip(row, part, strict=True)]
             for row, part in zip(confusion.tolist(), shares.tolist(), strict=True)
         ]
         matrix = list(zip(names, cells, strict=True))
-    by_class = (
-        sorted(metrics["classes"], key=lambda row: row["f1"]) if len(names) > ROWS else metrics["classes"]
-    )
+    classes = metrics["classes"]
+    if len(classes) > CLASS_ROWS:
+        classes = sorted(classes, key=lambda row: row["f1"])[:CLASS_ROWS]
     return {
         "names": names,
         "matrix": matrix,
         "pairs": [pair for pair in pairs if pair[2]] if len(names) > 2 else [],
-        "by_class": by_class[:ROWS],
+        "by_class": classes,
     }
 
 
-def thresholds(Y: np.ndarray, chances: np.ndarray) -> dict[str, list[int]]:
-    """Return what each threshold from 0 to 1 would give: counts of true and false positives and negatives.
+def threshold_counts(Y: np.ndarray, probabilities: np.ndarray) -> dict[str, list[int]]:
+    """Return the counts of true and false positives and negatives for each threshold from 0 to 1.
 
     Args:
-        Y: (m,) 0 and 1.
-        chances: (m,) probability of class 1, which is predicted above the threshold.
+        Y: (m,) labels 0 and 1.
+        probabilities: (m,) of class 1, which is predicted if its probability is above the threshold.
     """
-    at = np.arange(THRESHOLDS + 1) / THRESHOLDS
-    ones, zeros = (np.sort(chances[k == Y]) for k in (1, 0))
-    missed, right = (np.searchsorted(values, at, side="right") for values in (ones, zeros))
-    counts = {"tp": len(ones) - missed, "fn": missed, "fp": len(zeros) - right, "tn": right}
+    thresholds = np.arange(THRESHOLDS + 1) / THRESHOLDS
+    ones, zeros = (np.sort(probabilities[k == Y]) for k in (1, 0))
+    fn, tn = (np.searchsorted(values, thresholds, side="right") for values in (ones, zeros))
+    counts = {"tp": len(ones) - fn, "fn": fn, "fp": len(zeros) - tn, "tn": tn}
     return {name: values.tolist() for name, values in counts.items()}
 
 
-def roc(Y: np.ndarray, chances: np.ndarray) -> dict[str, Any]:
-    """Return the ROC curve of (m,) labels 0 and 1, both present, and probabilities of class 1."""
-    order = np.argsort(-chances, kind="stable")
+def roc_chart(Y: np.ndarray, probabilities: np.ndarray) -> Chart:
+    """Return the ROC curve as a chart.
+
+    Args:
+        Y: (m,) labels 0 and 1; both occur.
+        probabilities: (m,) of class 1.
+    """
+    order = np.argsort(-probabilities, kind="stable")
     positive = np.cumsum(Y[order] == 1)
     negative = np.arange(1, len(order) + 1) - positive
-    # Where a probability occurs more than once, its examples are called 1 together.
-    last = np.append(np.flatnonzero(np.diff(chances[order])), len(order) - 1)
-    kept = last[np.unique(np.linspace(0, len(last) - 1, min(len(last), POINTS)).round().astype(int))]
+    # Examples of the same probability are on the same side of any threshold: one point for all of them.
+    last = np.append(np.flatnonzero(np.diff(probabilities[order])), len(order) - 1)
+    kept = last[_evenly(len(last))]
     x = [0.0, *(negative[kept] / negative[-1]).tolist()]
     y = [0.0, *(positive[kept] / positive[-1]).tolist()]
-    series = [Series("ROC curve", x, y, strong=True), Series("by chance", [0.0, 1.0], [0.0, 1.0], "guide")]
-    labels = "false positive rate", "true positive rate"
-    return {
-        "chart": lines("ROC curve: " + " against ".join(labels[::-1]), *labels, series, within=(0.0, 1.0))
-    }
+    series = [
+        Series("ROC curve", x, y, strong=True),
+        Series("random guessing", [0.0, 1.0], [0.0, 1.0], "guide"),
+    ]
+    title = "ROC curve: true positive rate against false positive rate"
+    return lines(title, "false positive rate", "true positive rate", series, limits=(0.0, 1.0))
 
 
-def _examples(
-    names: tuple[str, ...], dataset: Dataset, chances: np.ndarray, predicted: np.ndarray
+def _classified_examples(
+    names: tuple[str, ...], dataset: Dataset, probabilities: np.ndarray, predicted: np.ndarray
 ) -> dict[str, Any]:
-    """Return the mistakes in which the right class was least probable, and the examples that were closest."""
+    """Return the mistakes with the lowest probability of the true class, and the most uncertain examples."""
     Y = dataset.Y[0]
-    given = np.take_along_axis(chances, Y[None], axis=0)[0]
-    best = np.partition(chances, -2, axis=0)[-2:]
+    of_truth = np.take_along_axis(probabilities, Y[None], axis=0)[0]
+    second, first = np.partition(probabilities, -2, axis=0)[-2:]
     wrong = np.flatnonzero(predicted != Y)
-    worst = wrong[np.argsort(given[wrong], kind="stable")[:EXAMPLES]]
-    unsure = np.argsort(best[1] - best[0], kind="stable")[:EXAMPLES]
+    worst = wrong[np.argsort(of_truth[wrong], kind="stable")[:EXAMPLES]]
+    uncertain = np.argsort(first - second, kind="stable")[:EXAMPLES]
 
     def shown(i: int) -> dict[str, Any]:
-        said = f"{names[predicted[i]]} {chances[predicted[i], i]:.3f}"
+        is_right = bool(predicted[i] == Y[i])
         return _example(dataset, i) | {
             "truth": names[Y[i]],
-            "said": said,
-            "right": bool(predicted[i] == Y[i]),
-            "note": "" if predicted[i] == Y[i] else f"{given[i]:.2g} for {names[Y[i]]}",
+            "predicted": f"{names[predicted[i]]} {probabilities[predicted[i], i]:.3f}",
+            "is_right": is_right,
+            "note": "" if is_right else f"{of_truth[i]:.2g} for {names[Y[i]]}",
         }
 
-    return _below(len(wrong), [shown(i) for i in worst.tolist()], [shown(i) for i in unsure.tolist()])
+    return _examples(len(wrong), [shown(i) for i in worst.tolist()], [shown(i) for i in uncertain.tolist()])
 
 
-def _numbers(dataset: Dataset, answers: np.ndarray) -> dict[str, Any]:
-    """Return what there is to show of predicted numbers, of the first output."""
-    Y, predicted = dataset.Y[0].astype(np.float64), answers[0]
+def _regression(dataset: Dataset, outputs: np.ndarray) -> dict[str, Any]:
+    """Return a chart of predicted numbers, and the examples with the largest errors, of the first output."""
+    Y, predicted = dataset.Y[0].astype(np.float64), outputs[0]
     errors = np.abs(Y - predicted)
-    kept = np.unique(np.linspace(0, len(Y) - 1, min(len(Y), POINTS)).round().astype(int))
+    kept = _evenly(len(Y))
     low, high = float(min(Y.min(), predicted.min())), float(max(Y.max(), predicted.max()))
     series = [
         Series("examples", Y[kept].tolist(), predicted[kept].tolist(), "dots"),
-        Series("as they should be", [low, high], [low, high], "guide"),
+        Series("predicted = true", [low, high], [low, high], "guide"),
     ]
     chart = lines("Predicted numbers against the true ones", "true", "predicted", series, log_y=False)
     worst = [
         _example(dataset, i)
         | {
             "truth": f"{Y[i]:.6g}",
-            "said": f"{predicted[i]:.6g}",
-            "right": False,
+            "predicted": f"{predicted[i]:.6g}",
+            "is_right": False,
             "note": f"off by {errors[i]:.6g}",
         }
         for i in np.argsort(-errors, kind="stable")[:EXAMPLES].tolist()
     ]
-    return {"cloud": {"chart": chart, "shown": len(kept)}, **_below(len(Y), worst, [])}
+    return {"regression": {"chart": chart, "points": len(kept)}, **_examples(len(Y), worst, [])}
 
 
-def _below(wrong: int, mistakes: list[dict[str, Any]], unsure: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return examples with what their names begin with said once."""
-    below, names = strip_common_folder([example["name"] for example in [*mistakes, *unsure]])
-    for example, name in zip([*mistakes, *unsure], names, strict=True):
+def _evenly(count: int) -> np.ndarray:
+    """Return at most `POINTS` of the indices below `count`, the first and the last among them."""
+    return np.unique(np.linspace(0, count - 1, min(count, POINTS)).round().astype(int))
+
+
+def _examples(
+    wrong: int, mistakes: list[dict[str, Any]], uncertain: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """Return the shown examples; the folder that all names begin with is separate. wrong: how many there are."""
+    shown = [*mistakes, *uncertain]
+    folder, names = strip_common_folder([example["name"] for example in shown])
+    for example, name in zip(shown, names, strict=True):
         example["name"] = name
-    return {"wrong": wrong, "mistakes": mistakes, "unsure": unsure, "below": below}
+    return {"wrong": wrong, "mistakes": mistakes, "uncertain": uncertain, "folder": folder}
 
 
 def _example(dataset: Dataset, i: int) -> dict[str, Any]:
-    """Return the name of an example, and its picture as the model sees it, or nothing for a table's row."""
+    """Return the name of an example, and its image as the model sees it; empty for a row of a table."""
     name = dataset.names[i] if dataset.names else f"example {i}"
     recipe, picture = dataset.recipe, ""
     if recipe is not None:

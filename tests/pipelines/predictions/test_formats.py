@@ -1,4 +1,4 @@
-"""Predictions: what each row says, and that every format gives back what was written."""
+"""The formats of prediction files: every format gives back what was written."""
 
 import csv
 import io
@@ -8,22 +8,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xpnet.data.standardize import fit_standardizer
 from xpnet.errors import DataError, UsageError
-from xpnet.io.model_file import SavedModel
-from xpnet.nn.network import LogisticRegression, Network, SoftmaxRegression
-from xpnet.pipelines.images.decode_many import DecodedImages
 from xpnet.pipelines.images.inputs import path_text
-from xpnet.pipelines.models.model import Model
-from xpnet.pipelines.models.rows import Counts, RowOptions, Rows
-from xpnet.pipelines.predictions.formats import FORMATS, PARQUET_ROWS, Csv, Jsonl, Parquet, conversion
+from xpnet.pipelines.predictions.formats import (
+    FORMATS, PARQUET_GROUP_ROWS, Csv, Jsonl, Parquet, new_format,
+)
 
 COLUMNS = ["path", "status", "label", "score", "p_a", "error"]
 ROWS: list[dict[str, Any]] = [
@@ -38,11 +33,10 @@ def file_of(format_: Csv | Jsonl, rows: list[dict[str, Any]], path: Path) -> str
     """Write rows in two parts; return the path of the file."""
     part = path.with_suffix(".part")
     part.write_bytes(format_.head() + format_.rows(rows[:1]) + format_.rows(rows[1:]))
-    convert = conversion(format_)
-    if convert is None:
+    if format_.conversion is None:
         part.rename(path)
     else:
-        convert(str(part), str(path))
+        format_.conversion(str(part), str(path))
     return str(path)
 
 
@@ -113,12 +107,12 @@ def test_parquet_columns_have_types(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("count", [PARQUET_ROWS, 2 * PARQUET_ROWS + 1])
+@pytest.mark.parametrize("count", [PARQUET_GROUP_ROWS, 2 * PARQUET_GROUP_ROWS + 1])
 def test_parquet_of_many_rows_is_whole(count: int, tmp_path: Path) -> None:
     rows = [{"path": str(i), "score": i / 8} for i in range(count)]
     path = file_of(Parquet(["path", "score"]), rows, tmp_path / "p")
     assert pq.read_table(path)["path"].to_pylist() == list(map(str, range(count)))
-    assert pq.ParquetFile(path).metadata.row_group(0).num_rows == PARQUET_ROWS
+    assert pq.ParquetFile(path).metadata.row_group(0).num_rows == PARQUET_GROUP_ROWS
 
 
 @pytest.mark.parametrize("name", ["csv", "jsonl"])
@@ -185,129 +179,6 @@ def test_a_file_that_is_not_there_is_refused(name: str, tmp_path: Path) -> None:
             list(FORMATS[name](COLUMNS).read(str(path)))
 
 
-THREE = ("ant", "bee", "cow")
-
-
-def opened(model: Network, classes: tuple[str, ...] = ()) -> Model:
-    parameters = {name: np.zeros(shape, np.float32) for name, shape in model.shapes.items()}
-    return Model("m", SavedModel(model, parameters, fit_standardizer([], "unit"), classes), None)
-
-
-def rows_of(
-    model: Model, answers: Any, errors: list[str] | None = None, **options: Any
-) -> tuple[list[Any], Counts]:
-    answers = np.asarray(answers, np.float32)
-    k, counts = answers.shape[1], Counts()
-    decoded = DecodedImages([f"{i}.jpg" for i in range(k)], np.zeros((k, 2), np.uint8), errors or [""] * k)
-    rows = Rows(model, RowOptions(**options))
-    found = list(rows.of(decoded, answers, counts))
-    assert all(set(row) <= set(rows.columns) for row in found)
-    return found, counts
-
-
-SOFTMAX = opened(SoftmaxRegression(2, 3), THREE)
-BINARY = opened(LogisticRegression(2), ("no", "yes"))
-NUMBERS = opened(Network(2, 1, "identity"))
-
-
-def test_a_row_of_each_input_says_what_became_of_it() -> None:
-    rows, counts = rows_of(SOFTMAX, [[0.25, 0, 0.7], [0.5, 0, 0.2], [0.25, 0, 0.1]], ["", "not an image", ""])
-    assert rows == [
-        {"path": "0.jpg", "status": "ok", "label": "bee", "score": 0.5},
-        {"path": "1.jpg", "status": "error", "error": "not an image"},
-        {"path": "2.jpg", "status": "ok", "label": "ant", "score": 0.7},
-    ]
-    assert counts == Counts(ok=2, error=1)
-    assert counts.total == 3
-
-
-def test_columns_are_in_order() -> None:
-    usual = ["path", "status", "label", "score"]
-    assert Rows(SOFTMAX, RowOptions()).columns == [*usual, "error"]
-    assert Rows(NUMBERS, RowOptions()).columns == [*usual, "error"]
-    more = ["label1", "score1", "label2", "score2", "p_ant", "p_bee", "p_cow", "error"]
-    assert Rows(SOFTMAX, RowOptions(topk=2, proba=True)).columns == [*usual, *more]
-    assert Rows(BINARY, RowOptions(topk=9)).columns[-3:] == ["label2", "score2", "error"]
-
-
-def test_topk_is_from_the_most_probable() -> None:
-    ((row,), _) = rows_of(SOFTMAX, [[0.2], [0.5], [0.3]], topk=5)
-    assert [row[f"label{i}"] for i in (1, 2, 3)] == ["bee", "cow", "ant"]
-    assert [row[f"score{i}"] for i in (1, 2, 3)] == [0.5, 0.3, 0.2]
-    ((row,), _) = rows_of(SOFTMAX, [[0.2], [0.5], [0.3]], topk=1)
-    assert set(row) == {"path", "status", "label", "score", "label1", "score1"}
-
-
-def test_proba_is_of_every_class() -> None:
-    ((row,), _) = rows_of(SOFTMAX, [[0.2], [0.5], [0.3]], proba=True)
-    assert [row[f"p_{name}"] for name in THREE] == [0.2, 0.5, 0.3]
-
-
-def test_below_the_threshold_is_unsure() -> None:
-    rows, counts = rows_of(
-        SOFTMAX, [[0.25, 0.5, 0.75], [0.375, 0.25, 0.125], [0.375, 0.25, 0.125]], threshold=0.5
-    )
-    assert [row["status"] for row in rows] == ["unsure", "ok", "ok"]
-    assert rows[0]["label"] == "bee"
-    assert counts == Counts(ok=2, unsure=1)
-
-
-def test_a_score_that_is_written_as_the_threshold_is_not_below_it() -> None:
-    ((row,), _) = rows_of(BINARY, [[0.9]], threshold=0.9)
-    assert (row["score"], row["status"]) == (0.9, "ok")
-
-
-def test_of_equal_probabilities_the_first_class_is_the_label() -> None:
-    ((row,), _) = rows_of(SOFTMAX, [[0.25], [0.375], [0.375]], topk=3)
-    assert [row[f"label{i}"] for i in (1, 2, 3)] == ["bee", "cow", "ant"]
-    ((row,), _) = rows_of(BINARY, [[0.5]])
-    assert (row["label"], row["score"]) == ("no", 0.5)
-
-
-def test_two_classes_are_one_answer() -> None:
-    rows, _ = rows_of(BINARY, [[0.125, 0.75]], proba=True)
-    assert [(row["label"], row["score"]) for row in rows] == [("no", 0.875), ("yes", 0.75)]
-    assert [(row["p_no"], row["p_yes"]) for row in rows] == [(0.875, 0.125), (0.25, 0.75)]
-
-
-def test_classes_without_names_are_numbers() -> None:
-    ((row,), _) = rows_of(opened(LogisticRegression(2)), [[0.75]])
-    assert row["label"] == "1"
-    ((row,), _) = rows_of(opened(SoftmaxRegression(2, 3)), [[0.2], [0.1], [0.7]])
-    assert row["label"] == "2"
-
-
-def test_numbers_have_no_label() -> None:
-    rows, counts = rows_of(NUMBERS, [[-2.5, 1234567.0]], ["", "file is empty"])
-    assert rows[0] == {"path": "0.jpg", "status": "ok", "score": -2.5}
-    assert rows[1]["status"] == "error"
-    assert counts == Counts(ok=1, error=1)
-
-
-@pytest.mark.parametrize("options", [{"topk": 1}, {"proba": True}, {"threshold": 0.5}])
-def test_options_of_classifiers_are_refused_for_numbers(options: dict[str, Any]) -> None:
-    with pytest.raises(UsageError, match="this model predicts numbers"):
-        Rows(NUMBERS, RowOptions(**options))
-
-
-@pytest.mark.parametrize(
-    "options",
-    [{"topk": -1}, {"threshold": -0.1}, {"threshold": 1.1}, {"threshold": float("nan")}, {"format": "xml"}],
-)
-def test_options_that_cannot_be_are_refused(options: dict[str, Any]) -> None:
-    with pytest.raises(UsageError, match="expected"):
-        RowOptions(**options)
-
-
-@given(st.floats(0, 1, width=32))
-def test_scores_have_six_digits(probability: float) -> None:
-    ((row,), _) = rows_of(BINARY, [[probability]], proba=True)
-    assert row["p_yes"] == pytest.approx(probability, rel=5e-6)
-    assert len(f"{row['p_yes']:e}".rstrip("0").replace(".", "").partition("e")[0]) <= 7
-    assert float(f"{row['p_yes']:.6g}") == row["p_yes"]
-
-
-def test_paths_that_are_no_utf8_are_shown() -> None:
-    decoded = DecodedImages(["\udcff.jpg"], np.zeros((1, 2), np.uint8), [""])
-    (row,) = Rows(BINARY, RowOptions()).of(decoded, np.array([[0.75]], np.float32), Counts())
-    assert row["path"] == r"\xff.jpg"
+def test_an_unknown_format_is_refused() -> None:
+    with pytest.raises(UsageError, match="--format is 'xml', expected one of csv, jsonl, parquet"):
+        new_format("xml", COLUMNS)

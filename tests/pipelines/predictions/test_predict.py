@@ -19,16 +19,17 @@ from xpnet.io.scoring import Scorer
 from xpnet.pipelines.images.decode_many import decode_chunk
 from xpnet.pipelines.images.recipe import Recipe
 from xpnet.pipelines.models.model import load
-from xpnet.pipelines.models.rows import Counts, RowOptions
+from xpnet.pipelines.models.prediction import RowOptions
 from xpnet.pipelines.predictions.predict import predict
+from xpnet.pipelines.predictions.rows import Counts
 
 CPU = select("cpu")
-CSV = RowOptions()
+USUAL = RowOptions()
 
 
-def rows_of(model: Path, paths: list[str], options: RowOptions = CSV, **more: object) -> tuple[Counts, bytes]:
+def rows_of(model: Path, paths: list[str], options: RowOptions = USUAL, **more: object) -> tuple[Counts, bytes]:
     stdout = io.BytesIO()
-    counts = predict(load(str(model)), iter(paths), CPU, None, stdout, options, **more)
+    counts = predict(load(str(model)), iter(paths), CPU, stdout, options, **more)
     return counts, stdout.getvalue()
 
 
@@ -48,7 +49,7 @@ def test_scores_are_the_networks_own(model: Path, classes: Path) -> None:
     opened = load(str(model))
     X = decode_chunk(paths, Recipe(8, 8)).columns.T / 255
     saved = opened.saved
-    A = saved.model.answer(saved.model.forward(saved.parameters, X.astype("float32")))
+    A = saved.model.activate_output(saved.model.forward(saved.parameters, X.astype("float32")))
     read = list(csv.DictReader(io.StringIO(written.decode())))
     assert counts.ok == len(read) == len(paths)
     for i, row in enumerate(read):
@@ -91,7 +92,7 @@ def test_a_run_resumes_to_the_same_bytes(
 ) -> None:
     if format_ == "parquet":
         pytest.importorskip("pyarrow")
-    opened, options = load(str(model)), RowOptions(format_, topk=2)
+    opened, options = load(str(model)), RowOptions(topk=2)
 
     def run(name: str, resume: bool = False, stop: int | None = None, batch: int = 16) -> None:
         def paths() -> object:
@@ -101,7 +102,7 @@ def test_a_run_resumes_to_the_same_bytes(
                 yield path
 
         predict(
-            opened, paths(), CPU, str(tmp_path / name), io.BytesIO(), options, batch_size=batch, resume=resume
+            opened, paths(), CPU, str(tmp_path / name), options, format=format_, batch_size=batch, resume=resume
         )
 
     run("whole")
@@ -113,13 +114,13 @@ def test_a_run_resumes_to_the_same_bytes(
     assert (tmp_path / "resumed").read_bytes() == (tmp_path / "whole").read_bytes()
 
 
-def interrupted(model: Path, path: Path, paths: list[str], options: RowOptions = CSV) -> None:
+def interrupted(model: Path, path: Path, paths: list[str], options: RowOptions = USUAL) -> None:
     def some() -> object:
         yield from paths[:100]
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        predict(load(str(model)), some(), CPU, str(path), io.BytesIO(), options, batch_size=10)
+        predict(load(str(model)), some(), CPU, str(path), options, batch_size=10)
 
 
 @pytest.mark.parametrize("what", ["model", "options", "inputs"])
@@ -135,16 +136,15 @@ def test_resuming_with_something_else_is_refused(
             iter(many[1:] if what == "inputs" else many),
             CPU,
             str(path),
-            io.BytesIO(),
             RowOptions(topk=2) if what == "options" else RowOptions(),
             resume=True,
         )
-    predict(load(str(model)), iter(many), CPU, str(path), io.BytesIO(), RowOptions(), resume=True)
+    predict(load(str(model)), iter(many), CPU, str(path), RowOptions(), resume=True)
     assert path.read_bytes() == rows_of(model, many)[1]
 
 
 def test_json_lines_leave_empty_columns_out(model: Path, many: list[str]) -> None:
-    _, written = rows_of(model, many[:5], RowOptions())
+    _, written = rows_of(model, many[:5], format="jsonl")
     read = [json.loads(line) for line in written.splitlines()]
     assert [set(row) for row in read[:4]] == [{"path", "status", "label", "score"}] * 3 + [
         {"path", "status", "error"}
@@ -153,14 +153,19 @@ def test_json_lines_leave_empty_columns_out(model: Path, many: list[str]) -> Non
 
 def test_no_inputs_leave_no_file(model: Path, tmp_path: Path) -> None:
     with pytest.raises(NoInputError, match="no inputs"):
-        predict(load(str(model)), iter([]), CPU, str(tmp_path / "a.csv"), io.BytesIO(), RowOptions())
+        predict(load(str(model)), iter([]), CPU, str(tmp_path / "a.csv"))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_parquet_needs_a_file(model: Path, many: list[str]) -> None:
     pytest.importorskip("pyarrow")
-    with pytest.raises(UsageError, match="--format parquet needs a file"):
-        rows_of(model, many, RowOptions())
+    with pytest.raises(UsageError, match="--format parquet cannot be written to standard output"):
+        rows_of(model, many, format="parquet")
+
+
+def test_an_unknown_format_is_refused(model: Path, many: list[str]) -> None:
+    with pytest.raises(UsageError, match="--format is 'xml', expected one of csv, jsonl, parquet"):
+        rows_of(model, many, format="xml")
 
 
 def test_names_are_whatever_the_system_allows(model: Path, tmp_path: Path) -> None:
@@ -204,7 +209,7 @@ def test_a_device_that_fails_in_the_middle_leaves_what_can_be_resumed(
 
     def run(name: str, **more: bool) -> Counts:
         path = str(tmp_path / name)
-        return predict(load(str(model)), iter(many), backend, path, io.BytesIO(), CSV, batch_size=10, **more)
+        return predict(load(str(model)), iter(many), backend, path, USUAL, batch_size=10, **more)
 
     run("whole.csv")
     original, calls = getattr(Scorer, where), []
@@ -251,7 +256,7 @@ def test_a_few_parts_are_under_way_at_most(
     waited: list[int] = []
     monkeypatch.setattr(Scorer, "begin", counted)
     stdout = io.BytesIO()
-    predict(load(str(model)), iter(many), backends.make("fake"), None, stdout, CSV, batch_size=10)
+    predict(load(str(model)), iter(many), backends.make("fake"), stdout, USUAL, batch_size=10)
     assert begun == waited == list(range(0, 150, 10))
     assert max(open_now) == 3
     read = list(csv.DictReader(io.StringIO(stdout.getvalue().decode())))

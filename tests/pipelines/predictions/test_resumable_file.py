@@ -16,12 +16,12 @@ ABOUT = {"model": "a", "options": {"topk": 1}}
 
 def grow(path: Path, chunks: list[bytes], resume: bool = False, finish: bool = False) -> None:
     """Write chunks; without `finish` leave what a killed process leaves."""
-    with ResumableFile.open(str(path), ABOUT, resume) as partial:
-        done = partial.state.get("done", 0)
+    with ResumableFile.open(str(path), ABOUT, resume) as file:
+        done = file.state.get("done", 0)
         for i, chunk in enumerate(chunks[done:], start=done + 1):
-            partial.append(chunk, {"done": i})
+            file.append(chunk, {"done": i})
         if finish:
-            partial.finish()
+            file.finish()
 
 
 def test_the_name_is_given_at_the_end(tmp_path: Path) -> None:
@@ -43,9 +43,9 @@ def test_a_file_of_that_name_stays_until_then(tmp_path: Path) -> None:
 
 
 def test_discarded_nothing_is_left(tmp_path: Path) -> None:
-    with ResumableFile.open(str(tmp_path / "rows.csv"), ABOUT, resume=False) as partial:
-        partial.append(b"one\n", {"done": 1})
-        partial.discard()
+    with ResumableFile.open(str(tmp_path / "rows.csv"), ABOUT, resume=False) as file:
+        file.append(b"one\n", {"done": 1})
+        file.discard()
     assert not list(tmp_path.iterdir())
 
 
@@ -74,7 +74,7 @@ def test_whatever_was_torn_off_the_rest_is_the_same(tmp_path: Path, seed: int) -
         assert path.read_bytes() == b"".join(CHUNKS)
 
 
-def test_without_resume_it_begins_anew(tmp_path: Path) -> None:
+def test_without_resume_it_is_written_from_the_start(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     grow(path, [b"old\n"])
     grow(path, [b"new\n"], finish=True)
@@ -85,7 +85,7 @@ def test_resuming_another_run_is_refused_with_what_differs(tmp_path: Path) -> No
     path = tmp_path / "rows.csv"
     grow(path, [b"one\n"])
     with pytest.raises(
-        OutputError, match=r"rows\.csv: .* begun with another model; without --resume it begins anew"
+        OutputError, match=r"rows\.csv: .* the earlier run had another model; without --resume the output is written from the start"
     ):
         ResumableFile.open(str(path), {**ABOUT, "model": "b"}, resume=True)
     grow(path, [b"one\n", b"two\n"], resume=True, finish=True)
@@ -98,9 +98,9 @@ def test_a_converted_file_takes_the_name(tmp_path: Path) -> None:
     def convert(written: str, made: str) -> None:
         Path(made).write_bytes(Path(written).read_bytes().upper())
 
-    with ResumableFile.open(str(path), ABOUT, resume=False) as partial:
-        partial.append(b"one\n", {"done": 1})
-        partial.finish(convert)
+    with ResumableFile.open(str(path), ABOUT, resume=False) as file:
+        file.append(b"one\n", {"done": 1})
+        file.finish(convert)
     assert path.read_bytes() == b"ONE\n"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -109,12 +109,12 @@ def test_a_converted_file_takes_the_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize("resume", [False, True])
 def test_two_runs_do_not_write_one_file(tmp_path: Path, resume: bool) -> None:
     path = tmp_path / "rows.csv"
-    with ResumableFile.open(str(path), ABOUT, resume=False) as partial:
-        partial.append(b"one\n", {"done": 1})
+    with ResumableFile.open(str(path), ABOUT, resume=False) as file:
+        file.append(b"one\n", {"done": 1})
         with pytest.raises(OutputError, match="written by another run"):
             ResumableFile.open(str(path), ABOUT, resume=resume)
-        partial.append(b"two\n", {"done": 2})
-        partial.finish()
+        file.append(b"two\n", {"done": 2})
+        file.finish()
     assert path.read_bytes() == b"one\ntwo\n"
 
 
@@ -130,16 +130,16 @@ def test_a_full_disk_leaves_what_can_be_resumed(tmp_path: Path) -> None:
 import resource
 resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
 from xpnet.errors import OutputError
-from xpnet.pipelines.predictions.resumable_file import Partial
+from xpnet.pipelines.predictions.resumable_file import ResumableFile
 try:
-    with Partial.open({str(path)!r}, {ABOUT!r}, False) as partial:
+    with ResumableFile.open({str(path)!r}, {ABOUT!r}, False) as file:
         for i in range(1, 21):
-            partial.append(b"x" * 200 + b"\\n", {{"done": i}})
+            file.append(b"x" * 200 + b"\\n", {{"done": i}})
 except OutputError as error:
     print(error)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "File too large; what is done so far is kept, and --resume goes on with it" in done.stdout
+    assert "File too large; what was written so far is kept: continue with --resume" in done.stdout
     assert not path.exists()
     lines = Path(f"{path}.journal").read_bytes().splitlines()
     whole = [line for line in lines[1:] if line.endswith(b"}")]

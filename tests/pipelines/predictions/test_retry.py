@@ -1,6 +1,5 @@
 """Scoring again what failed before."""
 
-import io
 from pathlib import Path
 
 import pytest
@@ -9,20 +8,25 @@ from pictures import draw_many, picture, save_model
 from xpnet.backend.backend import select
 from xpnet.errors import DataError, OutputError
 from xpnet.pipelines.models.model import load
-from xpnet.pipelines.models.rows import Counts, RowOptions
+from xpnet.pipelines.models.prediction import RowOptions
 from xpnet.pipelines.predictions.predict import predict
 from xpnet.pipelines.predictions.retry import retry
+from xpnet.pipelines.predictions.rows import Counts
 
 CPU = select("cpu")
-CSV = RowOptions()
+USUAL = RowOptions()
 
 
-def score(model: Path, paths: list[str], output: Path, options: RowOptions = CSV) -> None:
-    predict(load(str(model)), iter(paths), CPU, str(output), io.BytesIO(), options)
+def score(
+    model: Path, paths: list[str], output: Path, options: RowOptions = USUAL, format: str = "csv"
+) -> None:
+    predict(load(str(model)), iter(paths), CPU, str(output), options, format=format)
 
 
-def again(model: Path, paths: list[str], output: Path, options: RowOptions = CSV) -> Counts:
-    return retry(load(str(model)), iter(paths), CPU, str(output), options)
+def again(
+    model: Path, paths: list[str], output: Path, options: RowOptions = USUAL, format: str = "csv"
+) -> Counts:
+    return retry(load(str(model)), iter(paths), CPU, str(output), options, format=format)
 
 
 @pytest.fixture
@@ -42,13 +46,13 @@ def test_repaired_inputs_get_the_rows_they_should_have_had(
 ) -> None:
     if format_ == "parquet":
         pytest.importorskip("pyarrow")
-    output, options = tmp_path / f"rows.{format_}", RowOptions(format_, proba=True)
-    score(model, paths, output, options)
+    output, options = tmp_path / f"rows.{format_}", RowOptions(proba=True)
+    score(model, paths, output, options, format_)
     for i in (0, 50):
         picture("green", i).save(paths[i])
-    counts = again(model, paths, output, options)
+    counts = again(model, paths, output, options, format_)
     assert (counts.ok, counts.error) == (99, 1)
-    score(model, paths, tmp_path / "whole", options)
+    score(model, paths, tmp_path / "whole", options, format_)
     assert output.read_bytes() == (tmp_path / "whole").read_bytes()
 
 
@@ -74,7 +78,7 @@ def test_other_inputs_are_refused_and_the_file_stays(model: Path, tmp_path: Path
 def test_another_model_is_refused(model: Path, tmp_path: Path, paths: list[str]) -> None:
     output = tmp_path / "rows.csv"
     score(model, paths, output)
-    with pytest.raises(OutputError, match="made by another model"):
+    with pytest.raises(OutputError, match="made by another model, with other options"):
         again(save_model(tmp_path / "other.safetensors", seed=5), paths, output)
 
 

@@ -1,0 +1,193 @@
+"""The prediction for one input, and the loop that makes predictions from decoded images."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from xpnet.errors import UsageError
+
+from ..images import CHUNK_SIZE, decode_all
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from xpnet.io import Scorer
+
+    from ..images import DecodedImages, Recipe
+
+OK, UNSURE, ERROR = STATUSES = ("ok", "unsure", "error")
+"""The possible statuses of a prediction; see `Prediction`."""
+
+CHUNKS_IN_FLIGHT = {"cpu": 0, "gpu": 2}
+"""Chunks that a device may score while this process decodes the next ones, by the name of the backend.
+
+A CPU has none, because scoring and decoding would compete for the same cores.
+"""
+
+
+@dataclass(frozen=True)
+class RowOptions:
+    """Which values a prediction holds, and so which columns a row of a file has.
+
+    Attributes:
+        topk: how many of the most probable classes to give, each with its probability. 0 for none.
+        proba: whether to give the probability of every class.
+        min_confidence: the least score, from 0 to 1. A prediction with a lower score has the status "unsure".
+
+    Raises:
+        UsageError: a value is not possible.
+    """
+
+    topk: int = 0
+    proba: bool = False
+    min_confidence: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.topk < 0:
+            msg = f"--topk is {self.topk}, expected 0 or more"
+            raise UsageError(msg)
+        if not 0 <= self.min_confidence <= 1:
+            msg = f"--min-confidence is {self.min_confidence}, expected a probability from 0 to 1"
+            raise UsageError(msg)
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The prediction for one input.
+
+    Numbers are rounded to six significant digits, as in the files of predictions.
+
+    Attributes:
+        path: the input, as it was given or found.
+        status: "ok"; "unsure" if the score is below `min_confidence`; "error" if the input cannot be used.
+        label: the name of the predicted class. None for regression, and for an error.
+        score: the probability of the predicted class; for regression the predicted value. None for an error.
+        error: why the input cannot be used; "" otherwise.
+        top: the `topk` most probable classes, each as (label, probability), the most probable first.
+        probabilities: the probability of every class by its name, if they were asked for; else empty.
+    """
+
+    path: str
+    status: str
+    label: str | None = None
+    score: float | None = None
+    error: str = ""
+    top: tuple[tuple[str, float], ...] = ()
+    probabilities: dict[str, float] = field(default_factory=dict, hash=False)
+
+
+class Predictor:
+    """A model on a device, ready to make predictions.
+
+    Args:
+        scorer: the network on the device.
+        recipe: how an image becomes a column.
+        classes: the names of the classes; empty for regression.
+        options: what the predictions hold.
+        in_flight: how many chunks the device may score while the next ones are decoded.
+
+    Raises:
+        UsageError: the options are for a classifier, and the model predicts numbers.
+    """
+
+    def __init__(
+        self,
+        scorer: Scorer,
+        recipe: Recipe,
+        classes: tuple[str, ...],
+        options: RowOptions,
+        in_flight: int = 0,
+    ) -> None:
+        if not classes and options != RowOptions():
+            msg = (
+                "--topk, --proba and --min-confidence are for classifiers, and this model predicts numbers: "
+                "leave them out"
+            )
+            raise UsageError(msg)
+        self.scorer, self.recipe, self.classes, self.options = scorer, recipe, classes, options
+        self._in_flight = in_flight
+
+    def predict(
+        self, paths: Iterable[str], workers: int = 1, batch_size: int = CHUNK_SIZE, start: int = 0
+    ) -> Iterator[list[Prediction]]:
+        """Yield the predictions for all inputs in order, `batch_size` at a time.
+
+        Args:
+            paths: images. They are read as they are needed.
+            workers: how many processes decode.
+            batch_size: how many inputs are decoded and scored at a time. It does not change any prediction.
+            start: how many inputs were scored before the first of these.
+        """
+        decoding = decode_all(paths, self.recipe, workers, batch_size)
+        for decoded, outputs in score_in_order(decoding, self.scorer, start, self._in_flight):
+            yield list(self.predictions(decoded, outputs))
+
+    def predictions(self, decoded: DecodedImages, outputs: np.ndarray) -> Iterator[Prediction]:
+        """Yield the prediction for each decoded input. outputs: (n_out, k), what the network returned."""
+        is_finite = np.isfinite(outputs).all(axis=0).tolist()
+        values = class_probabilities(outputs, self.classes) if self.classes else outputs
+        for i, (path, error) in enumerate(zip(decoded.paths, decoded.errors, strict=True)):
+            if error or not is_finite[i]:
+                yield Prediction(path, ERROR, error=error or "its score is not a finite number")
+            elif not self.classes:
+                yield Prediction(path, OK, score=six_digits(values[0, i]))
+            else:
+                yield self._classified(path, values[:, i])
+
+    def _classified(self, path: str, probabilities: np.ndarray) -> Prediction:
+        """Return the prediction of a classifier. probabilities: (n_classes,)."""
+        options, classes = self.options, self.classes
+        # A stable order: of classes with equal probabilities the first one comes first.
+        order = np.argsort(-probabilities, kind="stable")
+        score = six_digits(probabilities[order[0]])
+        return Prediction(
+            path,
+            UNSURE if score < options.min_confidence else OK,
+            classes[order[0]],
+            score,
+            top=tuple((classes[k], six_digits(probabilities[k])) for k in order[: options.topk].tolist()),
+            probabilities=dict(zip(classes, map(six_digits, probabilities), strict=True))
+            if options.proba
+            else {},
+        )
+
+
+def score_in_order(
+    decoding: Iterable[DecodedImages], scorer: Scorer, start: int = 0, in_flight: int = 0
+) -> Iterator[tuple[DecodedImages, np.ndarray]]:
+    """Yield each chunk of decoded images with the network's outputs (n_out, k), in order.
+
+    Args:
+        decoding: chunks of k images.
+        scorer: the network on a device.
+        start: how many inputs were scored before.
+        in_flight: how many chunks the device may score before this function waits for the first of them.
+    """
+    waiting: deque[tuple[DecodedImages, Callable[[], np.ndarray]]] = deque()
+    for decoded in decoding:
+        waiting.append((decoded, scorer.begin(decoded.columns, start)))
+        start += len(decoded.paths)
+        if len(waiting) > in_flight:
+            chunk, wait = waiting.popleft()
+            yield chunk, wait()
+    for chunk, wait in waiting:
+        yield chunk, wait()
+
+
+def class_probabilities(outputs: np.ndarray, classes: tuple[str, ...]) -> np.ndarray:
+    """Return the probability of every class, (n_classes, k), from a classifier's outputs (n_out, k).
+
+    A logistic model of two classes has one output: the probability of the second class.
+    """
+    if len(classes) == 2 and len(outputs) == 1:
+        return np.concatenate([1.0 - outputs, outputs])
+    return outputs
+
+
+def six_digits(value: Any) -> float:
+    """Return a number rounded to six significant digits: a float32 holds no more."""
+    return float(f"{float(value):.6g}")

@@ -1,0 +1,63 @@
+"""Predictions as rows of a table, and how many of them have each status."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..images import path_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ..models import Prediction, RowOptions
+
+Row = dict[str, Any]
+"""The cells of a row by the names of their columns. Empty cells are left out."""
+
+
+@dataclass
+class Counts:
+    """How many predictions have each status."""
+
+    ok: int = 0
+    unsure: int = 0
+    error: int = 0
+
+    @property
+    def total(self) -> int:
+        """All predictions."""
+        return self.ok + self.unsure + self.error
+
+    def add(self, status: str) -> None:
+        """Count one prediction, by its status."""
+        setattr(self, status, getattr(self, status) + 1)
+
+    def add_all(self, predictions: Iterable[Prediction]) -> None:
+        """Count some predictions."""
+        for prediction in predictions:
+            self.add(prediction.status)
+
+
+def columns_for(classes: tuple[str, ...], options: RowOptions) -> list[str]:
+    """Return the names of the columns in order. classes: of the model; empty for regression."""
+    ranks = range(1, min(options.topk, len(classes)) + 1)
+    ranked = [f"{name}{rank}" for rank in ranks for name in ("label", "score")]
+    each_class = [f"p_{path_text(name)}" for name in classes] if options.proba else []
+    return ["path", "status", "label", "score", *ranked, *each_class, "error"]
+
+
+def row_of(prediction: Prediction) -> Row:
+    """Return the row of a prediction. Names that are not valid UTF-8 are written as `path_text` does."""
+    row: Row = {"path": path_text(prediction.path), "status": prediction.status}
+    if prediction.label is not None:
+        row["label"] = path_text(prediction.label)
+    if prediction.score is not None:
+        row["score"] = prediction.score
+    for rank, (label, probability) in enumerate(prediction.top, start=1):
+        row |= {f"label{rank}": path_text(label), f"score{rank}": probability}
+    for label, probability in prediction.probabilities.items():
+        row[f"p_{path_text(label)}"] = probability
+    if prediction.error:
+        row["error"] = prediction.error
+    return row
