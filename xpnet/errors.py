@@ -1,41 +1,44 @@
-"""Every exception xpnet raises on purpose."""
+"""The exceptions that xpnet raises. `except XpnetError` catches all of them.
+
+Each is also one of Python's own kinds of error: a `ShapeError`, for example, is a `ValueError`.
+"""
 
 from typing import Any
 
 
 class XpnetError(Exception):
-    """Base of the errors below: catch it once, at the edge of a program."""
+    """Base class of all errors that xpnet raises."""
 
 
 class ShapeError(XpnetError, ValueError):
-    """Shapes do not fit: a rank-1 array, an inner dimension, labels of a wrong shape or range."""
+    """An array has a wrong shape or rank, or a label is out of range."""
 
 
 class DtypeError(XpnetError, TypeError):
-    """An array holds the wrong kind of numbers: raw uint8 pixels where floats belong, say."""
+    """An array holds a wrong type of number: for example integers where floats are expected."""
 
 
 class ArrayTypeError(XpnetError, TypeError):
-    """Not an array xpnet can compute with, or arrays of two libraries in one call."""
+    """An argument is not an array, or the arguments are arrays of different libraries."""
 
 
 class GraphError(XpnetError, ValueError):
-    """A computation graph is asked for something it does not hold, or a pullback breaks its contract."""
+    """A computation graph, or a primitive, is used or defined in a wrong way."""
 
 
 class ConfigurationError(XpnetError, ValueError):
-    """A setting of a model or of training is not one of those that are possible."""
+    """A setting of a model or of a training is not valid."""
 
 
 class ModelFileError(XpnetError, ValueError):
-    """A file of weights cannot be read or written, is damaged, or is not what was expected."""
+    """A model file or a checkpoint cannot be read or written, is damaged, or is not what was expected."""
 
 
 class DivergenceError(XpnetError, ArithmeticError):
     """The cost became NaN or infinite during training.
 
     Attributes:
-        step: the first step whose cost it was, counted from 1.
+        step: the first step with such a cost, counted from 1.
     """
 
     def __init__(self, message: str, *, step: int) -> None:
@@ -51,40 +54,46 @@ def _divergence_error(message: str, step: int) -> DivergenceError:
 
 
 class ImageError(XpnetError, ValueError):
-    """One input is no image that can be decoded; the message is the reason, without the path."""
+    """An image cannot be decoded. The message gives the reason, without the path of the image."""
 
 
 class DataError(XpnetError, ValueError):
-    """A folder or file of examples cannot be read, or is not what was expected."""
+    """A folder or a file of examples cannot be read, or has other contents than expected."""
 
 
 class NoInputError(XpnetError, ValueError):
-    """Nothing among the inputs can be used."""
+    """None of the inputs can be used."""
 
 
 class UsageError(XpnetError, ValueError):
-    """Options that contradict each other or the data."""
+    """Options contradict each other, or do not fit the data."""
 
 
 class OutputError(XpnetError, OSError):
-    """A result cannot be written, or a partial one cannot be resumed."""
+    """An output cannot be written, or an unfinished output cannot be resumed."""
+
+
+class WorkerError(XpnetError, RuntimeError):
+    """The processes that decode images cannot be started."""
 
 
 class DeviceError(XpnetError, RuntimeError):
     """A device cannot be used.
 
     Attributes:
-        problem: which of the known causes it is, as a short stable word such as `"no-driver"`.
+        reason: why, in words.
+        problem: the cause as a short fixed word, such as `"no-driver"`, for programs to compare with.
+        remedy: what to do about it, in words; "" where the reason says all. The message is reason and remedy.
     """
 
-    def __init__(self, message: str, *, problem: str) -> None:
-        super().__init__(message)
-        self.problem = problem
+    def __init__(self, reason: str, *, problem: str, remedy: str = "") -> None:
+        super().__init__(f"{reason}: {remedy}" if remedy else reason)
+        self.reason, self.problem, self.remedy = reason, problem, remedy
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _device_error, (str(self), self.problem)
+        return _device_error, (self.reason, self.problem, self.remedy)
 
 
-def _device_error(message: str, problem: str) -> DeviceError:
-    # A keyword argument is not among those by which exceptions are pickled.
-    return DeviceError(message, problem=problem)
+def _device_error(reason: str, problem: str, remedy: str) -> DeviceError:
+    # Exceptions are pickled with their positional arguments only: this function takes all as such.
+    return DeviceError(reason, problem=problem, remedy=remedy)

@@ -1,8 +1,11 @@
-"""The `xpnet` command: parse, call one function, print. No logic, and no import before it is needed."""
+"""The `xpnet` command: it parses options, calls one function, and prints the result.
+
+Each command imports what it needs only when it runs, so that `xpnet --help` is fast.
+"""
 
 
 def main() -> None:
-    """Run the command. It loads only now: a process that decodes starts from the same script, without it."""
+    """Run the command line. It is imported only here: processes that decode images start without it."""
     from . import app
 
     app.main()

@@ -1,4 +1,4 @@
-"""The command with its subcommands."""
+"""The application: its commands in the order of `xpnet --help`, and the entry point."""
 
 import os
 import signal
@@ -7,21 +7,30 @@ from typing import Annotated
 
 import typer
 
-from . import predict, report, tools, train
-from .command import NAMES, add
+from .bench import bench
+from .command import HELP_NAMES, add
+from .demo import demo
+from .doctor import doctor
+from .evaluate import evaluate
+from .info import info
+from .predict import predict
+from .preprocess import preprocess
+from .report import report
+from .sweep import sweep
+from .train import train
 
 app = typer.Typer(
-    help="Turn folders of images into classifiers, and classifiers into predictions, on NumPy or CuPy.",
-    epilog="`xpnet demo` shows all of it on a small folder that it draws. `xpnet COMMAND --help` says more.",
+    help="Train image classifiers on folders of images, and classify images with them, on NumPy or CuPy.",
+    epilog="`xpnet demo` shows each step on images that it draws. `xpnet COMMAND --help` explains a command.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={**NAMES, "max_content_width": 100},
+    rich_markup_mode=None,  # see help.py
+    context_settings={**HELP_NAMES, "max_content_width": 100},
 )
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
         from importlib.metadata import version
 
         typer.echo(f"xpnet {version('xpnet')}")
@@ -31,36 +40,31 @@ def _version(asked: bool) -> None:
 @app.callback()
 def _xpnet(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
     ] = False,
 ) -> None:
     pass
 
 
-add(app, train.preprocess)
-add(app, train.train)
-add(app, predict.evaluate)
-add(app, predict.predict)
-add(app, train.sweep)
-add(app, report.report)
-add(app, tools.info)
-add(app, tools.doctor)
-add(app, tools.demo)
-add(app, tools.bench)
+for _command in (preprocess, train, evaluate, predict, sweep, report, info, doctor, demo, bench):
+    add(app, _command)
 
 
 def main() -> None:
-    """Run the command."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what is open can be resumed
+    """Run the command line."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C, so that a run can be resumed
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         stream = getattr(sys, name)
-        if stream is None:  # closed by who started this
+        if stream is None:  # it was closed by the program that started this one
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
         elif name != "stdin" and hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")  # a name may hold what a terminal cannot show
+            stream.reconfigure(
+                errors="backslashreplace"
+            )  # a file name may have characters that cannot be shown
     try:
         app()
-    except OSError as error:  # outside of a command: no room for the version
+    except OSError as error:  # an output could not be written
         if not isinstance(error, BrokenPipeError):
             typer.echo(f"error: {error.strerror or error}", err=True)
         sys.exit(1)

@@ -1,23 +1,63 @@
-"""Measure what vectorization gains: a Python loop, NumPy, NumPy in place, and CuPy where there is one."""
+"""`xpnet bench`: six computations, each as a Python loop, vectorized, in place, and on a GPU."""
 
-import json
+import math
 import platform
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
+import typer
 
-from xpnet.backend import Backend, select
+from . import options as o
+from .console import Console
 
-from .vectorization import Operation, operations
+if TYPE_CHECKING:
+    from xpnet.backend import Backend
+
+LOOP_REPEATS = 3
+"""How often a Python loop is timed, at most: it takes long, and varies little."""
+
+ENOUGH_SECONDS, MOST_REPEATS = 0.1, 1000
+"""A short computation is timed again until this much time has passed, or so many times."""
+
+Matrix = list[list[float]]
+"""A matrix as nested lists, for loops."""
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One computation, implemented in three ways.
+
+    Attributes:
+        name: what it computes.
+        size: the size of its arguments, as text.
+        arguments: NumPy arrays, float64.
+        loop: takes the arguments as nested lists, and computes one number in each step of a loop.
+        vectorized: takes the array library `xp` and the arguments as its arrays.
+        in_place: takes `xp`, the arguments and buffers, and makes no new array.
+        buffers: the shapes of those buffers.
+    """
+
+    name: str
+    size: str
+    arguments: tuple[Any, ...]
+    loop: Callable[..., Matrix]
+    vectorized: Callable[..., Any]
+    in_place: Callable[..., Any]
+    buffers: tuple[tuple[int, int], ...]
+
+    def make_buffers(self) -> list[Any]:
+        """Return new buffers for `in_place`."""
+        import numpy as np
+
+        return [np.empty(shape) for shape in self.buffers]
 
 
 @dataclass(frozen=True)
 class Row:
-    """Median milliseconds of one operation; `cupy_ms` is None where there is no GPU."""
+    """The median milliseconds of one operation. `cupy_ms` is None without a GPU."""
 
     operation: str
     size: str
@@ -29,7 +69,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Results:
-    """All rows, and what they were measured on."""
+    """All rows, and the machine they were measured on."""
 
     rows: list[Row]
     python: str
@@ -40,58 +80,74 @@ class Results:
     reason: str
 
 
-def run(device: str | None, repeat: int) -> Results:
-    """Measure every operation.
+def bench(
+    console: Console,
+    device: o.Device = None,
+    repeat: Annotated[
+        int,
+        o.number(
+            "--repeat", least=1, panel=o.OUTPUT,
+            help="How often to time each computation, at least. The median is printed.",
+        ),
+    ] = 7,
+    as_json: o.AsJson = False,
+) -> None:  # fmt: skip
+    """Show how much faster vectorized code is.
+
+    Times six computations as a Python loop, in NumPy, in NumPy without new arrays, and in CuPy if there is a
+    GPU.
+    """
+    from .text import to_json
+
+    del console
+    results = measure(device, repeat)
+    typer.echo(to_json(asdict(results)) if as_json else results_text(results))
+
+
+def measure(device: str | None, repeat: int) -> Results:
+    """Time every operation.
 
     Args:
-        device: as for `select`; CuPy is measured if it names, or finds, a GPU.
-        repeat: runs of each vectorized text, of which the median counts; a loop runs at most three times.
+        device: as for `xpnet.select`. CuPy is timed if it is a GPU.
+        repeat: how often each implementation is timed, at least.
 
     Raises:
         DeviceError: the device cannot be used.
     """
+    import numpy as np
+
+    from xpnet.backend import select
+
     backend = select(device)
-    rows = [_measure(operation, backend, repeat) for operation in operations()]
+    rows = [_row(operation, backend, repeat) for operation in operations()]
     config: Any = np.show_config(mode="dicts")
     blas = config["Build Dependencies"]["blas"]
     return Results(
-        rows,
-        platform.python_version(),
-        np.__version__,
-        list(config["SIMD Extensions"].get("found", [])),
-        f"{blas.get('name', 'unknown')} {blas.get('version', '')}".strip(),
-        backend.device,
-        backend.reason,
+        rows=rows,
+        python=platform.python_version(),
+        numpy=np.__version__,
+        simd=list(config["SIMD Extensions"].get("found", [])),
+        blas=f"{blas.get('name', 'unknown')} {blas.get('version', '')}".strip(),
+        device=backend.device,
+        reason=backend.reason,
     )
 
 
-def to_json(results: Results) -> str:
-    """Return the results as JSON."""
-    return json.dumps(asdict(results), indent=2)
+def results_text(results: Results) -> str:
+    """Return the results as a table: milliseconds, and how many times faster than the loop."""
+    from .text import text_table
 
-
-def to_table(results: Results) -> str:
-    """Return the results as text: milliseconds, and how many times faster than the loop."""
     head = ["", "size", "loop", "NumPy", "", "in place", ""]
-    gpu = results.device != "cpu"
-    lines = [[*head, "CuPy", ""] if gpu else head]
+    table = [head if results.device == "cpu" else [*head, "CuPy", ""]]
     for row in results.rows:
-        line = [row.operation, row.size, f"{row.loop_ms:.1f} ms"]
+        cells = [row.operation, row.size, f"{row.loop_ms:.1f} ms"]
         for ms in (row.numpy_ms, row.in_place_ms, row.cupy_ms):
             if ms is not None:
-                line += [f"{ms:.3f} ms", f"{row.loop_ms / ms:.0f}x"]
-        lines.append(line)
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    justified = [
-        "  ".join(
-            f"{cell:<{w}}" if i < 2 else f"{cell:>{w}}"
-            for i, (cell, w) in enumerate(zip(line, widths, strict=True))
-        )
-        for line in lines
-    ]
+                cells += [f"{ms:.3f} ms", f"{row.loop_ms / ms:.0f}x"]
+        table.append(cells)
     return "\n".join(
         [
-            *(line.rstrip() for line in justified),
+            text_table(table, left=2),
             "",
             f"Python {results.python}, NumPy {results.numpy}, BLAS {results.blas}",
             f"SIMD found: {' '.join(results.simd) or 'none beyond the baseline'}",
@@ -100,35 +156,182 @@ def to_table(results: Results) -> str:
     )
 
 
-def _measure(operation: Operation, backend: Backend, repeat: int) -> Row:
+def _row(operation: Operation, backend: "Backend", repeat: int) -> Row:
+    import numpy as np
+
     arguments = operation.arguments
+    nested = [array.tolist() for array in arguments]
     return Row(
-        operation.name,
-        operation.size,
-        _median_ms(operation.loop, [array.tolist() for array in arguments], min(repeat, 3)),
-        _median_ms(operation.vectorized, [np, *arguments], repeat),
-        _median_ms(operation.in_place, [*arguments, *operation.buffers()], repeat),
-        _on_gpu_ms(operation, backend, repeat) if backend.name == "gpu" else None,
+        operation=operation.name,
+        size=operation.size,
+        loop_ms=_median_ms(operation.loop, nested, min(repeat, LOOP_REPEATS)),
+        numpy_ms=_median_ms(operation.vectorized, [np, *arguments], repeat),
+        in_place_ms=_median_ms(operation.in_place, [np, *arguments, *operation.make_buffers()], repeat),
+        cupy_ms=_gpu_ms(operation, backend, repeat) if backend.name == "gpu" else None,
     )
 
 
 def _median_ms(function: Callable[..., Any], arguments: list[Any], repeat: int) -> float:
-    """Return the median of at least `repeat` runs; of more, if they are short, until 0.1 s have passed."""
-    function(*arguments)
+    """Return the median time of a call, in milliseconds."""
+    function(*arguments)  # the first call is slower
     times: list[float] = []
-    while len(times) < repeat or (sum(times) < 0.1 and len(times) < 1000):
+    while len(times) < repeat or (sum(times) < ENOUGH_SECONDS and len(times) < MOST_REPEATS):
         start = time.perf_counter()
         function(*arguments)
         times.append(time.perf_counter() - start)
     return statistics.median(times) * 1e3
 
 
-def _on_gpu_ms(operation: Operation, backend: Backend, repeat: int) -> float:
+def _gpu_ms(operation: Operation, backend: "Backend", repeat: int) -> float:
     arguments = [backend.send(array) for array in operation.arguments]
 
-    def once() -> None:
+    def run_once() -> None:
         operation.vectorized(backend.xp, *arguments)
         backend.synchronize()
 
     with backend.activate():
-        return _median_ms(once, [], repeat)
+        return _median_ms(run_once, [], repeat)
+
+
+def operations(scale: float = 1.0) -> list[Operation]:
+    """Return the six computations, with about a million multiplications or exponentials each.
+
+    scale: multiplies their size.
+    """
+    import numpy as np
+
+    generator = np.random.default_rng(0)
+    n = max(2, round(1_000_000 * scale))
+    side = max(2, math.isqrt(n))
+    n_x, m = max(2, side // 10), max(2, 10 * side)
+    foods = max(2, n // 3)
+    row, column = generator.standard_normal((1, n)), generator.standard_normal((n, 1))
+    matrix, vector = generator.standard_normal((side, side)), generator.standard_normal((side, 1))
+    calories = generator.uniform(0.0, 150.0, (3, foods))
+    w, X = generator.standard_normal((n_x, 1)), generator.standard_normal((n_x, m))
+    b, Y = np.zeros((1, 1)), (generator.uniform(size=(1, m)) < 0.5).astype(np.float64)
+    return [
+        Operation(
+            name="dot product",
+            size=f"{n}",
+            arguments=(row, column),
+            loop=_dot_loop,
+            vectorized=lambda _, x, y: x @ y,
+            in_place=lambda xp, x, y, out: xp.matmul(x, y, out=out),
+            buffers=((1, 1),),
+        ),
+        Operation(
+            name="matrix-vector product",
+            size=f"{side}x{side}",
+            arguments=(matrix, vector),
+            loop=_matrix_vector_loop,
+            vectorized=lambda _, A, v: A @ v,
+            in_place=lambda xp, A, v, out: xp.matmul(A, v, out=out),
+            buffers=((side, 1),),
+        ),
+        Operation(
+            name="exp",
+            size=f"{n}",
+            arguments=(row,),
+            loop=lambda x: [[math.exp(value) for value in x[0]]],
+            vectorized=lambda xp, x: xp.exp(x),
+            in_place=lambda xp, x, out: xp.exp(x, out=out),
+            buffers=((1, n),),
+        ),
+        Operation(
+            name="sigmoid",
+            size=f"{n}",
+            arguments=(row,),
+            loop=lambda z: [[1.0 / (1.0 + math.exp(-value)) for value in z[0]]],
+            vectorized=lambda xp, z: 1.0 / (1.0 + xp.exp(-z)),
+            in_place=_sigmoid_in_place,
+            buffers=((1, n),),
+        ),
+        Operation(
+            name="calories, in percent",
+            size=f"3x{foods}",
+            arguments=(calories,),
+            loop=_percent_loop,
+            vectorized=lambda xp, A: 100.0 * A / xp.sum(A, axis=0, keepdims=True),
+            in_place=_percent_in_place,
+            buffers=((3, foods), (1, foods)),
+        ),
+        Operation(
+            name="logistic gradient",
+            size=f"{n_x}x{m}",
+            arguments=(w, b, X, Y),
+            loop=_gradient_loop,
+            vectorized=_gradient,
+            in_place=_gradient_in_place,
+            buffers=((1, m), (n_x + 1, 1)),
+        ),
+    ]
+
+
+def _dot_loop(x: Matrix, y: Matrix) -> Matrix:
+    (row,) = x
+    total = 0.0
+    for i in range(len(row)):
+        total += row[i] * y[i][0]
+    return [[total]]
+
+
+def _matrix_vector_loop(A: Matrix, v: Matrix) -> Matrix:
+    return [_dot_loop([row], v)[0] for row in A]
+
+
+def _sigmoid_in_place(xp: Any, z: Any, out: Any) -> Any:
+    xp.negative(z, out=out)
+    xp.exp(out, out=out)
+    xp.add(out, 1.0, out=out)
+    return xp.reciprocal(out, out=out)
+
+
+def _percent_loop(A: Matrix) -> Matrix:
+    percent: Matrix = [[], [], []]
+    for j in range(len(A[0])):
+        total = A[0][j] + A[1][j] + A[2][j]
+        for i in range(3):
+            percent[i].append(100.0 * A[i][j] / total)
+    return percent
+
+
+def _percent_in_place(xp: Any, A: Any, out: Any, total: Any) -> Any:
+    xp.sum(A, axis=0, keepdims=True, out=total)
+    xp.divide(100.0, total, out=total)
+    return xp.multiply(A, total, out=out)
+
+
+def _gradient_loop(w: Matrix, b: Matrix, X: Matrix, Y: Matrix) -> Matrix:
+    """Return dw (n_x, 1) and below it db (1, 1), computed for one example and one feature at a time."""
+    n_x, m = len(w), len(Y[0])
+    dw, db = [0.0] * n_x, 0.0
+    for j in range(m):
+        z = b[0][0]
+        for i in range(n_x):
+            z += w[i][0] * X[i][j]
+        dz = 1.0 / (1.0 + math.exp(-z)) - Y[0][j]
+        for i in range(n_x):
+            dw[i] += X[i][j] * dz
+        db += dz
+    return [*([d / m] for d in dw), [db / m]]
+
+
+def _gradient(xp: Any, w: Any, b: Any, X: Any, Y: Any) -> Any:
+    """Return dw and below it db, computed by the computation graph."""
+    from xpnet import functional as F
+    from xpnet.autodiff import Node, gradients
+
+    nodes = [Node(w), Node(b)]
+    cost = F.mean(F.logistic_loss(F.affine(nodes[0].T, X, nodes[1]), Y))
+    return xp.concatenate(gradients(cost, nodes))
+
+
+def _gradient_in_place(xp: Any, w: Any, b: Any, X: Any, Y: Any, dZ: Any, out: Any) -> Any:
+    xp.matmul(w.T, X, out=dZ)
+    xp.add(dZ, b, out=dZ)
+    _sigmoid_in_place(xp, dZ, out=dZ)
+    xp.subtract(dZ, Y, out=dZ)
+    xp.matmul(X, dZ.T, out=out[:-1])
+    xp.sum(dZ, axis=1, keepdims=True, out=out[-1:])
+    return xp.divide(out, Y.shape[1], out=out)

@@ -1,169 +1,200 @@
-"""What all commands share: options for messages, a file of options, and the edge where errors end."""
+"""What all commands share: the options for messages, groups of options, renamed options, and exit codes."""
 
+from __future__ import annotations
+
+import copy
 import functools
 import inspect
-import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
+from typer.models import ParameterInfo
 
+from .config import read_config
 from .console import Console
+from .help import PanelCommand
+from .options import MESSAGES, Formerly, choice, flag, text
 
-NAMES = {"help_option_names": ["-h", "--help"]}
+HELP_NAMES = {"help_option_names": ["-h", "--help"]}
+"""Context settings of Typer: the flags that ask for help."""
 
+# Exit codes; 0 is for a command that did all it was asked to do.
 FAILED, USAGE, SOME_FAILED, NO_INPUT, NO_DEVICE, INTERRUPTED = 1, 2, 3, 4, 5, 130
-"""Exit codes, beside 0."""
 
 Run = Callable[..., int | None]
-"""A command: takes the console and its options, returns an exit code, or None for 0."""
+"""A command: takes the console and its options, and returns an exit code, or None for 0."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MessageOptions:
+    """The options of every command."""
+
+    config: Annotated[
+        str | None,
+        text(
+            "--config", metavar="FILE", panel=MESSAGES, callback=read_config, is_eager=True,
+            help="Read options from this TOML file, which has one table for each command, such as [train]. "
+            "An option on the command line overrides the file.",
+        ),
+    ] = None  # fmt: skip
+    log_format: Annotated[
+        str,
+        choice(
+            "--log-format", "text", "json", panel=MESSAGES,
+            help="How messages on standard error are written: as text, or as one JSON object on each line.",
+        ),
+    ] = "text"  # fmt: skip
+    quiet: Annotated[bool, flag("--quiet", "-q", panel=MESSAGES, help="Only write warnings and errors.")] = (
+        False
+    )
+    verbose: Annotated[bool, flag("--verbose", "-v", panel=MESSAGES, help="Write more messages.")] = False
+    no_progress: Annotated[bool, flag("--no-progress", panel=MESSAGES, help="Do not draw progress bars.")] = (
+        False
+    )
+
+    def console(self) -> Console:
+        """Return the console that writes as these options say."""
+        level = 0 if self.quiet else 2 if self.verbose else 1
+        return Console(level, bars=not self.no_progress, as_json=self.log_format == "json")
 
 
 def add(app: typer.Typer, run: Run) -> None:
-    """Add a command to the application, with the options that all have."""
+    """Add a command to the application, with the options that every command has.
+
+    Args:
+        app: the application.
+        run: the command. A parameter whose type is a dataclass stands for one option for each of its fields.
+    """
+    signature = inspect.signature(run, eval_str=True)
+    own = list(signature.parameters.values())[1:]  # the first is the console
+    groups = {each.name: each.annotation for each in own if is_dataclass(each.annotation)}
+    parameters = [part for each in own for part in _expanded(each)]
+    parameters += _fields(MessageOptions)
+    renamed = [found for each in parameters for found in _renamed(each)]
+    parameters += [each.parameter for each in renamed]
 
     @functools.wraps(run)
-    def wrapped(log_format: str, quiet: bool, verbose: bool, no_progress: bool, **options: Any) -> None:
-        del options["config"]
-        console = Console(0 if quiet else 2 if verbose else 1, not no_progress, log_format == "json")
-        with edge(console), warnings.catch_warnings():
+    def wrapped(**options: Any) -> None:
+        console = _built(MessageOptions, options).console()
+        with _reported_errors(console), warnings.catch_warnings():
             warnings.showwarning = lambda message, *_, **__: console.warn(str(message))
-            code = run(console, **options)
+            for each in renamed:
+                each.take(console, options)
+            built = {name: _built(group, options) for name, group in groups.items()}
+            code = run(console, **options, **built)
             if code:
                 raise typer.Exit(code)
 
-    own = list(inspect.signature(run).parameters.values())[1:]
-    shared = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
-        for name, (annotation, default) in SHARED.items()
+    typed: Any = wrapped
+    typed.__signature__ = inspect.Signature(parameters)  # Typer reads from it what to parse
+    typed.__annotations__ = {each.name: each.annotation for each in parameters}
+    app.command(cls=PanelCommand, context_settings=HELP_NAMES)(wrapped)
+
+
+def _expanded(parameter: inspect.Parameter) -> list[inspect.Parameter]:
+    """Return a parameter of a command as Typer takes it: of a group of options, one for each of them."""
+    if is_dataclass(parameter.annotation):
+        return _fields(parameter.annotation)
+    return [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)]
+
+
+def _fields(group: Any) -> list[inspect.Parameter]:
+    """Return one parameter for each field of a group of options."""
+    hints = get_type_hints(group, include_extras=True)
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return [
+        inspect.Parameter(each.name, kind, default=each.default, annotation=hints[each.name])
+        for each in fields(group)
     ]
-    typed: Any = wrapped  # from these Typer reads what to parse
-    typed.__signature__ = inspect.Signature(
-        [*(p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own), *shared]
-    )
-    typed.__annotations__ = {p.name: p.annotation for p in [*own, *shared]}
-    app.command(context_settings=NAMES)(wrapped)
+
+
+def _built(group: Any, options: dict[str, Any]) -> Any:
+    """Return a group of options, whose values are taken out of all options."""
+    return group(**{each.name: options.pop(each.name) for each in fields(group)})
+
+
+@dataclass(frozen=True)
+class _Renamed:
+    """An option that was renamed.
+
+    Attributes:
+        parameter: the hidden option with the old name.
+        old, new: the two flags.
+        name: the parameter of the option with the new name.
+    """
+
+    parameter: inspect.Parameter
+    old: str
+    new: str
+    name: str
+
+    def take(self, console: Console, options: dict[str, Any]) -> None:
+        """Move a value that was given by the old name to the new name, with a warning."""
+        value = options.pop(self.parameter.name)
+        if value is not None:
+            console.warn(f"{self.old} is now called {self.new}; the old name still works")
+            options[self.name] = value
+
+
+def _renamed(parameter: inspect.Parameter) -> list[_Renamed]:
+    """Return what is needed to accept an option by its old name as well; nothing if it was not renamed."""
+    if get_origin(parameter.annotation) is not Annotated:
+        return []
+    kind, *metadata = get_args(parameter.annotation)
+    old = [each.flag for each in metadata if isinstance(each, Formerly)]
+    if not old:
+        return []
+    option = copy.copy(next(each for each in metadata if isinstance(each, ParameterInfo)))
+    new = str(option.default)  # in an `Annotated` type, Typer keeps the first flag here
+    option.default, option.hidden = old[0], True
+    name = old[0].lstrip("-").replace("-", "_")
+    hidden = parameter.replace(name=name, default=None, annotation=Annotated[kind | None, option])
+    return [_Renamed(hidden, old[0], new, parameter.name)]
 
 
 @contextmanager
-def edge(console: Console) -> Iterator[None]:
-    """Turn errors that are meant for users into a line on standard error and an exit code."""
+def _reported_errors(console: Console) -> Iterator[None]:
+    """Turn an error that is meant for users into one line on standard error and an exit code."""
     try:
         yield
     except KeyboardInterrupt:
         console.error("interrupted")
         raise typer.Exit(INTERRUPTED) from None
     except BrokenPipeError:
-        raise  # Typer ends without a word, as `head` expects
+        raise  # Typer ends silently, as `xpnet predict ... | head` expects
     except MemoryError:
         console.error("not enough memory")
         raise typer.Exit(FAILED) from None
     except Exception as error:
-        code = _code(error)
+        code = _exit_code(error)
         if code is None:
             raise
-        console.error(_words(error))
+        console.error(_message(error))
         raise typer.Exit(code) from None
 
 
-def _words(error: Exception) -> str:
-    """Return what an error says; for one of the operating system the file and the reason."""
+def _message(error: Exception) -> str:
+    """Return the message of an error; for an error of the operating system, the file and the reason."""
     if type(error).__module__ == "builtins" and isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return str(error)
 
 
-def _code(error: Exception) -> int | None:
-    """Return the exit code of an error that is meant for users."""
-    # A module that was never imported has raised nothing.
-    ours, own = sys.modules.get("xpnet.errors"), sys.modules.get("xpnet.errors")
-    if own and isinstance(error, own.UsageError):
-        return USAGE
-    if ours and isinstance(error, ours.ConfigurationError):  # an option of a model or of training
-        return USAGE
-    if own and isinstance(error, own.NoInputError):
-        return NO_INPUT
-    if ours and isinstance(error, ours.DeviceError):
-        return NO_DEVICE
-    if isinstance(error, OSError) or (ours and isinstance(error, ours.XpnetError)):
-        return FAILED
-    return None
-
-
-def _log_format(value: str) -> str:
-    if value not in ("text", "json"):
-        msg = f"{value!r} is neither text nor json."
-        raise typer.BadParameter(msg)
-    return value
-
-
-def _config(context: typer.Context, path: str | None) -> str | None:
-    """Take defaults from the table of the command in a TOML file."""
-    if path is None or context.resilient_parsing:
-        return path
-    import tomllib
-
-    try:
-        if os.path.exists(path) and not os.path.isfile(path):
-            msg = f"{path}: is no file."
-            raise typer.BadParameter(msg)
-        with open(path, "rb") as file:
-            tables = tomllib.load(file)
-    except (OSError, ValueError) as error:
-        msg = f"{path}: cannot be read as TOML: {error}"
-        raise typer.BadParameter(msg) from error
-    commands = set(context.parent.command.commands) if context.parent else set()  # type: ignore[attr-defined]
-    if unknown := {name for name in tables if name not in commands or not isinstance(tables[name], dict)}:
-        msg = f"{path}: has {min(unknown)!r}, expected a table for each command, as in [{context.info_name}]"
-        raise typer.BadParameter(msg)
-    known = {
-        spelling.lstrip("-").replace("-", "_"): parameter
-        for parameter in context.command.params
-        for spelling in (str(parameter.name), *parameter.opts)
-        if parameter.name not in ("config", "help")
-    }
-    defaults: dict[str, Any] = {}
-    for key, value in tables.get(str(context.info_name), {}).items():
-        parameter = known.get(key.replace("-", "_"))
-        if parameter is None or str(parameter.name) in defaults:
-            what = "is no option of this command" if parameter is None else "is there twice"
-            msg = f"{path}: [{context.info_name}] has {key!r}, which {what}"
-            raise typer.BadParameter(msg)
-        defaults[str(parameter.name)] = value if parameter.nargs == -1 else _as_text(value)
-    context.default_map = defaults
-    return path
-
-
-def _as_text(value: Any) -> Any:
-    """Return a list as an option takes it: a,b,..."""
-    return ",".join(map(str, value)) if isinstance(value, list) else value
-
-
-SHARED: dict[str, tuple[Any, Any]] = {
-    "config": (
-        Annotated[
-            str | None,
-            typer.Option(
-                "--config", metavar="FILE", callback=_config, is_eager=True,
-                help="TOML file of options, in a table for each command; the command line has priority.",
-            ),
-        ],
-        None,
-    ),
-    "log_format": (
-        Annotated[
-            str,
-            typer.Option(
-                "--log-format", metavar="text|json", callback=_log_format, help="How messages are written."
-            ),
-        ],
-        "text",
-    ),
-    "quiet": (Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings and errors.")], False),
-    "verbose": (Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")], False),
-    "no_progress": (Annotated[bool, typer.Option("--no-progress", help="Draw no bars.")], False),
-}  # fmt: skip
-"""Options of every command, with their defaults."""
+def _exit_code(error: Exception) -> int | None:
+    """Return the exit code of an error that is meant for users; None for all others."""
+    errors = sys.modules.get("xpnet.errors")  # a module that was never imported has raised nothing
+    if errors is not None:
+        if isinstance(error, errors.UsageError | errors.ConfigurationError):
+            return USAGE
+        if isinstance(error, errors.NoInputError):
+            return NO_INPUT
+        if isinstance(error, errors.DeviceError):
+            return NO_DEVICE
+        if isinstance(error, errors.XpnetError):
+            return FAILED
+    return FAILED if isinstance(error, OSError) else None

@@ -1,170 +1,114 @@
-"""The demo: draw landscapes by day, at sunset and at night, and lead them through all commands."""
+"""`xpnet demo`: draw images, and run the commands on them as a user would."""
 
-from __future__ import annotations
-
-import math
 import os
 import shlex
+from collections.abc import Callable
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import Annotated
 
-import numpy as np
-from PIL import Image, ImageDraw
+import typer
 
-from xpnet.errors import OutputError
+from . import options as o
+from .command import SOME_FAILED
+from .console import Console
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-SIZE = (160, 120)
-MARK = "drawn-by-xpnet-demo.txt"
-
-SKIES = {
-    "day": ((70, 130, 220), (190, 220, 250)),
-    "night": ((5, 5, 25), (40, 45, 90)),
-    "sunset": ((90, 40, 110), (250, 150, 60)),
-}
-"""Colours of each class's sky, at the top and at the horizon."""
+RunCommand = Callable[[list[str]], int]
+"""Runs `xpnet` with some arguments, and returns its exit code."""
 
 
-def run(
-    folder: str, device: str | None, command: Callable[[list[str]], int], say: Callable[[str], object]
+def demo(
+    console: Console,
+    context: typer.Context,
+    folder: Annotated[
+        str, typer.Argument(metavar="[FOLDER]", help="The folder to make and to draw into.")
+    ] = "xpnet-demo",
+    device: o.Device = None,
 ) -> int:
-    """Draw into a folder, then run the commands a user would; return an exit code.
+    """Draw a small set of images, and run the commands on it.
+
+    Runs preprocess, train, evaluate, predict and report, and explains each step.
+    """
+    group = context.find_root().command
+
+    def run_command(arguments: list[str]) -> int:
+        try:
+            group.main(arguments, prog_name="xpnet")
+        except SystemExit as ended:
+            return int(ended.code or 0)
+        return 0
+
+    del console
+    return walk(folder, device, run_command, typer.echo)
+
+
+def walk(folder: str, device: str | None, run_command: RunCommand, say: Callable[[str], object]) -> int:
+    """Draw the images, then run the commands; return an exit code.
 
     Args:
         folder: is made, or was made by an earlier demo.
         device: as for `xpnet.select`, or None.
-        command: runs `xpnet` with some arguments; returns its exit code.
+        run_command: runs one command.
         say: prints a line.
 
     Raises:
-        OutputError: the folder is not the demo's, or cannot be written.
+        OutputError: the folder was not made by an earlier demo, or cannot be written.
     """
-    where = ["--device", device] if device else []
-    data, model, rows, page = (
+    from .landscapes import TRAINING_COUNT, draw
+
+    on = ["--device", device] if device else []
+    train, test, new, data, model, rows, page = (
         os.path.join(folder, name)
-        for name in ("train.h5", "skies.safetensors", "predictions.csv", "report.html")
+        for name in (
+            "train", "test", "new", "train.h5", "skies.safetensors", "predictions.csv", "report.html",
+        )
+    )  # fmt: skip
+    say(
+        f"# Draw images into {folder}: three classes, {TRAINING_COUNT} images of each to train on and "
+        "{TEST_COUNT} to"
     )
-    train, test, new = (os.path.join(folder, name) for name in ("train", "test", "new"))
-    say(f"# Drawing into {folder}: three classes, 60 images of each to train on and 20 to test; one of them")
-    say("# was taken with the camera turned, which only its EXIF data says, and two cannot be decoded.")
+    say(
+        "# test, and some new ones: the camera was turned for one, as its EXIF data says, and two are "
+        "damaged."
+    )
     draw(folder)
     steps = {
-        "Decode each image once, into one file of raw bytes.": [
-            *("preprocess", train, "-o", data, "--image-size", "32"),
+        "Decode each image once, into one data file.": [
+            "preprocess", train, "-o", data, "--image-size", "32",
         ],
-        "Train a network; judge it by a tenth of the data.": [
-            *(
-                "train",
-                data,
-                "-o",
-                model,
-                "--hidden",
-                "32:relu",
-                "--epochs",
-                "30",
-                "--val-split",
-                "0.1",
-                *where,
-            ),
+        "Train a network. Hold back a tenth of the data for validation.": [
+            "train", data, "-o", model, "--hidden", "32:relu", "--epochs", "30", "--val-split", "0.1", *on,
         ],
-        "Judge it by images it has not seen. The model knows how its images are to be decoded.": [
-            "evaluate",
-            model,
-            test,
-            *where,
+        "Evaluate it on images it has not seen. The model knows how to decode them.": [
+            "evaluate", model, test, *on,
         ],
-        "Score a folder without labels. Every input gets a row; exit code 3 says that some failed.": [
-            *("predict", model, new, "-o", rows, "--threshold", "0.6"),
-            *where,
+        "Classify a folder of new images. Each gets a row; the exit code 3 says that some failed.": [
+            "predict", model, new, "-o", rows, "--min-confidence", "0.6", *on,
         ],
-    }
+    }  # fmt: skip
     for what, arguments in steps.items():
-        say(f"\n# {what}\n$ xpnet {shlex.join(arguments)}")
-        code = command(arguments)
-        if code not in (0, 3):
+        code = _step(what, arguments, run_command, say)
+        if code not in (0, SOME_FAILED):
             return code
     with open(rows, encoding="utf-8") as file:
         say(f"\n$ cat {rows}\n{file.read().rstrip()}")
-    say("\n# turned.png and upright.png are one photo, and have one score.")
-    code = _report(["report", model, "--data", test, "--predictions", rows, "-o", page, *where], command, say)
-    if code not in (0, 3):
+    say("\n# turned.png and upright.png are the same photo, and have the same score.")
+    code = _report(
+        ["report", model, "--data", test, "--predictions", rows, "-o", page, *on], run_command, say
+    )
+    if code not in (0, SOME_FAILED):
         return code
     say(f"# Look into {folder}, and try: xpnet predict {model} YOUR_PHOTO.jpg")
     return 0
 
 
-def _report(arguments: list[str], command: Callable[[list[str]], int], say: Callable[[str], object]) -> int:
-    """Make the report, or say what it needs; return an exit code."""
+def _step(what: str, arguments: list[str], run_command: RunCommand, say: Callable[[str], object]) -> int:
+    say(f"\n# {what}\n$ xpnet {shlex.join(arguments)}")
+    return run_command(arguments)
+
+
+def _report(arguments: list[str], run_command: RunCommand, say: Callable[[str], object]) -> int:
+    """Make the report, or say how to get what it needs; return an exit code."""
     if find_spec("jinja2") is None:
         say("\n# xpnet report would show all of this on one page: pip install 'xpnet[report]'")
         return 0
-    say(f"\n# All of it on one page, to open in a browser.\n$ xpnet {shlex.join(arguments)}")
-    return command(arguments)
-
-
-def draw(folder: str) -> None:
-    """Draw the demo's images. The same ones each time.
-
-    Raises:
-        OutputError: the folder is not the demo's, or cannot be written.
-    """
-    mark = os.path.join(folder, MARK)
-    try:
-        if os.path.exists(folder) and not os.path.exists(mark):
-            msg = f"{folder}: is there already, and not of an earlier demo: name another folder"
-            raise OutputError(msg)
-        generator = np.random.default_rng(0)
-        for part, count in (("train", 60), ("test", 20)):
-            for name in SKIES:
-                os.makedirs(os.path.join(folder, part, name), exist_ok=True)
-                for i in range(count):
-                    landscape(name, generator).save(os.path.join(folder, part, name, f"{i:03}.jpg"))
-        with open(mark, "w", encoding="utf-8") as file:
-            file.write("Everything here was drawn by xpnet demo, and may be deleted.\n")
-        _draw_new(os.path.join(folder, "new"), generator)
-    except OSError as error:
-        if isinstance(error, OutputError):
-            raise
-        msg = f"{folder}: cannot be written: {error.strerror or error}"
-        raise OutputError(msg) from error
-
-
-def _draw_new(folder: str, generator: np.random.Generator) -> None:
-    """Draw images without labels: good ones, one turned, one cut off, one empty."""
-    os.makedirs(folder, exist_ok=True)
-    for name in SKIES:
-        landscape(name, generator).save(os.path.join(folder, f"{name}.jpg"))
-    photo = landscape("sunset", generator)
-    photo.save(os.path.join(folder, "upright.png"))
-    turned = photo.transpose(Image.Transpose.ROTATE_90)
-    exif = Image.Exif()
-    exif[0x0112] = 6  # to be seen upright, turn it clockwise
-    turned.save(os.path.join(folder, "turned.png"), exif=exif)
-    whole = os.path.join(folder, "day.jpg")
-    with open(whole, "rb") as file, open(os.path.join(folder, "truncated.jpg"), "wb") as cut:
-        cut.write(file.read(1500))
-    with open(os.path.join(folder, "empty.jpg"), "wb"):
-        pass
-
-
-def landscape(name: str, generator: np.random.Generator) -> Image.Image:
-    """Return a picture of one class: a sky, sun or moon, hills."""
-    width, height = SIZE
-    top, bottom = (np.asarray(colour) + generator.normal(0, 25, 3) for colour in SKIES[name])
-    share = np.linspace(0, 1, height)[:, None, None]
-    sky = (1 - share) * top + share * bottom + generator.normal(0, 12, (height, width, 3))
-    image = Image.fromarray(np.clip(sky, 0, 255).astype(np.uint8))
-    pen = ImageDraw.Draw(image)
-    x, y = generator.uniform(0, width), generator.uniform(0, height / 2)
-    radius = generator.uniform(5, 14)
-    pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=(250, 245, 210))
-    ground = tuple(int(c) for c in generator.uniform(10, 120, 3) * (0.4 if name == "night" else 1.0))
-    phase, waves = generator.uniform(0, 6, 2)
-    hills = [
-        (column, height * (0.75 + 0.1 * math.sin(phase + (1 + waves) * column / width)))
-        for column in range(width)
-    ]
-    pen.polygon([(0, height), *hills, (width, height)], fill=ground)
-    return image
+    return _step("Show all of it on one page, to open in a browser.", arguments, run_command, say)

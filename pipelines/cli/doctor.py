@@ -1,34 +1,35 @@
-"""Examine what xpnet finds on this machine, and say what to do about what it lacks."""
-
-from __future__ import annotations
+"""`xpnet doctor`: examine this machine, and say what could be better."""
 
 import os
 import platform
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-import numpy as np
-from threadpoolctl import threadpool_info
+import typer
 
-import xpnet
-from xpnet.backend import installed_wheels, select
-from xpnet.errors import DeviceError
-from xpnet.kernels import has_native_loops
+from xpnet.version import __version__
 
-from ..images import codecs, workers_for
+from . import options as o
+from .console import Console
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+"""Environment variables that limit the threads of BLAS."""
+
+EXTRAS = {
+    "pyarrow": "for --format parquet: pip install 'xpnet[parquet]'",
+    "jinja2": "for xpnet report: pip install 'xpnet[report]'",
+}
+"""Packages that are optional, and what to do to get them."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
+    """One thing that was examined.
 
     Attributes:
-        name: what.
-        found: what it is.
-        remedy: what to do, if it could be better; else nothing.
+        name: what was examined.
+        found: what was found.
+        remedy: what to do, if it could be better; else "".
     """
 
     name: str
@@ -36,10 +37,23 @@ class Finding:
     remedy: str = ""
 
 
+def doctor(console: Console, as_json: o.AsJson = False) -> None:
+    """Examine this machine: what xpnet can use, and what is missing.
+
+    Looks at the GPU and its driver, the processor, BLAS and its threads, and the decoders of images. Where
+    something could be better, it says what to do.
+    """
+    from .text import findings_text, to_json
+
+    del console
+    findings = examine()
+    typer.echo(to_json([asdict(finding) for finding in findings]) if as_json else findings_text(findings))
+
+
 def examine() -> list[Finding]:
-    """Look at Python and its packages, the processor, BLAS, the GPU, and what decodes images."""
+    """Examine Python and its packages, the processor, BLAS, the GPU, and the decoders of images."""
     return [
-        Finding("xpnet", f"{xpnet.__version__}, Python {platform.python_version()}, {platform.platform()}"),
+        Finding("xpnet", f"{__version__}, Python {platform.python_version()}, {platform.platform()}"),
         *_gpu(),
         *_processor(),
         *_decoders(),
@@ -47,72 +61,71 @@ def examine() -> list[Finding]:
     ]
 
 
-def to_text(findings: list[Finding]) -> str:
-    """Return findings as text: a line for each, below it the remedy."""
-    width = max(len(finding.name) for finding in findings)
-    lines = []
-    for finding in findings:
-        lines.append(f"{finding.name:<{width}}  {finding.found}")
-        if finding.remedy:
-            lines.append(f"{'':<{width}}  -> {finding.remedy}")
-    return "\n".join(lines)
-
-
-def to_dict(findings: list[Finding]) -> list[dict[str, Any]]:
-    """Return findings as plain data."""
-    return [asdict(finding) for finding in findings]
-
-
 def _gpu() -> list[Finding]:
+    from xpnet.backend import installed_wheels, select
+    from xpnet.errors import DeviceError
+
     wheels = ", ".join(f"{name} {number}" for name, number in installed_wheels().items()) or "not installed"
-    found = [Finding("CuPy", wheels)]
+    findings = [Finding("CuPy", wheels)]
     try:
         gpu = select("gpu")
     except DeviceError as error:
-        problem, _, remedy = str(error).partition(": ")
-        found.append(Finding("GPU", f"none that can be used ({error.problem}): {problem}", remedy))
+        found = f"none that can be used ({error.problem}): {error.reason}"
+        findings.append(Finding("GPU", found, error.remedy))
     else:
-        found.append(Finding("GPU", f"{gpu.device} works"))
+        findings.append(Finding("GPU", f"{gpu.device} works"))
     try:
         chosen = select(None)
-        found.append(Finding("Device", f"{chosen.device} is what --device auto takes here"))
+        findings.append(Finding("Device", f"{chosen.device} is what --device auto takes here"))
     except DeviceError as error:
-        found.append(Finding("Device", f"cannot be used: {error}", "set XPNET_DEVICE to auto, or unset it"))
-    return found
+        findings.append(
+            Finding("Device", f"cannot be used: {error}", "set XPNET_DEVICE to auto, or unset it")
+        )
+    return findings
 
 
 def _processor() -> list[Finding]:
+    import numpy as np
+    from threadpoolctl import threadpool_info
+
+    from xpnet.kernels import has_native_loops
+
+    from ..images import workers_for
+
     config: Any = np.show_config(mode="dicts")
     simd = config["SIMD Extensions"].get("found", [])
     blas = config["Build Dependencies"]["blas"]
     pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
     threads = max((int(pool["num_threads"]) for pool in pools), default=1)
     cores = workers_for(None)
-    limited = [f"{name}={os.environ[name]}" for name in THREAD_VARIABLES if name in os.environ]
-    remedy = f"unset {', '.join(limited)}, if the cores are for this" if limited and threads < cores else ""
+    limits = [f"{name}={os.environ[name]}" for name in THREAD_VARIABLES if name in os.environ]
+    remedy = f"unset {', '.join(limits)} to use all cores" if limits and threads < cores else ""
+    compiled = Finding("Loops in C", "compiled")
+    if not has_native_loops():
+        compiled = Finding(
+            "Loops in C",
+            "not compiled: NumPy is used instead, which is slower",
+            "install a C compiler (gcc or clang), then xpnet again: pip install --force-reinstall xpnet",
+        )
     return [
         Finding("Cores", f"{cores} may be used by this process"),
         Finding("NumPy", f"{np.__version__}, SIMD found: {' '.join(simd) or 'none beyond the baseline'}"),
-        Finding(
-            "Loops in C",
-            "compiled" if has_native_loops() else "not compiled: NumPy does it all, slower",
-            ""
-            if has_native_loops()
-            else "install a C compiler (gcc or clang), then xpnet again, by pip install --force-reinstall",
-        ),
+        compiled,
         Finding("BLAS", f"{blas.get('name')} {blas.get('version')}, {threads} threads", remedy),
     ]
 
 
 def _decoders() -> list[Finding]:
-    found = codecs()
+    from ..images import codec_versions
+
+    decoders = codec_versions()
     simplejpeg = _version("simplejpeg")
-    missing = [name for name, number in found.items() if not number]
-    named = [f"{name} {number}" for name, number in found.items() if number]
+    missing = [name for name, number in decoders.items() if not number]
+    present = [f"{name} {number}" for name, number in decoders.items() if number]
     return [
         Finding(
             "Pillow",
-            f"{_version('pillow')}: {', '.join(named)}",
+            f"{_version('pillow')}: {', '.join(present)}",
             f"cannot decode {', '.join(missing)}: install Pillow's own wheel" if missing else "",
         ),
         Finding(
@@ -124,19 +137,17 @@ def _decoders() -> list[Finding]:
 
 
 def _packages() -> list[Finding]:
-    extras = {
-        "pyarrow": "for --format parquet: pip install 'xpnet[parquet]'",
-        "jinja2": "for xpnet report: pip install 'xpnet[report]'",
-        "matplotlib": "for --plot: pip install 'xpnet[report]'",
-    }
-    found = {name: _version(name) for name in ("h5py", "safetensors", *extras)}
+    versions = {name: _version(name) for name in ("h5py", "safetensors", *EXTRAS)}
     return [
-        Finding(name, number or "not installed", "" if number else extras.get(name, ""))
-        for name, number in found.items()
+        Finding(name, number or "not installed", "" if number else EXTRAS.get(name, ""))
+        for name, number in versions.items()
     ]
 
 
 def _version(package: str) -> str:
+    """Return the version of an installed package; "" if it is not installed."""
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return version(package)
     except PackageNotFoundError:

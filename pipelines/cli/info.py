@@ -1,117 +1,102 @@
-"""Say what a file is, of all that xpnet writes: data, models, checkpoints, predictions, cost curves."""
+"""`xpnet info`: describe any file that xpnet writes."""
 
-from __future__ import annotations
-
-import csv
 import os
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from xpnet.errors import DataError, XpnetError
+import typer
 
-from ..predictions import first_line, read_predictions
+from . import options as o
+from .console import Console
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ..predictions import Row
 
-LONG = ("costs", "counts", "curve", "sweep")
-"""What a model's file says of its training that is too long for a line; `costs` in older ones."""
+LONG_ENTRIES = ("costs", "counts", "curve", "sweep")
+"""Entries of a model's training summary that are too long to print. `costs` is of older files."""
+
+HDF5_SIGNATURE = b"\x89HDF\r\n"
+"""The first bytes of every HDF5 file."""
+
+
+def info(
+    console: Console,
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE", help="A data file, model file, checkpoint, file of predictions or of cost curves."
+        ),
+    ],
+    as_json: o.AsJson = False,
+) -> None:
+    """Describe a file that xpnet wrote."""
+    from .text import description_text, to_json
+
+    del console
+    description = describe(file)
+    typer.echo(to_json(description) if as_json else description_text(description))
 
 
 def describe(path: str) -> dict[str, Any]:
-    """Return what a file says of itself, as plain data with its "kind".
+    """Return the contents of a file in brief, as plain data; "kind" is the kind of the file.
 
     Raises:
-        DataError, ModelFileError: it cannot be read, or is of no kind that xpnet writes.
+        DataError, ModelFileError: it cannot be read, or xpnet writes no such file.
     """
-    if os.path.exists(path) and not os.path.isfile(path):  # a pipe would be waited for
-        msg = f"{path}: cannot be read: it is no file, which xpnet info takes"
+    import csv
+
+    from xpnet.errors import DataError, XpnetError
+
+    if os.path.exists(path) and not os.path.isfile(path):  # reading a pipe would wait for its other end
+        msg = f"{path}: cannot be read: it is not a file, and xpnet info describes files"
         raise DataError(msg)
     try:
-        return _described(path)
+        return _description(path)
     except XpnetError:
         raise
     except OSError as error:
         msg = f"{path}: cannot be read: {error.strerror or error}"
         raise DataError(msg) from error
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError, csv.Error) as error:
-        # What a damaged file, or another program's, may hold where ours has something else.
+        # The file is damaged, or another program's: its contents have another structure than ours.
         reason = " ".join(str(error).split()) or type(error).__name__
         msg = f"{path}: cannot be read as a file that xpnet writes: {reason}"
         raise DataError(msg) from error
 
 
-def _described(path: str) -> dict[str, Any]:
-    start = first_line(path)
-    if start.startswith(b"\x89HDF\r\n"):
-        from ..datasets import describe_data_file as describe_data
+def _description(path: str) -> dict[str, Any]:
+    from xpnet.errors import DataError
 
-        return describe_data(path)
-    if start[8:9] == b"{":
-        return _tensors(path)
+    from ..predictions import first_line, read_predictions
+
+    start = first_line(path)
+    if start.startswith(HDF5_SIGNATURE):
+        from ..datasets import describe_data_file
+
+        return describe_data_file(path)
+    if start[8:9] == b"{":  # safetensors: 8 bytes of length, then JSON
+        return _tensor_file(path)
     found = read_predictions(path, start)
     if found is not None:
         return _predictions(*found)
     if b"epoch,cost," in start:
-        return _curves(path)
-    msg = f"{path}: is none of the files that xpnet writes"
+        return _cost_curves(path)
+    msg = f"{path}: is not a file that xpnet writes"
     raise DataError(msg)
 
 
-def to_text(description: dict[str, Any]) -> str:
-    """Return a description as text, a line for each fact."""
-    kind, lines = description["kind"], [f"Kind: {description['kind']}"]
-    if kind in ("images", "table", "the course's layout"):
-        lines += _data_lines(description)
-    else:
-        lines += [f"{name}: {_shown(value)}" for name, value in description.items() if name != "kind"]
-    return "\n".join(lines)
+def _tensor_file(path: str) -> dict[str, Any]:
+    """Describe a model file or a checkpoint."""
+    from xpnet.io import read_kind, read_model_file, read_tensors
 
-
-def _data_lines(description: dict[str, Any]) -> list[str]:
-    m, n_x, recipe = description["m"], description["n_x"], description.get("recipe")
-    lines = [f"Number of examples: m = {m}", f"Features of each: n_x = {n_x}"]
-    if recipe:
-        shape = tuple(description["shape"])
-        size = f"num_px = {shape[0]}" if shape[0] == shape[1] else f"{shape[1]} x {shape[0]} pixels"
-        lines.append(f"Each image: {size}, shape {shape} ({recipe['resize_mode']}, by {recipe['decoder']})")
-    lines.append(f"X: {(n_x, m)} {description['dtype']}, standardized: {description['standardize']}")
-    lines.append(f"Y: {(1, m)}")
-    if description["classes"]:
-        counts = zip(description["classes"], description["counts"], strict=True)
-        lines.append("Classes: " + ", ".join(f"{name}: {count}" for name, count in counts))
-    elif description.get("target"):
-        lines.append(f"To predict: {description['target']}")
-    if description["skipped"]:
-        lines.append(f"Skipped: {len(description['skipped'])}")
-    return lines
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, dict):
-        told = {name: part for name, part in value.items() if part not in (None, "", [])}
-        return ", ".join(f"{name} {_shown(part)}" for name, part in told.items())
-    if isinstance(value, list):
-        return ", ".join(map(_shown, value))
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-def _tensors(path: str) -> dict[str, Any]:
-    from xpnet.errors import ModelFileError
-    from xpnet.io import read_model_file, read_tensors
-
-    try:
-        saved = read_model_file(path)
-    except ModelFileError as error:
-        if "'checkpoint'" not in str(error):
-            raise
+    if read_kind(path) == "checkpoint":
         found, _ = read_tensors(path, "checkpoint")
         epochs = found["history"]["epochs"]
         last = epochs[-1] if epochs else {}
         return {"kind": "checkpoint", "epochs": len(epochs), "steps": found["step"], "last": last}
-    history = {name: value for name, value in saved.history.items() if name not in LONG}
+    saved = read_model_file(path)
     return {
         "kind": "model",
         "network": saved.model.to_dict(),
@@ -120,12 +105,12 @@ def _tensors(path: str) -> dict[str, Any]:
         "standardized": saved.standardizer.kind,
         "classes": list(saved.classes),
         "recipe": saved.recipe,
-        "training": history,
+        "training": {name: value for name, value in saved.history.items() if name not in LONG_ENTRIES},
         "versions": saved.versions,
     }
 
 
-def _predictions(columns: list[str], rows: Iterable[Row]) -> dict[str, Any]:
+def _predictions(columns: list[str], rows: "Iterable[Row]") -> dict[str, Any]:
     statuses: Counter[str] = Counter()
     labels: Counter[str] = Counter()
     for row in rows:
@@ -141,7 +126,9 @@ def _predictions(columns: list[str], rows: Iterable[Row]) -> dict[str, Any]:
     }
 
 
-def _curves(path: str) -> dict[str, Any]:
+def _cost_curves(path: str) -> dict[str, Any]:
+    import csv
+
     with open(path, encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     return {"kind": "cost curves", "rows": len(rows), "last": rows[-1] if rows else {}}

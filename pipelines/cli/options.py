@@ -1,183 +1,395 @@
-"""Options that several commands have."""
+"""Options that several commands share, and how the value of an option is checked."""
 
-from collections.abc import Callable
-from typing import Annotated, Any
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-def _one_of(*possible: str) -> Callable[[str | None], str | None]:
-    """Return a callback that refuses other values, without importing who knows them."""
+    from ..datasets import DataOptions
+
+DATA, MODEL, OPTIMIZATION, DEVICE = "Data", "Model", "Optimization", "Device"
+OUTPUT, MESSAGES = "Output", "Messages"
+"""Panels: the headings under which a help text lists options. `PANELS` has their order."""
+
+PANELS = (DATA, MODEL, OPTIMIZATION, DEVICE, OUTPUT, MESSAGES)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Formerly:
+    """Marks an option that had another name: the old name still works, but is hidden and gives a warning.
+
+    Put it beside the `typer.Option` of an `Annotated` type.
+
+    Attributes:
+        flag: the old name, such as "--threshold".
+    """
+
+    flag: str
+
+
+class Number:
+    """Parses the value of an option that is a number.
+
+    Args:
+        kind: int or float.
+        least: the smallest value that is allowed, or None.
+        most: the largest value that is allowed, or None.
+    """
+
+    __name__ = "number"  # Typer asks for the name of a parser
+
+    def __init__(self, kind: type[int | float], least: float | None, most: float | None) -> None:
+        self._kind, self._least, self._most = kind, least, most
+
+    def __call__(self, value: Any) -> Any:
+        """Return the number.
+
+        Raises:
+            typer.BadParameter: it is not a number, or out of range.
+        """
+        number = _parsed(self._kind, value)
+        if number is not None:
+            low = -math.inf if self._least is None else self._least
+            high = math.inf if self._most is None else self._most
+            if low <= number <= high:
+                return number
+        msg = f"got {value!r}, expected {self._expected()}"
+        raise typer.BadParameter(msg)
+
+    def _expected(self) -> str:
+        kind = "a whole number" if self._kind is int else "a number"
+        if self._least is None:
+            return kind
+        return f"{kind}, {self._least} or more" if self._most is None else (
+            f"{kind} from {self._least} to {self._most}"
+        )  # fmt: skip
+
+
+class Numbers(list[Any]):
+    """The value of an option that is a list of numbers.
+
+    For Typer, the type `list` means an option that is given several times.
+    """
+
+
+class NumberList:
+    """Parses the value of an option that is a list of numbers, such as 0.1,0.01.
+
+    Args:
+        kind: int or float.
+    """
+
+    __name__ = "numbers"
+
+    def __init__(self, kind: type[int | float]) -> None:
+        self._kind = kind
+
+    def __call__(self, value: Any) -> Numbers:
+        """Return the numbers.
+
+        Raises:
+            typer.BadParameter: one of them is not a number.
+        """
+        numbers = [_parsed(self._kind, part) for part in str(value).split(",")]
+        if None in numbers:
+            example = "0.1,0.01" if self._kind is float else "0,1,2"
+            kind = "numbers" if self._kind is float else "whole numbers"
+            msg = f"got {value!r}, expected {kind} separated by commas, as in {example}"
+            raise typer.BadParameter(msg)
+        return Numbers(numbers)
+
+
+def _parsed(kind: type[int | float], value: Any) -> Any:
+    """Return a value as a finite number of that kind; None if it is something else."""
+    if isinstance(value, bool) or (kind is int and isinstance(value, float)):
+        return None
+    try:
+        number = kind(value)
+    except (TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def number(
+    *flags: str,
+    help: str,  # noqa: A002  (Typer's word)
+    panel: str,
+    kind: type[int | float] = int,
+    least: float | None = None,
+    most: float | None = None,
+    metavar: str = "N",
+    **others: Any,
+) -> Any:
+    """Return an option whose value is a number."""
+    parser = Number(kind, least, most)
+    return typer.Option(*flags, metavar=metavar, parser=parser, help=help, rich_help_panel=panel, **others)
+
+
+def numbers(flag: str, help: str, panel: str, kind: type[int | float] = float) -> Any:  # noqa: A002
+    """Return an option whose value is a list of numbers."""
+    return typer.Option(flag, metavar="N,N,...", parser=NumberList(kind), help=help, rich_help_panel=panel)
+
+
+def _one_of(possible: tuple[str, ...]) -> Callable[[str | None], str | None]:
+    """Return a callback that refuses other values. It does not import the module that defines them."""
 
     def check(value: str | None) -> str | None:
         if value is not None and value not in possible:
-            msg = f"{value!r} is not one of {', '.join(possible)}."
+            msg = f"got {value!r}, expected one of {', '.join(possible)}"
             raise typer.BadParameter(msg)
         return value
 
     return check
 
 
-def choice(flag: str, *possible: str, help: str) -> Any:  # noqa: A002  (Typer's word)
-    """Return an option of one of some words."""
-    return typer.Option(flag, metavar="|".join(possible), callback=_one_of(*possible), help=help)
+def choice(flag: str, *possible: str, help: str, panel: str, **others: Any) -> Any:  # noqa: A002
+    """Return an option whose value is one of some words."""
+    return typer.Option(
+        flag,
+        metavar="|".join(possible),
+        callback=_one_of(possible),
+        help=help,
+        rich_help_panel=panel,
+        **others,
+    )
 
 
-Device = Annotated[
-    str | None,
-    typer.Option(
-        "--device",
-        metavar="auto|cpu|gpu|gpu:N",
-        help="Where to compute; auto takes a GPU that works, else the CPU. [env var: XPNET_DEVICE]",
-    ),
-]
-Workers = Annotated[
-    int | None,
-    typer.Option("--workers", min=1, max=256, help="Processes that decode; by default one for each core."),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+def text(*flags: str, metavar: str, help: str, panel: str, **others: Any) -> Any:  # noqa: A002
+    """Return an option whose value is text, such as the name of a file."""
+    return typer.Option(*flags, metavar=metavar, help=help, rich_help_panel=panel, **others)
 
-# How images become columns.
-ImageSize = Annotated[
-    str | None,
-    typer.Option("--image-size", metavar="N|WIDTHxHEIGHT", help="Pixels to scale images to. [default: 64]"),
-]
-ResizeMode = Annotated[
-    str | None,
-    choice(
-        "--resize-mode", "stretch", "pad", "crop",
-        help="To the size: stretched, padded with black, or its middle. [default: stretch]",
-    ),
-]  # fmt: skip
-ColorMode = Annotated[
-    str | None, choice("--color-mode", "rgb", "grayscale", help="Three channels, or one. [default: rgb]")
-]
-Decoder = Annotated[
-    str | None,
-    choice(
-        "--decoder",
-        "pillow",
-        "simplejpeg",
-        help="What decodes JPEGs; simplejpeg is an extra. [default: pillow]",
+
+def flag(*flags: str, help: str, panel: str) -> Any:  # noqa: A002
+    """Return an option without a value."""
+    return typer.Option(*flags, help=help, rich_help_panel=panel)
+
+
+# Arguments.
+Data = Annotated[
+    str,
+    typer.Argument(
+        metavar="DATA",
+        help="The examples: a folder with one subfolder for each class, a data file of xpnet preprocess, an "
+        "HDF5 file in the course's layout, or a CSV table.",
     ),
 ]
-Standardize = Annotated[
-    str | None,
-    choice(
-        "--standardize", "unit", "channel", "feature", "none",
-        help="unit divides by 255, channel and feature give mean 0 and deviation 1. "
-        "[default: unit; feature for tables]",
-    ),
-]  # fmt: skip
-OnError = Annotated[
-    str, choice("--on-error", "skip", "fail", help="What to do about an input that cannot be used.")
+ModelFile = Annotated[
+    str, typer.Argument(metavar="MODEL", help="A model file, made by xpnet train or xpnet sweep.")
 ]
+
+# Data.
 Labels = Annotated[
     str | None,
-    typer.Option("--labels", metavar="FILE", help="CSV of lines path,label; paths relative to DATA."),
-]
+    text(
+        "--labels", metavar="FILE", panel=DATA,
+        help="A CSV file of labels with the columns path,label, instead of one subfolder for each class. "
+        "Paths are relative to DATA.",
+    ),
+]  # fmt: skip
 Target = Annotated[
-    str | None, typer.Option("--target", metavar="COLUMN", help="Column to predict, for a CSV table.")
-]
-
-# How to train.
-Model = Annotated[
     str | None,
+    text("--target", metavar="COLUMN", panel=DATA, help="The column to predict, if DATA is a CSV table."),
+]
+OnError = Annotated[
+    str,
     choice(
-        "--model", "logistic", "softmax", "network", "regression",
-        help="By default what the labels ask for.",
+        "--on-error", "skip", "fail", panel=DATA,
+        help="What to do if an image cannot be decoded: leave it out, or stop.",
     ),
 ]  # fmt: skip
-Hidden = Annotated[
-    str | None,
-    typer.Option("--hidden", metavar="LAYERS", help="As in 256:relu,64:tanh or 32:relu+16:tanh."),
-]
-Optimizer = Annotated[
-    str | None,
-    choice(
-        "--optimizer", "sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw", "lbfgs",
-        help="By default lbfgs for logistic and softmax regression, if no option asks for steps; else "
-        "adam, or sgd with --iterations.",
-    ),
-]  # fmt: skip
-SweepOptimizer = Annotated[
-    str | None,
-    choice(
-        "--optimizer", "sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw", help="[default: as above]"
-    ),
-]
-SweepEpochs = Annotated[int | None, typer.Option("--epochs", min=1, help="Passes in batches, by adam.")]
-SweepIterations = Annotated[
-    int | None, typer.Option("--iterations", min=1, help="Steps of all examples. [default: 1000]")
-]
-Epochs = Annotated[
-    int | None,
-    typer.Option("--epochs", min=1, help="Passes in batches. [default: 20, more for little data]"),
-]
-Iterations = Annotated[
-    int | None, typer.Option("--iterations", min=1, help="Steps of all examples, instead of epochs.")
-]
-LearningRate = Annotated[
-    float | None,
-    typer.Option("--learning-rate", "--lr", help="Learning rate of the first epoch. [default: 0.001]"),
-]
-BatchSize = Annotated[
-    int | None,
-    typer.Option("--batch-size", min=1, help="Examples of a step. [default: 256, 32 for few examples]"),
-]
-Schedule = Annotated[
-    str | None,
-    choice(
-        "--schedule",
-        "constant",
-        "step",
-        "cosine",
-        "plateau",
-        help="How the learning rate changes. [default: constant]",
-    ),
-]
-L1 = Annotated[float | None, typer.Option("--l1", help="Strength of the penalty l1 / m sum |W|.")]
-L2 = Annotated[
-    float | None,
-    typer.Option("--l2", help="Strength of the penalty l2 / (2 m) sum W^2. [default: 1 for lbfgs, else 0]"),
-]
-Dropout = Annotated[float | None, typer.Option("--dropout", help="Share of hidden units silenced in a step.")]
-LabelSmoothing = Annotated[
-    float | None, typer.Option("--label-smoothing", help="Share of each label spread over all classes.")
-]
-Clip = Annotated[float | None, typer.Option("--clip", help="Largest norm of the gradient.")]
-ClassWeight = Annotated[
-    str | None, choice("--class-weight", "balanced", help="Weigh examples so that classes count alike.")
-]
-Patience = Annotated[
-    int | None,
-    typer.Option(
-        "--patience", min=1, help="Stop after so many epochs without a lower cost, and go back to the best."
-    ),
-]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Of initial weights, shuffling and splits.")]
-Precision = Annotated[
-    str | None,
-    choice(
-        "--precision", "float32", "tf32", "bfloat16",
-        help="Of matrix products in batches: GPUs can round factors to 11 or 8 bits. [default: float32]",
-    ),
-]  # fmt: skip
-Dtype = Annotated[str, choice("--dtype", "float32", "float64", help="Of the arithmetic.")]
 Val = Annotated[
     str | None,
-    typer.Option("--val", metavar="DATA", help="Other data of the same kind, to judge by."),
-]
+    text(
+        "--val", metavar="DATA", panel=DATA,
+        help="Validation data, of the same kind as DATA. The model is evaluated on it, but not trained on "
+        "it.",
+    ),
+]  # fmt: skip
 ValSplit = Annotated[
     float | None,
-    typer.Option("--val-split", metavar="SHARE", help="Share of DATA to hold back to judge by."),
-]
+    number(
+        "--val-split", kind=float, metavar="SHARE", panel=DATA,
+        help="Hold back this share of DATA as validation data, for example 0.1.",
+    ),
+]  # fmt: skip
+
+# Device.
+Device = Annotated[
+    str | None,
+    text(
+        "--device", metavar="auto|cpu|gpu|gpu:N", panel=DEVICE, show_default="auto",
+        help="Where to compute. auto takes the GPU if there is one that works, else the CPU. The environment "
+        "variable XPNET_DEVICE sets another default.",
+    ),
+]  # fmt: skip
+Workers = Annotated[
+    int | None,
+    number(
+        "--workers", least=1, most=256, panel=DEVICE, show_default="one for each core",
+        help="How many processes decode images.",
+    ),
+]  # fmt: skip
+
+# Output.
+AsJson = Annotated[bool, flag("--json", panel=OUTPUT, help="Print the result as JSON.")]
 HistoryFile = Annotated[
-    str | None, typer.Option("--history", metavar="FILE", help="Write the cost of each epoch as CSV.")
-]
+    str | None,
+    text(
+        "--history", metavar="FILE", panel=OUTPUT,
+        help="Write cost, learning rate and metrics of each epoch to this CSV file.",
+    ),
+]  # fmt: skip
 Plot = Annotated[
     str | None,
-    typer.Option(
-        "--plot", metavar="FILE", help="Draw the curves: PNG, SVG or PDF, by the name. Needs xpnet[report]."
+    text(
+        "--plot", metavar="FILE.svg", panel=OUTPUT, help="Draw the curves of the training, as an SVG image."
     ),
 ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """The options of every command that reads DATA and makes columns of it."""
+
+    labels: Labels = None
+    target: Target = None
+    image_size: Annotated[
+        str | None,
+        text(
+            "--image-size", metavar="N|WIDTHxHEIGHT", panel=DATA, show_default="64",
+            help="Scale images to this size, in pixels: 64 is a square, 64x48 is 64 wide and 48 high.",
+        ),
+    ] = None  # fmt: skip
+    resize_mode: Annotated[
+        str | None,
+        choice(
+            "--resize-mode", "stretch", "pad", "crop", panel=DATA, show_default="stretch",
+            help="How an image gets the shape of --image-size: stretch it, pad it with black, or crop its "
+            "middle.",
+        ),
+    ] = None  # fmt: skip
+    color_mode: Annotated[
+        str | None,
+        choice(
+            "--color-mode", "rgb", "grayscale", panel=DATA, show_default="rgb",
+            help="Three channels for each pixel, or one.",
+        ),
+    ] = None  # fmt: skip
+    decoder: Annotated[
+        str | None,
+        choice(
+            "--decoder", "pillow", "simplejpeg", panel=DATA, show_default="pillow",
+            help="The library that decodes JPEG files. simplejpeg is faster: pip install 'xpnet[fast]'.",
+        ),
+    ] = None  # fmt: skip
+    standardize: Annotated[
+        str | None,
+        choice(
+            "--standardize", "unit", "channel", "feature", "none", panel=DATA,
+            show_default="unit for images, feature for tables",
+            help="How features are scaled. unit divides bytes by 255; channel and feature give each "
+            "channel or feature the mean 0 and the standard deviation 1.",
+        ),
+    ] = None  # fmt: skip
+    on_error: OnError = "skip"
+    workers: Workers = None
+
+    def data_options(self) -> DataOptions:
+        """Return the options as the pipeline takes them.
+
+        Raises:
+            UsageError: a value that is not allowed.
+        """
+        from ..datasets import DataOptions
+        from ..images import Recipe, workers_for
+
+        return DataOptions(
+            recipe=Recipe.from_options(self.image_size, self.resize_mode, self.color_mode, self.decoder),
+            standardize=self.standardize,
+            labels=self.labels,
+            target=self.target,
+            workers=workers_for(self.workers),
+            on_error=self.on_error,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """The options that train and sweep share, beside those of `Reading`."""
+
+    model: Annotated[
+        str | None,
+        choice(
+            "--model", "logistic", "softmax", "network", "regression", panel=MODEL,
+            help="The kind of model. By default it follows from the labels: logistic for two classes, "
+            "softmax for more, regression for numbers, and network with --hidden.",
+        ),
+    ] = None  # fmt: skip
+    hidden: Annotated[
+        str | None,
+        text(
+            "--hidden", metavar="LAYERS", panel=MODEL,
+            help="Hidden layers of a network: 256:relu,64:tanh is 256 ReLU units, then 64 tanh units; "
+            "32:relu+16:tanh is one layer with units of both kinds.",
+        ),
+    ] = None  # fmt: skip
+    dropout: Annotated[
+        float | None,
+        number(
+            "--dropout", kind=float, metavar="SHARE", panel=MODEL, show_default="0",
+            help="The share of hidden units that are switched off at random in each step.",
+        ),
+    ] = None  # fmt: skip
+    batch_size: Annotated[
+        int | None,
+        number(
+            "--batch-size", least=1, panel=OPTIMIZATION, show_default="256, or 32 for small data",
+            help="How many examples one step uses.",
+        ),
+    ] = None  # fmt: skip
+    schedule: Annotated[
+        str | None,
+        choice(
+            "--schedule", "constant", "step", "cosine", "plateau", panel=OPTIMIZATION,
+            show_default="constant",
+            help="How the learning rate changes from epoch to epoch.",
+        ),
+    ] = None  # fmt: skip
+    class_weight: Annotated[
+        str | None,
+        choice(
+            "--class-weight", "balanced", panel=OPTIMIZATION,
+            help="Give examples of rare classes more weight, so that all classes count the same.",
+        ),
+    ] = None  # fmt: skip
+    seed: Annotated[
+        int,
+        number(
+            "--seed", least=0, panel=OPTIMIZATION,
+            help="The seed of all random numbers: initial weights, order of the examples, split of the data.",
+        ),
+    ] = 0  # fmt: skip
+    dtype: Annotated[
+        str,
+        choice("--dtype", "float32", "float64", panel=DEVICE, help="The type of numbers to compute with."),
+    ] = "float32"
+    precision: Annotated[
+        str | None,
+        choice(
+            "--precision", "float32", "tf32", "bfloat16", panel=DEVICE, show_default="float32",
+            help="The precision of matrix products in batches. tf32 and bfloat16 are faster and less "
+            "exact, and need a GPU.",
+        ),
+    ] = None  # fmt: skip
+
+    def plan_options(self) -> dict[str, Any]:
+        """Return the options by name, as keywords of `Plan`."""
+        return asdict(self)

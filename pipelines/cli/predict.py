@@ -1,4 +1,4 @@
-"""The commands that use a model: evaluate, predict."""
+"""`xpnet predict`: classify images."""
 
 import sys
 from typing import Annotated
@@ -9,95 +9,104 @@ from . import options as o
 from .command import NO_INPUT, SOME_FAILED
 from .console import Console
 
-ModelFile = Annotated[str, typer.Argument(metavar="MODEL", help="A file of xpnet train.")]
-
-
-def evaluate(
-    console: Console,
-    model: ModelFile,
-    data: Annotated[str, typer.Argument(metavar="DATA", help="Labelled examples, as for xpnet train.")],
-    device: o.Device = None,
-    labels: o.Labels = None,
-    target: o.Target = None,
-    workers: o.Workers = None,
-    on_error: o.OnError = "skip",
-    as_json: o.AsJson = False,
-) -> int:
-    """Judge a model by labelled data.
-
-    Prints metrics, a row for each class, and the confusion matrix.
-    """
-    from xpnet.backend import select
-
-    from ..images import workers_for
-    from ..models import evaluate as evaluate_model
-    from ..models import load, open_labelled
-    from .text import evaluation_text, report_skipped, to_json
-
-    opened, backend = load(model), select(device)
-    console.detail(f"Device {backend.device}: {backend.reason}")
-    with console.progress("Decoding") as progress:
-        dataset = open_labelled(opened, data, labels, target, workers_for(workers), on_error, progress)
-    report = evaluate_model(opened, dataset, backend)
-    report_skipped(console, dataset.skipped)
-    typer.echo(to_json(report) if as_json else evaluation_text(report))
-    return SOME_FAILED if dataset.skipped else 0
-
 
 def predict(
     console: Console,
-    model: ModelFile,
+    model: o.ModelFile,
     inputs: Annotated[
-        list[str] | None, typer.Argument(metavar="INPUTS...", help="Images, folders (with all below), globs.")
-    ] = None,
-    output: Annotated[
-        str | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Where rows go; by default standard output."),
+        list[str] | None,
+        typer.Argument(
+            metavar="INPUTS...",
+            help="Images, folders (with all their subfolders) and patterns such as 'photos/*.jpg'.",
+        ),
     ] = None,
     files_from: Annotated[
         str | None,
-        typer.Option("--files-from", metavar="FILE", help="A path on each line; - for standard input."),
+        o.text(
+            "--files-from", metavar="FILE", panel=o.DATA,
+            help="Read the paths of the inputs from this file, one on each line; - is standard input.",
+        ),
+    ] = None,
+    output: Annotated[
+        str | None,
+        o.text(
+            "--output", "-o", metavar="FILE", panel=o.OUTPUT, show_default="standard output",
+            help="The file to write the predictions to.",
+        ),
     ] = None,
     format: Annotated[  # noqa: A002  (the option's name)
         str | None,
         o.choice(
-            "--format", "csv", "jsonl", "parquet", help="By default by the ending of --output, else csv."
+            "--format", "csv", "jsonl", "parquet", panel=o.OUTPUT, show_default="the ending of --output, "
+            "or csv",
+            help="The format of the predictions.",
         ),
     ] = None,
-    topk: Annotated[int, typer.Option("--topk", min=0, help="Name the K most probable classes.")] = 0,
-    proba: Annotated[bool, typer.Option("--proba", help="Write the probability of every class.")] = False,
-    threshold: Annotated[
-        float, typer.Option("--threshold", min=0, max=1, help="Below this probability the status is unsure.")
+    topk: Annotated[
+        int,
+        o.number(
+            "--topk", least=0, panel=o.OUTPUT,
+            help="Also write the N most probable classes, with their probabilities.",
+        ),
+    ] = 0,
+    proba: Annotated[
+        bool, o.flag("--proba", panel=o.OUTPUT, help="Also write the probability of every class.")
+    ] = False,
+    min_confidence: Annotated[
+        float,
+        o.number(
+            "--min-confidence", kind=float, least=0, most=1, metavar="P", panel=o.OUTPUT,
+            help="Give a prediction the status unsure if its probability is below this.",
+        ),
+        o.Formerly("--threshold"),
     ] = 0.0,
-    batch_size: Annotated[
-        int, typer.Option("--batch-size", min=1, max=65536, help="Images decoded and written at a time.")
-    ] = 64,
-    workers: o.Workers = None,
-    device: o.Device = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with a run that was killed, to the same bytes.")
+        bool,
+        o.flag(
+            "--resume", panel=o.OUTPUT,
+            help="Continue a run that was interrupted. The file ends up the same, byte for byte.",
+        ),
     ] = False,
     retry_errors: Annotated[
         bool,
-        typer.Option(
-            "--retry-errors", help="Score again what has the status error in FILE; name the same inputs."
+        o.flag(
+            "--retry-errors", panel=o.OUTPUT,
+            help="Score the inputs with the status error in FILE again, and keep all other rows. Name the "
+            "same inputs as before.",
         ),
     ] = False,
-) -> int:
-    """Score images: one row for each input.
+    device: o.Device = None,
+    workers: o.Workers = None,
+    batch_size: Annotated[
+        int,
+        o.number(
+            "--batch-size", least=1, most=65536, panel=o.DEVICE,
+            help="How many images are decoded, scored and written at a time.",
+        ),
+    ] = 64,
+) -> int:  # fmt: skip
+    """Classify images: one row for each input.
 
-    In the order of the inputs, whatever happens to one of them. Exit code 3 if some inputs failed, 4 if all
-    did.
+    The rows are in the order of the inputs. An input that cannot be read gets a row with the status error.
+    The exit code is 3 if some inputs failed, and 4 if all failed.
     """
     from ..images import workers_for
     from ..models import RowOptions
     from ..predictions import PredictJob, format_for, run_prediction
 
     job = PredictJob(
-        model, tuple(inputs or ()), files_from, output,
-        RowOptions(topk, proba, threshold), format_for(format, output),
-        device, workers_for(workers), batch_size, resume, retry_errors,
-    )  # fmt: skip
+        model=model,
+        inputs=tuple(inputs or ()),
+        files_from=files_from,
+        output=output,
+        options=RowOptions(topk=topk, proba=proba, min_confidence=min_confidence),
+        format=format_for(format, output),
+        device=device,
+        workers=workers_for(workers),
+        batch_size=batch_size,
+        resume=resume,
+        retry_errors=retry_errors,
+    )
     counts = run_prediction(job, sys.stdout.buffer, console)
     if counts.error == counts.total:
         return NO_INPUT

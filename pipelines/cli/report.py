@@ -1,8 +1,6 @@
-"""The command that shows: report."""
+"""`xpnet report`: show a model on one HTML page."""
 
 from typing import Annotated
-
-import typer
 
 from . import options as o
 from .command import SOME_FAILED
@@ -11,29 +9,49 @@ from .console import Console
 
 def report(
     console: Console,
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A file of xpnet train or sweep.")],
-    output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="The page to write, HTML.")],
+    model: o.ModelFile,
+    output: Annotated[
+        str, o.text("--output", "-o", metavar="FILE", panel=o.OUTPUT, help="The HTML page to write.")
+    ],
     data: Annotated[
-        str | None, typer.Option("--data", metavar="DATA", help="Labelled examples to judge the model by.")
-    ] = None,
-    predictions: Annotated[
-        str | None, typer.Option("--predictions", metavar="FILE", help="A file of xpnet predict, to look at.")
-    ] = None,
-    images: Annotated[
         str | None,
-        typer.Option("--images", metavar="FOLDER", help="Where the images of the predictions are now."),
+        o.text(
+            "--data", metavar="DATA", panel=o.DATA,
+            help="Labelled examples to evaluate the model on, of the same kinds as for xpnet train.",
+        ),
     ] = None,
     labels: o.Labels = None,
     target: o.Target = None,
+    predictions: Annotated[
+        str | None,
+        o.text("--predictions", metavar="FILE", panel=o.DATA, help="A file of xpnet predict to show."),
+    ] = None,
+    images: Annotated[
+        str | None,
+        o.text(
+            "--images", metavar="FOLDER", panel=o.DATA,
+            help="The folder where the images of --predictions are now, if they were moved.",
+        ),
+    ] = None,
     device: o.Device = None,
     workers: o.Workers = None,
-) -> int:
-    """Show a model, its costs and its pictures on one page.
+) -> int:  # fmt: skip
+    """Show a model, its training and its predictions on one page.
 
-    One HTML file that opens from disk and asks for nothing. Needs xpnet[report].
+    The page is one HTML file that works without a network. Needs the extra: pip install 'xpnet[report]'.
     """
     from ..images import workers_for
     from ..report import ReportJob, write_report
 
-    job = ReportJob(model, output, data, labels, target, predictions, images, device, workers_for(workers))
+    job = ReportJob(
+        model=model,
+        output=output,
+        data=data,
+        labels=labels,
+        target=target,
+        predictions=predictions,
+        images=images,
+        device=device,
+        workers=workers_for(workers),
+    )
     return SOME_FAILED if write_report(job, console) else 0

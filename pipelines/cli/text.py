@@ -1,41 +1,56 @@
-"""Results as text for people, and as JSON."""
+"""Results as text for people, and as JSON for programs."""
 
 from __future__ import annotations
 
 import json
 import math
+import sys
 from typing import TYPE_CHECKING, Any
 
 from ..outputs import finite
-from .info import to_text as facts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..training import Result
     from .console import Console
+    from .doctor import Finding
 
-NAMED = 20
-"""Skipped inputs that are named one by one, without --verbose."""
+MOST_NAMED = 20
+"""How many skipped inputs are named one by one without --verbose."""
+
+WIDE = 10_000
+"""The width of a table in characters, at most: wider than any, so that rich never cuts off or wraps a "
+"cell."""
 
 
 def to_json(report: Any) -> str:
-    """Return a report as JSON, on several lines; numbers that JSON has no word for as null."""
+    """Return a report as indented JSON. JSON has no NaN and no infinity: they become null."""
     return json.dumps(finite(report), indent=2)
 
 
-def text_table(rows: Sequence[Sequence[Any]], left: int = 1) -> str:
-    """Return rows as text in columns: the first `left` of them to the left, the others to the right."""
-    cells = [[_cell(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = (
-        "  ".join(
-            f"{cell:<{w}}" if i < left else f"{cell:>{w}}"
-            for i, (cell, w) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in cells
-    )
-    return "\n".join(line.rstrip() for line in lines)
+def text_table(rows: Sequence[Sequence[Any]], left: int = 1, marked: int | None = None) -> str:
+    """Return rows as a table. On a terminal its head is bold; elsewhere it is plain text.
+
+    Args:
+        rows: the first is the head. None becomes "-".
+        left: how many columns are aligned to the left; the others are aligned to the right.
+        marked: the index of a row that stands out, or None.
+    """
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 1), collapse_padding=False, header_style="bold")
+    for i, name in enumerate(rows[0]):
+        table.add_column(Text(_cell(name)), justify="left" if i < left else "right", no_wrap=True)
+    for i, row in enumerate(rows[1:], start=1):
+        table.add_row(*(Text(_cell(cell)) for cell in row), style="green" if i == marked else None)
+    # Both arguments are given: rich would take them from the environment, and colour a file.
+    console = Console(file=sys.stdout, width=WIDE, force_terminal=sys.stdout.isatty())
+    with console.capture() as captured:
+        console.print(table)
+    return "\n".join(line.rstrip() for line in captured.get().splitlines())
 
 
 def _cell(value: Any) -> str:
@@ -45,25 +60,75 @@ def _cell(value: Any) -> str:
 
 
 def report_skipped(console: Console, skipped: Sequence[tuple[str, str]]) -> None:
-    """Say which inputs were left out, and why."""
+    """Warn of the inputs that were left out, each with the reason."""
     if not skipped:
         return
-    shown = skipped if console.level > 1 else skipped[:NAMED]
-    for name, reason in shown:
+    named = skipped if console.level > 1 else skipped[:MOST_NAMED]
+    for name, reason in named:
         console.warn(f"skipped {name}: {reason}")
-    more = len(skipped) - len(shown)
-    console.warn(f"skipped {len(skipped)} inputs in all" + (" (-v names them)" if more else ""))
+    console.warn(
+        f"skipped {len(skipped)} inputs in all" + (" (-v names them)" if len(named) < len(skipped) else "")
+    )
+
+
+def description_text(description: dict[str, Any]) -> str:
+    """Return the description of a file as text, one line for each fact."""
+    kind, lines = description["kind"], [f"Kind: {description['kind']}"]
+    if kind in ("images", "table", "the course's layout"):
+        lines += _data_lines(description)
+    else:
+        lines += [f"{name}: {_fact(value)}" for name, value in description.items() if name != "kind"]
+    return "\n".join(lines)
+
+
+def _data_lines(description: dict[str, Any]) -> list[str]:
+    m, n_x, recipe = description["m"], description["n_x"], description.get("recipe")
+    lines = [f"Number of examples: m = {m}", f"Features of each: n_x = {n_x}"]
+    if recipe:
+        shape = tuple(description["shape"])
+        size = f"num_px = {shape[0]}" if shape[0] == shape[1] else f"{shape[1]} x {shape[0]} pixels"
+        lines.append(f"Each image: {size}, shape {shape} ({recipe['resize_mode']}, by {recipe['decoder']})")
+    lines.append(f"X: {(n_x, m)} {description['dtype']}, standardized: {description['standardize']}")
+    lines.append(f"Y: {(1, m)}")
+    if description["classes"]:
+        counts = zip(description["classes"], description["counts"], strict=True)
+        lines.append("Classes: " + ", ".join(f"{name}: {count}" for name, count in counts))
+    elif description.get("target"):
+        lines.append(f"To predict: {description['target']}")
+    if description["skipped"]:
+        lines.append(f"Skipped: {len(description['skipped'])}")
+    return lines
+
+
+def _fact(value: Any) -> str:
+    if isinstance(value, dict):
+        known = {name: part for name, part in value.items() if part not in (None, "", [])}
+        return ", ".join(f"{name} {_fact(part)}" for name, part in known.items())
+    if isinstance(value, list):
+        return ", ".join(map(_fact, value))
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def findings_text(findings: Sequence[Finding]) -> str:
+    """Return the findings of the doctor as text: one line for each, and below it what to do."""
+    width = max(len(finding.name) for finding in findings)
+    lines = []
+    for finding in findings:
+        lines.append(f"{finding.name:<{width}}  {finding.found}")
+        if finding.remedy:
+            lines.append(f"{'':<{width}}  -> {finding.remedy}")
+    return "\n".join(lines)
 
 
 def training_text(result: Result) -> str:
-    """Return what came of a training: the problem, the way, cost and accuracy, the file."""
+    """Return the result of a training as text: the data, the model, the method, the metrics, the file."""
     trained = result.trained
-    metric = "accuracy" if result.dataset.classes else "R²"
-    lines = facts(result.dataset.describe()).splitlines()[1:]
+    lines = description_text(result.dataset.describe()).splitlines()[1:]
     lines.append(f"Model: {_model(result)}")
     lines.append(f"Trained by {trained.method}: {trained.history.stopped}")
     if trained.history.best_epoch != len(trained.history.epochs) and result.restored:
         lines.append(f"Kept: the weights of epoch {trained.history.best_epoch}, the best")
+    metric = "accuracy" if result.dataset.classes else "R²"
     for name, (cost, value) in result.judged.items():
         as_text = f"{100 * value:.2f} %" if result.dataset.classes else f"{value:.6f}"
         lines.append(f"{name.capitalize()} cost: {cost:.6f}, {metric}: {as_text}")
@@ -78,7 +143,7 @@ def _model(result: Result) -> str:
 
 
 def sweep_report(result: Result) -> dict[str, Any]:
-    """Return what came of a sweep as plain data."""
+    """Return the result of a sweep as plain data."""
     done = result.sweep
     assert done is not None  # noqa: S101  (`run_sweep` returns one)
     rows = []
@@ -93,6 +158,7 @@ def sweep_report(result: Result) -> dict[str, Any]:
                 "val_cost": last[0].val_cost if last else None,
                 "val_metric": last[0].val_metric if last else None,
                 "stopped": run.history.stopped,
+                "diverged": run.history.has_diverged,
                 "best": run is done.best,
             }
         )
@@ -109,15 +175,19 @@ def sweep_report(result: Result) -> dict[str, Any]:
 def sweep_text(report: dict[str, Any]) -> str:
     """Return the report of a sweep as text."""
     head = ["learning rate", "l2", "seed", "cost", "validation cost", report["metric"], ""]
-    rows: list[list[Any]] = [head]
-    for run in report["runs"]:
-        # Where a run ended by itself, its cost is the last that was a number.
-        note = "best" if run["best"] else "diverged" if run["stopped"].startswith("the cost became") else ""
-        names = ("learning_rate", "l2", "seed", "cost", "val_cost", "val_metric")
+    names = ("learning_rate", "l2", "seed", "cost", "val_cost", "val_metric")
+    rows, best = [head], None
+    for i, run in enumerate(report["runs"], start=1):
+        # The cost of a run that diverged is its last finite one.
+        note = "best" if run["best"] else "diverged" if run["diverged"] else ""
+        best = i if run["best"] else best
         rows.append([*(run[name] for name in names), note])
-    lines = [text_table(rows), "", f"All at once by {report['method']}: {report['reason']}"]
+    lines = [text_table(rows, marked=best), "", f"Trained together by {report['method']}: {report['reason']}"]
     if not report["judged"]:
-        lines.append("The best has the lowest training cost: --val or --val-split would judge by other data")
+        lines.append(
+            "The best has the lowest cost on the training data. Give validation data with --val or "
+            "--val-split to choose by how well a model predicts new data."
+        )
     if report["output"]:
         lines.append(f"Saved the best: {report['output']}")
     return "\n".join(lines)
@@ -145,7 +215,7 @@ def evaluation_text(report: dict[str, Any]) -> str:
             "",
             text_table([["class", "precision", "recall", "F1", "m"], *by_class]),
             "",
-            "Confusion matrix: a row for each class as it is, a column as it was predicted",
+            "Confusion matrix: one row for each true class, one column for each predicted class",
             text_table([["", *names], *confusion]),
         ]
     )

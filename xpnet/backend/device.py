@@ -123,14 +123,12 @@ class ActiveDevice:
             asked = re.search(r"allocating ([\d,]+) bytes", str(error))
             size = _gigabytes(int(asked[1].replace(",", ""))) if asked else "more"
             free, total = self._device.mem_info
-            msg = (
-                f"{name} is out of memory: {size} asked for, {_gigabytes(free)} of {_gigabytes(total)} free: "
-                "use a smaller --batch-size, let the data stream (resident_bytes), or --device cpu"
-            )
-            return DeviceError(msg, problem="out-of-memory")
+            msg = f"{name} is out of memory: {size} asked for, {_gigabytes(free)} of {_gigabytes(total)} free"
+            remedy = "use a smaller --batch-size, let the data stream (resident_bytes), or --device cpu"
+            return DeviceError(msg, problem="out-of-memory", remedy=remedy)
         if isinstance(error, cuda.runtime.CUDARuntimeError) or _is_of_backends(error):
-            msg = f"{name} failed at work: {_said(error)}: check nvidia-smi, and start again"
-            return DeviceError(msg, problem="lost")
+            msg = f"{name} failed at work: {_said(error)}"
+            return DeviceError(msg, problem="lost", remedy="check nvidia-smi, and start again")
         return None
 
 
@@ -152,39 +150,34 @@ def _gigabytes(size: int) -> str:
 def _import_cupy(wheels: dict[str, str]) -> Namespace:
     listed = ", ".join(f"{name} {version}" for name, version in wheels.items())
     if len(wheels) > 1:
-        msg = (
-            f"several CuPy packages overwrite each other here: {listed}. "
-            f"Remove all, then keep one: pip uninstall {' '.join(wheels)}; then {_INSTALL}"
-        )
-        raise DeviceError(msg, problem="doubled-wheels")
+        msg = f"several CuPy packages overwrite each other here: {listed}"
+        remedy = f"remove all, then keep one: pip uninstall {' '.join(wheels)}; then {_INSTALL}"
+        raise DeviceError(msg, problem="doubled-wheels", remedy=remedy)
     rocm = [name for name in wheels if name in _ROCM_WHEELS]
     if rocm:
-        msg = (
-            f"{rocm[0]} is CuPy for AMD's ROCm, and xpnet needs CUDA: "
-            f"pip uninstall {rocm[0]}; then {_INSTALL}"
-        )
-        raise DeviceError(msg, problem="wrong-wheel")
+        msg = f"{rocm[0]} is CuPy for AMD's ROCm, and xpnet needs CUDA"
+        remedy = f"pip uninstall {rocm[0]}; then {_INSTALL}"
+        raise DeviceError(msg, problem="wrong-wheel", remedy=remedy)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # CuPy warns of what is told apart here
             cupy: Any = importlib.import_module("cupy")
     except ModuleNotFoundError as error:
         if error.name != "cupy":
-            msg = f"CuPy is incomplete: {_said(error)}. Reinstall it: {_INSTALL}"
-            raise DeviceError(msg, problem="wrong-wheel") from error
-        msg = f"CuPy is not installed: {_INSTALL}"
-        raise DeviceError(msg, problem="not-installed") from None
+            msg = f"CuPy is incomplete: {_said(error)}"
+            raise DeviceError(msg, problem="wrong-wheel", remedy=f"reinstall it: {_INSTALL}") from error
+        raise DeviceError("CuPy is not installed", problem="not-installed", remedy=_INSTALL) from None
     except Exception as error:
         # CuPy's own text is a page on how to install it; its cause is the reason.
         reason = _said(error.__cause__ or error)
-        msg = f"CuPy ({listed or 'of unknown origin'}) does not import: {reason}. {_INSTALL}"
-        raise DeviceError(msg, problem="wrong-wheel") from error
+        msg = f"CuPy ({listed or 'of unknown origin'}) does not import: {reason}"
+        raise DeviceError(msg, problem="wrong-wheel", remedy=_INSTALL) from error
     if not hasattr(cupy, "__version__"):
-        msg = f"a folder or module named cupy hides CuPy, or CuPy is incomplete: {cupy!r}. {_INSTALL}"
-        raise DeviceError(msg, problem="wrong-wheel")
+        msg = f"a folder or module named cupy hides CuPy, or CuPy is incomplete: {cupy!r}"
+        raise DeviceError(msg, problem="wrong-wheel", remedy=_INSTALL)
     if int(cupy.__version__.partition(".")[0]) < OLDEST_CUPY:
-        msg = f"CuPy {cupy.__version__} is too old, xpnet needs {OLDEST_CUPY} or newer: {_INSTALL}"
-        raise DeviceError(msg, problem="wrong-wheel")
+        msg = f"CuPy {cupy.__version__} is too old, xpnet needs {OLDEST_CUPY} or newer"
+        raise DeviceError(msg, problem="wrong-wheel", remedy=_INSTALL)
     return cupy
 
 
@@ -196,23 +189,22 @@ def _check_driver(cupy: Namespace, wheels: dict[str, str]) -> None:
         msg = f"CUDA does not tell its version: {_said(error)}"
         raise DeviceError(msg, problem="unusable") from error
     if supported == 0:
-        msg = (
-            "CuPy is installed, but there is no NVIDIA driver (libcuda): install it; "
-            "in a container, start it with the GPUs passed through (docker run --gpus all)"
-        )
-        raise DeviceError(msg, problem="no-driver")
+        msg = "CuPy is installed, but there is no NVIDIA driver (libcuda)"
+        remedy = "install it; in a container, start it with the GPUs passed through (docker run --gpus all)"
+        raise DeviceError(msg, problem="no-driver", remedy=remedy)
     if supported // 1000 < needed // 1000:
         wheel = next(iter(wheels), "this CuPy")
         msg = (
             f"the NVIDIA driver supports CUDA {_version(supported)}, and {wheel} needs "
-            f"{needed // 1000}.0 or newer: update the driver"
+            f"{needed // 1000}.0 or newer"
         )
+        remedy = "update the driver"
         if supported >= OLDEST_CUDA:
-            msg += (
+            remedy += (
                 f", or replace {wheel} by the wheel for CUDA {supported // 1000}: "
                 f"pip uninstall {wheel}; pip install cupy-cuda{supported // 1000}x"
             )
-        raise DeviceError(msg, problem="driver-too-old")
+        raise DeviceError(msg, problem="driver-too-old", remedy=remedy)
 
 
 def _check_ordinal(cupy: Namespace, ordinal: int) -> None:
@@ -226,11 +218,9 @@ def _check_ordinal(cupy: Namespace, ordinal: int) -> None:
             raise DeviceError(msg, problem="unusable") from error
         count = 0
     if count == 0:
-        msg = (
-            f"the NVIDIA driver sees no device (CUDA_VISIBLE_DEVICES {setting}): check nvidia-smi, and unset "
-            "CUDA_VISIBLE_DEVICES or name a device in it"
-        )
-        raise DeviceError(msg, problem="no-device")
+        msg = f"the NVIDIA driver sees no device (CUDA_VISIBLE_DEVICES {setting})"
+        remedy = "check nvidia-smi, and unset CUDA_VISIBLE_DEVICES or name a device in it"
+        raise DeviceError(msg, problem="no-device", remedy=remedy)
     if ordinal >= count:
         there = "only gpu:0 is" if count == 1 else f"gpu:0 to gpu:{count - 1} are"
         msg = f"gpu:{ordinal} does not exist: {there} visible (CUDA_VISIBLE_DEVICES {setting})"
@@ -243,13 +233,13 @@ def _check_libraries(cupy: Namespace) -> None:
     try:
         cupy.cuda.nvrtc.getVersion()
     except (ImportError, RuntimeError) as error:
-        msg = f"NVRTC, which compiles kernels, is missing: {remedy} ({_said(error)})"
-        raise DeviceError(msg, problem="no-nvrtc") from error
+        msg = f"NVRTC, which compiles kernels, is missing ({_said(error)})"
+        raise DeviceError(msg, problem="no-nvrtc", remedy=remedy) from error
     try:
         cupy.cuda.cublas.getVersion  # noqa: B018  (the attribute loads the library)
     except (ImportError, RuntimeError) as error:
-        msg = f"cuBLAS, which multiplies matrices, is missing: {remedy} ({_said(error)})"
-        raise DeviceError(msg, problem="no-cublas") from error
+        msg = f"cuBLAS, which multiplies matrices, is missing ({_said(error)})"
+        raise DeviceError(msg, problem="no-cublas", remedy=remedy) from error
 
 
 def _check_work(cupy: Namespace, ordinal: int) -> None:
@@ -260,8 +250,8 @@ def _check_work(cupy: Namespace, ordinal: int) -> None:
     except Exception as error:
         if "CUDA headers" in str(error):
             remedy = _RUNTIME.format(major=cupy.cuda.runtime.runtimeGetVersion() // 1000)
-            msg = f"CUDA's header files, which kernels are compiled with, are missing: {remedy}"
-            raise DeviceError(msg, problem="no-headers") from error
+            msg = "CUDA's header files, which kernels are compiled with, are missing"
+            raise DeviceError(msg, problem="no-headers", remedy=remedy) from error
         msg = f"gpu:{ordinal} fails at a first small computation: {_said(error)}"
         raise DeviceError(msg, problem="unusable") from error
     if got != 3.0:

@@ -5,12 +5,13 @@ Nothing that is read can execute anything, and a file is written whole or not at
 
 from xpnet.io.model_file import SavedModel, read_model_file, write_model_file
 from xpnet.io.scoring import Scorer
-from xpnet.io.tensor_file import atomic_write, read_tensors, write_tensors
+from xpnet.io.tensor_file import atomic_write, read_kind, read_tensors, write_tensors
 
 __all__ = [
     "SavedModel",
     "Scorer",
     "atomic_write",
+    "read_kind",
     "read_model_file",
     "read_tensors",
     "write_model_file",

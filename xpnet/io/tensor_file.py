@@ -95,6 +95,30 @@ def read_tensors(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any
         raise ModelFileError(msg) from error
 
 
+def read_kind(path: str | os.PathLike[str]) -> str | None:
+    """Return the kind of a file that `write_tensors` wrote, such as "model"; None for other safetensors files.
+
+    Raises:
+        ModelFileError: it cannot be read, or is not a safetensors file.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+    try:
+        _refuse_foreign(path)
+        with safe_open(path, framework="np") as file:
+            description = json.loads((file.metadata() or {}).get(KEY, "null"))
+    except OSError as error:
+        msg = f"{path}: cannot be read: {error.strerror or error}"
+        raise ModelFileError(msg) from error
+    except SafetensorError as error:
+        msg = f"{path}: is damaged or truncated: {error}"
+        raise ModelFileError(msg) from error
+    except (ValueError, RecursionError):  # `read_tensors` says what is wrong with the description
+        return None
+    return str(description["kind"]) if isinstance(description, dict) and "kind" in description else None
+
+
 def _refuse_foreign(path: Path) -> None:
     if not path.is_file():
         msg = f"{path}: " + ("is not a file" if path.exists() else "there is no such file")

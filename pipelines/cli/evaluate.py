@@ -1,0 +1,49 @@
+"""`xpnet evaluate`: measure a model on labelled data."""
+
+from typing import Annotated
+
+import typer
+
+from . import options as o
+from .command import SOME_FAILED
+from .console import Console
+
+
+def evaluate(
+    console: Console,
+    model: o.ModelFile,
+    data: Annotated[
+        str, typer.Argument(metavar="DATA", help="Labelled examples, of the same kinds as for xpnet train.")
+    ],
+    labels: o.Labels = None,
+    target: o.Target = None,
+    on_error: o.OnError = "skip",
+    device: o.Device = None,
+    workers: o.Workers = None,
+    as_json: o.AsJson = False,
+) -> int:
+    """Measure how well a model predicts labelled data.
+
+    Prints the metrics, a table with one row for each class, and the confusion matrix.
+    """
+    from xpnet.backend import select
+
+    from ..images import workers_for
+    from ..models import load
+    from .text import evaluation_text, report_skipped, to_json
+
+    loaded, backend = load(model), select(device)
+    console.detail(f"Device {backend.device}: {backend.reason}")
+    with console.progress("Decoding") as progress:
+        dataset = loaded.open_data(
+            data,
+            labels=labels,
+            target=target,
+            workers=workers_for(workers),
+            on_error=on_error,
+            on_progress=progress,
+        )
+    report = loaded.evaluate(dataset, device=backend)
+    report_skipped(console, dataset.skipped)
+    typer.echo(to_json(report) if as_json else evaluation_text(report))
+    return SOME_FAILED if dataset.skipped else 0

@@ -1,0 +1,35 @@
+"""`xpnet preprocess`: decode images into one data file."""
+
+from typing import Annotated
+
+import typer
+
+from . import options as o
+from .command import SOME_FAILED
+from .console import Console
+
+
+def preprocess(
+    console: Console,
+    data: o.Data,
+    output: Annotated[
+        str, o.text("--output", "-o", metavar="FILE", panel=o.OUTPUT, help="The data file to write, HDF5.")
+    ],
+    reading: o.Reading,
+) -> int:
+    """Decode images once, into one data file.
+
+    The file holds one column of bytes for each image. Other commands read it in place of the folder, which
+    saves the decoding.
+    """
+    from ..datasets import write_data
+    from ..outputs import require_writable
+    from .info import describe
+    from .text import description_text, report_skipped
+
+    require_writable([output], [data, reading.labels])
+    with console.progress("Decoding") as progress:
+        skipped = write_data(data, output, reading.data_options(), progress)
+    report_skipped(console, skipped)
+    typer.echo(description_text(describe(output)))
+    return SOME_FAILED if skipped else 0
