@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xpnet.errors import OutputError, UsageError
@@ -63,6 +64,22 @@ def _require_one(path: str) -> None:
     else:
         return
     raise OutputError(msg)
+
+
+def write_text(path: str, text: str) -> None:
+    """Write a text file in UTF-8, all of it or nothing. Surrogates, which UTF-8 lacks, are escaped.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    from xpnet.io import atomic_write
+
+    try:
+        with atomic_write(Path(path)) as temporary:
+            temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        msg = f"{path}: cannot be written: {error.strerror or error}"
+        raise OutputError(msg) from error
 
 
 def finite(value: Any) -> Any:

@@ -1,41 +1,55 @@
-"""Geometry of charts: where ticks, lines and bars lie. The templates draw them, and escape all text."""
+"""Charts as SVG: line charts, dots and histograms, for the page and for the plots.
+
+`lines` and `histogram` compute where everything lies; `Chart.svg` draws it. All text is escaped. The light
+colours are attributes of the elements, so a drawing looks right without any style sheet. The class names are
+for style sheets that replace the colours.
+"""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from html import escape
 from typing import TYPE_CHECKING
 
+from .colours import LIGHT, SERIES_COLOURS
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Iterable, Sequence
 
 WIDTH, HEIGHT = 400, 240
+"""Size of a chart, in the units of its drawing."""
+
 LEFT, RIGHT, TOP, BOTTOM = 60, 384, 26, 200
-"""The box of the data, in a drawing of that size."""
+"""Edges of the area inside a chart where the data is drawn."""
 
-WIDE = 50.0
-"""The largest value over the smallest, from which an axis of costs is logarithmic."""
-
-LOOKS = 6
-"""Colours of lines; from there on they come again, dashed."""
+LOG_RATIO = 50.0
+"""An axis of positive values is logarithmic if the largest is more than this many times the smallest."""
 
 LARGEST = 1e100
-"""The largest number that is drawn; one over it is the smallest."""
+"""The largest absolute value that is drawn; the smallest is 1 / LARGEST, or 0."""
 
 TICKS = 5
-"""Ticks of an axis, about."""
+"""About how many ticks an axis has."""
+
+MOST_DECADES = 8
+"""The most ticks of a logarithmic axis."""
+
+SMALL_DOTS = 50
+"""From this number of dots, a series has smaller ones."""
 
 
 @dataclass(frozen=True)
 class Series:
-    """One line, or some dots, of a chart.
+    """Values to draw: a line, or dots.
 
     Attributes:
-        name: what it shows.
-        x: where, and
-        y: how high; what cannot be shown is left out.
-        shape: "line", "dots" or "guide", a thin line to compare with.
-        strong: whether it stands out.
+        name: its name in the legend.
+        x: horizontal values.
+        y: vertical values, as many. Values that cannot be drawn, such as NaN, leave a gap.
+        shape: "line", "dots", or "guide" for a thin line to compare with.
+        strong: whether the line is thicker than the others.
+        note: what follows the name in the legend, such as " (best)".
     """
 
     name: str
@@ -43,42 +57,77 @@ class Series:
     y: Sequence[float]
     shape: str = "line"
     strong: bool = False
+    note: str = ""
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """A series in the drawing's coordinates.
+class DrawnSeries:
+    """A series in the coordinates of the drawing.
 
     Attributes:
-        name: what it shows.
-        path: of a line, in SVG's words.
-        dots: centres of dots.
+        name: its name in the legend.
+        summary: its first and last value as a sentence, for people who do not see the drawing.
+        path: the line as an SVG path; empty if there is none.
+        dots: x and y of the centre of each dot.
         look: number of its colour.
-        dashed: whether the colour was taken before.
-        shape, strong: as in `Series`.
+        dashed: whether the line is dashed, because an earlier series has the same colour.
+        shape, strong, note: as in `Series`.
     """
 
     name: str
+    summary: str
     path: str
     dots: list[tuple[float, float]]
     look: int
     dashed: bool
     shape: str
     strong: bool
+    note: str
+
+    @property
+    def classes(self) -> str:
+        """The names of its CSS classes."""
+        names = {"dashed": self.dashed, "guide": self.shape == "guide", "strong": self.strong}
+        return " ".join([f"look-{self.look}", *(name for name, is_set in names.items() if is_set)])
+
+    def svg(self) -> str:
+        """Return the SVG of the line and the dots."""
+        radius = 3.5 if len(self.dots) < SMALL_DOTS else 2.5
+        dots = "".join(f'<circle cx="{x}" cy="{y}" r="{radius}"/>' for x, y in self.dots)
+        return self._group(self._line(self.path) if self.path else "", dots)
+
+    def swatch(self) -> str:
+        """Return the SVG of a sample of it for the legend, 24 wide and 8 high."""
+        if self.dots:
+            return self._group("", '<circle cx="12" cy="4" r="3.5"/>')
+        return self._group(self._line("M0,4H24"), "")
+
+    def _group(self, line: str, dots: str) -> str:
+        return f'<g class="{self.classes}" fill="{LIGHT[f"c{self.look}"]}">{line}{dots}</g>'
+
+    def _line(self, path: str) -> str:
+        is_guide = self.shape == "guide"
+        colour = LIGHT["muted" if is_guide else f"c{self.look}"]
+        width = 1 if is_guide else 3 if self.strong else 1.75
+        dashes = ' stroke-dasharray="3 4"' if is_guide else ' stroke-dasharray="6 4"' if self.dashed else ""
+        return (
+            f'<path class="line" fill="none" stroke="{colour}" stroke-width="{width}" '
+            f'stroke-linejoin="round"{dashes} d="{path}"/>'
+        )
 
 
 @dataclass(frozen=True)
 class Chart:
-    """What a template draws.
+    """A chart in the coordinates of its drawing.
 
     Attributes:
-        title: what the chart shows, as text for those who do not see it.
-        x_label: of the axis, and
-        y_label: of the other.
-        x_ticks: place and text of each, and
-        y_ticks: of the other axis.
+        title: what the chart shows.
+        x_label: name of the horizontal axis.
+        y_label: name of the vertical axis.
+        x_ticks: position and text of each tick of the horizontal axis.
+        y_ticks: position and text of each tick of the vertical axis.
         series: lines and dots.
-        bars: left, top, width and height of each.
+        bars: left, top, width and height of each bar.
     """
 
     title: str
@@ -86,20 +135,60 @@ class Chart:
     y_label: str
     x_ticks: list[tuple[float, str]]
     y_ticks: list[tuple[float, str]]
-    series: list[Drawn] = field(default_factory=list)
+    series: list[DrawnSeries] = field(default_factory=list)
     bars: list[tuple[float, float, float, float]] = field(default_factory=list)
+
+    @property
+    def description(self) -> str:
+        """What the chart shows, as sentences for people who do not see it."""
+        axes = f"Horizontal axis: {self.x_label}. Vertical axis: {self.y_label}."
+        return " ".join([axes, *(series.summary for series in self.series)])
+
+    def svg(self, marker: str = "") -> str:
+        """Return the chart as an SVG element for a page. marker: id of a dot that a script moves."""
+        dot = (
+            f'<circle id="{escape(marker)}" class="marker" r="6" cx="{LEFT}" cy="{BOTTOM}" data-left="{LEFT}" '
+            f'data-right="{RIGHT}" data-top="{TOP}" data-bottom="{BOTTOM}"/>'
+        )
+        return (
+            f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img"><title>Chart: {escape(self.title)}</title>'
+            f"<desc>{escape(self.description)}</desc>\n{self.content()}\n{dot if marker else ''}</svg>"
+        )
+
+    def content(self) -> str:
+        """Return the SVG elements of the chart: grid, ticks, labels and data."""
+        line, muted = LIGHT["line"], LIGHT["muted"]
+        grid = [f'<path d="M{LEFT},{y}H{RIGHT}"/>' for y, _ in self.y_ticks]
+        y_texts = [svg_text(text, LEFT - 6, y + 4) for y, text in self.y_ticks]
+        x_texts = [svg_text(text, x, BOTTOM + 16) for x, text in self.x_ticks]
+        bars = [
+            f'<rect class="bar" fill="{LIGHT["c0"]}" x="{x}" y="{y}" width="{width}" height="{height}"/>'
+            for x, y, width, height in self.bars
+        ]
+        axis = f'<path class="axis" stroke="{muted}" d="M{LEFT},{BOTTOM}H{RIGHT}"/>'
+        middle = (LEFT + RIGHT) / 2
+        parts = [
+            f'<g class="grid" fill="none" stroke="{line}">{"".join(grid)}{axis}</g>',
+            f'<g class="muted" fill="{muted}" text-anchor="end">{"".join(y_texts)}</g>',
+            f'<g class="muted" fill="{muted}" text-anchor="middle">{"".join(x_texts)}'
+            f"{svg_text(self.x_label, middle, HEIGHT - 5)}</g>",
+            f'<g class="muted" fill="{muted}">{svg_text(self.y_label, 4, 13)}</g>',
+            *bars,
+            *(series.svg() for series in self.series),
+        ]
+        return "\n".join(parts)
 
 
 @dataclass(frozen=True)
 class Axis:
-    """A scale from values to places.
+    """The scale of an axis: it maps values to positions.
 
     Attributes:
-        low: the least value, and
-        high: the greatest.
-        start: place of the least, and
-        end: of the greatest.
-        log: whether equal factors lie equally far apart.
+        low: the smallest value.
+        high: the largest value, more than `low`.
+        start: position of the smallest value.
+        end: position of the largest value.
+        log: whether the axis is logarithmic.
     """
 
     low: float
@@ -112,16 +201,16 @@ class Axis:
     def over(
         cls, values: Sequence[float], start: float, end: float, *, log: bool = False, tight: bool = False
     ) -> Axis:
-        """Return an axis that holds those of some values that can be shown; it is never empty.
+        """Return an axis for all values that can be drawn; it has a length even for one value or none.
 
         Args:
-            values: to be shown.
-            start: place of the least, and
-            end: of the greatest.
-            log: whether equal factors lie equally far apart.
-            tight: whether to leave no margin.
+            values: what will be drawn.
+            start: position of the smallest value.
+            end: position of the largest value.
+            log: whether the axis is logarithmic.
+            tight: whether the axis ends exactly at the smallest and largest value.
         """
-        shown = [v for v in values if usable(v) and (v > 0 or not log)]
+        shown = [v for v in values if is_drawable(v) and (v > 0 or not log)]
         low, high = (min(shown), max(shown)) if shown else (1.0, 1.0)
         half = (high - low) / 2
         if half <= 1e-9 * max(abs(low), abs(high)):
@@ -132,21 +221,21 @@ class Axis:
         return cls(0.0 if 0 <= low <= half else low - half / 10, high + half / 10, start, end)
 
     def __call__(self, value: float) -> float:
-        """Return the place of a value."""
+        """Return the position of a value."""
         low, high, value = map(self._scaled, (self.low, self.high, value))
         return round(self.start + (value - low) / (high - low) * (self.end - self.start), 1)
 
     def holds(self, value: float) -> bool:
-        """Return whether a value has a place."""
-        return usable(value) and (value > 0 or not self.log)
+        """Return whether a value has a position."""
+        return is_drawable(value) and (value > 0 or not self.log)
 
     def _scaled(self, value: float) -> float:
         return math.log10(value) if self.log else value
 
     def ticks(self) -> list[tuple[float, str]]:
-        """Return place and text of each tick."""
-        values = _decades(self.low, self.high) if self.log else []
-        values = values if len(values) > 1 else _round(self.low, self.high)
+        """Return position and text of each tick."""
+        values = _log_ticks(self.low, self.high) if self.log else []
+        values = values if len(values) > 1 else _linear_ticks(self.low, self.high)
         return [(self(value), f"{value:g}") for value in values]
 
 
@@ -158,29 +247,31 @@ def lines(
     *,
     log_x: bool = False,
     log_y: bool | None = None,
-    within: tuple[float, float] | None = None,
+    limits: tuple[float, float] | None = None,
 ) -> Chart:
     """Return a chart of lines and dots.
 
     Args:
-        title: what it shows.
-        x_label: of the axis, and
-        y_label: of the other.
+        title: what the chart shows.
+        x_label: name of the horizontal axis.
+        y_label: name of the vertical axis.
         series: what to draw.
-        log_x: whether the axis is logarithmic, and
-        log_y: the other; None for whether its values are positive and far apart.
-        within: least and greatest value of both axes, or None for what the series need.
+        log_x: whether the horizontal axis is logarithmic.
+        log_y: whether the vertical axis is logarithmic; None to choose it by `needs_log`.
+        limits: smallest and largest value of both axes; None for those of the series.
     """
     xs, ys = [v for s in series for v in s.x], [v for s in series for v in s.y]
-    log = is_wide(ys) if log_y is None else log_y
-    x = Axis(*within, LEFT, RIGHT) if within else Axis.over(xs, LEFT, RIGHT, log=log_x, tight=True)
-    y = Axis(*within, BOTTOM, TOP) if within else Axis.over(ys, BOTTOM, TOP, log=log)
+    log = needs_log(ys) if log_y is None else log_y
+    x = Axis(*limits, LEFT, RIGHT) if limits else Axis.over(xs, LEFT, RIGHT, log=log_x, tight=True)
+    y = Axis(*limits, BOTTOM, TOP) if limits else Axis.over(ys, BOTTOM, TOP, log=log)
     drawn = [_drawn(s, x, y, i) for i, s in enumerate(series)]
     return Chart(title, x_label, y_label, x.ticks(), y.ticks(), drawn)
 
 
-def histogram(title: str, x_label: str, counts: Sequence[int], low: float, high: float) -> Chart:
-    """Return a chart of bars: how often values lie in equal parts of a range."""
+def histogram(
+    title: str, x_label: str, y_label: str, counts: Sequence[int], low: float, high: float
+) -> Chart:
+    """Return a histogram: a bar for each count of values, in equal parts of the range from low to high."""
     x, y = Axis(low, high, LEFT, RIGHT), Axis(0.0, max(1, *counts) * 1.05, BOTTOM, TOP)
     width = (RIGHT - LEFT) / len(counts)
     bars = [
@@ -188,37 +279,44 @@ def histogram(title: str, x_label: str, counts: Sequence[int], low: float, high:
         for i, count in enumerate(counts)
         if count
     ]
-    return Chart(title, x_label, "images", x.ticks(), y.ticks(), bars=bars)
+    return Chart(title, x_label, y_label, x.ticks(), y.ticks(), bars=bars)
 
 
-def is_wide(values: Sequence[float]) -> bool:
-    """Return whether values are positive, and so far apart that only a logarithmic axis shows them all."""
-    shown = [value for value in values if usable(value)]
-    return bool(shown) and min(shown) > 0 and max(shown) > WIDE * min(shown)
+def needs_log(values: Sequence[float]) -> bool:
+    """Return whether values are positive and so far apart that only a logarithmic axis shows them all."""
+    shown = [value for value in values if is_drawable(value)]
+    return bool(shown) and min(shown) > 0 and max(shown) > LOG_RATIO * min(shown)
 
 
-def usable(value: float) -> bool:
-    """Return whether a value can be shown: a finite number, and no absurd one."""
+def is_drawable(value: float) -> bool:
+    """Return whether a value can be drawn: finite, and neither too large nor too close to 0."""
     return value == 0 or 1 / LARGEST <= abs(value) <= LARGEST
 
 
-def _drawn(series: Series, x: Axis, y: Axis, index: int) -> Drawn:
-    points = [
-        (x(a), y(b)) if x.holds(a) and y.holds(b) else None for a, b in zip(series.x, series.y, strict=True)
-    ]
+def _drawn(series: Series, x: Axis, y: Axis, index: int) -> DrawnSeries:
+    values = list(zip(series.x, series.y, strict=True))
+    points = [(x(a), y(b)) if x.holds(a) and y.holds(b) else None for a, b in values]
     path, pen = [], "M"
     for point in points:
         if point is not None:
             path.append(f"{pen}{point[0]:g},{point[1]:g}")
         pen = "M" if point is None else "L"
     alone = series.shape == "line" and len(points) == 1
-    dots = [point for point in points if point is not None] if series.shape == "dots" or alone else []
-    line = "" if series.shape == "dots" else "".join(path)
-    look, again = index % LOOKS, index // LOOKS % 2 == 1
-    return Drawn(series.name, line, dots, look, again, series.shape, series.strong)
+    shown = [b for (_, b), point in zip(values, points, strict=True) if point is not None]
+    return DrawnSeries(
+        name=series.name,
+        summary=f"{series.name}: from {shown[0]:.4g} to {shown[-1]:.4g}." if shown else f"{series.name}: no values.",
+        path="" if series.shape == "dots" else "".join(path),
+        dots=[point for point in points if point is not None] if series.shape == "dots" or alone else [],
+        look=index % SERIES_COLOURS,
+        dashed=index // SERIES_COLOURS % 2 == 1,
+        shape=series.shape,
+        strong=series.strong,
+        note=series.note,
+    )
 
 
-def _round(low: float, high: float) -> list[float]:
+def _linear_ticks(low: float, high: float) -> list[float]:
     """Return round numbers from `low` to `high`, about `TICKS` of them."""
     rough = (high - low) / TICKS
     power = 10.0 ** math.floor(math.log10(rough))
@@ -227,14 +325,18 @@ def _round(low: float, high: float) -> list[float]:
     return [round(i * step / power, 6) * power for i in range(first, last + 1)]
 
 
-def _decades(low: float, high: float) -> list[float]:
-    """Return powers of ten from `low` to `high`; of a short range also twice and five times them."""
-    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
-    every: Callable[[Sequence[int]], list[float]] = lambda factors: [  # noqa: E731
-        factor * 10.0**power
-        for power in range(first, last + 1)
-        for factor in factors
-        if low * 0.999 <= factor * 10.0**power <= high * 1.001
-    ]
-    found = every((1,))
-    return found[:: -(-len(found) // 8)] if len(found) > 2 else every((1, 2, 5))
+def _log_ticks(low: float, high: float) -> list[float]:
+    """Return powers of ten from `low` to `high`; for a short range also 2 and 5 times each power."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+
+    def multiples(factors: Iterable[int]) -> list[float]:
+        values = [factor * 10.0**power for power in powers for factor in factors]
+        return [value for value in values if low * 0.999 <= value <= high * 1.001]
+
+    decades = multiples((1,))
+    return decades[:: -(-len(decades) // MOST_DECADES)] if len(decades) > 2 else multiples((1, 2, 5))
+
+
+def svg_text(text: str, x: float, y: float) -> str:
+    """Return a text element whose baseline starts at a position."""
+    return f'<text x="{x:g}" y="{y:g}">{escape(text)}</text>'

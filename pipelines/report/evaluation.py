@@ -48,7 +48,7 @@ def evaluation_section(model: Model, dataset: Dataset, backend: Backend) -> dict
     section |= _confusions(section["metrics"])
     if len(model.classes) == 2:
         section["threshold"] = threshold_counts(dataset.Y[0], probabilities[1])
-        if "roc_auc" in section["metrics"]:
+        if "roc_auc" in found.metrics:
             section["roc"] = roc_chart(dataset.Y[0], probabilities[1])
     return section | _classified_examples(model.classes, dataset, probabilities, predicted[0])
 

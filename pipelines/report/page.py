@@ -1,4 +1,4 @@
-"""Render the page: one file that needs nothing else, and may ask for nothing else."""
+"""Render the page: one HTML file that contains all it needs and requests nothing."""
 
 from __future__ import annotations
 
@@ -13,41 +13,47 @@ from typing import Any
 from xpnet.errors import UsageError
 
 from ..outputs import finite
+from .colours import css_variables
 
 TEMPLATES = os.path.join(os.path.dirname(__file__), "templates")
+"""The folder of the templates, the style sheet and the script."""
 
 
 def require_jinja() -> None:
-    """Raise `UsageError` if what renders the page is not installed."""
+    """Raise `UsageError` if Jinja2, which renders the page, is not installed."""
     if find_spec("jinja2") is None:
-        msg = "the report is made by Jinja2, which is missing: pip install 'xpnet[report]'"
+        msg = "the report needs Jinja2, which is not installed: pip install 'xpnet[report]'"
         raise UsageError(msg)
 
 
-def render(parts: dict[str, Any]) -> str:
-    """Return the page, HTML. parts: what it shows, by name; None for what there is no source of."""
+def render(sections: dict[str, Any]) -> str:
+    """Return the page as HTML.
+
+    Args:
+        sections: what the templates show, by name; None for a section that the page does not have.
+    """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,  # names and reasons are data
+        autoescape=True,  # names and reasons are data, never HTML
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": number, "share": share, "embedded": lambda data: Markup(embedded(data))}  # noqa: S704
-    style, script = (_text(name) for name in ("report.css", "report.js"))
+    environment.filters |= {"number": number, "percent": percent, "json": lambda data: Markup(to_json(data))}  # noqa: S704
+    style, script = css_variables() + _file_text("report.css"), _file_text("report.js")
     return environment.get_template("page.html.j2").render(
-        **parts,
+        **sections,
         style=Markup(style),  # noqa: S704  (our own files)
         script=Markup(script),  # noqa: S704
-        policy=policy(style, script),
+        policy=content_security_policy(style, script),
     )
 
 
-def policy(style: str, script: str) -> str:
-    """Return a content security policy: this style, this script, no requests."""
+def content_security_policy(style: str, script: str) -> str:
+    """Return a policy that allows this style sheet, this script and embedded images, and no requests."""
     allowed = {
         "default-src": "'none'",
         "img-src": "data:",
@@ -59,15 +65,15 @@ def policy(style: str, script: str) -> str:
     return "; ".join(f"{name} {value}" for name, value in allowed.items())
 
 
-def embedded(data: Any) -> str:
-    """Return data as JSON that can stand within a script element, whatever its texts are."""
+def to_json(data: Any) -> str:
+    """Return data as JSON that can be the content of a script element, whatever text it contains."""
     text = json.dumps(finite(data), separators=(",", ":"))
-    # In JSON these occur in texts only; JavaScript's line ends and all else beyond ASCII are escapes already.
+    # In JSON these characters occur in strings only. json.dumps escapes all characters that are not ASCII.
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def number(value: Any, digits: int = 5) -> str:
-    """Return a number as a page shows it; what is none as a dash."""
+    """Return a number as the page shows it, None and numbers that are not finite as a dash."""
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return "-"
     if isinstance(value, float):
@@ -75,12 +81,12 @@ def number(value: Any, digits: int = 5) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def share(value: float) -> str:
+def percent(value: float) -> str:
     """Return a share in percent."""
     return f"{100 * value:.1f} %" if math.isfinite(value) else "-"
 
 
-def _text(name: str) -> str:
+def _file_text(name: str) -> str:
     with open(os.path.join(TEMPLATES, name), encoding="utf-8") as file:
         return file.read()
 

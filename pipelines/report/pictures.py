@@ -1,4 +1,4 @@
-"""Small pictures, as text that a page can hold: thumbnails and weights."""
+"""Small pictures in base 64, which a page can contain: thumbnails of images, and weights."""
 
 from __future__ import annotations
 
@@ -14,28 +14,31 @@ from ..images import Recipe, decode_all
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-SIDES = ((1500, 128), (4000, 96))
-"""The side of thumbnails, in pixels, of up to so many; of more of them"""
+LARGEST_SIDE = 128
+"""The longer side of a picture in pixels, at most."""
 
-SMALLEST = 80
-"""this, so that a page of many is not much larger than one of few."""
+SIDES = ((1500, LARGEST_SIDE), (4000, 96))
+"""The longer side of thumbnails in pixels, for up to so many of them: (count, side)."""
 
-QUALITY = 72
-"""Of a JPEG: small, and good enough to tell what is to be seen."""
+SMALLEST_SIDE = 80
+"""The longer side of thumbnails in pixels if there are more, which keeps the page small."""
 
-LOW, ZERO, HIGH = (178, 78, 18), (244, 244, 244), (18, 92, 168)
-"""Colours of negative, no and positive weight, which the colour-blind can tell apart."""
+JPEG_QUALITY = 72
+"""Quality of thumbnails: small files in which one still sees what the image shows."""
+
+NEGATIVE, ZERO, POSITIVE = (178, 78, 18), (244, 244, 244), (18, 92, 168)
+"""Colours (RGB) of negative, zero and positive weights, which the colour-blind can tell apart."""
 
 
 def side_for(count: int) -> int:
-    """Return the side of thumbnails, in pixels, for so many of them."""
-    return next((side for most, side in SIDES if count <= most), SMALLEST)
+    """Return the longer side of thumbnails in pixels, if there are `count` of them."""
+    return next((side for most, side in SIDES if count <= most), SMALLEST_SIDE)
 
 
 def thumbnails(paths: Sequence[str], side: int, workers: int) -> Iterator[tuple[str, str]]:
-    """Yield for each path a thumbnail and an empty text, or an empty text and the reason why there is none.
+    """Yield for each path its thumbnail (JPEG in base 64) and the reason why there is none; one is empty.
 
-    They are decoded as all images are, so EXIF's orientation is applied, and what is no image is refused.
+    Images are decoded as for a prediction: with the orientation that EXIF says, and with the same errors.
 
     Args:
         paths: of the images.
@@ -45,45 +48,47 @@ def thumbnails(paths: Sequence[str], side: int, workers: int) -> Iterator[tuple[
     recipe = Recipe(side, side, "pad")
     for decoded in decode_all(paths, recipe, workers):
         for column, error in zip(decoded.columns, decoded.errors, strict=True):
-            yield ("", error) if error else (jpeg(_unpadded(column.reshape(recipe.shape))), "")
+            yield ("", error) if error else (jpeg(_without_padding(column.reshape(recipe.shape))), "")
 
 
-def _unpadded(pixels: np.ndarray) -> np.ndarray:
-    """Return a picture (height, width, 3) without the black around it that made it a square."""
-    inked = pixels.max(axis=2) > 0
-    rows, columns = np.flatnonzero(inked.any(axis=1)), np.flatnonzero(inked.any(axis=0))
+def _without_padding(pixels: np.ndarray) -> np.ndarray:
+    """Return pixels (height, width, 3) without black rows and columns at the edges."""
+    is_set = pixels.max(axis=2) > 0
+    rows, columns = np.flatnonzero(is_set.any(axis=1)), np.flatnonzero(is_set.any(axis=0))
     if not rows.size:
         return pixels
     return pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
-def jpeg(pixels: np.ndarray, most: int = SIDES[0][1]) -> str:
-    """Return a picture (height, width, 1 or 3) of bytes as JPEG in base 64, scaled down to `most` pixels."""
+def jpeg(pixels: np.ndarray) -> str:
+    """Return an image (height, width, 1 or 3) uint8 as JPEG in base 64, scaled down to `LARGEST_SIDE`."""
     image = Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[:, :, 0])
-    image.thumbnail((most, most), Image.Resampling.BILINEAR)
-    file = BytesIO()
-    image.save(file, "JPEG", quality=QUALITY, optimize=True)
-    return base64.b64encode(file.getvalue()).decode("ascii")
+    image.thumbnail((LARGEST_SIDE, LARGEST_SIDE), Image.Resampling.BILINEAR)
+    return _base64(image, "JPEG", quality=JPEG_QUALITY)
 
 
-def weights_png(weights: np.ndarray, limit: float, most: int = SIDES[0][1]) -> str:
-    """Return weights (height, width, 1 or 3) as PNG in base 64.
+def weights_png(weights: np.ndarray, limit: float) -> str:
+    """Return weights (height, width, 1 or 3) as PNG in base 64, scaled down to `LARGEST_SIDE`.
 
-    Of three channels, each weight changes its colour, from grey for 0; of one, orange to white to blue.
+    With three channels, each weight changes its own colour, and 0 is grey. With one channel, negative weights
+    are orange, 0 is white, and positive weights are blue.
 
     Args:
         weights: of one unit, finite.
-        limit: absolute value from which a colour is full, more than 0.
-        most: pixels of the longer side.
+        limit: the absolute value from which on a colour is full, more than 0.
     """
     shares = np.clip(weights / limit, -1, 1)
     if weights.shape[2] == 3:
         pixels = 128 + 127 * shares
     else:
-        low, zero, high = (np.asarray(colour, np.float64) for colour in (LOW, ZERO, HIGH))
-        pixels = zero + np.where(shares < 0, -shares * (low - zero), shares * (high - zero))
+        negative, zero, positive = (np.asarray(c, np.float64) for c in (NEGATIVE, ZERO, POSITIVE))
+        pixels = zero + np.where(shares < 0, -shares * (negative - zero), shares * (positive - zero))
     image = Image.fromarray(np.round(pixels).astype(np.uint8))
-    image.thumbnail((most, most), Image.Resampling.BOX)
+    image.thumbnail((LARGEST_SIDE, LARGEST_SIDE), Image.Resampling.BOX)
+    return _base64(image, "PNG")
+
+
+def _base64(image: Image.Image, file_format: str, **options: int) -> str:
     file = BytesIO()
-    image.save(file, "PNG", optimize=True)
+    image.save(file, file_format, optimize=True, **options)
     return base64.b64encode(file.getvalue()).decode("ascii")

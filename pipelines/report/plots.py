@@ -1,163 +1,150 @@
-"""Curves as a picture, by matplotlib: `--plot` of train and sweep."""
+"""Plots: the curves of a training or a sweep as a file of their own, an SVG document."""
 
 from __future__ import annotations
 
-import os
-from importlib.util import find_spec
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xpnet.errors import OutputError, UsageError
-from xpnet.io import atomic_write
+from xpnet.errors import UsageError
 
-from .charts import is_wide
+from ..outputs import write_text
+from .charts import HEIGHT, LEFT, WIDTH, svg_text
+from .colours import DARK, LIGHT, SERIES_COLOURS
+from .curves import COLUMNS, curve_of, sweep_charts, training_charts
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from collections.abc import Mapping, Sequence
 
     from xpnet.nn import History
 
-ENDINGS = ("png", "svg", "pdf")
-"""Formats, by the ending of the file's name."""
+    from .charts import Chart, DrawnSeries
+    from .curves import Curve
 
-LEGIBLE = 12
-"""Runs of a sweep that are named in the legend, at most."""
+LEGEND_RUNS = 12
+"""The most series that a legend names; of more it names the best."""
 
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-"""Colours that the colour-blind can tell apart (Okabe and Ito, 2008)."""
+GAP, TITLE_HEIGHT = 16, 30
+"""Space around each chart, and height of its title above it, in SVG units."""
+
+LEGEND_TOP, LEGEND_ROW = 10, 18
+"""Space above the first row of a legend, and height of a row."""
+
+CHARACTER_WIDTH = 6.6
+"""Width of a character of the legend, about. SVG cannot measure text."""
 
 
 def require_plot(path: str | None) -> None:
-    """Refuse early what could not be drawn later. None is no picture.
-
-    Raises:
-        UsageError: the name has another ending, or matplotlib is missing.
-    """
-    if path is None:
-        return
-    if _ending(path) not in ENDINGS:
-        msg = f"{path}: expected a name that ends in .{', .'.join(ENDINGS)}, which says what to draw"
-        raise UsageError(msg)
-    if find_spec("matplotlib") is None:
-        msg = "--plot draws by matplotlib, which is missing: pip install 'xpnet[report]'"
-        raise UsageError(msg)
-
-
-def plot_training(path: str, history: History, metric: str, training: str = "training") -> None:
-    """Draw what there is of each epoch: cost, metric, learning rate.
+    """Refuse early a plot that could not be drawn later.
 
     Args:
-        path: of the picture.
-        history: how the training went.
-        metric: its name.
-        training: what its values on the training data are called.
+        path: file of the plot, or None for no plot.
 
     Raises:
-        OutputError: the picture cannot be written.
+        UsageError: the name does not end in .svg.
     """
-    epochs = history.epochs
-    x = [epoch.epoch for epoch in epochs]
-    judged = [(e.epoch, e.val_cost, e.val_metric) for e in epochs if e.val_cost is not None]
-    sample = [(e.epoch, e.metric) for e in epochs if e.metric is not None]
-    rates = [epoch.learning_rate for epoch in epochs]
-    # One value is no curve: it is what a training of all examples at once is judged by at its end.
-    names = [training] * (len(sample) > 1) + ["validation"] * (len(judged) > 1)
-    axes, figure = _axes(1 + bool(names) + (max(rates) > 0))
-    _line(axes[0], x, [epoch.cost for epoch in epochs], COLOURS[0], "training")
-    if judged:
-        _line(axes[0], [at for at, _, _ in judged], [cost for _, cost, _ in judged], COLOURS[1], "validation")
-        axes[0].legend(frameon=False)
-    if len(sample) > 1:
-        _line(axes[1], [at for at, _ in sample], [value for _, value in sample], COLOURS[0], training)
-    if len(judged) > 1:
-        at, values = [at for at, _, _ in judged], [value for _, _, value in judged]
-        _line(axes[1], at, values, COLOURS[1], "validation")
-    if names:
-        axes[1].set_ylabel(metric if len(names) > 1 else f"{metric} ({names[0]})")
-    if len(names) > 1:
-        axes[1].legend(frameon=False)
-    if max(rates) > 0:  # L-BFGS has none
-        _line(axes[-1], x, rates, COLOURS[2], "learning rate")
-        axes[-1].set_ylabel("learning rate")
-        axes[-1].set_ylim(bottom=0)
-    axes[0].set_ylabel("cost")
-    _log_if_wide(axes[0], [*history.costs, *(cost for _, cost, _ in judged)])
-    _save(figure, path)
+    if path is not None and not path.lower().endswith(".svg"):
+        name = Path(path).with_suffix(".svg") if Path(path).name else Path("FILE.svg")
+        msg = (
+            f"--plot {path!r}: plots are SVG files, which browsers and office programs open: "
+            f"name it {str(name)!r}"
+        )
+        raise UsageError(msg)
 
 
-def plot_sweep(path: str, runs: Sequence[tuple[dict[str, Any], History]], best: int) -> None:
-    """Draw the cost curves of a sweep on one axis; beside them, where rates differ, the cost of each rate.
+def plot_training(path: str, history: History, metric_name: str, training_name: str = "training") -> None:
+    """Draw the cost, the metric and the learning rate of each epoch.
 
     Args:
-        path: of the picture.
-        runs: what tells each apart, by name, with its history.
-        best: index of the best.
+        path: file to write, SVG.
+        history: epochs of the training; one or more.
+        metric_name: name of the metric, such as "accuracy".
+        training_name: name of the metric's curve on the training data.
 
     Raises:
-        OutputError: the picture cannot be written.
+        OutputError: the file cannot be written.
     """
-    rates = [apart["rate"] for apart, _ in runs if apart.get("rate", 0) > 0]
-    axes, figure = _axes(1 + (len(set(rates)) > 1))
-    for i, (apart, history) in enumerate(runs):
-        name = ", ".join(f"{key} {value:g}" for key, value in apart.items())
-        marked = (f"{name} (best)", 2.5) if i == best else (name, 1.2)
-        x, costs = [epoch.epoch for epoch in history.epochs], history.costs
-        style = ("-", "--", ":")[i // len(COLOURS) % 3]
-        _line(axes[0], x, costs, COLOURS[i % len(COLOURS)], *marked, style=style)
-    if len(runs) <= LEGIBLE:
-        axes[0].legend(frameon=False)
-    axes[0].set_ylabel("cost")
-    _log_if_wide(axes[0], [cost for _, history in runs for cost in history.costs])
-    if len(axes) > 1:
-        ends = [(apart["rate"], h.judged[-1]) for apart, h in runs if h.epochs and apart["rate"] > 0]
-        axes[1].scatter([rate for rate, _ in ends], [cost for _, cost in ends], color=COLOURS[0])
-        axes[1].set(xscale="log", xlabel="learning rate", ylabel="cost at the end")
-        _log_if_wide(axes[1], [cost for _, cost in ends])
-    _save(figure, path)
+    charts = training_charts(_curve(history), metric_name, training_name)
+    write_text(path, svg_document("Training", charts))
 
 
-def _axes(count: int) -> tuple[list[Axes], Figure]:
-    # Not by pyplot, which keeps figures and looks for a screen.
-    from matplotlib.figure import Figure
+def plot_sweep(path: str, runs: Sequence[tuple[Mapping[str, Any], History]], best: int) -> None:
+    """Draw the cost curves of a sweep, and the final cost by learning rate if that differs.
 
-    figure = Figure(figsize=(5 * count, 3.6), layout="constrained")
-    axes: list[Axes] = [figure.add_subplot(1, count, i + 1) for i in range(count)]
-    for each in axes:
-        each.grid(alpha=0.25)
-        each.spines[["top", "right"]].set_visible(False)
-        each.set_xlabel("epoch")
-    return axes, figure
+    Args:
+        path: file to write, SVG.
+        runs: of each run the settings that differ, by name, and its history.
+        best: index of the best run.
 
-
-def _line(
-    axes: Axes,
-    x: Sequence[Any],
-    y: Sequence[Any],
-    colour: str,
-    name: str,
-    width: float = 1.6,
-    style: str = "-",
-) -> None:
-    alone = "o" if len(x) == 1 else ""
-    axes.plot(x, y, color=colour, label=name, linewidth=width, linestyle=style, marker=alone)
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    charts = sweep_charts([(settings, _curve(history)) for settings, history in runs], best)
+    write_text(path, svg_document("Sweep", charts))
 
 
-def _log_if_wide(axes: Axes, values: Sequence[float]) -> None:
-    if is_wide(values):
-        axes.set_yscale("log")
+def _curve(history: History) -> Curve:
+    return curve_of({name: history.column(name) for name in COLUMNS})
 
 
-def _ending(path: str) -> str:
-    return os.path.splitext(path)[1][1:].lower()
+def svg_document(title: str, charts: Sequence[Chart]) -> str:
+    """Return charts side by side as one SVG document, each with its title and its legend.
+
+    The light colours are attributes, which all viewers know. A style sheet replaces them by dark ones where
+    the user prefers those.
+
+    Args:
+        title: what the document shows, for people who do not see it.
+        charts: from left to right; one or more.
+    """
+    drawn, height = [], 0.0
+    for i, chart in enumerate(charts):
+        legend, legend_height = _legend(chart.series)
+        height = max(height, TITLE_HEIGHT + HEIGHT + legend_height + GAP)
+        drawn.append(
+            f'<g transform="translate({GAP + i * (WIDTH + GAP)},{TITLE_HEIGHT})">\n'
+            f'<g font-size="15" font-weight="600">{svg_text(chart.title, 4, -8)}</g>\n'
+            f'{chart.content()}\n<g transform="translate(0,{HEIGHT})">{legend}</g>\n</g>\n'
+        )
+    width = GAP + len(charts) * (WIDTH + GAP)
+    description = " ".join(f"{chart.title}. {chart.description}" for chart in charts)
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?>\n'
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height:g}" '
+        f'viewBox="0 0 {width} {height:g}" role="img" font-family="Helvetica, Arial, sans-serif" '
+        f'font-size="12" fill="{LIGHT["text"]}">\n'
+        f"<title>{escape(title)}</title>\n<desc>{escape(description)}</desc>\n"
+        f"<style>{_dark_style()}</style>\n"
+        f'<rect class="background" fill="{LIGHT["surface"]}" width="100%" height="100%"/>\n'
+        f"{''.join(drawn)}</svg>\n"
+    )
 
 
-def _save(figure: Figure, path: str) -> None:
-    try:
-        with atomic_write(Path(path)) as temporary:
-            figure.savefig(temporary, format=_ending(path), dpi=150)
-    except OSError as error:
-        msg = f"{path}: cannot be written: {error.strerror or error}"
-        raise OutputError(msg) from error
+def _legend(series: Sequence[DrawnSeries]) -> tuple[str, float]:
+    """Return the legend of a chart as SVG, and its height. One series alone has none: the title names it."""
+    named = series if len(series) <= LEGEND_RUNS else [each for each in series if each.strong]
+    if len(series) < 2 or not named:
+        return "", 0
+    entries: list[str] = []
+    x, row = float(LEFT), 0
+    for each in named:
+        text = each.name + each.note
+        width = 30 + CHARACTER_WIDTH * len(text)
+        if x > LEFT and x + width > WIDTH:
+            x, row = LEFT, row + 1
+        y = LEGEND_TOP + row * LEGEND_ROW
+        entries.append(f'<g transform="translate({x:g},{y})">{each.swatch()}{svg_text(text, 30, 8)}</g>')
+        x += width + GAP
+    return "".join(entries), LEGEND_TOP + (row + 1) * LEGEND_ROW
+
+
+def _dark_style() -> str:
+    """Return a style sheet with dark colours, for users who prefer them."""
+    fills = {".background": "surface", "text": "text", ".muted text": "muted", ".bar": "c0"}
+    strokes = {".grid path": "line", ".grid .axis": "muted"}
+    for i in range(SERIES_COLOURS):
+        fills[f".look-{i}"] = strokes[f".look-{i} .line"] = f"c{i}"
+    strokes[".guide .line"] = "muted"
+    rules = [f"{selector} {{ fill: {DARK[name]} }}" for selector, name in fills.items()]
+    rules += [f"{selector} {{ stroke: {DARK[name]} }}" for selector, name in strokes.items()]
+    return f"@media (prefers-color-scheme: dark) {{ {' '.join(rules)} }}"

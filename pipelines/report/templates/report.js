@@ -1,4 +1,4 @@
-// The threshold slider and the gallery. Texts become text nodes, never markup.
+// The threshold slider and the gallery. Text from the data becomes text nodes, never HTML.
 "use strict";
 
 const byId = (id) => document.getElementById(id);
@@ -23,8 +23,8 @@ function startThreshold(counts) {
       accuracy: share(tp + tn, tp + tn + fp + fn), precision, recall,
       F1: share(2 * precision * recall, precision + recall), "false positive rate": share(fp, fp + tn),
     };
-    const said = Object.entries(rates).map(([name, rate]) => `${name} ${rate.toFixed(4)}`);
-    byId("threshold-rates").textContent = said.join(", ");
+    const shown = Object.entries(rates).map(([name, rate]) => `${name} ${rate.toFixed(4)}`);
+    byId("threshold-rates").textContent = shown.join(", ");
     if (point) {
       const { left, right, top, bottom } = point.dataset;
       point.setAttribute("cx", Number(left) + share(fp, fp + tn) * (right - left));
@@ -37,7 +37,7 @@ function startThreshold(counts) {
 }
 
 function startGallery(rows) {
-  const PAGE = 60; // so few elements that any filter is drawn at once
+  const PAGE = 60; // images of a page: few elements, so that any filter is fast
   const form = byId("filter"), list = byId("pictures"), pageField = byId("page");
   const names = rows.path.map((path) => path.toLowerCase());
   let found = [], page = 1;
@@ -64,7 +64,7 @@ function startGallery(rows) {
     for (let i = 0; i < names.length; i++) {
       if (label !== "" && rows.label[i] !== Number(label)) continue;
       if (status >= 0 && rows.status[i] !== status) continue;
-      // A row without a score is in no range of scores.
+      // A row without a score matches no range of scores.
       if (ranged && !(rows.score[i] !== null && rows.score[i] >= low && rows.score[i] <= high)) continue;
       if (name && !names[i].includes(name)) continue;
       found.push(i);
@@ -77,7 +77,7 @@ function startGallery(rows) {
     if (how === "name") found.sort((a, b) => (names[a] < names[b] ? -1 : names[a] > names[b] ? 1 : a - b));
     if (how !== "high" && how !== "low") return;
     const sign = how === "high" ? -1 : 1;
-    const score = (i) => rows.score[i] ?? sign * Infinity; // those without one come last
+    const score = (i) => rows.score[i] ?? sign * Infinity; // rows without a score come last
     found.sort((a, b) => (score(a) === score(b) ? a - b : sign * (score(a) - score(b))));
   }
 
@@ -88,11 +88,11 @@ function startGallery(rows) {
     list.replaceChildren(...shown.map(item));
     byId("count").textContent = found.length
       ? `${grouped(first + 1)} to ${grouped(first + shown.length)} of ${grouped(found.length)} images`
-      : "No image fits.";
+      : "No image matches.";
     byId("pages").textContent = grouped(pages);
     pageField.value = page;
     pageField.max = pages;
-    // Not disabled: a button that is would lose the focus.
+    // Not the attribute disabled: a disabled button loses the focus.
     byId("previous").setAttribute("aria-disabled", page === 1);
     byId("next").setAttribute("aria-disabled", page === pages);
   }
@@ -105,16 +105,16 @@ function startGallery(rows) {
       picture.alt = "";
       element.append(picture);
     } else {
-      element.append(text("span", "none", rows.why[i] || "no picture"));
+      element.append(text("span", "none", rows.reason[i] || "no picture"));
     }
     const status = rows.statuses[rows.status[i]], label = rows.labels[rows.label[i]];
-    const said = text("span", status === "ok" ? "said" : "said wrong", "");
-    said.append(text("bdi", "", label ?? (status === "error" ? "error" : "score")));
-    if (rows.score[i] !== null) said.append(` ${Number(rows.score[i].toPrecision(4))}`);
-    if (status === "unsure") said.append(" (unsure)");
+    const predicted = text("span", status === "ok" ? "predicted" : "predicted wrong", "");
+    predicted.append(text("bdi", "", label ?? (status === "error" ? "error" : "score")));
+    if (rows.score[i] !== null) predicted.append(` ${Number(rows.score[i].toPrecision(4))}`);
+    if (status === "unsure") predicted.append(" (unsure)");
     const path = text("span", "path", "");
     path.append(text("bdi", "", rows.path[i]));
-    element.append(said, path);
+    element.append(predicted, path);
     return element;
   }
 

@@ -12,13 +12,11 @@ from xpnet.pipelines.cli.console import Console
 from xpnet.pipelines.datasets.sources import DataOptions
 from xpnet.pipelines.images.recipe import Recipe
 from xpnet.pipelines.models.model import load
-from xpnet.pipelines.models.rows import RowOptions
-from xpnet.pipelines.predictions.jobs import PredictJob as Scoring
-from xpnet.pipelines.predictions.jobs import run_prediction as score
+from xpnet.pipelines.models.prediction import RowOptions
+from xpnet.pipelines.predictions.jobs import PredictJob, run_prediction
 from xpnet.pipelines.report.build import ReportJob, write_report
 from xpnet.pipelines.training.plan import Plan
-from xpnet.pipelines.training.runs import TrainJob as Training
-from xpnet.pipelines.training.runs import run_training
+from xpnet.pipelines.training.runs import TrainJob, run_training
 
 HOSTILE = [
     "<script>alert(1)<" + os.sep + "script>.jpg",
@@ -54,16 +52,27 @@ def trained(folder: Path, data: Path, **plan: Any) -> Path:
     path = folder / "model.safetensors"
     reading = DataOptions(Recipe(8, 8))
     run_training(
-        Training(str(data), reading, Plan(**plan), "cpu", val_split=0.25, output=str(path)), False, Console(0)
+        TrainJob(str(data), reading, Plan(**plan), "cpu", val_split=0.25, output=str(path)), False, Console(0)
     )
     return path
 
 
-def predicted(model: Path, inputs: Path, output: Path, threshold: float = 0.6) -> Path:
-    """Score a folder; return the path of the rows."""
-    options = RowOptions(output.suffix[1:], threshold=threshold)
-    job = Scoring(str(model), (str(inputs),), None, str(output), options, "cpu", 1, 64, False, False)
-    score(job, None, Console(0))  # type: ignore[arg-type]  (nothing goes to standard output)
+def predicted(model: Path, inputs: Path, output: Path, min_confidence: float = 0.6) -> Path:
+    """Score a folder; return the path of the rows. The name of the output says its format."""
+    job = PredictJob(
+        model=str(model),
+        inputs=(str(inputs),),
+        files_from=None,
+        output=str(output),
+        options=RowOptions(min_confidence=min_confidence),
+        format=output.suffix[1:],
+        device="cpu",
+        workers=1,
+        batch_size=64,
+        resume=False,
+        retry_errors=False,
+    )
+    run_prediction(job, None, Console(0))  # type: ignore[arg-type]  (nothing goes to standard output)
     return output
 
 

@@ -13,7 +13,6 @@ from pages import HOSTILE, Seen, World, draw, page, predicted, trained
 
 from xpnet.backend.backend import select
 from xpnet.pipelines.images.inputs import path_text
-from xpnet.pipelines.models.evaluation import answers_of, open_labelled
 
 pytestmark = pytest.mark.browser
 
@@ -74,7 +73,7 @@ def test_it_filters_by_class_status_score_and_name(two: World, look: Look) -> No
 
     def shown_of(kept: list[dict[str, str]]) -> None:
         last = min(60, len(kept))
-        expected = f"1 to {last} of {len(kept)} images" if kept else "No image fits."
+        expected = f"1 to {last} of {len(kept)} images" if kept else "No image matches."
         assert count(seen) == expected
         assert listed(seen) == [row["path"].removeprefix(f"{two.new}{os.sep}") for row in kept[:60]]
 
@@ -102,13 +101,13 @@ def test_it_sorts_and_turns_pages(two: World, look: Look) -> None:
     scores = sorted((float(row["score"]) for row in rows if row["score"]), reverse=True)
 
     def score_of(place: int) -> float:
-        return float(seen.page.locator("#pictures .said").nth(place).inner_text().split()[-1].strip("()"))
+        return float(seen.page.locator("#pictures .predicted").nth(place).inner_text().split()[-1].strip("()"))
 
     seen.page.select_option("#sort", "high")
     assert score_of(0) == pytest.approx(scores[0], abs=1e-4)
     seen.page.fill("#page", "99")
     seen.page.keyboard.press("Enter")
-    assert seen.page.locator("#pictures .said").last.inner_text() == "error"  # without a score, so last
+    assert seen.page.locator("#pictures .predicted").last.inner_text() == "error"  # without a score, so last
     seen.page.select_option("#by-status", "ok")
     seen.page.select_option("#sort", "low")
     assert score_of(0) == pytest.approx(min(s for s in scores if s >= 0.6), abs=1e-4)
@@ -145,15 +144,15 @@ def test_a_picture_that_is_missing_is_shown_as_missing(two: World, look: Look) -
 
 def test_the_slider_says_what_a_threshold_would_give(two: World, look: Look) -> None:
     opened = two.open()
-    dataset = open_labelled(opened, str(two.data), None, None, 1, "skip", lambda done, total: None)
-    chances, Y = answers_of(opened, dataset, select("cpu"))[0], dataset.Y[0]
+    dataset = opened.open_data(str(two.data))
+    probabilities, Y = opened.evaluate_dataset(dataset, select("cpu")).probabilities[1], dataset.Y[0]
     seen = look(two.report)
     seen.page.focus("#threshold")
     place = [seen.page.get_attribute("#roc-point", name) for name in ("cx", "cy")]
     for threshold in (0.5, 0.505, 0.51):
-        called = chances > threshold
+        positive = probabilities > threshold
         for name, expected in {
-            "tp": called & (Y == 1), "fp": called & (Y == 0), "fn": ~called & (Y == 1), "tn": ~called & (Y == 0),
+            "tp": positive & (Y == 1), "fp": positive & (Y == 0), "fn": ~positive & (Y == 1), "tn": ~positive & (Y == 0),
         }.items():  # fmt: skip
             assert seen.page.text_content(f"#{name}") == str(int(np.sum(expected)))
         assert seen.page.text_content("#threshold-value") == f"{threshold:.3f}"
@@ -211,7 +210,7 @@ def test_many_images_stay_few_elements(two: World, look: Look, tmp_path: Path) -
     (tmp_path / "rows.csv").write_text("path,status,label,score,error\n" + "".join(rows))
     seen = look(page(tmp_path / "report.html", two.model, predictions=tmp_path / "rows.csv"))
     assert count(seen) == "1 to 60 of 10,000 images"
-    assert "10,000 rows, a sample" in seen.page.text_content("#scored")
+    assert "10,000 rows, a random sample" in seen.page.text_content("#predictions")
     seen.page.select_option("#sort", "high")
     seen.page.fill("#by-name", "1199")
     assert seen.page.locator("#pictures li").count() <= 60
@@ -222,13 +221,13 @@ def test_many_images_stay_few_elements(two: World, look: Look, tmp_path: Path) -
 def test_a_gallery_of_numbers_and_of_failures(two: World, look: Look, tmp_path: Path) -> None:
     data = draw(tmp_path / "data", ["1", "2.5"], 8)
     model = trained(tmp_path, data, model="regression", epochs=2)
-    rows = predicted(model, data, tmp_path / "rows.jsonl", threshold=0)
+    rows = predicted(model, data, tmp_path / "rows.jsonl", min_confidence=0)
     seen = look(page(tmp_path / "numbers.html", model, data=data, predictions=rows))
     assert count(seen) == "1 to 16 of 16 images"
     assert seen.page.locator("#by-label").count() == 0
-    assert seen.page.locator("#pictures .said").first.inner_text().startswith("score ")
+    assert seen.page.locator("#pictures .predicted").first.inner_text().startswith("score ")
     (tmp_path / "failed.csv").write_text("path,status,label,score,error\nx.jpg,error,,,<b>bad</b>\n")
     seen = look(page(tmp_path / "failed.html", two.model, predictions=tmp_path / "failed.csv"))
     assert seen.page.text_content("#pictures .none") == "<b>bad</b>"
     seen.page.fill("#by-low", "0")
-    assert count(seen) == "No image fits."
+    assert count(seen) == "No image matches."

@@ -29,20 +29,21 @@ def sections(path: Path) -> list[str]:
 
 def test_all_parts(two: World) -> None:
     assert sections(two.report) == [
-        "problem", "training", "judged", "mistakes", "weights", "scored", "gallery", "skipped", "graph", "about",
+        "problem", "training", "evaluation", "mistakes", "weights", "predictions", "gallery", "skipped", "graph",
+        "recipe",
     ]  # fmt: skip
 
 
 def test_a_model_alone_has_what_its_file_says(two: World, tmp_path: Path) -> None:
     made = page(tmp_path / "r.html", two.model)
-    assert sections(made) == ["problem", "training", "weights", "graph", "about"]
+    assert sections(made) == ["problem", "training", "weights", "graph", "recipe"]
     metric = read_model_file(two.model).history["judged"]["validation"]["metric"]
     assert f"<dt>Validation accuracy</dt><dd>{metric:.4g}</dd>" in made.read_text(encoding="utf-8")
 
 
 def test_predictions_alone(two: World, tmp_path: Path) -> None:
     made = page(tmp_path / "r.html", two.model, predictions=two.rows, images=two.new)
-    assert sections(made)[3:6] == ["scored", "gallery", "skipped"]
+    assert sections(made)[3:6] == ["predictions", "gallery", "skipped"]
     text = made.read_text(encoding="utf-8")
     assert "The first" not in text
     assert "text.jpg" in text
@@ -65,7 +66,7 @@ def test_a_sweep_is_on_the_page_of_its_best(classes: Path, tmp_path: Path) -> No
     assert "sweep" in sections(made)
     assert "best of 3 that were trained together" in text
     assert "rate 1e+300" in text  # which diverged at once
-    assert "Cost at the end by learning rate" in text
+    assert "Final cost by learning rate" in text
 
 
 @pytest.mark.parametrize(
@@ -88,7 +89,7 @@ def test_tables(tmp_path: Path, plan: Plan, target: str) -> None:
     run_training(job, False, Console(0))
     made = page(tmp_path / "r.html", model, data=tmp_path / "t.csv")
     text = made.read_text(encoding="utf-8")
-    assert sections(made) == ["problem", "training", "judged", "mistakes", "weights", "graph", "about"]
+    assert sections(made) == ["problem", "training", "evaluation", "mistakes", "weights", "graph", "recipe"]
     assert "&lt;b&gt;" in text
     assert "<b>" not in text
     assert "no picture" not in text.partition("<script")[0]
@@ -101,7 +102,7 @@ def test_grey_pictures(tmp_path: Path) -> None:
     run_training(Training(str(data), reading, Plan(), "cpu", output=str(model)), False, Console(0))
     rows = predicted(model, data, tmp_path / "rows.jsonl")
     text = page(tmp_path / "r.html", model, data=data, predictions=rows).read_text(encoding="utf-8")
-    assert "White is zero, blue speaks for the unit" in text
+    assert "White is zero. Light at a blue place increases the unit's output" in text
     assert "4 x 6 pixels, 1 channel<" in text
 
 
@@ -150,9 +151,9 @@ def test_little_or_odd_history_is_no_error(two: World, tmp_path: Path, history: 
     ("job", "match"),
     [
         ({"images": "somewhere"}, "--images says where"),
-        ({"labels": "l.csv"}, "--labels and --target say how --data is read"),
-        ({"target": "y"}, "--labels and --target say how --data is read"),
-        ({"predictions": "rows.csv", "images": "no such folder"}, "there is no such folder of images"),
+        ({"labels": "l.csv"}, "--labels and --target say how to read --data"),
+        ({"target": "y"}, "--labels and --target say how to read --data"),
+        ({"predictions": "rows.csv", "images": "no such folder"}, "there is no such folder"),
     ],
 )
 def test_options_that_need_others_are_refused(two: World, tmp_path: Path, job: dict, match: str) -> None:
@@ -185,7 +186,7 @@ def test_what_is_left_out_is_said(
 ) -> None:
     from xpnet.pipelines.report import predictions
 
-    monkeypatch.setattr(predictions, "GALLERY", 50)
+    monkeypatch.setattr(predictions, "GALLERY_ROWS", 50)
     job = ReportJob(
         str(two.model),
         str(tmp_path / "r.html"),
@@ -195,10 +196,10 @@ def test_what_is_left_out_is_said(
     )
     assert write_report(job, Console()) == 0
     said = capsys.readouterr().err
-    assert "the gallery shows 50 of 161 rows, a sample" in said
+    assert "the gallery shows a sample: 50 of 161 rows" in said
     assert "images cannot be shown" in said
     assert "r.html: 0." in said
-    assert "50 rows, a sample" in (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "50 rows, a random sample" in (tmp_path / "r.html").read_text(encoding="utf-8")
 
 
 def test_the_command(two: World, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from pages import World
 
 from xpnet.pipelines.models.model import Model
-from xpnet.pipelines.report.training import ends, sweep, training
+from xpnet.pipelines.report.training import final_results, sweep_section, training_counts, training_section
 
 if TYPE_CHECKING:
     from xpnet.pipelines.report.charts import Chart
@@ -19,7 +19,7 @@ CURVE: dict[str, Any] = {
     "val_cost": [3.0, 2.5, 2.0],
     "val_metric": [0.2, 0.5, 0.4],
 }
-JUDGED = {"training": {"cost": 0.9, "metric": 0.8}, "validation": {"cost": 2.0, "metric": 0.4}}
+METRICS = {"training": {"cost": 0.9, "metric": 0.8}, "validation": {"cost": 2.0, "metric": 0.4}}
 
 
 def opened(two: World, **history: Any) -> Model:
@@ -33,7 +33,7 @@ def titles(found: dict[str, Any]) -> dict[str, list[str]]:
 
 
 def test_a_training_with_validation_has_three_charts(two: World) -> None:
-    found = training(opened(two, curve=CURVE, judged=JUDGED, last={"epoch": 4}))
+    found = training_section(opened(two, curve=CURVE, metrics=METRICS, last={"epoch": 4}))
     assert titles(found) == {
         "Cost of each epoch": ["training", "validation"],
         "Accuracy of each epoch": ["validation", "training, at the end"],
@@ -47,49 +47,50 @@ def test_a_training_with_validation_has_three_charts(two: World) -> None:
         "learning rate",
     ]
     assert found["rows"][2] == (4.0, 1.0, 2.0, 0.4, 0.05)
-    assert found["of"] == 4
+    assert found["epochs"] == 4
 
 
 @pytest.mark.parametrize(
     ("more", "name"),
     [
-        ({"judged_examples": 1000, "m": 20_000}, "training, on 1000 of them"),
-        ({"judged_examples": 60, "m": 60}, "training"),
-        ({"judged_examples": None}, "training"),
+        ({"metric_examples": 1000, "m": 20_000}, "training, on 1000 of them"),
+        ({"metric_examples": 60, "m": 60}, "training"),
+        ({"metric_examples": None}, "training"),
     ],
 )
 def test_training_and_validation_are_two_curves(two: World, more: dict[str, Any], name: str) -> None:
     curve = {**CURVE, "metric": [0.3, 0.6, 0.8]}
-    found = training(opened(two, curve=curve, judged=JUDGED, **more))
+    found = training_section(opened(two, curve=curve, metrics=METRICS, **more))
     assert titles(found)["Accuracy of each epoch"] == [name, "validation"]
     assert found["head"][3:5] == ["training accuracy", "validation accuracy"]
     assert found["rows"][2] == (4.0, 1.0, 2.0, 0.8, 0.4, 0.05)
     alone = {column: curve[column] for column in ("epoch", "cost", "metric")}
-    assert titles(training(opened(two, curve=alone, judged=JUDGED, **more))) == {
+    assert titles(training_section(opened(two, curve=alone, metrics=METRICS, **more))) == {
         "Cost of each epoch": ["training"],
         f"Accuracy of each epoch: {name}": [name],
     }
 
 
-def test_what_was_judged_only_at_the_end_is_no_curve(two: World) -> None:
+def test_what_was_measured_only_at_the_end_is_no_curve(two: World) -> None:
     late = {
         **CURVE,
         "val_cost": [None, None, 2.0],
         "val_metric": [None, None, 0.4],
         "learning_rate": [0.0] * 3,
     }
-    assert titles(training(opened(two, curve=late))) == {"Cost of each epoch": ["training"]}
+    assert titles(training_section(opened(two, curve=late))) == {"Cost of each epoch": ["training"]}
 
 
 @pytest.mark.parametrize("history", [{}, {"curve": {}}, {"costs": []}])
 def test_without_a_curve_there_is_no_chart(two: World, history: dict[str, Any]) -> None:
-    assert training(opened(two, **history)) is None
-    assert sweep(opened(two, **history)) is None
-    assert ends(opened(two, **history)) == {"judged": {}, "counts": []}
+    assert training_section(opened(two, **history)) is None
+    assert sweep_section(opened(two, **history)) is None
+    assert final_results(opened(two, **history)) == {}
+    assert training_counts(opened(two, **history)) == []
 
 
 def test_one_epoch_is_a_table(two: World) -> None:
-    found = training(opened(two, curve={"epoch": [1], "cost": [0.5]}))
+    found = training_section(opened(two, curve={"epoch": [1], "cost": [0.5]}))
     assert (found["charts"], found["rows"]) == ([], [(1.0, 0.5)])
 
 
@@ -102,10 +103,10 @@ def test_a_sweep_is_on_one_axis_and_by_rate(two: World) -> None:
         }
         for rate, cost in ((0.1, 1.0), (0.01, 0.5), (0.001, 1.5))
     ]
-    found = sweep(opened(two, sweep={"count": 3, "runs": runs}))
+    found = sweep_section(opened(two, sweep={"count": 3, "runs": runs}))
     assert titles(found) == {
         "Cost of each epoch of each run": ["rate 0.1, seed 0", "rate 0.01, seed 0", "rate 0.001, seed 0"],
-        "Cost at the end by learning rate": ["training"],
+        "Final cost by learning rate": ["training"],
     }
     assert [series.strong for series in found["charts"][0].series] == [False, True, False]
     assert [text for _, text in found["charts"][1].x_ticks] == ["0.001", "0.01", "0.1"]
@@ -117,5 +118,5 @@ def test_a_run_that_diverged_at_once_has_no_point(two: World) -> None:
         {"apart": {"rate": 0.1}, "best": True, "curve": {"epoch": [1], "cost": [1.0]}},
         {"apart": {"rate": 9.0}, "best": False, "curve": {"epoch": []}},
     ]
-    found = sweep(opened(two, sweep={"count": 2, "runs": runs}))
+    found = sweep_section(opened(two, sweep={"count": 2, "runs": runs}))
     assert found["rows"][1][1:] == [None, None, None, ""]

@@ -18,7 +18,6 @@ from xpnet.io.model_file import SavedModel
 from xpnet.nn.network import Network, SoftmaxRegression
 from xpnet.pipelines.datasets.dataset import Dataset
 from xpnet.pipelines.images.recipe import Recipe
-from xpnet.pipelines.models.evaluation import answers_of, evaluate, open_labelled
 from xpnet.pipelines.models.model import Model, load
 from xpnet.pipelines.report import evaluation
 from xpnet.pipelines.report.charts import BOTTOM, LEFT, RIGHT, TOP
@@ -27,7 +26,7 @@ CPU = select("cpu")
 
 
 def labelled(opened: Model, data: Path) -> Dataset:
-    return open_labelled(opened, str(data), None, None, 1, "skip", lambda done, total: None)
+    return opened.open_data(str(data))
 
 
 def softmax(n_classes: int, m: int = 300) -> tuple[Model, Dataset]:
@@ -41,14 +40,14 @@ def softmax(n_classes: int, m: int = 300) -> tuple[Model, Dataset]:
     saved = SavedModel(
         SoftmaxRegression(n_classes, n_classes), parameters, fit_standardizer([], "none"), names
     )
-    return Model("m", saved, None), Dataset(ColumnMatrix.of(examples.T, "none"), Y, names)
+    return Model(saved), Dataset(ColumnMatrix.of(examples.T, "none"), Y, names)
 
 
 def test_it_says_what_evaluate_says(two: World) -> None:
     opened = two.open()
     dataset = labelled(opened, two.data)
-    found = evaluation.judge(opened, dataset, CPU)
-    report = evaluate(opened, dataset, CPU)
+    found = evaluation.evaluation_section(opened, dataset, CPU)
+    report = opened.evaluate(dataset, device=CPU)
     assert found["metrics"] == report
     assert found["wrong"] == round((1 - report["accuracy"]) * report["m"])
     assert [[cell["count"] for cell in row] for _, row in found["matrix"]] == report["confusion"]
@@ -59,13 +58,13 @@ def test_it_says_what_evaluate_says(two: World) -> None:
 
 def test_each_threshold_counts_all_examples() -> None:
     generator = np.random.default_rng(0)
-    Y, chances = generator.integers(0, 2, 500), generator.random(500).round(2)
-    counts = evaluation.thresholds(Y, chances)
+    Y, probabilities = generator.integers(0, 2, 500), generator.random(500).round(2)
+    counts = evaluation.threshold_counts(Y, probabilities)
     for i, threshold in enumerate(np.linspace(0, 1, evaluation.THRESHOLDS + 1)):
-        called = chances > threshold
-        if np.abs(chances - threshold).min() > 1e-9:  # where rounding could not matter
-            assert counts["tp"][i] == np.sum(called & (Y == 1))
-            assert counts["fp"][i] == np.sum(called & (Y == 0))
+        predicted = probabilities > threshold
+        if np.abs(probabilities - threshold).min() > 1e-9:  # where rounding could not matter
+            assert counts["tp"][i] == np.sum(predicted & (Y == 1))
+            assert counts["fp"][i] == np.sum(predicted & (Y == 0))
         assert sum(counts[name][i] for name in ("tp", "fp", "tn", "fn")) == 500
 
 
@@ -73,18 +72,18 @@ def test_each_threshold_counts_all_examples() -> None:
 def test_the_roc_curve_is_the_peers(digits: int) -> None:
     generator = np.random.default_rng(0)
     Y = generator.integers(0, 2, 200)
-    chances = (0.3 * Y + generator.random(200) * 0.7).round(digits)
-    path = evaluation.roc(Y, chances)["chart"].series[0].path
+    probabilities = (0.3 * Y + generator.random(200) * 0.7).round(digits)
+    path = evaluation.roc_chart(Y, probabilities).series[0].path
     points = [tuple(map(float, point.split(","))) for point in path[1:].split("L")]
-    x, y, _ = peer.roc_curve(Y, chances, drop_intermediate=False)
+    x, y, _ = peer.roc_curve(Y, probabilities, drop_intermediate=False)
     expected = [(LEFT + a * (RIGHT - LEFT), BOTTOM + b * (TOP - BOTTOM)) for a, b in zip(x, y, strict=True)]
     assert np.allclose(points, expected, atol=0.06)
 
 
 def test_many_points_are_thinned_but_not_the_ends() -> None:
     generator = np.random.default_rng(0)
-    Y, chances = generator.integers(0, 2, 20_000), generator.random(20_000)
-    path = evaluation.roc(Y, chances)["chart"].series[0].path
+    Y, probabilities = generator.integers(0, 2, 20_000), generator.random(20_000)
+    path = evaluation.roc_chart(Y, probabilities).series[0].path
     assert path.count("L") <= evaluation.POINTS
     assert path.endswith(f"L{RIGHT},{TOP}")
     assert path.startswith(f"M{LEFT},{BOTTOM}")
@@ -93,14 +92,14 @@ def test_many_points_are_thinned_but_not_the_ends() -> None:
 def test_the_worst_mistake_comes_first(two: World) -> None:
     opened = two.open()
     dataset = labelled(opened, two.data)
-    found = evaluation.judge(opened, dataset, CPU)
-    chance = answers_of(opened, dataset, CPU)[0]
-    given = np.where(dataset.Y[0] == 1, chance, 1 - chance)
-    worst, unsure = int(np.argmin(given)), int(np.argmin(np.abs(chance - 0.5)))
-    assert dataset.names[worst] == found["below"] + found["mistakes"][0]["name"]
-    assert dataset.names[unsure] == found["below"] + found["unsure"][0]["name"]
-    assert found["mistakes"][0]["truth"] == opened.class_names[dataset.Y[0, worst]]
-    assert not any(example["right"] for example in found["mistakes"])
+    found = evaluation.evaluation_section(opened, dataset, CPU)
+    positive = opened.evaluate_dataset(dataset, CPU).probabilities[1]
+    given = np.where(dataset.Y[0] == 1, positive, 1 - positive)
+    worst, uncertain = int(np.argmin(given)), int(np.argmin(np.abs(positive - 0.5)))
+    assert dataset.names[worst] == found["folder"] + found["mistakes"][0]["name"]
+    assert dataset.names[uncertain] == found["folder"] + found["uncertain"][0]["name"]
+    assert found["mistakes"][0]["truth"] == opened.classes[dataset.Y[0, worst]]
+    assert not any(example["is_right"] for example in found["mistakes"])
     assert len(found["mistakes"]) <= evaluation.EXAMPLES
     with Image.open(BytesIO(base64.b64decode(found["mistakes"][0]["picture"]))) as image:
         assert image.size == (8, 8)
@@ -108,26 +107,26 @@ def test_the_worst_mistake_comes_first(two: World) -> None:
 
 def test_two_classes_by_softmax_have_a_roc_curve_too() -> None:
     opened, dataset = softmax(2)
-    found = evaluation.judge(opened, dataset, CPU)
+    found = evaluation.evaluation_section(opened, dataset, CPU)
     assert found["metrics"]["roc_auc"] == pytest.approx(
-        peer.roc_auc_score(dataset.Y[0], answers_of(opened, dataset, CPU)[1])
+        peer.roc_auc_score(dataset.Y[0], opened.evaluate_dataset(dataset, CPU).probabilities[1])
     )
     assert "roc" in found
 
 
 def test_one_class_alone_has_no_roc_curve() -> None:
     opened, dataset = softmax(2)
-    found = evaluation.judge(opened, replace(dataset, Y=np.zeros_like(dataset.Y)), CPU)
+    found = evaluation.evaluation_section(opened, replace(dataset, Y=np.zeros_like(dataset.Y)), CPU)
     assert "roc" not in found
     assert "threshold" in found
 
 
 @pytest.mark.parametrize(("n_classes", "has_matrix"), [(3, True), (30, True), (31, False), (500, False)])
 def test_many_classes_have_no_matrix_but_their_confusions(n_classes: int, has_matrix: bool) -> None:
-    found = evaluation.judge(*softmax(n_classes), CPU)
+    found = evaluation.evaluation_section(*softmax(n_classes), CPU)
     assert (found["matrix"] is not None) is has_matrix
-    assert len(found["by_class"]) == min(n_classes, evaluation.ROWS)
-    assert len(found["pairs"]) <= evaluation.PAIRS
+    assert len(found["by_class"]) == min(n_classes, evaluation.CLASS_ROWS)
+    assert len(found["pairs"]) <= evaluation.CONFUSIONS
     counts = [count for _, _, count in found["pairs"]]
     assert counts == sorted(counts, reverse=True)
     assert counts[-1] > 0
@@ -141,11 +140,11 @@ def test_numbers_are_shown_against_the_true_ones() -> None:
     examples = Y.copy()
     examples[0, 500] += 100
     dataset = Dataset(ColumnMatrix.of(examples, "none"), Y, ())
-    found = evaluation.judge(opened, dataset, CPU)
+    found = evaluation.evaluation_section(opened, dataset, CPU)
     assert found["mistakes"][0]["name"] == "example 500"
     assert found["mistakes"][0]["note"] == "off by 100"
-    assert found["cloud"]["shown"] == evaluation.POINTS
-    assert found["unsure"] == []
+    assert found["regression"]["points"] == evaluation.POINTS
+    assert found["uncertain"] == []
 
 
 def test_grey_pictures_are_grey(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pages import World
 
-from xpnet.pipelines.report.page import embedded, number, policy, share
+from xpnet.pipelines.report.page import content_security_policy, number, percent, to_json
 
 
 @given(
@@ -18,7 +18,7 @@ from xpnet.pipelines.report.page import embedded, number, policy, share
     )
 )
 def test_embedded_data_comes_back_and_ends_no_element(data: object) -> None:
-    text = embedded(data)
+    text = to_json(data)
     assert json.loads(text) == data
     assert not set(text) & set("<>&\u2028\u2029")
     assert text.isascii()
@@ -26,7 +26,7 @@ def test_embedded_data_comes_back_and_ends_no_element(data: object) -> None:
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_what_json_has_no_word_for_is_null(value: float) -> None:
-    assert embedded({"a": [value, 1.0]}) == '{"a":[null,1.0]}'
+    assert to_json({"a": [value, 1.0]}) == '{"a":[null,1.0]}'
 
 
 @pytest.mark.parametrize(
@@ -38,14 +38,14 @@ def test_numbers_are_readable(value: object, expected: str) -> None:
 
 
 def test_shares_are_in_percent() -> None:
-    assert (share(0.12345), share(float("nan"))) == ("12.3 %", "-")
+    assert (percent(0.12345), percent(float("nan"))) == ("12.3 %", "-")
 
 
 def test_the_policy_allows_one_style_and_one_script() -> None:
-    said = policy("a{}", "1")
+    said = content_security_policy("a{}", "1")
     assert said.startswith("default-src 'none'; img-src data:; ")
     assert "unsafe" not in said
-    assert policy("a{}", "2") != said
+    assert content_security_policy("a{}", "2") != said
 
 
 def test_one_file_with_nothing_outside(two: World) -> None:

@@ -23,9 +23,9 @@ def write(folder: Path, text: str) -> str:
     return str(path)
 
 
-def gallery(found: predictions.Scored, folder: Path | None = None) -> dict:
+def gallery(found: predictions.Predictions, folder: Path | None = None) -> dict:
     where = None if folder is None else str(folder)
-    return predictions.gallery(found, where, 1, lambda done, total: None)
+    return predictions.gallery_section(found, where, 1, lambda done, total: None)
 
 
 @pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
@@ -47,7 +47,7 @@ def test_rows_are_columns_with_their_pictures(two: World) -> None:
     data = shown_rows["data"]
     with two.rows.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [shown_rows["below"] + path for path in data["path"]] == [row["path"] for row in rows]
+    assert [shown_rows["folder"] + path for path in data["path"]] == [row["path"] for row in rows]
     assert [data["statuses"][i] for i in data["status"]] == [row["status"] for row in rows]
     assert [data["labels"][i] if i >= 0 else "" for i in data["label"]] == [row["label"] for row in rows]
     assert [score for score in data["score"] if score is not None] == [
@@ -58,7 +58,7 @@ def test_rows_are_columns_with_their_pictures(two: World) -> None:
         assert data["picture"][[row["path"] for row in rows].index(path_text(f"{two.new}/{name}"))]
     assert shown_rows["missing"] == 1
     failed = [i for i, status in enumerate(data["status"]) if data["statuses"][status] == "error"]
-    assert all(data["why"][i] and not data["picture"][i] for i in failed)
+    assert all(data["reason"][i] and not data["picture"][i] for i in failed)
 
 
 def test_a_thumbnail_is_small_and_keeps_its_shape(two: World) -> None:
@@ -72,8 +72,8 @@ def test_a_thumbnail_is_small_and_keeps_its_shape(two: World) -> None:
 def test_a_long_file_is_sampled_evenly_and_the_same_each_time(
     two: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(predictions, "GALLERY", 100)
-    monkeypatch.setattr(predictions, "FAILED", 7)
+    monkeypatch.setattr(predictions, "GALLERY_ROWS", 100)
+    monkeypatch.setattr(predictions, "FAILED_ROWS", 7)
     rows = [f"{i}.jpg,ok,a&b,0.75,\n" if i % 10 else f"{i}.jpg,error,,,broken\n" for i in range(5000)]
     path = write(tmp_path, HEAD + "".join(rows))
     found, again = (predictions.read(path, two.open()) for _ in range(2))
@@ -84,23 +84,23 @@ def test_a_long_file_is_sampled_evenly_and_the_same_each_time(
     assert 2000 < sum(numbers) / 100 < 3000
     assert found.statuses == {"ok": 4500, "error": 500}
     assert [name for name, _ in found.failed] == [f"{10 * i}.jpg" for i in range(7)]
-    assert predictions.summary(found)["labels"] == [("a&b", 4500, 1.0)]
+    assert predictions.predictions_section(found)["labels"] == [("a&b", 4500, 1.0)]
 
 
 @pytest.mark.parametrize("text", [HEAD, HEAD + "x.jpg,error,,,broken\n"])
 def test_nothing_scored_is_nothing_wrong(two: World, tmp_path: Path, text: str) -> None:
     found = predictions.read(write(tmp_path, text), two.open())
-    assert predictions.summary(found)["chart"] is None
+    assert predictions.predictions_section(found)["chart"] is None
     assert gallery(found)["missing"] == 0
 
 
 @pytest.mark.parametrize(
     ("text", "error", "match"),
     [
-        ("anything", DataError, "is no file of predictions"),
-        ("", DataError, "is no file of predictions"),
+        ("anything", DataError, "is not a file of predictions"),
+        ("", DataError, "is not a file of predictions"),
         (HEAD + "x,odd,a&b,1,\n", DataError, "row 1 has the status 'odd', expected ok, unsure, error"),
-        (HEAD + "x,ok,dog,1,\n", UsageError, "row 1 has the label 'dog', so it was not written with"),
+        (HEAD + "x,ok,dog,1,\n", UsageError, "row 1 has the label 'dog', which is not a class of the model: it was not written with"),
         (HEAD + "x,ok,,1,\n", UsageError, "row 1 has no label"),
         (HEAD + "x,ok,a&b,much,\n", DataError, "row 1 has the score 'much', expected a number"),
         (HEAD + "x,ok,a&b\n", DataError, "has 3 cells, not 5"),
@@ -116,7 +116,7 @@ def test_other_files_are_refused(
         predictions.read(write(tmp_path, text), two.open())
     with pytest.raises(DataError, match="there is no such file"):
         predictions.read(str(tmp_path / "nothing"), two.open())
-    with pytest.raises(DataError, match="is no file of predictions"):
+    with pytest.raises(DataError, match="is not a file of predictions"):
         predictions.read(str(tmp_path), two.open())
 
 
@@ -132,7 +132,7 @@ def test_absurd_scores_are_in_the_gallery_but_in_no_bar(two: World, tmp_path: Pa
     )
     found = predictions.read(write(tmp_path, HEAD + rows), two.open())
     assert [row["score"] for _, row in found.rows] == [1e300, -1e300, 5e-324, 0.5]
-    assert len(predictions.summary(found)["chart"].bars) == 1
+    assert len(predictions.predictions_section(found)["chart"].bars) == 1
 
 
 @pytest.mark.parametrize("inside", ["", "photos", "old/photos"])
@@ -160,7 +160,7 @@ def test_too_many_bytes_are_left_out(two: World, monkeypatch: pytest.MonkeyPatch
     found = gallery(predictions.read(str(two.rows), two.open()))
     assert sum(map(len, found["data"]["picture"])) <= 5000
     assert found["left_out"] > 100
-    assert "too large" in found["data"]["why"][-1]
+    assert "too large" in found["data"]["reason"][-1]
 
 
 @pytest.mark.parametrize(

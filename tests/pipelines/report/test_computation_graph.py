@@ -8,13 +8,13 @@ import pytest
 from xpnet.data.standardize import fit_standardizer
 from xpnet.io.model_file import SavedModel
 from xpnet.nn.network import Layer, Network
-from xpnet.pipelines.report.graph import DRAWN, WIDTH, graph
+from xpnet.pipelines.report.computation_graph import MOST_DRAWN, WIDTH, graph_section
 
 
 def drawn(n_x: int, n_out: int, output: str, *hidden: str) -> dict[str, Any]:
     model = Network(n_x, n_out, output, tuple(Layer.parse(text) for text in hidden))
     parameters = {name: np.ones(shape, "float32") for name, shape in model.shapes.items()}
-    return graph(SavedModel(model, parameters, fit_standardizer([], "unit")))
+    return graph_section(SavedModel(model, parameters, fit_standardizer([], "unit")))
 
 
 def steps(*arguments: Any) -> list[tuple[str, str, str]]:
@@ -62,7 +62,7 @@ def test_groups_are_one_step() -> None:
 
 def test_each_step_has_a_box_below_the_last_and_its_parameters_beside_it() -> None:
     drawing = drawn(12, 3, "softmax", "5:relu")["drawing"]
-    chain = [box for box in drawing["boxes"] if box["of"] != "side"]
+    chain = [box for box in drawing["boxes"] if box["kind"] != "side"]
     assert [box["text"] for box in chain] == [
         "X  12 x m",
         "affine",
@@ -72,15 +72,15 @@ def test_each_step_has_a_box_below_the_last_and_its_parameters_beside_it() -> No
         "mean",
     ]
     assert [box["y"] for box in chain] == sorted(box["y"] for box in chain)
-    sides = [box["text"] for box in drawing["boxes"] if box["of"] == "side"]
+    sides = [box["text"] for box in drawing["boxes"] if box["kind"] == "side"]
     assert sides == ["W1  5 x 12", "b1  5 x 1", "W2  3 x 5", "b2  3 x 1", "Y  1 x m"]
     assert len(drawing["arrows"]) == len(drawing["boxes"]) - 1
     for box in drawing["boxes"]:
         assert 0 <= box["x"] < box["x"] + box["width"] <= WIDTH
-        assert 0 <= box["y"] < box["y"] + drawing["box"] <= drawing["height"]
+        assert 0 <= box["y"] < box["y"] + drawing["box_height"] <= drawing["height"]
 
 
 def test_a_deep_network_is_told_and_not_drawn() -> None:
-    found = drawn(3, 1, "sigmoid", *["2:tanh"] * DRAWN)
+    found = drawn(3, 1, "sigmoid", *["2:tanh"] * MOST_DRAWN)
     assert found["drawing"] is None
-    assert len(found["steps"]) == 2 * DRAWN + 3
+    assert len(found["steps"]) == 2 * MOST_DRAWN + 3
