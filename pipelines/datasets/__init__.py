@@ -1,6 +1,6 @@
-"""Datasets: labelled examples from a folder, a data file, the course's file or a table.
+"""Datasets: labelled examples from an image folder, a data file, a file of the course, or a table.
 
-`open_data` opens each of them; `write_data` writes a data file.
+`open_data` reads any of them into memory; `write_data` converts any of them to a data file.
 """
 
 from typing import TYPE_CHECKING
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from xpnet.lazy import lazy_door
 
 if TYPE_CHECKING:
+    from .arrays import dataset_from_arrays as dataset_from_arrays
     from .data_file import describe_data_file as describe_data_file
     from .data_file import read_data_file as read_data_file
     from .data_file import write_data_file as write_data_file
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_door(
     __name__,
     {
+        "arrays": "dataset_from_arrays",
         "dataset": "Dataset class_counts with_labels_for",
         "data_file": "describe_data_file read_data_file write_data_file",
         "sources": "TABLE_SUFFIXES DataOptions open_data with_classes write_data",

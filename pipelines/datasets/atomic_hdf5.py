@@ -1,4 +1,4 @@
-"""Write HDF5 files whole or not at all, also when the disk is full."""
+"""Write an HDF5 file completely or not at all, also if the disk becomes full."""
 
 from __future__ import annotations
 
@@ -17,13 +17,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-class Sink(io.FileIO):
-    """A file that keeps to itself that it cannot be written: HDF5, told so, would end the process later."""
+class DeferredErrorFile(io.FileIO):
+    """A file that remembers write errors instead of raising them.
+
+    HDF5 cannot handle a write error: it would end the whole process when the file is closed.
+
+    Attributes:
+        failed: the first error, or None. After it nothing more is written.
+    """
 
     failed: OSError | None = None
 
     def write(self, data: Any) -> int:
-        """Write all of the data, or remember why not."""
+        """Write all of the data, or remember the error; return the size of the data in bytes."""
         view = memoryview(data).cast("B")
         size = len(view)
         try:
@@ -34,31 +40,33 @@ class Sink(io.FileIO):
         return size
 
     def truncate(self, size: int | None = None) -> int:
-        """Set the length, or remember why not."""
+        """Set the length of the file, or remember the error."""
         try:
             return super().truncate(size)
         except OSError as error:
             self.failed = self.failed or error
             return size or 0
 
-    def check(self) -> None:
-        """Raise what was remembered."""
+    def raise_error(self) -> None:
+        """Raise the remembered error, if there is one."""
         if self.failed is not None:
             raise self.failed
 
 
 @contextmanager
-def atomic_hdf5(path: str | os.PathLike[str]) -> Iterator[tuple[h5py.File, Sink]]:
-    """Give a new HDF5 file, and what it is written to; it gets its name when the block ends well.
+def atomic_hdf5(path: str | os.PathLike[str]) -> Iterator[tuple[h5py.File, DeferredErrorFile]]:
+    """Return a context with a new HDF5 file, and the file object that HDF5 writes to.
+
+    The file appears at `path` when the block ends without an error. Otherwise nothing is left of it.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the file cannot be written.
     """
     try:
-        with atomic_write(Path(path)) as temporary, closing(Sink(temporary, "w+")) as sink:
-            with h5py.File(sink, "w") as file:
-                yield file, sink
-            sink.check()
+        with atomic_write(Path(path)) as temporary, closing(DeferredErrorFile(temporary, "w+")) as raw:
+            with h5py.File(raw, "w") as file:
+                yield file, raw
+            raw.raise_error()
     except OutputError:
         raise
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The data file: raw examples in HDF5 with their labels, names and recipe."""
+"""The data file: examples in HDF5 with their labels, names, recipe and standardization."""
 
 from __future__ import annotations
 
@@ -22,32 +22,35 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Sequence
 
-    from .atomic_hdf5 import Sink
+    from .atomic_hdf5 import DeferredErrorFile
 
 FORMAT = 1
-"""Version of the file's layout; a newer one is refused."""
+"""The version of the file's layout. A file with another version is refused."""
 
-EXAMPLES = {"images": "images", "table": "examples"}
-"""Where the examples of each kind of file are."""
+EXAMPLES_NAME = {"images": "images", "table": "examples"}
+"""For each kind of data file, the name of the HDF5 dataset with the examples."""
 
-DESCRIPTION = "xpnet"
-"""The dataset of bytes that describes the rest, as JSON. No strings of HDF5's own, of variable length: a few
-flipped bytes in those end the process that reads them."""
+DESCRIPTION_NAME = "xpnet"
+"""The name of the HDF5 dataset with the description of the file, which is JSON stored as bytes. HDF5's own
+strings of variable length are not used: libhdf5 crashes when they are damaged."""
+
+BLOCK_BYTES = 1 << 20
+"""How many bytes of images make one block in the HDF5 file."""
 
 
 class DataFileWriter:
-    """Writes a data file of images block by block, and fits the standardization on the way.
+    """Writes a data file of images block by block, and fits the standardization meanwhile.
 
     Args:
-        file: an open HDF5 file.
-        sink: what it is written to.
-        recipe: of the images.
-        standardize: kind of standardization, one of `xpnet.data.standardize.STANDARDIZATIONS`.
+        file: a new HDF5 file.
+        raw: the file object that HDF5 writes to, which remembers write errors.
+        recipe: how the images became columns.
+        standardize: the kind of standardization, one of `xpnet.data.STANDARDIZATIONS`.
     """
 
-    def __init__(self, file: h5py.File, sink: Sink, recipe: Recipe, standardize: str) -> None:
-        self._file, self._sink, self._recipe, self._kind = file, sink, recipe, standardize
-        rows = max(1, (1 << 20) // recipe.n_x)
+    def __init__(self, file: h5py.File, raw: DeferredErrorFile, recipe: Recipe, standardize: str) -> None:
+        self._file, self._raw, self._recipe, self._kind = file, raw, recipe, standardize
+        rows = max(1, BLOCK_BYTES // recipe.n_x)
         self._images = file.create_dataset(
             "images", (0, *recipe.shape), "u1", maxshape=(None, *recipe.shape), chunks=(rows, *recipe.shape)
         )
@@ -56,12 +59,12 @@ class DataFileWriter:
         self._names: list[str] = []
 
     def add(self, columns: np.ndarray, labels: Sequence[float], names: Sequence[str]) -> None:
-        """Append examples.
+        """Append k examples.
 
         Args:
-            columns: (k, n_x) uint8.
-            labels: class indices, or numbers to predict.
-            names: paths.
+            columns: (k, n_x) uint8, one row for each image.
+            labels: k class indices or, for regression, k targets.
+            names: the paths of the k images.
 
         Raises:
             OSError: the file cannot be written.
@@ -73,7 +76,7 @@ class DataFileWriter:
             self._moments.add(columns)
         self._labels.extend(labels)
         self._names.extend(names)
-        self._sink.check()
+        self._raw.raise_error()
 
     def finish(
         self,
@@ -81,10 +84,16 @@ class DataFileWriter:
         skipped: Sequence[tuple[str, str]],
         standardizer: Standardizer | None = None,
     ) -> None:
-        """Write labels, names, description, and the standardization: the one given, or fitted to all."""
+        """Write all that follows the examples: labels, names, standardization and description.
+
+        Args:
+            classes: the names of the classes; empty for regression.
+            skipped: (path, reason) of each image that was skipped.
+            standardizer: the standardization; None fits it to all examples.
+        """
         if standardizer is None:
             standardizer = standardizer_from_moments(self._moments, self._kind, self._recipe.channels)
-        _describe(
+        _write_description(
             self._file, "images", standardizer, classes, skipped, {"recipe": self._recipe.to_dict()},
             np.asarray(self._labels, np.int64 if classes else np.float64),
         )  # fmt: skip
@@ -94,7 +103,7 @@ class DataFileWriter:
         self._file.create_dataset("names", data=np.asarray(names, dtype), compression="gzip")
 
 
-def _describe(
+def _write_description(
     file: h5py.File,
     kind: str,
     standardizer: Standardizer,
@@ -103,6 +112,7 @@ def _describe(
     more: dict[str, Any],
     labels: np.ndarray,
 ) -> None:
+    """Write everything except the examples and their names. `more` has the entries for this kind of file."""
     description = {
         "kind": kind,
         "format": FORMAT,
@@ -113,34 +123,38 @@ def _describe(
     }
     file["labels"] = labels
     file["mean"], file["scale"] = standardizer.mean, standardizer.scale
-    file[DESCRIPTION] = np.frombuffer(json.dumps(description).encode(), np.uint8)
+    file[DESCRIPTION_NAME] = np.frombuffer(json.dumps(description).encode(), np.uint8)
 
 
 @contextmanager
 def data_file_writer(
     path: str | os.PathLike[str], recipe: Recipe, standardize: str
 ) -> Iterator[DataFileWriter]:
-    """Give a writer of a new data file, which appears under its name when the block ends well.
+    """Return a context with the writer of a new data file.
+
+    The file appears at `path` when the block ends without an error. Otherwise nothing is left of it.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the file cannot be written.
     """
-    with atomic_hdf5(path) as (file, sink):
-        yield DataFileWriter(file, sink, recipe, standardize)
+    with atomic_hdf5(path) as (file, raw):
+        yield DataFileWriter(file, raw, recipe, standardize)
 
 
 def write_data_file(path: str | os.PathLike[str], dataset: Dataset) -> None:
-    """Write a dataset as a data file, whole or not at all.
+    """Write a dataset as a data file, completely or not at all.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the file cannot be written.
     """
     data, recipe = dataset.data, dataset.recipe
     if recipe is None:
         more = {"features": list(dataset.features), "target": dataset.target}
         with atomic_hdf5(path) as (file, _):
             file["examples"] = data.examples
-            _describe(file, "table", data.standardizer, dataset.classes, dataset.skipped, more, dataset.Y[0])
+            _write_description(
+                file, "table", data.standardizer, dataset.classes, dataset.skipped, more, dataset.Y[0]
+            )
         return
     names = dataset.names or [""] * data.m
     with data_file_writer(path, recipe, data.standardizer.kind) as writer:
@@ -153,58 +167,63 @@ def write_data_file(path: str | os.PathLike[str], dataset: Dataset) -> None:
 
 
 def read_data_file(path: str | os.PathLike[str]) -> Dataset:
-    """Read a data file, or a file in the course's layout (train_set_x, ..., or test_set_x, ...).
+    """Read a data file, or a file of the course (with train_set_x and train_set_y, or test_...), into memory.
 
     Raises:
-        DataError: it cannot be read, is damaged, or is something else.
+        DataError: the file cannot be read, is damaged, or has other contents.
     """
-    with _reading(path) as file:
-        if DESCRIPTION not in file:
+    with _open_for_reading(path) as file:
+        if DESCRIPTION_NAME not in file:
             return course_file.read_course_file(file)
-        known, stored, labels = _checked(file)
+        description, stored, labels = _checked(file)
         examples = np.empty((stored.shape[0], int(np.prod(stored.shape[1:]))), stored.dtype)
         stored.read_direct(examples.reshape(stored.shape))
-        standardizer = Standardizer(known["standardize"], file["mean"][:], file["scale"][:])
+        standardizer = Standardizer(description["standardize"], file["mean"][:], file["scale"][:])
         names = tuple(name.decode() for name in file["names"][:]) if "names" in file else ()
         return Dataset(
             ColumnMatrix(examples, standardizer),
             labels[None],
-            tuple(known["classes"]),
-            Recipe.from_dict(known["recipe"]) if "recipe" in known else None,
-            tuple(known.get("features", ())),
-            known.get("target", ""),
+            tuple(description["classes"]),
+            Recipe.from_dict(description["recipe"]) if "recipe" in description else None,
+            tuple(description.get("features", ())),
+            description.get("target", ""),
             names,
-            tuple((name, reason) for name, reason in known["skipped"]),
+            tuple((name, reason) for name, reason in description["skipped"]),
         )
 
 
 def describe_data_file(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Return what a data file says of itself, with its numbers and shapes, without reading the examples.
+    """Return the description of a data file without reading its examples.
+
+    Returns:
+        The entries of the file's description (kind, classes, recipe, ...); "m", "n_x", "shape" and "dtype" of
+        the examples; and "counts", the number of examples of each class.
 
     Raises:
-        DataError: as for `read`.
+        DataError: as for `read_data_file`.
     """
-    with _reading(path) as file:
-        known, stored, labels = (
-            _checked(file) if DESCRIPTION in file else course_file.describe_course_file(file)
+    with _open_for_reading(path) as file:
+        description, stored, labels = (
+            _checked(file) if DESCRIPTION_NAME in file else course_file.describe_course_file(file)
         )
         return {
-            **known,
+            **description,
             "m": int(stored.shape[0]),
             "n_x": int(np.prod(stored.shape[1:])),
             "shape": list(stored.shape[1:]),
             "dtype": str(stored.dtype),
-            "counts": class_counts(labels, known["classes"]),
+            "counts": class_counts(labels, description["classes"]),
         }
 
 
 @contextmanager
-def _reading(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
-    if Path(path).exists() and not Path(path).is_file():  # a pipe would be waited for
-        msg = f"{path}: cannot be read: it is no file"
+def _open_for_reading(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
+    """Return a context with the open file. All errors in the block become `DataError`."""
+    if Path(path).exists() and not Path(path).is_file():  # opening a pipe might never end
+        msg = f"{path}: cannot be read: it is not a regular file"
         raise DataError(msg)
     if Path(path).exists() and not h5py.is_hdf5(path):
-        msg = f"{path}: cannot be read as HDF5: expected a folder, a data file in HDF5, or a table named .csv"
+        msg = f"{path}: cannot be read as HDF5: expected a folder, a data file (HDF5), or a table (.csv)"
         raise DataError(msg)
     try:
         with h5py.File(path, "r") as file:
@@ -218,76 +237,101 @@ def _reading(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
     except MemoryError as error:
         msg = f"{path}: does not fit into memory"
         raise DataError(msg) from error
-    except Exception as error:  # h5py raises nearly anything on damaged files
+    except Exception as error:  # on damaged files h5py raises many types
         msg = f"{path}: is damaged: {type(error).__name__}: {' '.join(str(error).split())}"
         raise DataError(msg) from error
 
 
 def _checked(file: h5py.File) -> tuple[dict[str, Any], h5py.Dataset, np.ndarray]:
-    """Return the description, the examples and the labels of a file whose parts fit together.
+    """Check that all parts of a file fit together; return its description, its examples and its labels (m,).
+
+    The examples, (m, ...), are not read.
 
     Raises:
-        DataError: they do not.
+        DataError: some parts do not fit.
     """
-    known = _description(file)
-    stored, labels, mean, scale = (file[n] for n in (EXAMPLES[known["kind"]], "labels", "mean", "scale"))
+    description = _read_description(file)
+    stored, labels, mean, scale = (
+        file[n] for n in (EXAMPLES_NAME[description["kind"]], "labels", "mean", "scale")
+    )
     shape = stored.shape
     n_x = int(np.prod(shape[1:]))
-    if "recipe" in known:
-        fits = shape[1:] == Recipe.from_dict(known["recipe"]).shape and stored.dtype == np.uint8
+    if "recipe" in description:
+        fits = shape[1:] == Recipe.from_dict(description["recipe"]).shape and stored.dtype == np.uint8
     else:
-        fits = len(shape) == 2 and n_x == len(known["features"]) and stored.dtype in (np.float32, np.float64)
+        fits = (
+            len(shape) == 2
+            and n_x == len(description["features"])
+            and stored.dtype in (np.float32, np.float64)
+        )
     _require(
         fits and shape[0] > 0, f"examples of shape {shape} {stored.dtype} that do not fit the description"
     )
     _require(stored.id.get_storage_size() >= stored.nbytes, f"{shape[0]} examples, of which some are missing")
-    right = labels.shape == shape[:1] and labels.dtype == (np.int64 if known["classes"] else np.float64)
-    _require(right, f"labels of shape {labels.shape} {labels.dtype} for {shape[0]} examples")
+    fits = labels.shape == shape[:1] and labels.dtype == (np.int64 if description["classes"] else np.float64)
+    _require(fits, f"labels of shape {labels.shape} {labels.dtype} for {shape[0]} examples")
     values = labels[:]
-    within = values.min() >= 0 and values.max() < len(known["classes"]) if known["classes"] else True
-    _require(bool(within) and bool(np.isfinite(values).all()), "labels that are no indices of its classes")
+    if description["classes"]:
+        in_range = bool(values.min() >= 0 and values.max() < len(description["classes"]))
+        _require(
+            in_range,
+            f"labels from {values.min()} to {values.max()} for {len(description['classes'])} classes",
+        )
+    else:
+        _require(bool(np.isfinite(values).all()), "targets that are not finite")
     for part in (mean, scale):
         _require(
-            part.shape in ((1, 1), (n_x, 1)) and part.dtype == np.float64, f"no standardization of {n_x}"
+            part.shape in ((1, 1), (n_x, 1)) and part.dtype == np.float64,
+            f"no mean or scale of {n_x} features",
         )
-        _require(bool(np.isfinite(part[:]).all()), "a standardization that is not finite")
+        _require(bool(np.isfinite(part[:]).all()), "a mean or scale that is not finite")
     _require(bool((scale[:] > 0).all()) and mean.shape == scale.shape, "a scale that is not positive")
     if "names" in file:
         names = file["names"]
-        _require(names.shape == shape[:1] and names.dtype.kind == "S", f"no name for each of {shape[0]}")
-    return known, stored, values
+        _require(
+            names.shape == shape[:1] and names.dtype.kind == "S", f"names that are not {shape[0]} strings"
+        )
+    return description, stored, values
 
 
-def _description(file: h5py.File) -> dict[str, Any]:
-    stored = file[DESCRIPTION]
+def _read_description(file: h5py.File) -> dict[str, Any]:
+    """Return the description, after checking the types of its entries.
+
+    Raises:
+        DataError: it is not a description that this version knows.
+    """
+    stored = file[DESCRIPTION_NAME]
     _require(stored.ndim == 1 and stored.dtype == np.uint8, "no description")
-    known: Any = None
+    description: Any = None
     with suppress(ValueError, RecursionError):
-        known = json.loads(stored[:].tobytes())
-    _require(isinstance(known, dict), "a description that is no JSON object")
-    found = known.get("format")
+        description = json.loads(stored[:].tobytes())
+    _require(isinstance(description, dict), "a description that is not a JSON object")
+    found = description.get("format")
     if found != FORMAT:
-        msg = f"is of format {found!r}, and this version reads {FORMAT}: update xpnet"
+        msg = f"has format {found!r}, but this version of xpnet reads format {FORMAT}: update xpnet"
         raise DataError(msg)
-    classes, skipped = known.get("classes"), known.get("skipped")
-    _require(
-        known.get("kind") in EXAMPLES and known.get("standardize") in STANDARDIZATIONS, "an unknown kind"
-    )
-    _require(_are_texts(classes) and len(set(classes)) == len(classes), "no names of classes")
-    pairs = isinstance(skipped, list) and all(_are_texts(pair) and len(pair) == 2 for pair in skipped)
-    _require(pairs, "no list of what was skipped")
-    if known["kind"] == "images":
-        _require(isinstance(known.get("recipe"), dict), "no recipe")
+    classes, skipped = description.get("classes"), description.get("skipped")
+    _require(description.get("kind") in EXAMPLES_NAME, "an unknown kind of examples")
+    _require(description.get("standardize") in STANDARDIZATIONS, "an unknown kind of standardization")
+    _require(_are_strings(classes) and len(set(classes)) == len(classes), "no list of different class names")
+    pairs = isinstance(skipped, list) and all(_are_strings(pair) and len(pair) == 2 for pair in skipped)
+    _require(pairs, "no list of the skipped inputs")
+    if description["kind"] == "images":
+        _require(isinstance(description.get("recipe"), dict), "no recipe")
     else:
-        _require(_are_texts(known.get("features")) and isinstance(known.get("target"), str), "no features")
-    return dict(known)
+        _require(
+            _are_strings(description.get("features")) and isinstance(description.get("target"), str),
+            "no names of features and target",
+        )
+    return dict(description)
 
 
-def _are_texts(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(text, str) for text in value)
+def _are_strings(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
-def _require(right: bool, what: str) -> None:
-    if not right:
-        msg = f"is damaged: it has {what}"
+def _require(condition: bool, found: str) -> None:
+    """Raise `DataError`, which says what the damaged file has, unless the condition holds."""
+    if not condition:
+        msg = f"is damaged: it has {found}"
         raise DataError(msg)

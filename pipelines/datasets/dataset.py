@@ -1,4 +1,4 @@
-"""Examples in memory with all that is known of them."""
+"""A dataset: examples in memory, with their labels and descriptions."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Examples in memory, ready to train on or to be judged by.
+    """Examples in memory, ready for training or evaluation.
 
     Attributes:
-        data: the column matrix, with its standardization.
-        Y: class indices (1, m) int64, or targets (1, m) float64.
-        classes: their names, by index; empty for regression.
+        data: the column matrix (n_x, m) of the examples, with its standardization.
+        Y: class indices (1, m) int64; for regression, targets (1, m) float64.
+        classes: the names of the classes, by class index; empty for regression.
         recipe: how an image became a column; None for a table.
-        features: names of a table's columns, but for
-        target: that of the one to predict.
-        names: of the examples: paths, as far as they are known.
-        skipped: inputs that could not be used, each with its reason.
+        features: the names of a table's feature columns; empty for images.
+        target: the name of a table's target column; "" for images.
+        names: the paths of the m images, or empty if they are not known.
+        skipped: (input, reason) of each input that could not be used.
     """
 
     data: ColumnMatrix
@@ -42,7 +42,7 @@ class Dataset:
     skipped: tuple[tuple[str, str], ...] = field(default=())
 
     def describe(self) -> dict[str, Any]:
-        """Return what `describe` says of a data file that holds this."""
+        """Return the description that `describe_data_file` gives for a data file of this dataset."""
         data, recipe = self.data, self.recipe
         return {
             "kind": "images" if recipe else "table",
@@ -60,22 +60,27 @@ class Dataset:
 
 
 def class_counts(labels: np.ndarray, classes: Sequence[str]) -> list[int]:
-    """Return how many labels are of each class; nothing for numbers to predict."""
+    """Return the number of examples of each class, by class index. Without classes the list is empty.
+
+    Args:
+        labels: class indices (m,), or targets.
+        classes: the names of the classes; empty for regression.
+    """
     return np.bincount(labels, minlength=len(classes)).tolist() if classes else []
 
 
 def with_labels_for(kind: str | None, dataset: Dataset) -> Dataset:
-    """Return the dataset with numbers to predict, or classes, as a model takes them.
+    """Return the dataset with the kind of labels that a model needs: classes, or numbers to predict.
+
+    For regression, classes whose names are numbers become these numbers. For logistic and softmax regression,
+    each different number becomes a class with the number as its name. All else is unchanged.
 
     Args:
-        kind: "logistic", "softmax", "network" or "regression"; None for the dataset as it is.
+        kind: "logistic", "softmax", "network" or "regression"; None changes nothing.
         dataset: the examples.
 
-    Classes whose names are numbers become those for regression; numbers become classes, named by
-    themselves, for logistic and softmax regression.
-
     Raises:
-        DataError: a class whose name is no number.
+        DataError: regression is asked for, and the name of a class is not a finite number.
     """
     if kind == "regression" and dataset.classes:
         try:
@@ -83,7 +88,8 @@ def with_labels_for(kind: str | None, dataset: Dataset) -> Dataset:
         except ValueError:
             values = np.asarray([np.nan])
         if not np.isfinite(values).all():
-            msg = f"regression needs numbers, and the data has the classes {', '.join(dataset.classes)}"
+            names = ", ".join(dataset.classes)
+            msg = f"regression needs numbers as labels, but the data has the classes {names}"
             raise DataError(msg)
         return replace(dataset, Y=values[dataset.Y], classes=())
     if kind in ("logistic", "softmax") and not dataset.classes:

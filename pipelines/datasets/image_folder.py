@@ -1,4 +1,4 @@
-"""Turn labelled images into a data file, or into memory: each decoded once, the rest streamed."""
+"""Labelled images of a folder: list them, and decode them into a data file or into memory."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """Images with their classes, not yet read.
+    """The paths and classes of images that are not decoded yet.
 
     Attributes:
-        items: path and class index of each, in order.
-        classes: names, by index.
+        items: (path, class index) of each image, in order.
+        classes: the names of the classes, by class index.
     """
 
     items: list[tuple[str, int]]
@@ -39,11 +39,11 @@ def list_labelled_images(folder: str, labels: str | None = None) -> LabelledImag
     """List the images of a folder with their classes.
 
     Args:
-        folder: has a subfolder for each class; or any folder, with
-        labels: a CSV file of lines path,label, the paths relative to the folder.
+        folder: without `labels`, the folder has a subfolder for each class.
+        labels: a CSV file with lines path,label. The paths are relative to the folder.
 
     Raises:
-        DataError: folder or file cannot be read.
+        DataError: the folder or the CSV file cannot be read.
         NoInputError: there are no images.
     """
     if labels is None:
@@ -54,7 +54,7 @@ def list_labelled_images(folder: str, labels: str | None = None) -> LabelledImag
         names = tuple(sorted({label for _, label in pairs}))
     index = {name: i for i, name in enumerate(names)}
     if not pairs:
-        msg = f"{folder}: holds no images"
+        msg = f"{folder}: contains no images"
         raise NoInputError(msg)
     return LabelledImages([(path, index[name]) for path, name in pairs], tuple(map(path_text, names)))
 
@@ -62,13 +62,14 @@ def list_labelled_images(folder: str, labels: str | None = None) -> LabelledImag
 def _from_csv(folder: str, labels: str) -> Iterator[tuple[str, str]]:
     try:
         with open(labels, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-            reader, first = csv.reader(file), True
+            reader, is_first = csv.reader(file), True
             for row in reader:
                 cells = [cell.strip() for cell in row]
                 if not any(cells):
                     continue
-                is_head, first = first and [cell.lower() for cell in cells] == ["path", "label"], False
-                if is_head:
+                is_header = is_first and [cell.lower() for cell in cells] == ["path", "label"]
+                is_first = False
+                if is_header:
                     continue
                 if len(row) != 2 or not all(cells):
                     msg = f"{labels}: line {reader.line_num} is {','.join(row)}, expected path,label"
@@ -80,10 +81,13 @@ def _from_csv(folder: str, labels: str) -> Iterator[tuple[str, str]]:
 
 
 class SkippedInputs:
-    """Inputs that could not be used; the first of them ends it all if errors are to fail.
+    """Collects the inputs that cannot be used, or raises an error for the first one.
+
+    Args:
+        on_error: "skip" collects them, "fail" raises.
 
     Attributes:
-        found: path and reason of each.
+        found: (path, reason) of each input.
     """
 
     def __init__(self, on_error: str) -> None:
@@ -91,13 +95,13 @@ class SkippedInputs:
         self._fails = on_error == "fail"
 
     def add(self, path: str, reason: str) -> None:
-        """Note an input.
+        """Add an input.
 
         Raises:
-            DataError: errors are to fail.
+            DataError: `on_error` is "fail".
         """
         if self._fails:
-            msg = f"{path_text(path)}: {reason} (use --on-error skip to leave such inputs out)"
+            msg = f"{path_text(path)}: {reason} (use --on-error skip to leave out such inputs)"
             raise DataError(msg)
         self.found.append((path_text(path), reason))
 
@@ -112,21 +116,25 @@ def write_images(
     on_error: str = "skip",
     on_progress: Callable[[int, int], object] = lambda done, total: None,  # noqa: ARG005
 ) -> tuple[int, list[tuple[str, str]]]:
-    """Decode labelled images into a data file; return how many are in it, and what was skipped.
+    """Decode labelled images into a data file. The images are never all in memory.
 
     Args:
         source: the images.
-        output: the file; it appears when it is complete.
+        output: the file to write. It appears when it is complete.
         recipe: how an image becomes a column.
-        standardize: "unit", "channel", "feature" or "none".
-        workers: processes that decode.
-        on_error: "skip" an image that cannot be decoded, or "fail".
-        on_progress: is called with the number of inputs done, and of all.
+        standardize: the kind of standardization, one of `xpnet.data.STANDARDIZATIONS`.
+        workers: the number of processes that decode.
+        on_error: what to do with an image that cannot be decoded: "skip" it, or "fail".
+        on_progress: called with the number of images done so far, and the number of all images.
+
+    Returns:
+        The number of images in the file, and (path, reason) of each image that was skipped.
 
     Raises:
-        DataError: an image cannot be decoded, and that is to fail.
+        DataError: `on_error` is "fail" and an image cannot be decoded.
         NoInputError: no image can be decoded.
         OutputError: the file cannot be written.
+        WorkerError: the processes that decode cannot be started.
     """
     with data_file_writer(output, recipe, standardize) as writer:
         count, skipped = _decode(source, recipe, workers, on_error, writer.add, on_progress)
@@ -143,14 +151,14 @@ def load_images(
     on_error: str = "skip",
     on_progress: Callable[[int, int], object] = lambda done, total: None,  # noqa: ARG005
 ) -> Dataset:
-    """Decode labelled images into memory; arguments and errors as for `preprocess`."""
+    """Decode labelled images into memory. The arguments and errors are those of `write_images`."""
     examples = np.empty((len(source.items), recipe.n_x), np.uint8)
     labels: list[int] = []
     names: list[str] = []
 
-    def add(columns: np.ndarray, chosen: list[int], paths: list[str]) -> None:
+    def add(columns: np.ndarray, new_labels: list[int], paths: list[str]) -> None:
         examples[len(labels) : len(labels) + len(columns)] = columns
-        labels.extend(chosen)
+        labels.extend(new_labels)
         names.extend(paths)
 
     count, skipped = _decode(source, recipe, workers, on_error, add, on_progress)
@@ -173,22 +181,25 @@ def _decode(
     add: Callable[[np.ndarray, list[int], list[str]], object],
     on_progress: Callable[[int, int], object],
 ) -> tuple[int, list[tuple[str, str]]]:
-    """Decode all; hand the good ones over in blocks. Return their number, and what was skipped."""
+    """Decode all images, and pass those that succeed to `add` in blocks: columns (k, n_x), labels, paths.
+
+    Returns and raises the same as `write_images`.
+    """
     skipped, done, count = SkippedInputs(on_error), 0, 0
-    for part in decode_all((path for path, _ in source.items), recipe, workers):
-        good = [i for i, error in enumerate(part.errors) if not error]
-        for i, error in enumerate(part.errors):
+    for chunk in decode_all((path for path, _ in source.items), recipe, workers):
+        good = [i for i, error in enumerate(chunk.errors) if not error]
+        for i, error in enumerate(chunk.errors):
             if error:
-                skipped.add(part.paths[i], error)
-        columns = part.columns if len(good) == len(part.paths) else part.columns[good]
+                skipped.add(chunk.paths[i], error)
+        columns = chunk.columns if len(good) == len(chunk.paths) else chunk.columns[good]
         if good:
             labels = [source.items[done + i][1] for i in good]
-            add(columns, labels, [path_text(part.paths[i]) for i in good])
-        done += len(part.paths)
+            add(columns, labels, [path_text(chunk.paths[i]) for i in good])
+        done += len(chunk.paths)
         count += len(good)
         on_progress(done, len(source.items))
     if not count:
         path, reason = skipped.found[0]
-        msg = f"none of {done} images can be used; the first, {path}: {reason}"
+        msg = f"none of {done} images can be used; the first is {path}: {reason}"
         raise NoInputError(msg)
     return count, skipped.found

@@ -1,4 +1,4 @@
-"""Open what a user calls DATA: a folder, a data file, the course's file, or a table."""
+"""Open the data that a user names: an image folder, a data file, a file of the course, or a table."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
 
 
 TABLE_SUFFIXES = (".csv",)
-"""Endings of files that are taken for tables."""
+"""The endings of files that are read as tables."""
 
 
 @dataclass(frozen=True)
 class DataOptions:
-    """How DATA is read.
+    """How data is read.
 
     Attributes:
-        recipe: how images of a folder become columns; None for the usual one. For folders only.
-        standardize: kind of standardization, one of `xpnet.data.standardize.STANDARDIZATIONS`; by default "feature" for a
-            table, "unit" for images, and what the file says for a data file.
-        labels: a CSV file of lines path,label, for a folder without a subfolder for each class.
-        target: the column to predict, of a table.
-        workers: processes that decode.
-        on_error: "skip" what cannot be used, or "fail".
+        recipe: for folders: how images become columns; None for the default recipe.
+        standardize: the kind of standardization, one of `xpnet.data.STANDARDIZATIONS`. None is "feature" for
+            a table, "unit" for images, and the file's own standardization for a data file.
+        labels: for folders without a subfolder per class: a CSV file with lines path,label.
+        target: for tables: the name of the column to predict.
+        workers: for folders: the number of processes that decode.
+        on_error: for folders and tables: "skip" what cannot be used, or "fail".
     """
 
     recipe: Recipe | None = None
@@ -47,109 +47,122 @@ class DataOptions:
 
 def open_data(
     path: str,
-    reading: DataOptions = DataOptions(),
+    options: DataOptions = DataOptions(),
     on_progress: Callable[[int, int], object] = lambda done, total: None,  # noqa: ARG005
 ) -> Dataset:
-    """Return the examples of DATA, in memory.
+    """Read data into memory.
 
     Args:
-        path: a folder with a subfolder for each class; any folder, with `labels`; a file of `xpnet
-            preprocess`; the course's file; or a CSV table, with `target`.
-        reading: how.
-        on_progress: is called with the number of images done, and of all.
+        path: a folder with a subfolder for each class; any folder, with `options.labels`; a file of
+            `xpnet preprocess`; a file of the course; or a CSV table, with `options.target`.
+        options: how the data is read.
+        on_progress: called with the number of images decoded so far, and the number of all images.
 
     Raises:
-        DataError: it cannot be read.
-        NoInputError: nothing in it can be used.
-        UsageError: an option that is for another kind of data.
+        DataError: the data cannot be read.
+        NoInputError: none of the examples can be used.
+        UsageError: an option is for another kind of data.
+        WorkerError: the processes that decode cannot be started.
     """
     if os.path.isdir(path):
         from .image_folder import list_labelled_images, load_images
 
-        _refuse(path, "a folder", {"--target": reading.target})
+        _refuse_options(path, "a folder", {"--target": options.target})
         return load_images(
-            list_labelled_images(path, reading.labels),
-            reading.recipe or Recipe(),
-            standardize=reading.standardize or "unit",
-            workers=reading.workers,
-            on_error=reading.on_error,
+            list_labelled_images(path, options.labels),
+            options.recipe or Recipe(),
+            standardize=options.standardize or "unit",
+            workers=options.workers,
+            on_error=options.on_error,
             on_progress=on_progress,
         )
     if not os.path.exists(path):
         msg = f"{path}: there is no such file or folder"
         raise DataError(msg)
-    for_images = {"options for images": reading.recipe, "--labels": reading.labels}
+    for_images = {"options for images": options.recipe, "--labels": options.labels}
     if path.lower().endswith(TABLE_SUFFIXES):
-        _refuse(path, "a table", for_images)
-        if not reading.target:
-            msg = f"{path}: is a table: name the column to predict by --target"
+        _refuse_options(path, "a table", for_images)
+        if not options.target:
+            msg = f"{path}: is a table: name the column to predict with --target"
             raise UsageError(msg)
         from .table import read_table
 
-        return read_table(path, reading.target, reading.standardize or "feature", reading.on_error)
+        return read_table(path, options.target, options.standardize or "feature", options.on_error)
     from .data_file import read_data_file
 
-    _refuse(path, "a data file, whose images are what they are", {**for_images, "--target": reading.target})
+    _refuse_options(
+        path, "a data file, whose images are decoded already", {**for_images, "--target": options.target}
+    )
     dataset = read_data_file(path)
-    if reading.standardize is None:
+    if options.standardize is None:
         return dataset
     channels = dataset.recipe.channels if dataset.recipe else 1
-    fitted = fit_standardizer(dataset.data.blocks(), reading.standardize, channels)
+    fitted = fit_standardizer(dataset.data.blocks(), options.standardize, channels)
     return replace(dataset, data=dataset.data.standardized_as(fitted))
 
 
 def write_data(
     path: str,
     output: str,
-    reading: DataOptions,
+    options: DataOptions,
     on_progress: Callable[[int, int], object] = lambda done, total: None,  # noqa: ARG005
 ) -> list[tuple[str, str]]:
-    """Write DATA as a data file; return what was skipped.
+    """Convert data to a data file; return (input, reason) of each input that was skipped.
 
-    Args and errors as for `open_data`, and:
-        output: the file to write.
+    Args:
+        path: the data, as for `open_data`.
+        output: the file to write. It appears when it is complete.
+        options: how the data is read.
+        on_progress: called with the number of images decoded so far, and the number of all images.
 
     Raises:
         OutputError: the file cannot be written.
+        DataError, NoInputError, UsageError, WorkerError: as for `open_data`.
     """
     if os.path.isdir(path):
         from .image_folder import list_labelled_images, write_images
 
-        _refuse(path, "a folder", {"--target": reading.target})
+        _refuse_options(path, "a folder", {"--target": options.target})
         _, skipped = write_images(
-            list_labelled_images(path, reading.labels),
+            list_labelled_images(path, options.labels),
             output,
-            reading.recipe or Recipe(),
-            standardize=reading.standardize or "unit",
-            workers=reading.workers,
-            on_error=reading.on_error,
+            options.recipe or Recipe(),
+            standardize=options.standardize or "unit",
+            workers=options.workers,
+            on_error=options.on_error,
             on_progress=on_progress,
         )
         return skipped
     from .data_file import write_data_file
 
-    dataset = open_data(path, reading, on_progress=on_progress)
+    dataset = open_data(path, options, on_progress=on_progress)
     write_data_file(output, dataset)
     return list(dataset.skipped)
 
 
-def _refuse(path: str, what: str, given: Mapping[str, object]) -> None:
-    if names := [name for name, value in given.items() if value is not None]:
-        msg = f"{path}: is {what}: leave out {', '.join(names)}"
+def _refuse_options(path: str, kind: str, options: Mapping[str, object]) -> None:
+    """Raise `UsageError` if an option is given that this kind of data does not have."""
+    if names := [name for name, value in options.items() if value is not None]:
+        msg = f"{path}: is {kind}: leave out {', '.join(names)}"
         raise UsageError(msg)
 
 
 def with_classes(dataset: Dataset, classes: tuple[str, ...], path: str) -> Dataset:
-    """Return a dataset whose labels are indices of `classes`, by name.
+    """Return the dataset with its labels as indices of `classes`. Classes are matched by their names.
+
+    Args:
+        dataset: the examples.
+        classes: the class names of a model; empty for regression.
+        path: the data, for error messages.
 
     Raises:
-        DataError: it holds a class that is not among them.
+        DataError: an example has a class that is not in `classes`, or only one of both is for regression.
     """
     if dataset.classes == classes:
         return dataset
     if not dataset.classes or not classes:
-        ours, other = (", ".join(names) or "numbers to predict" for names in (classes, dataset.classes))
-        msg = f"{path}: has {other}, expected {ours}"
+        expected, found = (", ".join(names) or "numbers to predict" for names in (classes, dataset.classes))
+        msg = f"{path}: has {found}, expected {expected}"
         raise DataError(msg)
     index = {name: i for i, name in enumerate(classes)}
     present = [dataset.classes[i] for i in np.unique(dataset.Y).tolist()]

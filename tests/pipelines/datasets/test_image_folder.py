@@ -1,4 +1,4 @@
-"""Labelled images: each keeps its label, whatever is wrong with the one before it."""
+"""Labelled images: each keeps its label, also next to images that cannot be decoded."""
 
 from pathlib import Path
 
@@ -125,9 +125,9 @@ def test_what_holds_no_labelled_images_is_refused(tmp_path: Path) -> None:
     with pytest.raises(NoInputError, match="has no subfolders: expected one for each class"):
         list_labelled_images(str(tmp_path))
     (tmp_path / "a").mkdir()
-    with pytest.raises(NoInputError, match="holds no images"):
+    with pytest.raises(NoInputError, match="contains no images"):
         list_labelled_images(str(tmp_path))
-    with pytest.raises(NoInputError, match="holds no images"):
+    with pytest.raises(NoInputError, match="contains no images"):
         list_labelled_images(str(tmp_path), write(tmp_path / "l.csv", "path,label\n"))
     with pytest.raises(DataError, match="missing: cannot be listed"):
         list_labelled_images(str(tmp_path / "missing"))
@@ -210,7 +210,7 @@ def test_nothing_usable_is_no_input_and_leaves_no_file(tmp_path: Path) -> None:
         spoil(tmp_path / "d" / "a" / f"{i}.png")
     source = list_labelled_images(str(tmp_path / "d"))
     with pytest.raises(
-        NoInputError, match=r"none of 3 images can be used; the first, .*0\.png: not an image"
+        NoInputError, match=r"none of 3 images can be used; the first is .*0\.png: not an image"
     ):
         load_images(source, RECIPE)
     with pytest.raises(NoInputError, match="none of 3 images can be used"):

@@ -1,4 +1,4 @@
-"""What a user calls DATA: each kind is opened, options for another kind are refused, and classes keep their names."""
+"""Every kind of data can be opened, options for another kind are refused, and classes keep their names."""
 
 from pathlib import Path
 from typing import Any
@@ -113,11 +113,11 @@ def test_another_standardization_of_folders_and_tables(data: dict[str, str]) -> 
         ("folder", {"target": "y"}, "is a folder: leave out --target"),
         ("table", {"target": "y", "recipe": SMALL}, "is a table: leave out options for images"),
         ("table", {"target": "y", "labels": "l.csv"}, "is a table: leave out --labels"),
-        ("table", {}, "is a table: name the column to predict by --target"),
+        ("table", {}, "is a table: name the column to predict with --target"),
         (
             "own",
             {"recipe": SMALL},
-            "is a data file, whose images are what they are: leave out options for images",
+            "is a data file, whose images are decoded already: leave out options for images",
         ),
         ("own", {"labels": "l.csv", "target": "y"}, "leave out --labels, --target"),
         ("course", {"target": "y"}, "leave out --target"),
@@ -148,7 +148,7 @@ def test_a_folder_named_as_a_table_is_a_folder(data: dict[str, str], tmp_path: P
 
 
 @pytest.mark.parametrize(
-    ("kind", "reading"),
+    ("kind", "options"),
     [
         ("folder", DataOptions(SMALL, "channel")),
         ("table", DataOptions(target="y")),
@@ -158,10 +158,10 @@ def test_a_folder_named_as_a_table_is_a_folder(data: dict[str, str], tmp_path: P
     ],
 )
 def test_prepared_data_is_the_same_as_opened(
-    kind: str, reading: DataOptions, data: dict[str, str], tmp_path: Path
+    kind: str, options: DataOptions, data: dict[str, str], tmp_path: Path
 ) -> None:
-    skipped = write_data(data[kind], str(tmp_path / "o.h5"), reading)
-    opened, prepared = open_data(data[kind], reading), open_data(str(tmp_path / "o.h5"))
+    skipped = write_data(data[kind], str(tmp_path / "o.h5"), options)
+    opened, prepared = open_data(data[kind], options), open_data(str(tmp_path / "o.h5"))
     np.testing.assert_array_equal(prepared.data.examples, opened.data.examples)
     np.testing.assert_array_equal(prepared.Y, opened.Y)
     assert prepared.data.standardizer == opened.data.standardizer
@@ -173,13 +173,13 @@ def test_prepared_data_is_the_same_as_opened(
 def test_prepared_data_that_cannot_be_written_is_an_output_error(
     data: dict[str, str], tmp_path: Path
 ) -> None:
-    for kind, reading in (
+    for kind, options in (
         ("folder", DataOptions(SMALL)),
         ("table", DataOptions(target="y")),
         ("own", DataOptions()),
     ):
         with pytest.raises(OutputError, match="cannot be written"):
-            write_data(data[kind], str(tmp_path / "nowhere" / "o.h5"), reading)
+            write_data(data[kind], str(tmp_path / "nowhere" / "o.h5"), options)
 
 
 def labels(Y: list[int], classes: tuple[str, ...]) -> Dataset:

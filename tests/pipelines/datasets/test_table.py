@@ -1,4 +1,4 @@
-"""Tables: numbers are regressed on, words are classes, and a line that cannot be used is named."""
+"""Tables: numbers are targets, words are classes, and a line that cannot be used is reported by its number."""
 
 import csv
 from pathlib import Path
@@ -118,7 +118,7 @@ def test_a_target_that_is_not_one_column_is_refused(tmp_path: Path) -> None:
         ("", "y"),
         ("\n1,2\n", "y"),
     ):
-        with pytest.raises(DataError, match=rf"t\.csv: has no single column '{target}'"):
+        with pytest.raises(DataError, match=rf"t\.csv: expected one column '{target}', found [02]"):
             table(tmp_path, text, target)
     with pytest.raises(DataError, match=r"its columns are a, b$"):
         table(tmp_path, "a,b\n1,2\n")
@@ -136,10 +136,15 @@ def test_files_that_are_no_tables_are_refused(tmp_path: Path) -> None:
         read_table(str(tmp_path), "y")
 
 
-@pytest.mark.parametrize("text", ["a,y\n", "a,y\nx,1\n", "y\n1\n2\n"])
+@pytest.mark.parametrize("text", ["a,y\n", "a,y\nx,1\n"])
 def test_no_line_that_can_be_used_is_no_input(text: str, tmp_path: Path) -> None:
-    with pytest.raises(NoInputError, match=r"t\.csv: holds no line of numbers that can be used"):
+    with pytest.raises(NoInputError, match=r"t\.csv: has no line that can be used"):
         table(tmp_path, text)
+
+
+def test_a_table_without_a_feature_is_no_input(tmp_path: Path) -> None:
+    with pytest.raises(NoInputError, match=r"t\.csv: has only the column y, expected at least one more"):
+        table(tmp_path, "y\n1\n2\n")
 
 
 @settings(max_examples=40, deadline=None)

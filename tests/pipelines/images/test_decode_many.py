@@ -346,7 +346,8 @@ class Dead(Inline):
 
 
 @pytest.mark.parametrize(
-    ("submit_fails", "cause"), [(True, "Resource temporarily unavailable"), (False, "ended before its first task")]
+    ("submit_fails", "cause"),
+    [(True, "Resource temporarily unavailable"), (False, "ended before its first task")],
 )
 def test_workers_that_end_at_once_are_told(
     submit_fails: bool, cause: str, paths: list[str], monkeypatch: pytest.MonkeyPatch

@@ -1,0 +1,185 @@
+"""Files that cannot be decoded: damaged, huge, unreadable or no images. Each is an ImageError."""
+
+import os
+import struct
+import sys
+import threading
+import zlib
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from image_files import INSTALLED, encoded, exif, reason, smooth
+from PIL import Image
+
+from xpnet.errors import ImageError
+from xpnet.pipelines.images import decode
+from xpnet.pipelines.images.decode import decode_image
+from xpnet.pipelines.images.recipe import Recipe
+
+
+def png(width: int, height: int) -> bytes:
+    """Return a PNG that claims a size, and has almost no pixels."""
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+        )
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    parts = {b"IHDR": header, b"IDAT": zlib.compress(bytes(99)), b"IEND": b""}
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(name, content) for name, content in parts.items())
+
+
+@pytest.mark.parametrize(
+    ("content", "want"),
+    [
+        (b"", "file is empty"),
+        (b"not a picture, but a text\n" * 20, "not an image, or of an unknown format"),
+        (encoded(smooth(64, 48), "JPEG")[:-100], "damaged or truncated image: image file is truncated"),
+        (encoded(smooth(64, 48), "JPEG")[:30], "damaged or truncated image|not an image"),
+        (encoded(smooth(64, 48))[:-100], "damaged or truncated image: image file is truncated"),
+        (encoded(smooth(64, 48))[:20], "damaged or truncated image|not an image"),
+        (b"\xff\xd8\xff", "damaged or truncated image|not an image"),
+        (b"\x89PNG\r\n\x1a\n", "damaged or truncated image|not an image"),
+    ],
+    ids=["empty", "text", "jpeg", "jpeg's head", "png", "png's head", "jpeg's sign", "png's sign"],
+)
+def test_files_that_are_no_whole_image(tmp_path: Path, content: bytes, want: str, decoder: str) -> None:
+    path = tmp_path / "x.jpg"
+    path.write_bytes(content)
+    assert any(reason(path, decoder=decoder).startswith(part) for part in want.split("|"))
+
+
+def test_a_folder(tmp_path: Path, decoder: str) -> None:
+    (tmp_path / "x.jpg").mkdir()
+    assert reason(tmp_path / "x.jpg", decoder=decoder) == "is a directory"
+
+
+def test_a_missing_file(tmp_path: Path, decoder: str) -> None:
+    assert reason(tmp_path / "x.jpg", decoder=decoder) == "cannot be read: No such file or directory"
+
+
+def test_a_link_to_nothing(tmp_path: Path) -> None:
+    (tmp_path / "x.jpg").symlink_to("gone.jpg")
+    assert reason(tmp_path / "x.jpg") == "cannot be read: No such file or directory"
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root can read everything")
+def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "x.png"
+    path.write_bytes(encoded(smooth(4, 4)))
+    path.chmod(0)
+    assert reason(path) == "cannot be read: Permission denied"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFOs here")
+def test_a_fifo_is_not_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "x.jpg"
+    os.mkfifo(path)
+    reasons: list[str] = []
+    thread = threading.Thread(target=lambda: reasons.append(reason(path)), daemon=True)
+    thread.start()
+    thread.join(10)
+    assert reasons == ["is not a regular file"]
+
+
+def test_too_little_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(image: Image.Image, recipe: Recipe) -> Image.Image:
+        raise MemoryError
+
+    monkeypatch.setattr(decode, "_resize", full)
+    (tmp_path / "x.png").write_bytes(encoded(smooth(4, 4)))
+    assert reason(tmp_path / "x.png") == "does not fit into memory"
+
+
+def test_a_nul_in_the_path() -> None:
+    assert reason("a\0b.jpg").startswith("cannot be read: ")
+
+
+def test_files_above_the_limit_of_bytes(
+    tmp_path: Path, decoder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x.jpg"
+    content = encoded(smooth(64, 48), "JPEG")
+    path.write_bytes(content)
+    monkeypatch.setattr(decode, "MAX_FILE_BYTES", len(content))
+    decode_image(str(path), Recipe(decoder=decoder))
+    monkeypatch.setattr(decode, "MAX_FILE_BYTES", len(content) - 1)
+    assert (
+        reason(path, decoder=decoder) == f"file of {len(content)} bytes, expected at most {len(content) - 1}"
+    )
+
+
+@pytest.mark.parametrize("suffix", ["JPEG", "PNG"])
+def test_images_above_the_limit_of_pixels(
+    tmp_path: Path, suffix: str, decoder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x.jpg"
+    path.write_bytes(encoded(smooth(64, 48), suffix))
+    monkeypatch.setattr(decode, "MAX_PIXELS", 64 * 48)
+    decode_image(str(path), Recipe(decoder=decoder))
+    monkeypatch.setattr(decode, "MAX_PIXELS", 64 * 48 - 1)
+    assert reason(path, decoder=decoder) == "image of 64 x 48 pixels, expected at most 3071 in all"
+
+
+def test_a_claim_of_many_pixels_takes_no_memory(tmp_path: Path, decoder: str) -> None:
+    resource = pytest.importorskip("resource")
+    path = tmp_path / "x.png"
+    path.write_bytes(png(100_000, 100_000))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert "pixels" in reason(path, decoder=decoder)
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown * (1 if sys.platform == "darwin" else 1024) < 1 << 26
+
+
+def test_the_limit_of_pixels_is_the_one_that_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "x.png"
+    path.write_bytes(png(100_000, 100_000))
+    assert str(decode.MAX_PIXELS) in reason(path)
+
+
+def test_below_the_limit_of_pixels_there_is_no_other_limit(tmp_path: Path) -> None:
+    path = tmp_path / "x.png"
+    path.write_bytes(png(13_000, 13_000))
+    assert 13_000**2 < decode.MAX_PIXELS < 14_000**2
+    assert "limit" not in reason(path)
+
+
+SEEDS = [
+    encoded(smooth(32, 24), "JPEG", exif=exif(6)),
+    encoded(smooth(32, 24), "JPEG", progressive=True),
+    encoded(smooth(32, 24)[:, :, 0], "JPEG"),
+    encoded(smooth(32, 24), exif=exif(6)),
+    encoded(Image.fromarray(smooth(32, 24)).convert("P"), transparency=3),
+]
+
+
+@st.composite
+def mutations(draw: st.DrawFn) -> bytes:
+    """Draw the content of an image with some bytes changed, cut out, put in or cut off."""
+    content = bytearray(draw(st.sampled_from(SEEDS)))
+    for _ in range(draw(st.integers(1, 4))):
+        at = draw(st.integers(0, len(content)))
+        length = draw(st.sampled_from([0, 1, 1, 1, 2, 9, len(content)]))
+        content[at : at + length] = draw(st.binary(max_size=4))
+    return bytes(content)
+
+
+@settings(max_examples=100, deadline=None)
+@given(mutations())
+def test_damaged_images_are_columns_or_errors_by_both_decoders(scratch: Path, content: bytes) -> None:
+    path = scratch / "fuzzed.jpg"
+    path.write_bytes(content)
+    assert len({fails(path, name) for name in INSTALLED}) == 1
+
+
+def fails(path: Path, decoder: str) -> bool:
+    recipe = Recipe(8, 8, decoder=decoder)
+    try:
+        column = decode_image(str(path), recipe)
+    except ImageError:
+        return True
+    assert column.shape == (recipe.n_x,)
+    return False
