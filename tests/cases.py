@@ -1,4 +1,4 @@
-"""Every primitive with arguments on which to try it, for the tests that hold for all of them."""
+"""Every primitive with arguments to call it with, for the tests of all primitives."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from xpnet import functional as F
-from xpnet.autodiff import Primitive
-from xpnet.backend.backend import Backend
+from xpnet.autodiff import Primitive, primitive
+from xpnet.backend import Backend
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Case:
 
 
 def away_from_zero(x: np.ndarray) -> np.ndarray:
-    """Keep clear of a kink at 0, where central differences mean nothing."""
+    """Move numbers away from 0, where some functions have no derivative."""
     return np.where(x < 0, x - 0.1, x + 0.1)
 
 
@@ -65,6 +65,8 @@ CASES = [
             (F.exp, away_from_zero),
             (F.log, positive),
             (F.sum, away_from_zero),
+            (F.sum_of_squares, away_from_zero),
+            (F.sum_of_absolutes, away_from_zero),
             (F.mean, away_from_zero),
             (F.negative, away_from_zero),
             (F.transpose, away_from_zero),
@@ -106,3 +108,19 @@ CASES = [
 ]
 
 PRIMITIVES = [value for value in vars(F).values() if isinstance(value, Primitive)]
+"""All public primitives."""
+
+
+def make_swish() -> Primitive:
+    """Return a new primitive such as users define."""
+
+    def swish_pullback(grad: Any, a: Any, z: Any) -> tuple[Any, ...]:
+        s = F.sigmoid(z)
+        return (grad * (s + a * (1 - s)),)
+
+    @primitive(swish_pullback)
+    def swish(z: Any) -> Any:
+        """z sigmoid(z)."""
+        return z * F.sigmoid(z)
+
+    return swish

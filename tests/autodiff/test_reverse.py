@@ -1,4 +1,4 @@
-"""Reverse mode: what it computes, in what order, and what it lets go of."""
+"""Gradients: their values, their memory, and which arguments are refused."""
 
 import gc
 import tracemalloc
@@ -68,7 +68,7 @@ with_kernels = pytest.mark.parametrize(
 def test_gradients_are_written_into_memory_that_is_given(
     layers: int, penalty: str, backend: Backend, dtype: str
 ) -> None:
-    """Products are written there at once, and what else arrives, before or after them, is added."""
+    """Products are written there directly. Gradients that arrive before or after them are added."""
     rng = np.random.default_rng(0)
     W, b, c, X = (
         backend.send(rng.standard_normal(shape), dtype=dtype) for shape in ((4, 4), (4, 1), (4, 1), (4, 3))
@@ -76,7 +76,7 @@ def test_gradients_are_written_into_memory_that_is_given(
     with backend.activate():
         nodes = [Node(W, "W"), Node(b, "b"), Node(c, "c")]
         A = X if penalty in ("none", "after") else F.sum(nodes[0] * nodes[0]) * X
-        for bias in nodes[1 : 1 + layers]:  # with two, W is multiplied by twice
+        for bias in nodes[1 : 1 + layers]:  # with two layers, W is used twice
             A = F.tanh(F.affine(nodes[0], A, bias))
         J = F.sum(A) + F.sum(nodes[2])
         if penalty in ("after", "both"):
@@ -116,7 +116,7 @@ def test_memory_is_given_for_each_input(backend: Backend) -> None:
         ShapeError, match=r"into has shapes \[\(1, 1\)\], the inputs have \[\(1, 1\), \(1, 1\)\]"
     ):
         gradients(x * x, [x, x], into=into[:1])
-    with pytest.raises(ShapeError, match="the same expected"):
+    with pytest.raises(ShapeError, match="expected the same"):
         gradients(x * x, [x], into=[backend.send(np.ones((2, 1)))])
 
 
@@ -153,7 +153,7 @@ def test_a_deep_chain_needs_no_recursion(depth: int) -> None:
     (dx,) = gradients(node, [x])
     assert dx == pytest.approx(1.0001**depth)
     alive = weakref.ref(node)
-    del node  # thirty thousand nested deallocations
+    del node  # this must not recurse through all nodes
     assert alive() is None
 
 
@@ -177,7 +177,7 @@ def test_only_wanted_gradients_are_computed() -> None:
 
 
 def test_gradients_are_released_once_used() -> None:
-    """Walking a chain back holds a few gradients at a time, not one for each node."""
+    """Only a few gradients are in memory at a time, not one for each node."""
     size = 100_000
     x = node = Node(np.ones((1, size)))
     for _ in range(50):
@@ -191,7 +191,7 @@ def test_gradients_are_released_once_used() -> None:
 
 
 def test_nothing_refers_to_itself() -> None:
-    """With the collector off, a thousand training steps leave no memory behind."""
+    """Without the garbage collector, a thousand training steps leave no memory behind."""
     W, b = np.zeros((1, 50)), np.zeros((1, 1))
     X, Y = np.random.default_rng(0).standard_normal((50, 200)), np.zeros((1, 200), dtype="uint8")
 
@@ -219,7 +219,9 @@ def test_the_output_must_be_one_number(backend: Backend) -> None:
     x = Node(backend.send([[1.0, 2.0]]))
     with pytest.raises(ShapeError, match=r"output has shape \(1, 2\), expected one element such as a cost J"):
         gradients(x * 2, [x])
-    with pytest.raises(ShapeError, match=r"grad is \(2, 1\), the output is \(1, 2\)"):
+    with pytest.raises(
+        ShapeError, match=r"grad is \(2, 1\), the output is \(1, 2\): expected the same shape"
+    ):
         gradients(x * 2, [x], backend.send([[1.0], [2.0]]))
 
 

@@ -22,13 +22,13 @@ PER_EXAMPLE = (
     F.sigmoid, F.tanh, F.relu, F.leaky_relu, F.softplus, F.identity, F.softmax, F.log_softmax, F.exp, F.log,
     F.logistic_loss, F.softmax_cross_entropy, F.squared_error,
 )  # fmt: skip
-"""What treats each column by itself."""
+"""Primitives that compute each column independently of the others."""
 
 UNBOUNDED = (F.exp, F.log, F.power, F.divide)
-"""What has no finite value, or none at all, at one of its tails."""
+"""Primitives that are infinite or undefined for large or small numbers."""
 
-SQUARING = (F.multiply, F.matmul, F.affine, F.dense, F.squared_error, F.L2)
-"""What overflows float32 where a square or a product of two numbers does."""
+SQUARING = (F.multiply, F.matmul, F.affine, F.dense, F.squared_error, F.L2, F.sum_of_squares)
+"""Primitives that overflow in float32 if a square or a product of two numbers does."""
 
 
 def test_every_public_primitive_has_a_case() -> None:

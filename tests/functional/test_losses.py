@@ -87,7 +87,7 @@ def test_a_label_out_of_range_gives_nan_on_a_device(backend: Backend) -> None:
         ([[-1, 0]], r"Y holds labels from -1 to 0, expected 0 to 2 for 3 classes"),
         ([[0, 1, 2]], r"Y has shape \(1, 3\), expected \(1, 2\)"),
         ([[0], [1]], r"Y has shape \(2, 1\), expected \(1, 2\)"),
-        ([[0, 1], [1, 0], [0, 0]], r"Y has shape \(3, 2\), .*: of one-hot labels, take the argmax"),
+        ([[0, 1], [1, 0], [0, 0]], r"Y has shape \(3, 2\), .*: convert one-hot labels with argmax"),
     ],
 )
 def test_class_labels_that_do_not_fit_are_refused(Y: list[list[int]], message: str) -> None:

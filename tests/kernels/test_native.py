@@ -115,7 +115,7 @@ def test_products_of_bytes_are_exact(shape: tuple[int, int]) -> None:
     whole = examples.astype(np.int64)
     np.testing.assert_array_equal(on_native.byte_gram(examples), whole @ whole.T)
     np.testing.assert_array_equal(portable(byte_gram)(examples), whole @ whole.T)
-    assert on_native.byte_gram(np.zeros((on_native.FEW + 1, 1), np.uint8)) is NotImplemented
+    assert on_native.byte_gram(np.zeros((on_native.MOST_GRAM_EXAMPLES + 1, 1), np.uint8)) is NotImplemented
 
 
 @pytest.mark.parametrize("m", [1, 2, 3, 5, 6, 7, 11, 50])
@@ -222,7 +222,7 @@ def test_optimizers_leave_to_others_what_is_not_in_one_piece() -> None:
     assert on_native.descend(p, p.copy(), rate=np.ones((4, 1))) is NotImplemented  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("method", ["span", "one-pass"])
+@pytest.mark.parametrize("method", ["gram", "fused"])
 def test_without_the_loops_in_c_the_answer_is_the_same(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     data = ColumnMatrix.of(rng.integers(0, 256, (60, 40), dtype=np.uint8), "unit")

@@ -246,7 +246,7 @@ def test_a_step_neither_crosses_nor_waits(backend: Backend) -> None:
     data, Y = ColumnMatrix.of(sums.examples.T, "channel", channels=3), sums.labels.astype("int64")
     with backend.activate():
         problem = LinearObjective.of(LogisticRegression(48), data, Y, backend)
-        stepper = make_stepper(problem, "one-pass", problem.runs((0.01,), (0.1,)), [None])
+        stepper = make_stepper(problem, "fused", problem.runs((0.01,), (0.1,)), [None])
         costs = problem.zeros(1, 1)
         stepper.steps(costs)  # the kernels are compiled now
         before = backend.crossings.total

@@ -1,6 +1,6 @@
-"""What an array is: its library (`xp`), its dtype and its shape.
+"""Arrays: their library (`xp`), their dtype and their shape.
 
-Every function that computes asks its arguments here, and refuses here what does not fit.
+Functions that compute find the library of their arguments here, and check their arguments here.
 """
 
 from xpnet.arrays.namespaces import (

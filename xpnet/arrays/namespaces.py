@@ -1,4 +1,4 @@
-"""What an array is: its library (`xp`) and its dtype. Everything numeric asks its arguments here."""
+"""The library of an array (`xp`), and checks of its dtype."""
 
 import sys
 from typing import Any, TypeAlias
@@ -11,20 +11,21 @@ Array: TypeAlias = Any
 """An array of any library that follows the Python array API standard: NumPy, CuPy, PyTorch, ..."""
 
 Namespace: TypeAlias = Any
-"""An array library's module, by convention named `xp`."""
+"""The module of an array library. Variables that hold one are named `xp`."""
 
 _namespaces: dict[type, Namespace] = {}
+"""The library of each type of array, filled in when a type is first seen."""
 
 
 def namespace(array: Array, where: str = "") -> Namespace:
-    """Return the library whose array this is: `numpy`, `cupy`, or another with the array API standard.
+    """Return the library of an array: `numpy`, `cupy`, or another that follows the array API standard.
 
     Args:
         array: any array.
-        where: what an error begins with, such as "sigmoid: z: ".
+        where: text that an error message begins with, such as "sigmoid: z: ".
 
     Raises:
-        ArrayTypeError: `array` is not an array, or one whose operators mean something else.
+        ArrayTypeError: `array` is not an array, or is a `numpy.matrix` or a masked array.
     """
     kind = type(array)
     try:
@@ -38,7 +39,7 @@ def _find_namespace(array: Array, where: str) -> Namespace:
     kind = type(array)
     if isinstance(array, np.matrix | np.ma.MaskedArray):
         msg = (
-            f"{where}{kind.__name__} is not supported (its operators differ from an array's): "
+            f"{where}{kind.__name__} is not supported, because its operators differ from those of arrays: "
             "use numpy.asarray(...)"
         )
         raise ArrayTypeError(msg)
@@ -60,11 +61,11 @@ def _find_namespace(array: Array, where: str) -> Namespace:
 
 
 float_arrays: dict[type, tuple[Namespace, set[Any]]] = {}
-"""For each type of array seen so far: its library, and the floating-point dtypes seen in it."""
+"""For each type of array seen so far: its library, and the floating-point dtypes seen so far."""
 
 
 def is_float_array(array: Array) -> bool:
-    """Whether `array`, of a library, holds real floating-point numbers. Remembered in `float_arrays`."""
+    """Return whether an array holds real floats. Adds its type and dtype to `float_arrays`."""
     xp = namespace(array)
     floats = float_arrays.setdefault(type(array), (xp, set()))[1]
     if array.dtype in floats:
@@ -76,6 +77,7 @@ def is_float_array(array: Array) -> bool:
 
 
 _number_dtypes: dict[Namespace, set[Any]] = {}
+"""For each library: the dtypes seen so far that hold numbers."""
 
 
 def refuse_other_than_numbers(function: str, parameter: str, array: Array) -> None:
@@ -91,18 +93,18 @@ def refuse_other_than_numbers(function: str, parameter: str, array: Array) -> No
 
 
 def is_number_dtype(xp: Namespace, dtype: Any) -> bool:
-    """Whether a dtype of the library `xp` is boolean, integral or real floating."""
+    """Return whether a dtype of the library `xp` is boolean, integer or real floating-point."""
     try:
         return bool(xp.isdtype(dtype, ("bool", "integral", "real floating")))
-    except TypeError:  # NumPy's strings of variable width
+    except TypeError:  # NumPy raises it for strings of variable width
         return False
 
 
 def refuse_other_than_floats(function: str, parameter: str, array: Array) -> None:
     """Raise `DtypeError` unless `array` holds real floating-point numbers.
 
-    Integers are refused and not converted: a uint8 matrix would be copied whole to a wider type, and
-    uint8 arithmetic wraps around at 256.
+    Integers are not converted silently: that would copy a whole uint8 matrix to a wider type. And arithmetic
+    on uint8 itself wraps around at 256.
     """
     if not is_float_array(array):
         msg = (
@@ -113,18 +115,18 @@ def refuse_other_than_floats(function: str, parameter: str, array: Array) -> Non
 
 
 def cast_like(array: Array, like: Array) -> Array:
-    """Return `array` with the dtype of `like`: itself if it has it already."""
+    """Return `array` with the dtype of `like`; without a copy if it has that dtype already."""
     if array.dtype == like.dtype:
         return array
     if isinstance(array, np.ndarray):
-        return array.astype(like.dtype)  # a quarter of the time of numpy.astype
+        return array.astype(like.dtype)  # takes a quarter of the time of numpy.astype
     return namespace(like).astype(array, like.dtype)
 
 
 def indices_like(array: Array, count: int) -> Array:
-    """Return the column 0, 1, ..., count - 1, shape (count, 1), int64, on the device of `array`."""
+    """Return 0, 1, ..., count - 1 as a column (count, 1), int64, on the device of `array`."""
     xp = namespace(array)
-    # CuPy's creation functions take no device: they use the current one, the only one on which its
-    # arrays can be used at all.
+    # CuPy's creation functions have no parameter `device`: they use CUDA's current device, and CuPy can
+    # compute only with arrays of that device.
     on = {} if xp.__name__.endswith("cupy") else {"device": array.device}
     return xp.arange(count, dtype=xp.int64, **on)[:, None]

@@ -1,4 +1,4 @@
-"""Shapes: refuse the ones that do not fit, naming both and the fix."""
+"""Checks of shapes. An error names the shape that came, the one expected, and how to fix it."""
 
 from typing import Any, NoReturn
 
@@ -7,13 +7,15 @@ import numpy as np
 from xpnet.arrays.namespaces import Array, namespace, refuse_other_than_floats
 from xpnet.errors import ArrayTypeError, DtypeError, ShapeError
 
-# Where a parameter's name tells which of the two a vector should have been.
 _COLUMNS = frozenset({"X", "b", "w"})
+"""Names of parameters for which a vector should be a column."""
+
 _ROWS = frozenset({"A", "Y", "yhat"})
+"""Names of parameters for which a vector should be a row."""
 
 
 def refuse_rank_1(function: str, parameter: str, array: Array) -> NoReturn:
-    """Raise `ShapeError` for a rank-1 array: a vector is a column (n, 1) or a row (1, m)."""
+    """Raise `ShapeError` for an array of rank 1: a vector has to be a column (n, 1) or a row (1, m)."""
     n = array.shape[0]
     column, row = f"a column ({n}, 1), as_column({parameter})", f"a row (1, {n}), as_row({parameter})"
     if parameter in _COLUMNS:
@@ -27,18 +29,20 @@ def refuse_rank_1(function: str, parameter: str, array: Array) -> NoReturn:
 
 
 def require_floats(function: str, parameter: str, array: Array) -> Array:
-    """Return `array` if it holds floats and is not of rank 1; a Python number as a float64 array.
+    """Return an array after checking that it holds floats and does not have rank 1.
+
+    A Python number is returned as a float64 array of shape ().
 
     Raises:
-        ShapeError: rank 1.
-        DtypeError: not real floating.
-        ArrayTypeError: not an array.
+        ShapeError: `array` has rank 1.
+        DtypeError: `array` does not hold real floating-point numbers.
+        ArrayTypeError: `array` is not an array.
     """
     if type(array) in (bool, int, float):
         try:
             return np.asarray(float(array))
         except OverflowError:
-            msg = f"{function}: {parameter} is an integer beyond the range of float64"
+            msg = f"{function}: {parameter} is an integer outside the range of float64"
             raise DtypeError(msg) from None
     namespace(array, f"{function}: {parameter}: ")
     if array.ndim == 1:
@@ -48,14 +52,14 @@ def require_floats(function: str, parameter: str, array: Array) -> Array:
 
 
 def require_matrix(function: str, parameter: str, array: Array) -> None:
-    """Raise `ShapeError` unless `array` is a matrix (rank 2)."""
+    """Raise `ShapeError` unless `array` is a matrix: an array of rank 2."""
     if array.ndim != 2:
         msg = f"{function}: {parameter} has shape {tuple(array.shape)}, expected a matrix (rank 2)"
         raise ShapeError(msg)
 
 
 def require_inner(function: str, left: str, x: Array, right: str, y: Array) -> None:
-    """Raise `ShapeError` unless the matrix product `x @ y` exists."""
+    """Raise `ShapeError` unless `x` and `y` are matrices that can be multiplied, `x @ y`."""
     if x.ndim != 2:
         require_matrix(function, left, x)
     if y.ndim != 2:
@@ -63,19 +67,19 @@ def require_inner(function: str, left: str, x: Array, right: str, y: Array) -> N
     if x.shape[1] != y.shape[0]:
         fix = f": transpose {right}?" if x.shape[1] == y.shape[1] else ""
         msg = (
-            f"{function}: {left} is {tuple(x.shape)} and {right} is {tuple(y.shape)}, but the columns of "
-            f"{left} ({x.shape[1]}) must be as many as the rows of {right} ({y.shape[0]}){fix}"
+            f"{function}: {left} is {tuple(x.shape)} and {right} is {tuple(y.shape)}, but the number of "
+            f"columns of {left} ({x.shape[1]}) must equal the number of rows of {right} ({y.shape[0]}){fix}"
         )
         raise ShapeError(msg)
 
 
 def require_affine(W: Array, X: Array, b: Array) -> None:
-    """Raise `ShapeError` unless `W X + b` exists, with `b` a column."""
+    """Raise `ShapeError` unless the shapes fit W X + b. W: (n_out, n_in), X: (n_in, m), b: (n_out, 1)."""
     require_inner("affine", "W", W, "X", X)
     if b.shape != (W.shape[0], 1):
         msg = (
             f"affine: b is {tuple(b.shape)} and W is {tuple(W.shape)}, expected b to be the column "
-            f"({W.shape[0]}, 1): one bias for each row of W"
+            f"({W.shape[0]}, 1), with one bias for each row of W"
         )
         raise ShapeError(msg)
 
@@ -92,7 +96,7 @@ def require_same(function: str, left: str, x: Array, right: str, y: Array) -> No
 
 
 def require_broadcastable(function: str, x: Array, y: Array) -> None:
-    """Raise `ShapeError` unless the shapes of `x` and `y` broadcast; Python numbers always do."""
+    """Raise `ShapeError` unless the shapes of `x` and `y` can be broadcast. Python numbers always can."""
     left, right = getattr(x, "shape", ()), getattr(y, "shape", ())
     if left == right:
         return
@@ -100,7 +104,7 @@ def require_broadcastable(function: str, x: Array, y: Array) -> None:
         if p != q and 1 not in (p, q):
             msg = (
                 f"{function}: x is {tuple(left)} and y is {tuple(right)}, which do not broadcast: from the "
-                f"right, each pair of sizes must be equal or hold a 1, and {p} and {q} are neither"
+                f"right, two sizes must be equal, or one of them must be 1, but here they are {p} and {q}"
             )
             raise ShapeError(msg)
 
@@ -114,7 +118,7 @@ def require_axis(function: str, x: Array, axis: int | None) -> None:
 
 
 def require_elements(function: str, parameter: str, x: Array, axis: int | None) -> None:
-    """Raise `ShapeError` if `x` has no elements along `axis`, or none at all if that is None."""
+    """Raise `ShapeError` if `x` has no elements along `axis`; with `axis` None, if it has none at all."""
     if 0 in (x.shape if axis is None else (x.shape[axis],)):
         where = "" if axis is None else f" along axis {axis}"
         msg = f"{function}: {parameter} has shape {tuple(x.shape)}, expected at least one element{where}"
@@ -129,13 +133,13 @@ def require_number(function: str, parameter: str, value: Any) -> None:
 
 
 def require_class_labels(function: str, Y: Array, n_classes: int, m: int | None = None) -> None:
-    """Raise unless `Y` is a row (1, m) of class indices 0 .. n_classes - 1.
+    """Raise an error unless `Y` is a row (1, m) of class indices 0 to n_classes - 1.
 
-    Values are read only where that stalls nothing, of NumPy arrays. A device array is never read back: what
-    its use does with a label out of range is in the caller's docstring.
+    The values are checked only in NumPy arrays: to read those on a GPU, the program would have to wait for
+    it. The docstring of the caller says what a label out of range does there.
 
     Raises:
-        ShapeError: another shape, or a label out of range.
+        ShapeError: `Y` has another shape, or a label is out of range.
         DtypeError: `Y` does not hold integers.
     """
     namespace(Y, f"{function}: Y: ")
@@ -143,7 +147,7 @@ def require_class_labels(function: str, Y: Array, n_classes: int, m: int | None 
         one_hot = Y.ndim == 2 and Y.shape[0] == n_classes and m in (None, Y.shape[1])
         msg = (
             f"{function}: Y has shape {tuple(Y.shape)}, expected (1, {'m' if m is None else m}), "
-            f"one class index for each column{': of one-hot labels, take the argmax' if one_hot else ''}"
+            f"one class index for each column{': convert one-hot labels with argmax' if one_hot else ''}"
         )
         raise ShapeError(msg)
     if not namespace(Y).isdtype(Y.dtype, "integral"):
@@ -152,20 +156,20 @@ def require_class_labels(function: str, Y: Array, n_classes: int, m: int | None 
     if isinstance(Y, np.ndarray) and Y.size and not (Y.min() >= 0 and Y.max() < n_classes):
         msg = (
             f"{function}: Y holds labels from {Y.min()} to {Y.max()}, expected 0 to {n_classes - 1} "
-            f"for {n_classes} classes: one row of Z for each class"
+            f"for {n_classes} classes (Z has one row for each class)"
         )
         raise ShapeError(msg)
 
 
 def require_probabilities(function: str, Y: Array) -> None:
-    """Raise `ShapeError` unless `Y`, if it is a NumPy array, holds only numbers from 0 to 1."""
+    """Raise `ShapeError` if `Y` is a NumPy array with a number outside 0 to 1."""
     if not isinstance(Y, np.ndarray) or not Y.size:
         return
-    # Integers take one pass: seen as unsigned, a negative number is a large one.
+    # Viewed as unsigned, a negative integer is a large one: one pass over Y is enough.
     seen = Y.view(f"u{Y.itemsize}") if Y.dtype.kind == "i" and Y.dtype.isnative else Y
     if not (seen.max() <= 1 and (seen is not Y or Y.min() >= 0)):
         msg = (
-            f"{function}: Y holds values from {Y.min()} to {Y.max()}, expected 0 and 1 (or between): "
+            f"{function}: Y holds values from {Y.min()} to {Y.max()}, expected 0 to 1: "
             "for more than two classes use softmax_cross_entropy"
         )
         raise ShapeError(msg)

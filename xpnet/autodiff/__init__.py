@@ -1,6 +1,6 @@
-"""The computation graph: nodes, the primitives that make them, and reverse-mode gradients.
+"""Automatic differentiation: the computation graph, the primitives that build it, and gradients.
 
-Forward propagation records the graph; `gradients` walks it backward.
+Forward propagation records the graph. `gradients` goes through it backward.
 """
 
 from xpnet.autodiff.drawing import draw

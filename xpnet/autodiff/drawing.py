@@ -1,4 +1,4 @@
-"""Draw a computation graph: as the lines of a calculation, as Graphviz DOT, or as SVG."""
+"""Draw a computation graph: as lines of text, in the language of Graphviz, or as SVG."""
 
 import json
 import shutil
@@ -14,20 +14,23 @@ from xpnet.autodiff.reverse import ancestors
 from xpnet.errors import GraphError
 
 _SYMBOLS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "matmul": "@"}
+"""Primitives that are drawn as operators."""
 
 
 def draw(output: Node, format: Literal["text", "dot", "svg"] = "text") -> str:  # noqa: A002
     """Return a drawing of the graph that computed `output`.
 
-    Values of one element are shown if they lie in host memory; others as shape and dtype, so drawing never
-    reads a device. Unnamed nodes are called t1, t2, ... in the order in which they are drawn.
+    A value of one element is shown if it is in host memory. For other values their shape and dtype are shown:
+    a drawing never reads from a device. Nodes without a name are called t1, t2, ... in the order of the
+    drawing.
 
     Args:
-        output: the node to draw, with all it was computed from.
-        format: "text", a line for each node; "dot", the Graphviz language; "svg", drawn by Graphviz's `dot`.
+        output: the node to draw, with all nodes that it was computed from.
+        format: "text" for one line for each node, "dot" for the language of Graphviz, or "svg", for which the
+            program `dot` of Graphviz has to be installed.
 
     Raises:
-        GraphError: an unknown format, or "svg" without Graphviz on the PATH.
+        GraphError: the format is unknown, or Graphviz is not on the PATH.
     """
     if not isinstance(output, Node):
         msg = f"draw: got a {type(output).__name__}, expected a Node"
@@ -43,17 +46,19 @@ def draw(output: Node, format: Literal["text", "dot", "svg"] = "text") -> str:  
 
 
 def _names(nodes: list[Node]) -> dict[Node, str]:
+    """Return a name for each node: its own, or a free one of t1, t2, ..."""
     taken = {node.name for node in nodes}
     free = (f"t{i}" for i in range(1, len(nodes) + len(taken) + 1) if f"t{i}" not in taken)
     return {node: _printable(node.name) if node.name else next(free) for node in nodes}
 
 
 def _printable(name: str) -> str:
-    """Return a name with line ends, controls and lone surrogates as escapes, so that it stays on its line."""
+    """Return a name in which characters that cannot be printed are escaped: it stays on one line."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
 
 
 def _lines(output: Node) -> Iterator[str]:
+    """Yield the lines of a drawing as text."""
     nodes = ancestors(output)
     names = _names(nodes)
     formulas = [
@@ -65,6 +70,7 @@ def _lines(output: Node) -> Iterator[str]:
 
 
 def _formula(node: Node, names: dict[Node, str]) -> str:
+    """Return how a node was computed, such as "a + b"."""
     name = node.primitive.__name__ if node.primitive else ""
     arguments = [names[a] if isinstance(a, Node) else _value(a) for a in node.inputs]
     if name in _SYMBOLS:
@@ -73,6 +79,7 @@ def _formula(node: Node, names: dict[Node, str]) -> str:
 
 
 def _value(value: Array | float) -> str:
+    """Return a number, or the shape and dtype of an array."""
     if isinstance(value, bool | int | float):
         return f"{value:.6g}"
     if isinstance(value, np.ndarray) and value.size == 1:
@@ -81,6 +88,7 @@ def _value(value: Array | float) -> str:
 
 
 def _statements(output: Node) -> Iterator[str]:
+    """Yield the lines of a drawing in the language of Graphviz."""
     nodes = ancestors(output)
     names = _names(nodes)
     number = {node: i for i, node in enumerate(nodes)}
@@ -99,15 +107,17 @@ def _statements(output: Node) -> Iterator[str]:
 
 
 def _quoted(text: str) -> str:
-    # DOT escapes quotes and line ends as JSON does; and it reads HTML's entities, which names are not.
+    """Return text as a quoted string of the language of Graphviz."""
+    # DOT escapes quotes and ends of lines as JSON does. It also reads HTML entities, so an & is escaped.
     return json.dumps(text.replace("&", "&amp;"), ensure_ascii=False)
 
 
 def _svg(dot: str) -> str:
+    """Return a drawing as SVG, made by the program `dot`."""
     program = shutil.which("dot")
     if program is None:
         msg = (
-            "draw: SVG needs Graphviz, and its program 'dot' is not on the PATH: install Graphviz "
+            "draw: SVG needs Graphviz, but its program 'dot' is not on the PATH: install Graphviz "
             "(apt install graphviz, brew install graphviz), or use format='text' or 'dot'"
         )
         raise GraphError(msg)

@@ -1,7 +1,8 @@
-"""The computation graph: nodes, the primitives that make them, and arithmetic on them.
+"""The computation graph: its nodes, the primitives that compute them, and arithmetic on nodes.
 
-A primitive is a differentiable function: arrays in, array out; nodes in, node out. A node remembers the primitive
-and the inputs it was computed from.
+A primitive is a differentiable function. Called with arrays, it returns an array. Called with a node, it
+returns a new node, which remembers the primitive and its inputs: so the nodes form a graph. The operators of
+nodes (`+ - * / ** @`) are primitives too. They are defined at the end of this file.
 """
 
 from __future__ import annotations
@@ -38,17 +39,18 @@ if TYPE_CHECKING:
 class Node:
     """A value that remembers how it was computed.
 
-    Arithmetic on nodes (`+ - * / ** @`, with nodes, arrays or Python numbers on the other side) and every
-    primitive called with a node make new nodes. An array that is not a node is a constant: nothing is ever
-    derived with respect to it, and no work is done for it.
+    Arithmetic on a node (`+ - * / ** @`, with a node, an array or a Python number) gives a new node. So does
+    every primitive called with a node. An array that is not in a node is a constant: it has no gradient, and
+    none is computed for it.
 
     Attributes:
-        value: the array, real floating, of any shape but rank 1. A Python number becomes float64.
-        name: what drawings and errors call it, or None.
-        primitive: what computed it; None for a node made from a value.
-        inputs: the arguments `primitive` was called with: nodes, arrays, Python numbers.
-        options: its keyword arguments.
-        depth: 0 for a node made from a value, else one more than the deepest input.
+        value: the array, of real floating-point numbers, of any rank except 1. A Python number becomes
+            float64.
+        name: its name in drawings and error messages, or None.
+        primitive: the primitive that computed it; None for a node made from a value.
+        inputs: the arguments that `primitive` was called with: nodes, arrays and Python numbers.
+        options: the keyword arguments that `primitive` was called with.
+        depth: 0 for a node made from a value; otherwise one more than the largest depth of its inputs.
 
     Raises:
         ShapeError: `value` has rank 1.
@@ -56,14 +58,14 @@ class Node:
         ArrayTypeError: `value` is not an array.
     """
 
-    # So that NumPy and CuPy leave array * node to Node.__rmul__.
+    # With these, NumPy and CuPy let Node.__rmul__ compute array * node.
     __array_ufunc__ = None
     __array_priority__ = 1000.0
     __slots__ = ("__weakref__", "depth", "inputs", "name", "options", "primitive", "value")
 
     def __init__(self, value: Array, name: str | None = None) -> None:
         if name is not None and not isinstance(name, str):
-            msg = f"Node: name is a {type(name).__name__}, expected text"
+            msg = f"Node: name is of type {type(name).__name__}, expected str"
             raise ArrayTypeError(msg)
         if isinstance(value, np.generic):
             value = np.asarray(value)
@@ -78,7 +80,7 @@ class Node:
     def computed(
         cls, value: Array, primitive: Primitive, inputs: tuple[Any, ...], options: Mapping[str, Any]
     ) -> Node:
-        """Return the node of a value that `primitive` computed from `inputs`."""
+        """Return the node for a value that `primitive` has computed from `inputs`."""
         node = object.__new__(cls)
         node.value = value
         node.name = None
@@ -99,8 +101,8 @@ class Node:
         return self.value.dtype
 
     @property
-    def T(self) -> Node:  # noqa: N802  (the arrays' own word)
-        """The transpose of a matrix."""
+    def T(self) -> Node:  # noqa: N802  (as arrays call it)
+        """The transpose, as a new node. Only for matrices."""
         return transpose.record((self,))
 
     def __repr__(self) -> str:
@@ -108,15 +110,15 @@ class Node:
         return f"<Node {self.name or ''}{self.shape} {self.dtype}{made_by}>"
 
     def _refuse(self, *_: Any, **__: Any) -> NoReturn:
-        msg = "a Node is no array and no number: compute with xpnet's functions, or use node.value"
+        msg = "a Node is not an array and not a number: use xpnet's functions, or node.value for its array"
         raise TypeError(msg)
 
-    # Reading the value here would stall a device; not reading it would make every `if node:` true, and NumPy
-    # would wrap nodes in arrays of objects.
+    # To convert a node to a number would wait for the device. Without these methods, `if node:` would always
+    # be true, and NumPy would make arrays of objects from nodes.
     __bool__ = __float__ = __int__ = __array__ = __array_function__ = _refuse
 
     def _refuse_in_place(self, _: Any) -> NoReturn:
-        msg = "a Node's value does not change: make a new node, w = Node(w.value - learning_rate * dw)"
+        msg = "the value of a Node cannot be changed: make a new node, w = Node(w.value - learning_rate * dw)"
         raise TypeError(msg)
 
     __iadd__ = __isub__ = __imul__ = __itruediv__ = __imatmul__ = __ipow__ = _refuse_in_place
@@ -165,7 +167,7 @@ _NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
 def primitive(
     pullback: Pullback, *, constants: tuple[str, ...] = (), numbers: bool = False
 ) -> Callable[[Callable[..., Array]], Primitive]:
-    """Make a differentiable function of a portable one.
+    """Make a differentiable function from a function of arrays.
 
         def swish_pullback(grad, a, z):
             s = sigmoid(z)
@@ -175,17 +177,18 @@ def primitive(
         def swish(z):
             return z * sigmoid(z)
 
-    Positional parameters are arrays; options are keyword-only. Given arrays, the function returns an array of
-    the same library and device; given at least one `Node`, a node.
+    Its positional parameters are arrays, and its options are keyword-only. Called with arrays, it returns an
+    array of the same library on the same device. Called with at least one `Node`, it returns a node.
 
     Args:
-        pullback: `pullback(grad, value, *arrays, **options)` returns a tuple with one entry for each array:
-            the gradient with respect to it, of its shape; or a function that computes it, called only if it
-            is wanted; or None. Such a function has no parameter, or one: an array to write the gradient to
-            and to return, or None. It must not refer to nodes.
-        constants: parameters that have no gradient, such as labels. They may hold integers, and may not be
-            nodes.
-        numbers: whether Python numbers may stand for some of the arrays.
+        pullback: computes the gradients: `pullback(grad, value, *arrays, **options)` returns a tuple with one
+            entry for each array. An entry is the gradient with respect to that array, in its shape; or a
+            function that returns the gradient, which is called only if the gradient is needed; or None if
+            there is none. The function may have one parameter: an array to write the gradient to, and to
+            return, or None. It must not refer to nodes.
+        constants: names of parameters that have no gradient, such as labels. They may hold integers, and must
+            not be nodes.
+        numbers: whether some of the arrays may be Python numbers.
     """
 
     def decorate(function: Callable[..., Array]) -> Primitive:
@@ -195,13 +198,13 @@ def primitive(
 
 
 class Primitive:
-    """What `primitive` makes; call it like the function it was made of.
+    """A differentiable function. The decorator `primitive` makes one. It is called like the function itself.
 
-    Raises, when called:
-        ShapeError: an array has rank 1, or shapes do not fit.
-        DtypeError: an array other than a constant does not hold floats.
-        ArrayTypeError: an argument is not an array, or they are of different libraries.
-        GraphError: a node stands where a constant belongs.
+    Raises, when it is called:
+        ShapeError: an array has rank 1, or the shapes do not fit.
+        DtypeError: an array that is not a constant does not hold floats.
+        ArrayTypeError: an argument is not an array, or the arrays are of different libraries.
+        GraphError: a node is given for a constant.
     """
 
     __name__: str
@@ -215,23 +218,24 @@ class Primitive:
         self.signature = Signature.of(function, constants, numbers)
         if getattr(pullback, "__name__", self.__name__) == self.__name__:
             name = self.__name__
-            msg = f"{name}: the pullback must be a function with a name of its own, such as {name}_pullback"
+            msg = f"{name}: the pullback must be a function with a different name, such as {name}_pullback"
             raise GraphError(msg)
         self._kernels: dict[tuple[str, str], Callable[..., Any]] = {}
         self._forward: dict[Namespace, Callable[..., Array]] = {}
         self._backward: dict[Namespace, Pullback] = {}
 
     def __reduce__(self) -> str:
-        return self.__name__  # pickled and copied by reference, like the function it was made of
+        return self.__name__  # pickled and copied by reference, as functions are
 
     def __repr__(self) -> str:
         return f"<primitive {self.signature}>"
 
     def __call__(self, *args: Any, **options: Any) -> Any:
-        """Compute: arrays in, array out; nodes in, node out."""
+        """Compute the function. Returns a node if one of the arguments is a node, otherwise an array."""
         if options:
             args, options = self.signature.bind(args, options)
-        # The short way, for float matrices of one library; whatever it does not know goes the long way.
+        # A quick check for the usual case: matrices of floats, all of one library. For anything else the loop
+        # breaks, and the complete check follows.
         xp: Namespace = None
         for arg in args:
             known = float_arrays.get(type(arg))
@@ -249,12 +253,12 @@ class Primitive:
         return self._compute(*self.signature.check(args), options)
 
     def pull(self, grad: Array, node: Node) -> tuple[Any, ...]:
-        """Return what the pullback returns for `grad`, the gradient of a node this primitive made."""
+        """Return the result of the pullback for a node of this primitive. grad: the gradient of the node."""
         arrays = [a.value if type(a) is Node else a for a in node.inputs]
         return self.pull_arrays(grad, node.value, *arrays, **node.options)
 
     def pull_arrays(self, grad: Array, value: Array, *arrays: Any, **options: Any) -> tuple[Any, ...]:
-        """Return what the pullback, or its kernel, returns for a value computed from `arrays`."""
+        """Return the result of the pullback, or of its kernel, for a value computed from `arrays`."""
         xp = namespace(value)
         backward = self._backward.get(xp)
         if backward is None:
@@ -272,22 +276,23 @@ class Primitive:
         return pulled
 
     def kernel(self, library: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-        """Register a faster text of this function, or of its pullback, for one array library.
+        """Register a faster implementation of this function, or of its pullback, for one array library.
 
-        The kernel has the name and the parameters of what it stands for, and may return `NotImplemented`
-        for arguments it does not handle.
+        The kernel must have the same name and the same parameters as the function that it replaces. It may
+        return `NotImplemented` for arguments that it does not handle.
 
             @swish.kernel("cupy")
             def swish(z): ...
 
         Args:
-            library: the array library's name, such as "numpy" or "cupy".
+            library: the name of the array library, such as "numpy" or "cupy".
 
         Returns:
-            A decorator, whose result is what the kernel stands for: this primitive, or its pullback.
+            A decorator. It returns what the kernel replaces, this primitive or its pullback: so the name
+            `swish` above still means the primitive.
 
         Raises:
-            GraphError: the name or the parameters differ, or `library` is no name.
+            GraphError: the name or the parameters differ, or `library` is not a string.
         """
         if not isinstance(library, str):
             msg = f"kernel: library is {library!r}, expected a name such as 'numpy' or 'cupy'"
@@ -304,7 +309,6 @@ class Primitive:
                 self._kernels[library, kernel.__name__] = kernel
                 self._forward.clear()
                 self._backward.clear()
-                # The name the kernel was defined under goes on meaning what it stands for.
                 return self if portable is self.function else portable
             msg = (
                 f"a kernel of {self.__name__} must be named {self.__name__} or {self.pullback.__name__}, "
@@ -315,15 +319,15 @@ class Primitive:
         return register
 
     def _resolve(self, portable: Callable[..., Any], xp: Namespace) -> Callable[..., Any]:
-        """Return the kernel for `portable` on the library `xp`, or `portable` itself."""
+        """Return the kernel of a function for the library `xp`; if there is none, the function itself."""
         if xp is None:
-            return portable  # which then says what is missing
+            return portable  # there are no arguments: it will raise the error
         library = kernels.library_name(xp)
         kernel = self._kernels.get((library, portable.__name__)) or kernels.find(portable, library)
         return kernel or portable
 
     def record(self, args: tuple[Any, ...], options: Mapping[str, Any] = _NO_OPTIONS) -> Node:
-        """Return the node of this function of `args`, at least one of which is a node."""
+        """Compute the function, and return a node. At least one of `args` has to be a node."""
         self.signature.refuse_constants(tuple([type(a) is Node for a in args]))
         xp, arrays = self.signature.check(tuple([a.value if type(a) is Node else a for a in args]))
         inputs = tuple([a if type(a) is Node else array for a, array in zip(args, arrays, strict=True)])
@@ -341,12 +345,12 @@ class Primitive:
         value = forward(*arrays, **options)
         if value is NotImplemented:
             value = self.function(*arrays, **options)
-        # NumPy turns 0-d results into scalars, which would later pass for Python numbers.
+        # NumPy returns scalars for rank 0. They would later be taken for Python numbers.
         return np.asarray(value) if isinstance(value, np.generic) else value
 
 
 def sum_to(grad: Array, array: Array) -> Array:
-    """Sum `grad` over the axes along which `array` was broadcast; return the shape of `array`."""
+    """Return `grad` summed over the axes along which `array` was broadcast; it has the shape of `array`."""
     if grad.shape == array.shape:
         return grad
     xp = namespace(grad)
@@ -364,7 +368,7 @@ def _add_pullback(grad: Array, total: Array, x: Array, y: Array) -> tuple[Any, .
 
 @primitive(_add_pullback, numbers=True)
 def add(x: Array, y: Array) -> Array:
-    """`x + y` with broadcasting. Shapes: any that broadcast; Python numbers too."""
+    """`x + y`, elementwise. x, y: arrays whose shapes can be broadcast; one may be a Python number."""
     require_broadcastable("add", x, y)
     return x + y
 
@@ -376,7 +380,7 @@ def _subtract_pullback(grad: Array, difference: Array, x: Array, y: Array) -> tu
 
 @primitive(_subtract_pullback, numbers=True)
 def subtract(x: Array, y: Array) -> Array:
-    """`x - y` with broadcasting. Shapes: any that broadcast; Python numbers too."""
+    """`x - y`, elementwise. x, y: arrays whose shapes can be broadcast; one may be a Python number."""
     require_broadcastable("subtract", x, y)
     return x - y
 
@@ -388,7 +392,7 @@ def _multiply_pullback(grad: Array, product: Array, x: Array, y: Array) -> tuple
 
 @primitive(_multiply_pullback, numbers=True)
 def multiply(x: Array, y: Array) -> Array:
-    """Elementwise `x * y` with broadcasting. Shapes: any that broadcast; Python numbers too."""
+    """`x * y`, elementwise. x, y: arrays whose shapes can be broadcast; one may be a Python number."""
     require_broadcastable("multiply", x, y)
     return x * y
 
@@ -399,7 +403,7 @@ def _divide_pullback(grad: Array, quotient: Array, x: Array, y: Array) -> tuple[
 
 @primitive(_divide_pullback, numbers=True)
 def divide(x: Array, y: Array) -> Array:
-    """Elementwise `x / y` with broadcasting. Shapes: any that broadcast; Python numbers too."""
+    """`x / y`, elementwise. x, y: arrays whose shapes can be broadcast; one may be a Python number."""
     require_broadcastable("divide", x, y)
     return x / y
 
@@ -417,13 +421,13 @@ def negative(x: Array) -> Array:
 
 def _power_pullback(grad: Array, value: Array, x: Array, *, exponent: float) -> tuple[Any, ...]:
     del value
-    # x ** 0 is 1 everywhere, also at 0, where 0 * x ** -1 is not a number.
+    # The derivative of x ** 0 is 0. At x = 0 the formula 0 * x ** -1 would give NaN.
     return (grad * (exponent * x ** (exponent - 1)) if exponent else grad * 0.0,)
 
 
 @primitive(_power_pullback)
 def power(x: Array, *, exponent: float) -> Array:
-    """`x ** exponent`, elementwise. x: any shape; exponent: a Python number, a constant.
+    """`x ** exponent`, elementwise. x: any shape. exponent: a Python number, which has no gradient.
 
     Raises:
         ArrayTypeError: `exponent` is not a number.
@@ -439,7 +443,7 @@ def _matmul_pullback(grad: Array, product: Array, x: Array, y: Array) -> tuple[A
 
 @primitive(_matmul_pullback)
 def matmul(x: Array, y: Array) -> Array:
-    """Matrix product. x: (n, k), y: (k, m); returns (n, m)."""
+    """Matrix product x @ y, (n, m). x: (n, k), y: (k, m)."""
     require_inner("matmul", "x", x, "y", y)
     return x @ y
 
@@ -451,6 +455,6 @@ def _transpose_pullback(grad: Array, transposed: Array, x: Array) -> tuple[Any, 
 
 @primitive(_transpose_pullback)
 def transpose(x: Array) -> Array:
-    """Transpose, a view where the library has views. x: (n, m); returns (m, n)."""
+    """Transpose, (m, n); a view if the library has views. x: (n, m)."""
     require_matrix("transpose", "x", x)
     return x.T

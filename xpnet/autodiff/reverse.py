@@ -1,4 +1,4 @@
-"""Reverse-mode differentiation: walk the graph once, from the output back to the inputs."""
+"""Reverse-mode differentiation: gradients by one walk through the graph, from the output to the inputs."""
 
 import math
 from collections.abc import Iterable
@@ -21,27 +21,27 @@ def gradients(
 ) -> list[Array]:
     """Return the derivative of `output` with respect to each of `inputs`.
 
-    The walk is iterative, visits only nodes between the inputs and the output, and lets go of each gradient
-    once it was used.
+    It visits only the nodes between the inputs and the output, without recursion, and frees each gradient as
+    soon as it has been used.
 
     Args:
-        output: the node to derive; of one element, unless `grad` is given.
-        inputs: the nodes to derive with respect to.
-        grad: the derivative of some further quantity with respect to `output`, of its shape; ones by default.
-        allow_unused: give zeros for an input that `output` does not depend on.
-        into: arrays to write the results to, one for each input, of its shape and dtype and C-contiguous:
-            parts of one buffer, say. What they held does not matter.
+        output: the node to differentiate. It has one element, unless `grad` is given.
+        inputs: the nodes to differentiate with respect to.
+        grad: the derivative of another quantity with respect to `output`, in the shape of `output`. The
+            results are then derivatives of that quantity. Ones by default.
+        allow_unused: whether to return zeros for an input that `output` does not depend on.
+        into: arrays to write the results to, one for each input: C-contiguous, with its shape and dtype. They
+            may be parts of one buffer. Their values are overwritten.
 
     Returns:
-        One array for each input, with its shape and dtype, on its device: those of `into`, or new ones. New
-        ones may share memory with each other, or be read-only views: compute with them, but do not write to
-        them.
+        One array for each input, with its shape and dtype, on its device: the arrays of `into`, or new ones.
+        New ones may share memory with each other, or be read-only: do not write to them.
 
     Raises:
         GraphError: `output` or an input is not a node, `output` does not depend on an input, or a pullback
-            breaks its contract.
-        ShapeError: `output` has more than one element and `grad` is not given, or `grad` has another shape;
-            `into` has other shapes than the inputs.
+            returns a wrong result.
+        ShapeError: `output` has more than one element and `grad` is not given, `grad` has a different shape
+            than `output`, or `into` has different shapes than the inputs.
     """
     inputs = _nodes(output, inputs)
     arrays = [] if into is None else _targets(inputs, into)
@@ -51,15 +51,15 @@ def gradients(
         if math.prod(output.shape) != 1:
             msg = (
                 f"gradients: the output has shape {output.shape}, expected one element such as a cost J: "
-                "take its mean(...), or give grad"
+                "use mean(...) or sum(...), or give grad"
             )
             raise ShapeError(msg)
         grad = xp.ones_like(output.value)
     elif namespace(grad, "gradients: grad: ") is not xp:
-        msg = "gradients: grad is an array of another library than the output"
+        msg = "gradients: grad is an array of another library than the output: use backend.send(grad)"
         raise ArrayTypeError(msg)
     elif tuple(grad.shape) != output.shape:
-        msg = f"gradients: grad is {tuple(grad.shape)}, the output is {output.shape}: same expected"
+        msg = f"gradients: grad is {tuple(grad.shape)}, the output is {output.shape}: expected the same shape"
         raise ShapeError(msg)
     else:
         refuse_other_than_floats("gradients", "grad", grad)
@@ -84,7 +84,7 @@ def gradients(
         if node not in found and not allow_unused:
             msg = (
                 f"gradients: {output!r} does not depend on {node!r}: was the node replaced after the output "
-                "was computed? allow_unused=True gives zeros"
+                "was computed? With allow_unused=True the gradient is zeros"
             )
             raise GraphError(msg)
     results = [found[node] if node in found else xp.zeros_like(node.value) for node in inputs]
@@ -95,7 +95,7 @@ def gradients(
 
 
 def ancestors(output: Node) -> list[Node]:
-    """Return `output` and every node it was computed from, each after its inputs."""
+    """Return `output` and all nodes that it was computed from; each node comes after its inputs."""
     found: dict[Node, None] = {}
     stack = [output]
     while stack:
@@ -103,12 +103,12 @@ def ancestors(output: Node) -> list[Node]:
         if node not in found:
             found[node] = None
             stack.extend(parent for parent in reversed(node.inputs) if type(parent) is Node)
-    # A node is deeper than each of its inputs, so depth is a topological order.
+    # The depth of a node is larger than that of its inputs, so this is a topological order.
     return sorted(found, key=lambda node: node.depth)
 
 
 def _leading_to(wanted: set[Node], order: list[Node]) -> set[Node]:
-    """Return the nodes of `order` that are, or depend on, a wanted one."""
+    """Return the nodes of `order` that are in `wanted`, or depend on one of them."""
     leading: set[Node] = set()
     for node in order:
         if node in wanted or any(type(parent) is Node and parent in leading for parent in node.inputs):
@@ -124,7 +124,16 @@ def _pull(
     pending: dict[Node, Array],
     targets: dict[Node, Array],
 ) -> None:
-    """Add the gradients for the inputs of `node`, made by `primitive`, to `pending`."""
+    """Add the gradients of the inputs of a node to `pending`.
+
+    Args:
+        node: the node, computed by
+        primitive: this primitive.
+        arrived: the complete gradient of the node.
+        leading: the nodes that need a gradient.
+        pending: by node, the sum of the gradients that have arrived so far.
+        targets: by node, the array to write its gradient to.
+    """
     pulled = primitive.pull(arrived, node)
     for parent, entry in zip(node.inputs, pulled, strict=True):
         if type(parent) is not Node or parent not in leading:
@@ -145,7 +154,7 @@ def _pull(
             raise GraphError(msg)
         partial = cast_like(partial, parent.value)
         if before is not None:
-            # In place only in a target: a pullback may hand any other array to several inputs.
+            # Only a target may be changed in place: a pullback may return one array for several inputs.
             if partial is target:
                 partial += before
             elif before is target:
@@ -157,7 +166,10 @@ def _pull(
 
 
 def evaluate_pullback(entry: Any, target: Array | None = None) -> Any:
-    """Return what a pullback gave, or computes when called: in a target, if it has a parameter for one."""
+    """Return the gradient of an entry of what a pullback returned: the entry, or the result of calling it.
+
+    target: the array to write the gradient to, for a function that has a parameter for it.
+    """
     if not callable(entry):
         return entry
     code = getattr(entry, "__code__", None)
@@ -165,17 +177,17 @@ def evaluate_pullback(entry: Any, target: Array | None = None) -> Any:
 
 
 def _targets(inputs: list[Node], into: Iterable[Array]) -> list[Array]:
-    """Return the arrays to write to as a list, after checking that they fit the inputs."""
+    """Return the arrays of `into` as a list, after checking that their shapes are those of the inputs."""
     arrays = list(into)
     shapes = [tuple(array.shape) for array in arrays], [node.shape for node in inputs]
     if shapes[0] != shapes[1]:
-        msg = f"gradients: into has shapes {shapes[0]}, the inputs have {shapes[1]}: the same expected"
+        msg = f"gradients: into has shapes {shapes[0]}, the inputs have {shapes[1]}: expected the same"
         raise ShapeError(msg)
     return arrays
 
 
 def _nodes(output: Any, inputs: Any) -> list[Node]:
-    """Return `inputs` as a list, after checking that they and `output` are nodes."""
+    """Return `inputs` as a list, after checking that `output` and all of them are nodes."""
     if isinstance(inputs, Node):
         msg = "gradients: inputs is one node, expected a sequence of nodes: [node]"
         raise GraphError(msg)

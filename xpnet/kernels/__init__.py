@@ -1,4 +1,4 @@
-"""Kernels: a faster implementation of a portable function, for one array library, found by its name.
+"""Kernels: faster implementations of portable functions for one array library, found by their name.
 
 The portable function is the specification. Tests compare each kernel with it.
 """

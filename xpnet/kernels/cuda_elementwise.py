@@ -1,6 +1,6 @@
-"""Elementwise kernels: a formula, most of them of stable.cu, for each element of arrays that are broadcast.
+"""Elementwise CUDA kernels: each computes one formula for every element, with broadcasting.
 
-Compiled by CuPy when first called, for the dtypes it is called with.
+Most formulas are in stable.cu. CuPy compiles a kernel when it is first called with a dtype.
 """
 
 from importlib import resources
@@ -12,7 +12,14 @@ _FORMULAS = resources.files(__package__).joinpath("stable.cu").read_text()
 
 
 def _elementwise(name: str, parameters: str, results: str, formula: str) -> Any:
-    """Return a kernel that computes one formula of stable.cu for each element, broadcasting."""
+    """Return a kernel that computes a formula for each element.
+
+    Args:
+        name: name of the kernel, for profilers.
+        parameters: dtypes and names of the arguments, in the language of `cupy.ElementwiseKernel`.
+        results: dtypes and names of the results.
+        formula: C++ that sets the results. It may call the functions of stable.cu.
+    """
     return cupy.ElementwiseKernel(parameters, results, formula, f"xpnet_{name}_kernel", preamble=_FORMULAS)
 
 
@@ -102,7 +109,7 @@ WITH_BIAS = {
         "leaky_relu": "sum > T(0) ? sum : T(0.01) * sum",
     }.items()
 }
-"""What finishes a layer: the activation of its units, given W X (n_out, m) and the bias (n_out, 1).
+"""By the name of an activation: the kernel that adds the bias (n_out, 1) to W X (n_out, m) and applies it.
 
-leaky_relu has the slope that the portable one has by default: a layer names no other.
+The slope of leaky_relu is 0.01, the default of the portable function, and the only one that a layer uses.
 """

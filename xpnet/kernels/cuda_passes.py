@@ -14,18 +14,24 @@ from xpnet.kernels import cuda_tensor
 _SOURCE = resources.files(__package__).joinpath("one_pass.cu").read_text()
 
 TEMPORARY_BYTES = 64 << 20
-"""How much a pass computes for the examples it has at a time, about: the logits of all rows."""
+"""About how many bytes of logits `two_passes` computes at a time."""
 
 TENSOR_ROWS = 4
-"""Fewest rows of weights that go by tensor cores. By float32, compiled to 1.5 to 2 instructions for each
-byte and row, so many take longer than reading the bytes does."""
+"""Fewest rows of weights for which tensor cores are used.
+
+Without them a byte takes 1.5 to 2 instructions for each row. With so many rows, this takes longer than to
+read the bytes from memory.
+"""
 
 STAGES = 8
-"""Most examples that a block of one_pass has in its ring: all but one or two of them are on their way."""
+"""Most examples in the ring buffer of a block of one_pass.
+
+The block computes with one or two of them, while the others are being copied.
+"""
 
 
 class Build(NamedTuple):
-    """How one_pass is compiled: the macros that one_pass.cu describes."""
+    """How one_pass is compiled: its macros, which one_pass.cu explains."""
 
     THREADS: int
     VECTORS: int
@@ -36,24 +42,24 @@ class Build(NamedTuple):
 
     @property
     def shared_bytes(self) -> int:
-        """Size of the ring of a block."""
+        """Bytes of the ring buffer of a block, in shared memory."""
         return self.STAGES * self.VECTORS * self.THREADS * 16
 
 
 def build_for(examples: Array) -> Build | None:
-    """Return how to compile one_pass for these examples; None if it would take too many registers."""
+    """Return how to compile one_pass for these examples, or None if it would need too many registers."""
     n_x, aligned = examples.shape[1], _aligned(examples)
     for keep, vectors in itertools.product((1, 0), (1, 2, 3, 4)):
         threads = 32 * -(-n_x // (16 * 32 * vectors))
-        # As the compiler reports: weights, gradients and, if they are kept, the floats of two examples.
+        # Registers of a thread, as the compiler reports: weights, gradients and, with keep, two examples.
         registers = (64 if keep else 36) * vectors + (40 if aligned > 1 else 48)
-        # A quarter of a multiprocessor has 16384 of them, and every fourth warp of a block.
+        # Each quarter of a multiprocessor has 16384 registers, and runs every fourth warp of a block.
         if threads > 1024 or registers > min(255, 512 // -(-threads // 128)):
             continue
-        # Compute capability 10 likes more of them, where there may be several blocks.
+        # With several blocks, compute capability 10 uses more registers than that: 24 are added.
         blocks = max(1, min(16, 65536 // (threads * (registers + 24))))
         shared = _attribute("MaxSharedMemoryPerMultiprocessor") // blocks - 1024
-        # Less what the kernel has beside the ring.
+        # The kernel needs some shared memory for other things than the ring buffer.
         shared = min(shared, _attribute("MaxSharedMemoryPerBlockOptin")) - 8 * threads - 2048
         stages = min(STAGES, shared // (vectors * threads * 16))
         if stages >= 3:
@@ -63,19 +69,20 @@ def build_for(examples: Array) -> Build | None:
 
 @functools.cache
 def _compiled(name: str, device: int, **macros: int) -> Any:
-    """Return a kernel of one_pass.cu, of its own for each device: it keeps the size of its shared memory."""
-    del device
+    """Return a kernel of one_pass.cu; one for each device, because it keeps the size of its shared memory."""
+    del device  # a key of the cache
     options = ("--std=c++17", *(f"-D{macro}={value}" for macro, value in macros.items()))
     return cupy.RawModule(code=_SOURCE, options=options).get_function(name)
 
 
 def _attribute(name: str) -> int:
+    """Return an attribute of the current device: one of CUDA's constants cudaDevAttr..."""
     runtime = cupy.cuda.runtime
     return int(runtime.deviceGetAttribute(getattr(runtime, f"cudaDevAttr{name}"), cupy.cuda.Device().id))
 
 
 def _add_up(parts: Array) -> Array:
-    """Return the sum over the first axis, in a fixed order."""
+    """Return the sum over the first axis, always in the same order, so that the bits are the same."""
     count, totals = parts.shape[0], cupy.empty(parts.shape[1:], cupy.float32)
     grid = (-(-totals.size // 256),)
     kernel = _compiled("add_up", cupy.cuda.Device().id)
@@ -86,7 +93,16 @@ def _add_up(parts: Array) -> Array:
 def one_pass(
     examples: Array, labels: Array, weights: Array | None, W: Array, b: Array, build: Build
 ) -> tuple[Array, Array, Array]:
-    """Return what `linear_loss_and_gradient` does, for one row of weights, by one_pass.cu as it is built."""
+    """Compute `linear_loss_and_gradient` of one logistic regression, reading each example once.
+
+    Args:
+        examples: (m, n_x) uint8.
+        labels: (1, m) float32.
+        weights: weights of the examples, (1, m) float32, or None.
+        W: (1, n_x) float32.
+        b: (1, 1) float32.
+        build: how to compile the kernel.
+    """
     m, n_x = examples.shape
     kernel = _compiled("one_pass", cupy.cuda.Device().id, **build._asdict())
     kernel.max_dynamic_shared_size_bytes = build.shared_bytes
@@ -111,9 +127,16 @@ def two_passes(
     *,
     tensor: bool | None = None,
 ) -> tuple[Array, Array, Array]:
-    """Return what `linear_loss_and_gradient` does, reading the examples once for Z and once for G.
+    """Compute `linear_loss_and_gradient`, reading the examples twice: for the logits and for the gradient.
 
-    `tensor` says whether to use tensor cores, where `cuda_tensor.handles` the examples; None to choose.
+    Args:
+        examples: (m, n_x) uint8.
+        labels: (n_out, m) float32.
+        weights: weights of the examples, (1, m) float32, or None.
+        W: (runs n_out, n_x) float32.
+        b: (runs n_out, 1) float32.
+        residual: returns losses and dZ from Z and the labels.
+        tensor: whether to use tensor cores if they can be used; None to decide by the number of rows.
     """
     m, rows = examples.shape[0], W.shape[0]
     tensor = rows >= TENSOR_ROWS if tensor is None else tensor
@@ -129,7 +152,7 @@ def two_passes(
             losses, dZ = losses * weights[:, part], dZ * weights[:, part]
         gradients = cuda_tensor.gradient if by_tensor else gradient
         G = _add_up(gradients(dZ, examples[part]))
-        # Of millions of examples: in float64, whichever way CuPy reduces.
+        # There may be millions of examples: these sums are in float64.
         loss, r = (each.sum(axis=1, keepdims=True, dtype=cupy.float64) for each in (losses, dZ))
         sums.append((loss, G, r))
     loss, G, r = (functools.reduce(cupy.add, each) for each in zip(*sums, strict=True))
@@ -137,7 +160,7 @@ def two_passes(
 
 
 def logits(examples: Array, W: Array) -> Array:
-    """Return W X of raw examples (m, n_x) and W (rows, n_x) without a copy of them in floats: (rows, m)."""
+    """Return W X, (rows, m), of raw examples (m, n_x) uint8 and W (rows, n_x) float32."""
     (m, n_x), rows = examples.shape, W.shape[0]
     macros = _macros(examples, rows)
     Z = cupy.empty((rows, m), cupy.float32)
@@ -148,7 +171,10 @@ def logits(examples: Array, W: Array) -> Array:
 
 
 def gradient(dZ: Array, examples: Array) -> Array:
-    """Return the parts of dZ X^T of dZ (rows, m) and raw examples (m, n_x): (splits, rows, n_x)."""
+    """Return arrays whose sum is dZ X^T: (splits, rows, n_x).
+
+    dZ: (rows, m) float32. examples: (m, n_x) uint8.
+    """
     (m, n_x), rows = examples.shape, dZ.shape[0]
     macros = _macros(examples, rows)
     columns, groups = -(-n_x // 1024), -(-rows // macros["ROWS"])
@@ -163,11 +189,11 @@ def gradient(dZ: Array, examples: Array) -> Array:
 
 
 def _macros(examples: Array, rows: int) -> dict[str, int]:
-    """Return how to compile logits and gradient: for 1, 2, 4 or 8 rows at a time."""
+    """Return how to compile the kernels logits and gradient: for 1, 2, 4 or 8 rows at a time."""
     return {"ROWS": 1 << min(3, (rows - 1).bit_length()), "ALIGNED": _aligned(examples)}
 
 
 def _aligned(examples: Array) -> int:
-    """Return 16, 4 or 1: what the address of each example is a multiple of."""
+    """Return 16, 4 or 1: the largest of them that divides the address of each example."""
     n_x, address = examples.shape[1], examples.data.ptr
     return next(size for size in (16, 4, 1) if n_x % size == 0 and address % size == 0)

@@ -1,4 +1,7 @@
-"""Matrix products by cuBLAS where CuPy's own do not do: recorded into a CUDA graph, or in bfloat16."""
+"""Matrix products by cuBLAS, for what CuPy's own products cannot do: CUDA graphs and bfloat16.
+
+CuPy's products cannot be recorded into a CUDA graph, and CuPy does not give bfloat16 to cuBLAS.
+"""
 
 import contextlib
 import ctypes
@@ -14,21 +17,27 @@ import cupy
 from xpnet.arrays import Array
 
 WORKSPACE_BYTES = 32 << 20
-"""Of a handle: given to it, so that it asks for none while it is recorded."""
+"""Memory that a cuBLAS handle is given in advance: it cannot allocate memory while it is recorded."""
 
 _FLOAT32, _FLOAT64 = 0, 1  # CUDA_R_32F, CUDA_R_64F
 _COMPUTE = {"float32": 68, "tf32": 77, "bfloat16": 75, "float64": 70}
-"""CUBLAS_COMPUTE_32F, ..._32F_FAST_TF32, ..._32F_FAST_16BF and ..._64F: sums are of float32 at least."""
+"""By precision: CUBLAS_COMPUTE_32F, ..._32F_FAST_TF32, ..._32F_FAST_16BF and ..._64F.
+
+All of them add in float32 or float64.
+"""
 _DEFAULT = -1  # CUBLAS_GEMM_DEFAULT
 
 _used = threading.local()
+"""The handle that `product` uses in each thread: `_used.products`, a `Products` or None."""
 
 
 def product(A: Array, B: Array, out: Array | None = None) -> Array:
-    """Return A B, in the precision that is set: by CuPy, or by the handle that is used in this thread.
+    """Return A B in the precision that is set, with the handle that this thread uses, or else by CuPy.
 
-    `out`, where it is given, is C-contiguous and of the product's shape; if it has its dtype too, the product
-    is written there.
+    Args:
+        A: (n, k).
+        B: (k, m).
+        out: an array for the product, C-contiguous, (n, m), or None. It is used only if all dtypes are equal.
     """
     if out is not None and not A.dtype == B.dtype == out.dtype:
         out = None
@@ -36,7 +45,7 @@ def product(A: Array, B: Array, out: Array | None = None) -> Array:
     if own is not None:
         return own(A, B, out)
     if A.dtype == B.dtype == cupy.float32 and _precision() == "bfloat16":
-        # CuPy passes TF32 on to cuBLAS, and this not.
+        # CuPy gives TF32 to cuBLAS, but not bfloat16.
         return _multiplied(cupy.cuda.cublas.gemmEx, cupy.cuda.Device().cublas_handle, A, B, out)
     if out is None:
         return A @ B
@@ -46,19 +55,20 @@ def product(A: Array, B: Array, out: Array | None = None) -> Array:
 
 @functools.cache
 def library() -> Any:
-    """Return cuBLAS, which CuPy has loaded: the system finds it by its name."""
+    """Return cuBLAS. CuPy has loaded it already, so the system finds it by its name."""
     found = ctypes.CDLL(f"libcublas.so.{cupy.cuda.runtime.runtimeGetVersion() // 1000}")
     kinds: dict[str, Any] = {"p": ctypes.c_void_p, "i": ctypes.c_int}
-    # The handle, how and how much; then 1, A and B; then 0 and C, each matrix with its type and its stride.
+    # Handle, two transpositions and three sizes; alpha, A and B; beta and C; compute type and algorithm. Each
+    # matrix is its address, its type and its stride.
     found.cublasGemmEx.argtypes = [kinds[letter] for letter in "piiiiippiipiippiiii"]
     return found
 
 
 class Products:
-    """A cuBLAS handle on one stream: CuPy's refuses to be recorded into a CUDA graph.
+    """Matrix products by a cuBLAS handle of its own, which can be recorded into a CUDA graph.
 
     Args:
-        stream: where it computes.
+        stream: the CuPy stream on which it computes.
     """
 
     def __init__(self, stream: Any) -> None:
@@ -67,13 +77,13 @@ class Products:
         weakref.finalize(self, self._library.cublasDestroy_v2, self._handle).atexit = False
         self._workspace = cupy.empty(WORKSPACE_BYTES, cupy.uint8)
         _check(self._library.cublasSetStream_v2(self._handle, ctypes.c_void_p(stream.ptr)))
-        # After the stream, which takes the workspace away.
+        # After the stream is set: to set it takes the workspace away.
         workspace, size = ctypes.c_void_p(self._workspace.data.ptr), ctypes.c_size_t(WORKSPACE_BYTES)
         _check(self._library.cublasSetWorkspace_v2(self._handle, workspace, size))
 
     @contextlib.contextmanager
     def used(self) -> Iterator[None]:
-        """Let `product` use this handle, in this thread."""
+        """Return a context in which `product` uses this handle, in this thread."""
         _used.products = self
         try:
             yield
@@ -86,13 +96,14 @@ class Products:
 
 
 def _multiplied(gemm: Callable[..., int | None], handle: Any, A: Array, B: Array, out: Array | None) -> Array:
-    """Return A B by a function with the parameters of cublasGemmEx, which are numbers and addresses."""
+    """Return A B by a function with the parameters of cublasGemmEx."""
     if A.dtype != B.dtype or A.dtype.char not in "fd":
         msg = f"product: {A.dtype} times {B.dtype}, expected float32 or float64, both the same"
         raise TypeError(msg)
     (n, k), m = A.shape, B.shape[1]
     C = cupy.empty((n, m), A.dtype) if out is None else out
-    # cuBLAS sees columns: to it a C-contiguous array is the transpose, and C^T = B^T A^T.
+    # cuBLAS expects column-major matrices. It reads a C-contiguous array as its transpose, so this computes
+    # C^T = B^T A^T.
     (A, turn_A, step_A), (B, turn_B, step_B) = _seen(A), _seen(B)
     single = A.dtype == cupy.float32
     number, kind = (ctypes.c_float, _FLOAT32) if single else (ctypes.c_double, _FLOAT64)
@@ -107,19 +118,20 @@ def _multiplied(gemm: Callable[..., int | None], handle: Any, A: Array, B: Array
 
 
 def _seen(array: Array) -> tuple[Array, int, int]:
-    """Return a contiguous array, whether cuBLAS has to transpose it (in C^T = B^T A^T), and its stride."""
+    """Return a contiguous array, whether cuBLAS is to transpose it in C^T = B^T A^T (0, 1), and its stride."""
     if array.flags.c_contiguous or not array.flags.f_contiguous:
         return cupy.ascontiguousarray(array), 0, max(1, array.shape[1])
     return array, 1, max(1, array.shape[0])
 
 
 def _precision() -> str:
-    """Return the precision that is set for products of float32: CuPy keeps it."""
+    """Return the precision that is set in CuPy for products of float32: "float32", "tf32" or "bfloat16"."""
     linalg = attrgetter("_core._routines_linalg")(cupy)
     names = {linalg.COMPUTE_TYPE_TF32: "tf32", linalg.COMPUTE_TYPE_BF16: "bfloat16"}
     return names.get(linalg.get_compute_type(cupy.float32), "float32")
 
 
 def _check(status: int) -> None:
+    """Raise `CUBLASError` unless a status of cuBLAS is success."""
     if status:
         raise cupy.cuda.cublas.CUBLASError(status)

@@ -1,4 +1,4 @@
-"""Launch tensor.cu: the two passes over raw bytes for many rows of weights, by tensor cores."""
+"""Matrix products of raw bytes by tensor cores, for many rows of weights: the launches of tensor.cu."""
 
 import functools
 from importlib import resources
@@ -10,18 +10,18 @@ from xpnet.arrays import Array
 
 _SOURCE = resources.files(__package__).joinpath("tensor.cu").read_text()
 
-LARGEST = 13
-"""Exponent of the largest number of a row after scaling: far from float16's end, and from its beginning."""
+LARGEST_EXPONENT = 13
+"""Binary exponent of the largest number of a row after it is scaled: well inside the range of float16."""
 
 
 def handles(examples: Array) -> bool:
-    """Return whether the device has such tensor cores, and examples begin at multiples of 16 bytes."""
+    """Return whether the device has the tensor cores, and each example begins at a multiple of 16 bytes."""
     aligned = examples.shape[1] % 16 == 0 and examples.data.ptr % 16 == 0
     return aligned and int(cupy.cuda.Device().compute_capability) >= 80
 
 
 def logits(examples: Array, W: Array) -> Array:
-    """Return W X of raw examples (m, n_x) and W (rows, n_x), float32: (rows, m)."""
+    """Return W X, (rows, m), of raw examples (m, n_x) uint8 and W (rows, n_x) float32."""
     (m, n_x), rows = examples.shape, W.shape[0]
     tiles = _tiles(rows)
     ordered, scales = weights_in_order(W, tiles)
@@ -33,7 +33,10 @@ def logits(examples: Array, W: Array) -> Array:
 
 
 def gradient(dZ: Array, examples: Array) -> Array:
-    """Return the parts of dZ X^T of dZ (rows, m), float32, and raw examples (m, n_x): (splits, rows, n_x)."""
+    """Return arrays whose sum is dZ X^T: (splits, rows, n_x).
+
+    dZ: (rows, m) float32. examples: (m, n_x) uint8.
+    """
     (m, n_x), rows = examples.shape, dZ.shape[0]
     tiles = _tiles(rows)
     ordered, scales = residuals_in_order(dZ, tiles)
@@ -52,9 +55,10 @@ def gradient(dZ: Array, examples: Array) -> Array:
 
 
 def weights_in_order(W: Array, tiles: int) -> tuple[Array, Array]:
-    """Return W as the lanes of tensor_logits read it, and the scale of each row.
+    """Return W in the order in which the lanes of tensor_logits read it, and the scale of each row.
 
-    By group of rows, 64 features, tile of 8 rows, high or low: 16 float16 for each lane, 4 for each product.
+    The order is: groups of rows; 64 features; tiles of 8 rows; the high and the low halves. Then come 16
+    float16 for each lane, 4 for each product.
     """
     rows, n_x = W.shape
     groups, steps = -(-rows // (8 * tiles)), -(-n_x // 64)
@@ -64,9 +68,10 @@ def weights_in_order(W: Array, tiles: int) -> tuple[Array, Array]:
 
 
 def residuals_in_order(dZ: Array, tiles: int) -> tuple[Array, Array]:
-    """Return dZ as the lanes of tensor_gradient read it, and the scale of each row.
+    """Return dZ in the order in which the lanes of tensor_gradient read it, and the scale of each row.
 
-    By group of rows, 16 examples, tile of 16 rows, high or low: 8 float16 for each lane.
+    The order is: groups of rows; 16 examples; tiles of 16 rows; the high and the low halves. Then come 8
+    float16 for each lane.
     """
     rows, m = dZ.shape
     groups, steps = -(-rows // (8 * tiles)), -(-m // 16)
@@ -76,10 +81,13 @@ def residuals_in_order(dZ: Array, tiles: int) -> tuple[Array, Array]:
 
 
 def _halves(A: Array, rows: int, columns: int) -> tuple[Array, Array]:
-    """Return A times a scale for each row, as the sum of two float16, (2, rows, columns), and the scales."""
+    """Scale each row of A; return it as two float16 whose sum it is, (2, rows, columns), and the scales.
+
+    rows, columns: the size of the result, which is filled up with zeros.
+    """
     largest = cupy.max(cupy.abs(A), axis=1, keepdims=True)
-    largest = cupy.maximum(largest, 1e-25)  # a row of zeros has a scale too
-    scales = cupy.exp2(cupy.floor(LARGEST - cupy.log2(largest)))
+    largest = cupy.maximum(largest, 1e-25)  # so that a row of zeros has a finite scale
+    scales = cupy.exp2(cupy.floor(LARGEST_EXPONENT - cupy.log2(largest)))
     scaled = cupy.zeros((rows, columns), cupy.float32)
     scaled[: A.shape[0], : A.shape[1]] = A * scales
     both = cupy.empty((2, rows, columns), cupy.float16)
@@ -89,6 +97,7 @@ def _halves(A: Array, rows: int, columns: int) -> tuple[Array, Array]:
 
 
 def _tiles(rows: int) -> int:
+    """Return how many tiles of 8 rows the kernels take at a time."""
     return 2 if rows <= 16 else 4
 
 

@@ -1,8 +1,9 @@
-"""Run the arrays' own kernel of that name, else the portable function.
+"""Find the kernel of a function for an array library, and run it in place of the function.
 
-A kernel is a faster text of one portable function for one array library. It has the same name and the same
-parameters, and lives in a module of its library below. It may return `NotImplemented` for arguments it is not
-meant for; then the next one runs, at last the portable function. Tests hold each kernel to that one.
+A kernel is a faster implementation of one portable function for one array library. It has the same name and
+the same parameters as the function, and is in one of the modules listed below. It may return `NotImplemented`
+for arguments that it does not handle. Then the next kernel of that name runs, and after the last one the
+portable function.
 """
 
 import functools
@@ -17,23 +18,28 @@ MODULES = {
     "numpy": ("xpnet.kernels.on_native", "xpnet.kernels.on_numpy"),
     "cupy": ("xpnet.kernels.on_cupy",),
 }
-"""The modules that hold the kernels of each array library, the preferred one first."""
+"""The modules with the kernels for each array library. They are tried in this order."""
 
 
 def library_name(xp: Namespace) -> str:
-    """Return the array library's own name: "numpy", "cupy", "torch", ..."""
+    """Return the name of an array library: "numpy", "cupy", "torch", ..."""
     return str(xp.__name__).removeprefix("array_api_compat.").partition(".")[0]
 
 
 def modules(library: str) -> list[ModuleType]:
-    """Return the modules that hold the kernels of an array library, imported; none for one without."""
+    """Import and return the modules with the kernels for an array library; an empty list if it has none."""
     return [importlib.import_module(module) for module in MODULES.get(library, ())]
 
 
 def find(function: Callable[..., Any], library: str) -> Callable[..., Any] | None:
-    """Return the kernel xpnet holds for a function of its own, or None. Other packages' are left alone.
+    """Return the kernel for a function of xpnet, or None if there is none.
 
-    Of several kernels, the first that handles its arguments runs.
+    If there are several, the function returned runs the first one that handles its arguments. A function of
+    another package never gets one of these kernels, even if it has the same name.
+
+    Args:
+        function: the portable function.
+        library: name of the array library.
     """
     if not str(function.__module__).startswith("xpnet."):
         return None
@@ -54,9 +60,9 @@ def _first_of(kernels: list[Callable[..., Any]]) -> Callable[..., Any]:
 
 
 def dispatched(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Make a function run the kernel of its name for its first argument's library, where there is one.
+    """Decorate a function to run its kernel for the array library of its first argument, if there is one.
 
-    For functions without a derivative; a primitive does the same by itself.
+    For functions that are not differentiated: a `Primitive` finds its kernels itself.
     """
     chosen: dict[Namespace, Callable[..., Any] | None] = {}
 
@@ -76,7 +82,7 @@ def dispatched(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def has_native_loops() -> bool:
-    """Return whether the loops in C were compiled for this machine."""
+    """Return whether the kernels in C (native.c) were compiled, and can be used on this machine."""
     from xpnet.kernels import on_native
 
     return on_native.LIBRARY is not None

@@ -1,11 +1,11 @@
-// The loops of training that cost NumPy several passes over memory, or a copy of the data in another type.
+// Loops of training for which NumPy needs several passes over memory, or a copy of the data in another type.
 //
-// Plain C that a compiler can vectorize: no intrinsics, no threads, no allocation, nothing of Python's. Most
-// functions are compiled for float and for double, all for several levels of x86-64 where the program can choose
-// among them when it starts. on_native.py calls them through ctypes.
+// This is plain C that a compiler can vectorize: without intrinsics, threads, allocation, or Python's C API. Most
+// functions are compiled for float and for double. Where possible all are compiled for several levels of x86-64, and
+// the program chooses one when it starts. on_native.py calls them through ctypes.
 //
-// The compiler may take sums in another order (-fassociative-math), since no sum is a vector's otherwise. Where
-// the order matters there is an fma, which it leaves alone. NaN and infinities are as in the standard.
+// The compiler may change the order of sums (-fassociative-math): otherwise it could not vectorize them. Where the
+// order matters there is an fma, which the compiler does not change. NaN and infinities follow the standard.
 
 #include <math.h>
 #include <stddef.h>
@@ -19,15 +19,15 @@
 #define EXPORT __attribute__((visibility("default")))
 #endif
 
-// What was compiled: a checksum of this file and native_real.h, by which on_native.py knows its own library.
+// A checksum of this file and native_real.h: on_native.py checks that the library was compiled from them.
 EXPORT uint32_t source(void) { return SOURCE; }
 
-// Add the products of each two rows of X (last, n), which hold bytes, to the lower triangle of G (m, m), in its
-// rows first to last: by tiles of four rows by four. n is below 2^15, so that the sums of integers are exact.
+// Add X X^T to the rows `first` to `last` - 1 of the lower triangle of G (m, m), in tiles of 4 x 4. X: (last, n), whose
+// numbers are bytes. n is below 2^15, so that the sums of integers do not overflow.
 EXPORT void gram(const int16_t *X, ptrdiff_t n, ptrdiff_t first, ptrdiff_t last, double *G, ptrdiff_t m) {
     for (ptrdiff_t i = first; i < last; i += 4)
         for (ptrdiff_t j = 0; j <= i; j += 4) {
-            // Past the end the last row is taken again; what it gives is not stored.
+            // At the end, the last row is read again for the rows that are missing. Its result is not stored.
             const int16_t *a[4], *b[4];
             for (ptrdiff_t t = 0; t < 4; t++) {
                 a[t] = X + (i + t < last ? i + t : last - 1) * n;

@@ -1,13 +1,13 @@
-// The functions of native.c that exist for float and for double. native.c defines REAL, NAME and FMA.
+// The functions of native.c that exist for float and for double. native.c defines REAL, NAME and FMA for each.
 
-// e^x for x <= 0, exact to a few units of the last place; 0 where it is below the normal numbers. With
-// x = k log 2 + r, e^x = 2^k e^r, and |r| <= log(2) / 2 leaves few terms of the series of e^r.
+// e^x for x <= 0, with an error of a few units in the last place; 0 where the result is smaller than the normal
+// numbers. With x = k log 2 + r, e^x = 2^k e^r. Since |r| <= log(2) / 2, a few terms of the series of e^r are enough.
 static inline REAL NAME(exponential)(REAL x) {
     const int wide = sizeof(REAL) == 8;
     const REAL least = wide ? -708 : -87;
     const REAL bounded = x >= least ? x : least;
     const REAL k = (REAL)(wide ? rint(bounded * 1.4426950408889634) : rintf((float)bounded * 1.44269504f));
-    // log 2 in two parts; k times the first is exact.
+    // log 2 is split in two parts, so that k times the first part is exact.
     REAL r = FMA(-k, (REAL)(wide ? 0.693145751953125 : 0.693359375), bounded);
     r = FMA(-k, (REAL)(wide ? 1.4286068203094172e-6 : -2.1219444005469057e-4), r);
     REAL p = 0;
@@ -27,7 +27,7 @@ static inline REAL NAME(exponential)(REAL x) {
     p = p * r + (REAL)0.5;
     p = p * r + 1;
     p = p * r + 1;
-    REAL power;  // 2^k, from its bits
+    REAL power;  // 2^k, made from its bits
     if (wide) {
         const union { int64_t bits; double value; } u = {(int64_t)((int32_t)k + 1023) << 52};
         power = (REAL)u.value;
@@ -38,7 +38,7 @@ static inline REAL NAME(exponential)(REAL x) {
     return x >= least ? p * power : x < least ? 0 : x;  // NaN stays NaN
 }
 
-// log(1 + e) for 0 <= e <= 1: 2 atanh(s) with s = e / (2 + e) <= 1/3.
+// log(1 + e) for 0 <= e <= 1, as 2 atanh(s) with s = e / (2 + e) <= 1/3.
 static inline REAL NAME(log_one_plus)(REAL e) {
     const REAL s = e / (2 + e), q = s * s;
     REAL p = 0;
@@ -64,14 +64,14 @@ static inline REAL NAME(log_one_plus)(REAL e) {
     return 2 * s * p;
 }
 
-// The logistic loss of a logit and a label, and dz = a - y: as logistic_residual in onepass.py.
+// The logistic loss of a logit z and a label y, and dz = a - y: as logistic_residual in linear/fused.py.
 static inline REAL NAME(logistic)(REAL z, REAL y, REAL *dz) {
     const REAL e = NAME(exponential)(z < 0 ? z : -z);
     *dz = (z < 0 ? e : 1) / (1 + e) - y;
-    return FMA(-z, y, z > 0 ? z : 0) + NAME(log_one_plus)(e);  // the large terms cancel first
+    return FMA(-z, y, z > 0 ? z : 0) + NAME(log_one_plus)(e);  // the large terms are added first, because they cancel
 }
 
-// Losses and residuals of logits z (runs, k), by labels y (k,) of all runs; out: loss and dz, like z.
+// Losses and residuals of logits z (runs, k). The runs share the labels y (k,). Results: loss and dz, both (runs, k).
 EXPORT void NAME(logistic_residual)(const REAL *z, const REAL *restrict y, ptrdiff_t runs, ptrdiff_t k, REAL *loss,
                                     REAL *dz) {
     for (ptrdiff_t r = 0; r < runs; r++) {
@@ -81,9 +81,9 @@ EXPORT void NAME(logistic_residual)(const REAL *z, const REAL *restrict y, ptrdi
     }
 }
 
-// One pass of logistic regression over m raw examples X (m, n): each is read, weighed by w, and added to the
-// gradient while it is in cache. G (n,) is room for sums of a few examples, which add up in total (n,); sums: of
-// the losses, and of dz.
+// One pass of logistic regression over raw examples X (m, n). Each example is multiplied by w, and added to the
+// gradient while it is still in the cache. weights (m,): of the examples. G (n,): memory for the gradient of some
+// examples. Results: total (n,), the gradient; sums (2,), the sums of the losses and of dz.
 EXPORT void NAME(logistic_pass)(const uint8_t *X, ptrdiff_t m, ptrdiff_t n, const REAL *y, const REAL *weights,
                                 const REAL *restrict w, REAL b, REAL *restrict G, double *restrict total,
                                 double *sums) {
@@ -91,7 +91,7 @@ EXPORT void NAME(logistic_pass)(const uint8_t *X, ptrdiff_t m, ptrdiff_t n, cons
         const ptrdiff_t last = first + 256 < m ? first + 256 : m;
         for (ptrdiff_t j = 0; j < n; j++) G[j] = 0;
         for (ptrdiff_t i = first; i < last; i += 4) {
-            // Where fewer than four are left, the last one is taken again, and counts for nothing.
+            // If fewer than four examples are left, the last one is read again, with dz = 0.
             const ptrdiff_t k = last - i < 4 ? last - i : 4;
             const uint8_t *x0 = X + i * n, *x1 = k > 1 ? x0 + n : x0, *x2 = k > 2 ? x1 + n : x1;
             const uint8_t *x3 = k > 3 ? x2 + n : x2;
@@ -116,14 +116,14 @@ EXPORT void NAME(logistic_pass)(const uint8_t *X, ptrdiff_t m, ptrdiff_t n, cons
     }
 }
 
-// z (m,) += G c, for the four columns of G from `first` on, which are its rows.
+// z (m,) += G c for four columns of G, beginning with column `first`. G is symmetric: its rows are its columns.
 static inline void NAME(add_columns)(const REAL *G, ptrdiff_t m, ptrdiff_t first, const REAL *c, REAL *restrict z) {
     const REAL *g0 = G + first * m, *g1 = g0 + m, *g2 = g1 + m, *g3 = g2 + m;
     const REAL c0 = c[first], c1 = c[first + 1], c2 = c[first + 2], c3 = c[first + 3];
     for (ptrdiff_t j = 0; j < m; j++) z[j] += c0 * g0[j] + c1 * g1[j] + c2 * g2[j] + c3 * g3[j];
 }
 
-// The same for four runs, whose rows of C and Z are m apart: they share what is read of G.
+// The same for four runs at a time, to read G once for all. C and Z: (4, m).
 static inline void NAME(add_columns_of_four)(const REAL *G, ptrdiff_t m, ptrdiff_t first, const REAL *C,
                                              REAL *restrict Z) {
     const REAL *g0 = G + first * m, *g1 = g0 + m, *g2 = g1 + m, *g3 = g2 + m;
@@ -139,16 +139,16 @@ static inline void NAME(add_columns_of_four)(const REAL *G, ptrdiff_t m, ptrdiff
     }
 }
 
-// One run's step, once z = G C is known; returns the cost before it.
-static inline REAL NAME(span_step)(ptrdiff_t m, const REAL *restrict z, const REAL *restrict z0,
+// One step of one run, given z = G C; returns the cost before the step.
+static inline REAL NAME(gram_step)(ptrdiff_t m, const REAL *restrict z, const REAL *restrict z0,
                                    const REAL *restrict y, const REAL *restrict weights, REAL rate, REAL l2,
                                    REAL square0, REAL *restrict C, REAL *c, REAL *b) {
     const REAL step = rate / m, kept = 1 - rate * l2 / m, c0 = *c, b0 = *b;
     REAL cost = 0, moved = 0;
     if (l2 != 0) {
-        REAL crossed = 0, spanned = 0;
-        for (ptrdiff_t i = 0; i < m; i++) crossed += C[i] * z0[i], spanned += C[i] * z[i];
-        cost = l2 / 2 * (c0 * c0 * square0 + 2 * c0 * crossed + spanned);
+        REAL crossed = 0, square = 0;
+        for (ptrdiff_t i = 0; i < m; i++) crossed += C[i] * z0[i], square += C[i] * z[i];
+        cost = l2 / 2 * (c0 * c0 * square0 + 2 * c0 * crossed + square);
     }
     for (ptrdiff_t i = 0; i < m; i++) {
         REAL dz;
@@ -161,9 +161,9 @@ static inline REAL NAME(span_step)(ptrdiff_t m, const REAL *restrict z, const RE
     return cost / m;
 }
 
-// Steps of logistic regressions in the span of m examples: see span.py. G (m, m), labels y and weights (m,) are
-// shared by the runs; C, Z0 (runs, m), rate, l2, square0, c, b (runs,) are theirs; Z (4, m) is room.
-// costs (runs, steps): of each step before its update.
+// Steps of logistic regressions on the Gram matrix G (m, m): see linear/gram.py. The runs share G, the labels y and the
+// weights (m,) of the examples. Each run has its C, Z0 (runs, m), rate, l2, square0, c and b (runs,). Z (4, m): memory
+// for logits. Results: C, c and b after the last step; costs (runs, steps), each before its step.
 EXPORT void NAME(gram_steps)(const REAL *G, ptrdiff_t m, const REAL *y, const REAL *weights, ptrdiff_t runs,
                              const REAL *Z0, const REAL *rate, const REAL *l2, const REAL *square0, REAL *C,
                              REAL *c, REAL *b, REAL *Z, ptrdiff_t steps, REAL *costs) {
@@ -183,7 +183,7 @@ EXPORT void NAME(gram_steps)(const REAL *G, ptrdiff_t m, const REAL *y, const RE
                     const REAL *g = G + i * m, ci = own[i];
                     for (ptrdiff_t j = 0; j < m; j++) z[j] += ci * g[j];
                 }
-                costs[(r + t) * steps + s] = NAME(span_step)(m, z, Z0 + (r + t) * m, y, weights, rate[r + t],
+                costs[(r + t) * steps + s] = NAME(gram_step)(m, z, Z0 + (r + t) * m, y, weights, rate[r + t],
                                                              l2[r + t], square0[r + t], own, c + r + t, b + r + t);
             }
         }
@@ -191,8 +191,8 @@ EXPORT void NAME(gram_steps)(const REAL *G, ptrdiff_t m, const REAL *y, const RE
     }
 }
 
-// k rows of examples X (m, n), standardized: out = (x - mean) * scale. rows (k,) or NULL for the first k;
-// mean (n,) or NULL; scales (n,) or NULL for one scale.
+// Standardize k examples of X (m, n): out = (x - mean) * scale. rows (k,): the indices of the examples, or NULL for the
+// first k. mean (n,), or NULL for 0. scales (n,), or NULL to use `scale` for all features.
 EXPORT void NAME(gather)(const uint8_t *X, ptrdiff_t n, const int64_t *rows, ptrdiff_t k, const REAL *mean,
                          const REAL *scales, REAL scale, REAL *restrict out) {
     for (ptrdiff_t i = 0; i < k; i++) {
@@ -205,7 +205,7 @@ EXPORT void NAME(gather)(const uint8_t *X, ptrdiff_t n, const int64_t *rows, ptr
     }
 }
 
-// The steps of optimizers.py, for n parameters p with gradients g.
+// The steps of the optimizers, see nn/optimizers.py. n parameters p, their gradients g, and the optimizer's v and s.
 EXPORT void NAME(descend)(REAL *restrict p, const REAL *restrict g, ptrdiff_t n, REAL rate) {
     for (ptrdiff_t i = 0; i < n; i++) p[i] -= rate * g[i];
 }
@@ -227,7 +227,7 @@ EXPORT void NAME(rmsprop)(REAL *restrict p, const REAL *restrict g, REAL *restri
     }
 }
 
-// rate and corrected hold what the portable text divides by 1 - beta1^t, and the root of 1 - beta2^t.
+// rate: the learning rate / (1 - beta1^t); corrected: the square root of 1 - beta2^t.
 EXPORT void NAME(adam)(REAL *restrict p, const REAL *restrict g, REAL *restrict v, REAL *restrict s, ptrdiff_t n,
                        REAL rate, REAL beta1, REAL beta2, REAL rest1, REAL rest2, REAL corrected, REAL epsilon) {
     for (ptrdiff_t i = 0; i < n; i++) {

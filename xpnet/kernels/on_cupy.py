@@ -1,6 +1,7 @@
-"""Faster texts of portable functions on CuPy arrays: one fused kernel where the portable text launches many.
+"""Faster implementations of portable functions for CuPy: one CUDA kernel instead of many.
 
-Compiled by CuPy when first called. Only float32 and float64; other dtypes run the portable text.
+CuPy compiles a kernel when it is first called. They handle float32 and float64; for other dtypes the portable
+function runs.
 """
 
 from collections.abc import Callable
@@ -14,44 +15,45 @@ from xpnet.kernels import cuda_passes, cuda_products
 
 
 def _handles(*arrays: Array) -> bool:
+    """Return whether all arrays are float32, or all float64."""
     return all(array.dtype == arrays[0].dtype and array.dtype.char in "fd" for array in arrays)
 
 
 def _updates(p: Array, *others: Any) -> bool:
-    """Whether an optimizer's kernel handles these arrays and numbers."""
+    """Return whether an optimizer's kernel handles these parameters, and the other arrays and numbers."""
     return _handles(p, *(other for other in others if not isinstance(other, float)))
 
 
 def sigmoid(z: Array) -> Array:
-    """Logistic function."""
+    """A faster implementation of `sigmoid`."""
     return fused.sigmoid(z) if _handles(z) else NotImplemented
 
 
 def sigmoid_pullback(grad: Array, a: Array, z: Array) -> Any:
-    """Gradient of `sigmoid`."""
+    """A faster implementation of `sigmoid_pullback`."""
     del z
     return (fused.sigmoid_pullback(grad, a),) if _handles(grad, a) else NotImplemented
 
 
 def tanh_pullback(grad: Array, a: Array, z: Array) -> Any:
-    """Gradient of `tanh`."""
+    """A faster implementation of `tanh_pullback`."""
     del z
     return (fused.tanh_pullback(grad, a),) if _handles(grad, a) else NotImplemented
 
 
 def relu_pullback(grad: Array, a: Array, z: Array) -> Any:
-    """Gradient of `relu`."""
+    """A faster implementation of `relu_pullback`."""
     del a
     return (fused.relu_pullback(grad, z),) if _handles(grad, z) else NotImplemented
 
 
 def softplus(z: Array) -> Array:
-    """Smooth relu."""
+    """A faster implementation of `softplus`."""
     return fused.softplus(z) if _handles(z) else NotImplemented
 
 
 def affine(W: Array, X: Array, b: Array) -> Array:
-    """W X + b: the bias is added in place."""
+    """A faster implementation of `affine`: the bias is added in place."""
     require_affine(W, X, b)
     Z = cuda_products.product(W, X)
     if Z.dtype != b.dtype:
@@ -61,7 +63,7 @@ def affine(W: Array, X: Array, b: Array) -> Array:
 
 
 def affine_pullback(grad: Array, Z: Array, W: Array, X: Array, b: Array) -> Any:
-    """Gradients of `affine`."""
+    """A faster implementation of `affine_pullback`: it writes to given arrays, where there are some."""
     del Z, b
     product = cuda_products.product
     return (
@@ -72,7 +74,7 @@ def affine_pullback(grad: Array, Z: Array, W: Array, X: Array, b: Array) -> Any:
 
 
 def dense(W: Array, X: Array, b: Array, *, activation: str) -> Any:
-    """activation(W X + b): bias and activation in place, in one launch."""
+    """A faster implementation of `dense`: one kernel adds the bias and applies the activation, in place."""
     require_affine(W, X, b)
     finished = fused.WITH_BIAS.get(activation)
     if finished is None or not _handles(W, X, b):
@@ -83,19 +85,19 @@ def dense(W: Array, X: Array, b: Array, *, activation: str) -> Any:
 
 
 def logistic_loss(Z: Array, Y: Array) -> Array:
-    """Binary cross-entropy from logits."""
+    """A faster implementation of `logistic_loss`."""
     require_same("logistic_loss", "Z", Z, "Y", Y)
     return fused.logistic_loss(Z, Y) if _handles(Z) else NotImplemented
 
 
 def logistic_loss_pullback(grad: Array, loss: Array, Z: Array, Y: Array) -> Any:
-    """Gradient of `logistic_loss`."""
+    """A faster implementation of `logistic_loss_pullback`."""
     del loss
     return (fused.logistic_loss_pullback(grad, Z, Y), None) if _handles(grad, Z) else NotImplemented
 
 
 def softmax_cross_entropy(Z: Array, Y: Array) -> Array:
-    """Cross-entropy of each column: a thread for each."""
+    """A faster implementation of `softmax_cross_entropy`: one thread for each column."""
     require_matrix("softmax_cross_entropy", "Z", Z)
     classes, m = Z.shape
     require_class_labels("softmax_cross_entropy", Y, classes, m)
@@ -103,7 +105,7 @@ def softmax_cross_entropy(Z: Array, Y: Array) -> Array:
 
 
 def softmax_cross_entropy_pullback(grad: Array, loss: Array, Z: Array, Y: Array) -> Any:
-    """Gradient of `softmax_cross_entropy`."""
+    """A faster implementation of `softmax_cross_entropy_pullback`: one thread for each column."""
     del loss
     if not _handles(grad, Z):
         return NotImplemented
@@ -113,12 +115,12 @@ def softmax_cross_entropy_pullback(grad: Array, loss: Array, Z: Array, Y: Array)
 
 
 def logistic_residual(Z: Array, Y: Array) -> Any:
-    """Losses and A - Y."""
+    """A faster implementation of `logistic_residual`."""
     return fused.logistic_residual(Z, Y) if _handles(Z, Y) else NotImplemented
 
 
 def softmax_residual(Z: Array, Y: Array) -> Any:
-    """Losses and A - Y: a thread for each run's column."""
+    """A faster implementation of `softmax_residual`: one thread for each column of each run."""
     if not _handles(Z, Y):
         return NotImplemented
     classes, m = Y.shape
@@ -128,7 +130,7 @@ def softmax_residual(Z: Array, Y: Array) -> Any:
 
 
 def descend(p: Array, g: Array, *, rate: float) -> Any:
-    """Plain step."""
+    """A faster implementation of `descend`."""
     if not _updates(p, g, rate):
         return NotImplemented
     fused.descend(g, rate, p)
@@ -136,7 +138,7 @@ def descend(p: Array, g: Array, *, rate: float) -> Any:
 
 
 def momentum(p: Array, g: Array, v: Array, *, rate: float, beta: float, nesterov: bool) -> Any:
-    """Step with momentum."""
+    """A faster implementation of `momentum`."""
     if not _updates(p, g, v, rate):
         return NotImplemented
     (fused.nesterov if nesterov else fused.momentum)(g, rate, beta, p, v)
@@ -144,7 +146,7 @@ def momentum(p: Array, g: Array, v: Array, *, rate: float, beta: float, nesterov
 
 
 def rmsprop(p: Array, g: Array, s: Array, *, rate: float, rho: float, epsilon: float) -> Any:
-    """Step by the root mean square."""
+    """A faster implementation of `rmsprop`."""
     if not _updates(p, g, s, rate):
         return NotImplemented
     fused.rmsprop(g, rate, rho, 1.0 - rho, epsilon, p, s)
@@ -154,7 +156,7 @@ def rmsprop(p: Array, g: Array, s: Array, *, rate: float, rho: float, epsilon: f
 def adam(
     p: Array, g: Array, v: Array, s: Array, *, rate: float, beta1: float, beta2: float, epsilon: float, t: int
 ) -> Any:
-    """Both moments and the step."""
+    """A faster implementation of `adam`."""
     if not _updates(p, g, v, s, rate):
         return NotImplemented
     if isinstance(t, int):
@@ -169,14 +171,14 @@ def adam(
 def gather(
     examples: Array, indices: Array | None, mean: Array | None, scale: float | Array, dtype: Any
 ) -> Any:
-    """Rows, cast and standardized."""
+    """A faster implementation of `gather`."""
     mean = 0.0 if mean is None else mean
     bytes_ = examples.dtype == cupy.uint8
     if indices is None:
         x = cupy.empty(examples.shape, dtype)
         (fused.standardize_bytes if bytes_ else fused.standardize_floats)(examples, mean, scale, x)
     elif indices.shape[0] * examples.shape[1] >= 1 << 32:
-        return NotImplemented  # more elements than the kernel counts: its divisions are of 32 bits
+        return NotImplemented  # the kernel counts elements in 32 bits, because their divisions are faster
     else:
         x = cupy.empty((indices.shape[0], examples.shape[1]), dtype)
         arguments = (examples, indices, mean, scale, examples.shape[1], x)
@@ -195,7 +197,10 @@ def linear_loss_and_gradient(
     residual: Callable[..., tuple[Array, Array]],
     rows: int,
 ) -> Any:
-    """Sum over raw bytes: one row of logistic regression in one pass, everything else in two."""
+    """A faster implementation of `linear_loss_and_gradient`, for float32 and examples of bytes.
+
+    One logistic regression reads the examples once, everything else reads them twice.
+    """
     del rows
     handled = W.dtype == cupy.float32 and examples.dtype == cupy.uint8 and examples.flags.c_contiguous
     if not handled or center is not None:

@@ -1,6 +1,7 @@
-"""Faster texts on NumPy arrays: loops in C (native.c), compiled when xpnet is installed.
+"""Faster implementations of portable functions for NumPy, in C (native.c), compiled when xpnet is installed.
 
-Without a C compiler xpnet installs without them, and the texts of on_numpy.py and the portable ones run.
+Without a C compiler xpnet is installed without them. Then the kernels of on_numpy.py run, or the portable
+functions.
 """
 
 import ctypes
@@ -18,20 +19,20 @@ from xpnet.arrays import Array
 from xpnet.kernels.threads import cores
 
 SHARE = 4 << 20
-"""Bytes of raw examples that are worth a thread of their own."""
+"""Bytes of raw examples for which another thread is worthwhile."""
 
 STEPS = 1 << 22
-"""Multiplications of steps in the span that are worth a thread of their own."""
+"""Multiplications in `gram_steps` for which another thread is worthwhile."""
 
 CACHE = 1 << 20
-"""Size of a block of features of all examples, as 16-bit numbers: about that of one core's cache."""
+"""Bytes of a block in `byte_gram`, about the size of the cache of one core."""
 
-FEW = 1024
-"""Most examples of which `byte_gram` is faster than a product by BLAS."""
+MOST_GRAM_EXAMPLES = 1024
+"""Most examples for which `byte_gram` is faster than a matrix product by BLAS."""
 
 
 def _load() -> ctypes.CDLL | None:
-    """Return the compiled library, or None where it was not compiled of these sources."""
+    """Return the compiled library, or None if there is none that was compiled from the present sources."""
     found = importlib.util.find_spec("xpnet.kernels._native")
     if found is None or found.origin is None:
         return None
@@ -39,15 +40,15 @@ def _load() -> ctypes.CDLL | None:
     checksum = zlib.crc32(b"".join(source.read_bytes() for source in sources))
     try:
         library = ctypes.CDLL(found.origin)
-    except OSError:  # made for another machine
+    except OSError:  # compiled for another kind of machine
         return None
-    # One that was compiled before the sources changed may expect other parameters.
+    # A library that was compiled before the sources changed may expect other parameters.
     source = getattr(library, "source", lambda: 0)
     return library if source() & 0xFFFFFFFF == checksum else None
 
 
 LIBRARY = _load()
-"""The functions of native.c; None where it was not compiled."""
+"""The functions of native.c; None if they were not compiled."""
 
 
 @functools.cache
@@ -55,9 +56,9 @@ def _function(name: str, dtype: str, signature: str) -> Callable[..., None]:
     """Return a function of native.c.
 
     Args:
-        name: of the function.
-        dtype: "f" or "d": which of the two texts; "" if there is only one.
-        signature: of its parameters: p pointer, n size, i int, r of the dtype.
+        name: name of the function, without the ending for its dtype.
+        dtype: "f" for the function for float, "d" for double; "" if there is only one.
+        signature: one letter for each parameter: p pointer, n ptrdiff_t, i int, r number of the dtype.
     """
     real = ctypes.c_float if dtype == "f" else ctypes.c_double
     kinds = {"p": ctypes.c_void_p, "n": ctypes.c_ssize_t, "i": ctypes.c_int, "r": real}
@@ -67,7 +68,7 @@ def _function(name: str, dtype: str, signature: str) -> Callable[..., None]:
 
 
 def _handles(array: Array, *others: Array | None) -> bool:
-    """Return whether there is a library, and the arrays are floats alike, each in one piece."""
+    """Return whether C can take these arrays: C-contiguous, and all float32 or all float64."""
     if LIBRARY is None or array.dtype.char not in "fd":
         return False
     given = [other for other in (array, *others) if other is not None]
@@ -77,21 +78,25 @@ def _handles(array: Array, *others: Array | None) -> bool:
 
 
 def _alike(p: Array, *others: Array) -> bool:
-    """Return whether these are parameters and what belongs to them, one for one."""
+    """Return whether C can take parameters and other arrays, all of the same shape and dtype."""
     return _handles(p, *others) and all(other.shape == p.shape for other in others)
 
 
 def _is_bytes(examples: Array) -> bool:
+    """Return whether examples are C-contiguous bytes."""
     return bool(examples.dtype == np.uint8 and examples.flags.c_contiguous)
 
 
 def _at(array: Array | None) -> int | None:
-    """Return the address of an array's first element."""
+    """Return the address of the first element of an array; None for None."""
     return None if array is None else array.ctypes.data
 
 
 def _in_threads(share: Callable[[int], Any], count: int) -> list[Any]:
-    """Return what each share of some work gives, in order; ctypes releases the interpreter lock."""
+    """Call `share` with 0 to count - 1, each in its own thread; return the results in order.
+
+    ctypes releases the interpreter lock during a call, so the threads run at the same time.
+    """
     if count == 1:
         return [share(0)]
     with ThreadPoolExecutor(count) as pool:
@@ -99,7 +104,7 @@ def _in_threads(share: Callable[[int], Any], count: int) -> list[Any]:
 
 
 def logistic_residual(Z: Array, Y: Array) -> Any:
-    """Losses and A - Y."""
+    """A faster implementation of `logistic_residual`."""
     if not (_handles(Z, Y) and Z.ndim == 2 and Y.shape == (1, Z.shape[1])):
         return NotImplemented
     losses, dZ = np.empty_like(Z), np.empty_like(Z)
@@ -119,7 +124,10 @@ def linear_loss_and_gradient(
     residual: Callable[..., tuple[Array, Array]],
     rows: int,
 ) -> Any:
-    """One logistic regression over bytes: each thread its share of the examples, each read once."""
+    """A faster implementation of `linear_loss_and_gradient`, for one logistic regression over bytes.
+
+    The examples are shared among threads. Each example is read once.
+    """
     del rows
     single = len(W) == 1 and residual.__name__ == "logistic_residual" and center is None
     if not (single and _is_bytes(examples) and _handles(W, b, labels, weights)):
@@ -152,12 +160,16 @@ def linear_loss_and_gradient(
 
 
 def byte_gram(examples: Array) -> Any:
-    """Products of each two of a few examples, by integers, while a block of their features is in cache."""
+    """A faster implementation of `byte_gram` for few examples.
+
+    It multiplies integers, block by block of the features, so that a block stays in the cache.
+    """
     m, n_x = examples.shape
-    if LIBRARY is None or examples.dtype != np.uint8 or m > FEW:
+    if LIBRARY is None or examples.dtype != np.uint8 or m > MOST_GRAM_EXAMPLES:
         return NotImplemented
     threads = max(1, min(cores(), m * examples.nbytes // (16 * SHARE)))
-    # Four rows at a time; the lower triangle's rows, so many that all shares are of about the same area.
+    # Each thread computes some rows of the lower triangle, a multiple of four. Later rows are longer: later
+    # shares have fewer of them, so that all have about the same number of elements.
     cuts = [min(m, 4 * round(m / 4 * (k / threads) ** 0.5)) for k in range(threads)] + [m]
     G, features = np.zeros((m, m)), min(4096, CACHE // (2 * m))
     call = _function("gram", "", "pnnnpn")
@@ -188,7 +200,10 @@ def gram_steps(
     penalized: bool,
     output: str,
 ) -> Any:
-    """All steps of logistic regressions, four runs at a time, each thread its share of the runs."""
+    """A faster implementation of `gram_steps` for logistic regression.
+
+    The runs are shared among threads. Each thread takes four runs at a time.
+    """
     del share, penalized
     columns = (rate, l2, square0, c, b)
     if output != "sigmoid" or not _handles(C, G, Z0, labels, weights, *columns) or costs.dtype != C.dtype:
@@ -216,7 +231,7 @@ def gram_steps(
 
 
 def gather(examples: Array, indices: Array | None, mean: Array | None, scale: Any, dtype: Any) -> Any:
-    """Rows of bytes, cast and standardized as they are read."""
+    """A faster implementation of `gather` for examples of bytes, in one pass."""
     several = not isinstance(scale, float)
     if LIBRARY is None or not _is_bytes(examples) or (mean is None) == several:
         return NotImplemented
@@ -225,7 +240,7 @@ def gather(examples: Array, indices: Array | None, mean: Array | None, scale: An
     m, n_x = examples.shape
     k = m if indices is None else len(indices)
     if indices is not None and k and not 0 <= indices.min() <= indices.max() < m:
-        return NotImplemented  # the portable text says what is wrong
+        return NotImplemented  # the portable function raises an error
     rows = np.empty((k, n_x), dtype)
     if rows.dtype.char not in "fd":
         return NotImplemented
@@ -238,14 +253,14 @@ def gather(examples: Array, indices: Array | None, mean: Array | None, scale: An
 
 
 def descend(p: Array, g: Array, *, rate: float) -> Any:
-    """One pass over the parameters."""
-    if not (_alike(p, g) and isinstance(rate, float)):  # several networks have a rate for each row
+    """A faster implementation of `descend`: one pass over the parameters."""
+    if not (_alike(p, g) and isinstance(rate, float)):  # not an array of rates, for several networks
         return NotImplemented
     return _function("descend", p.dtype.char, "ppnr")(_at(p), _at(g), p.size, rate)
 
 
 def momentum(p: Array, g: Array, v: Array, *, rate: float, beta: float, nesterov: bool) -> Any:
-    """One pass over the parameters."""
+    """A faster implementation of `momentum`: one pass over the parameters."""
     if not (_alike(p, g, v) and isinstance(rate, float)):
         return NotImplemented
     call = _function("momentum", p.dtype.char, "pppnrri")
@@ -253,7 +268,7 @@ def momentum(p: Array, g: Array, v: Array, *, rate: float, beta: float, nesterov
 
 
 def rmsprop(p: Array, g: Array, s: Array, *, rate: float, rho: float, epsilon: float) -> Any:
-    """One pass over the parameters."""
+    """A faster implementation of `rmsprop`: one pass over the parameters."""
     if not (_alike(p, g, s) and isinstance(rate, float)):
         return NotImplemented
     call = _function("rmsprop", p.dtype.char, "pppnrrr")
@@ -263,7 +278,7 @@ def rmsprop(p: Array, g: Array, s: Array, *, rate: float, rho: float, epsilon: f
 def adam(
     p: Array, g: Array, v: Array, s: Array, *, rate: float, beta1: float, beta2: float, epsilon: float, t: int
 ) -> Any:
-    """One pass over the parameters."""
+    """A faster implementation of `adam`: one pass over the parameters."""
     if not (_alike(p, g, v, s) and isinstance(rate, float)):
         return NotImplemented
     factor, corrected = rate / (1.0 - beta1**t), (1.0 - beta2**t) ** 0.5

@@ -1,8 +1,8 @@
-"""Faster texts of portable functions on NumPy arrays: the same steps, in one buffer.
+"""Faster implementations of portable functions for NumPy: the same operations, in place.
 
-Each is here because it takes at most 0.8 of the portable function's time on 1000 x 10000 float32, and no
-longer than it on a small batch (scripts/bench_primitives.py). Threads were tried and left out: two cores
-gained a fifth on the sigmoid, which by then waits for memory.
+Each of these takes at most 0.8 of the time of the portable function on 1000 x 10000 float32, and not more
+time on a small batch (see scripts/bench_primitives.py). The elementwise ones use one thread: with two,
+sigmoid was only a fifth faster, because the speed of memory limits it.
 """
 
 import functools
@@ -17,9 +17,13 @@ from xpnet.kernels.threads import cores, one_for_each_product
 
 
 def sigmoid(z: Array) -> Array:
-    """1 / (1 + e^-z): where e^-z overflows, the result is below the smallest normal number, and 0 here."""
+    """A faster implementation of `sigmoid`, as 1 / (1 + e^-z).
+
+    Where e^-z overflows, the exact result is smaller than the smallest normal number, and this returns 0.
+    """
     if not z.ndim or z.dtype.char not in "fd":
-        return NotImplemented  # NumPy makes rank 0 a scalar, which has no buffer; float16 ends too early
+        # NumPy returns scalars for rank 0: they cannot be changed in place. In float16, e^-z overflows early.
+        return NotImplemented
     a = -z
     with np.errstate(over="ignore"):
         np.exp(a, a)
@@ -28,7 +32,7 @@ def sigmoid(z: Array) -> Array:
 
 
 def sigmoid_pullback(grad: Array, a: Array, z: Array) -> Any:
-    """Gradient of `sigmoid`."""
+    """A faster implementation of `sigmoid_pullback`, in place."""
     del z
     if not a.ndim:
         return NotImplemented
@@ -39,7 +43,7 @@ def sigmoid_pullback(grad: Array, a: Array, z: Array) -> Any:
 
 
 def tanh_pullback(grad: Array, a: Array, z: Array) -> Any:
-    """Gradient of `tanh`."""
+    """A faster implementation of `tanh_pullback`, in place."""
     del z
     if not a.ndim:
         return NotImplemented
@@ -50,7 +54,7 @@ def tanh_pullback(grad: Array, a: Array, z: Array) -> Any:
 
 
 def softmax(z: Array, *, axis: int = 0) -> Array:
-    """Softmax along `axis`."""
+    """A faster implementation of `softmax`, in place."""
     require_matrix("softmax", "z", z)
     require_axis("softmax", z, axis)
     require_elements("softmax", "z", z, axis)
@@ -61,7 +65,7 @@ def softmax(z: Array, *, axis: int = 0) -> Array:
 
 
 def affine(W: Array, X: Array, b: Array) -> Array:
-    """W X + b."""
+    """A faster implementation of `affine`: the bias is added in place."""
     require_affine(W, X, b)
     Z = W @ X
     if Z.dtype != b.dtype:
@@ -71,7 +75,7 @@ def affine(W: Array, X: Array, b: Array) -> Array:
 
 
 def affine_pullback(grad: Array, Z: Array, W: Array, X: Array, b: Array) -> Any:
-    """Gradients of `affine`, in memory that is there where it is given."""
+    """A faster implementation of `affine_pullback`: it writes to given arrays, where there are some."""
     del Z, b
     return (
         lambda out: np.matmul(grad, X.T, out=out),
@@ -81,7 +85,11 @@ def affine_pullback(grad: Array, Z: Array, W: Array, X: Array, b: Array) -> Any:
 
 
 def logistic_residual(Z: Array, Y: Array) -> tuple[Array, Array]:
-    """Losses and A - Y. In float32 NumPy's log1p takes three times its log; a correction takes less."""
+    """A faster implementation of `logistic_residual`, in place.
+
+    NumPy's log1p takes three times as long as its log in float32. So this computes log(1 + e) by log, and
+    corrects its rounding error.
+    """
     e = np.abs(Z)
     np.negative(e, out=e)
     np.exp(e, out=e)
@@ -89,7 +97,7 @@ def logistic_residual(Z: Array, Y: Array) -> tuple[Array, Array]:
     A = np.maximum(e, Z >= 0.0)
     A /= u
     A -= Y
-    # log(1 + e) = log(u) - (u - 1 - e) / u for u = 1 + e as it was rounded.
+    # With u = 1 + e, rounded: log(1 + e) = log(u) - (u - 1 - e) / u.
     lost = u - 1.0
     lost -= e
     lost /= u
@@ -112,12 +120,16 @@ def linear_loss_and_gradient(
     residual: Callable[..., tuple[Array, Array]],
     rows: int,
 ) -> tuple[Array, Array, Array]:
-    """Sum over raw columns: each thread its share of the blocks, cast into a buffer that stays in cache."""
+    """A faster implementation of `linear_loss_and_gradient`.
+
+    The blocks of examples are shared among threads. Each thread casts its blocks into one small buffer, which
+    stays in the cache.
+    """
     m, n_x = examples.shape
     threads = max(1, min(cores(), m // rows))
-    one = len(W) == 1  # matrix-vector products are a fifth faster in their rank-1 form
+    one = len(W) == 1  # products of a matrix and a vector are a fifth faster with vectors of rank 1
 
-    @np.errstate(over="ignore", invalid="ignore")  # threads do not inherit it from `Backend.activate`
+    @np.errstate(over="ignore", invalid="ignore")  # `Backend.activate` sets it in its own thread only
     def share(k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         G, r = np.zeros_like(W), np.zeros_like(b)
         loss = np.zeros((len(W) // len(labels), 1))
@@ -143,7 +155,7 @@ def linear_loss_and_gradient(
     if threads == 1:
         loss, G, r = share(0)
         return loss.astype(W.dtype), G, r
-    # One BLAS thread in each of ours: products this small only lose by being split again.
+    # Each of these threads computes its matrix products alone: they are too small to be split again.
     with one_for_each_product(), ThreadPoolExecutor(threads) as pool:
         shares = list(pool.map(share, range(threads)))
     loss, G, r = (functools.reduce(np.add, parts) for parts in zip(*shares, strict=True))
@@ -153,10 +165,10 @@ def linear_loss_and_gradient(
 def adam(
     p: Array, g: Array, v: Array, s: Array, *, rate: float, beta1: float, beta2: float, epsilon: float, t: int
 ) -> Any:
-    """Moments and step, block by block: each stays in cache from the first operation to the last."""
+    """A faster implementation of `adam`: it takes blocks that stay in the cache for all operations."""
     arrays = (p, g, v, s)
     alike = all(a.flags.c_contiguous and a.dtype == p.dtype and a.shape == p.shape for a in arrays)
-    if not alike or not isinstance(rate, float):  # several networks at once have a rate for each row
+    if not alike or not isinstance(rate, float):  # or an array of rates, for several networks
         return NotImplemented
     size, rows = p.size, 1 << 16
     corrected = (1.0 - beta2**t) ** 0.5

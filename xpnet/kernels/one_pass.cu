@@ -1,30 +1,30 @@
-// Losses and gradients of logistic and softmax regression, over raw bytes: no example is ever copied to a wider
-// type. Two ways, both without atomics, so that the same data gives the same bits:
+// Losses and gradients of logistic and softmax regression over raw bytes. The examples are never copied to a wider type
+// in memory. There are two ways, both without atomics, so that the same data gives the same bits:
 //
-// - one_pass reads each example once: Z = w x, its residual, and G += dZ x while the example is in registers.
-//   For one row of weights, which fit the registers of a block together with their gradient.
-// - logits and gradient read the examples once each, for any number of rows and features.
+// - one_pass reads each example once. It computes z = w x and the residual dz, and adds dz x to G while the example is
+//   in registers. It is for one row of weights. The weights and G have to fit into the registers of one block.
+// - logits and gradient read the examples once each. They are for any number of rows and features.
 //
-// Each leaves one part for each block, which add_up sums in a fixed order. Macros give the shape of a build:
+// Each block writes one part of a sum, and add_up adds the parts in a fixed order. Macros say how to compile:
 //
-//   THREADS   of a block of one_pass
-//   VECTORS   of 16 bytes that each of its threads has of an example: THREADS * VECTORS * 16 >= n_x
-//   STAGES    examples in the ring: some are computed with, the others arrive
-//   KEEP      1: bytes become floats once, which stay in registers; 0: once for each of their two uses
-//   BLOCKS    of a multiprocessor
-//   ALIGNED   16, 4 or 1: a divisor of n_x, and so of where each example begins
-//   ROWS      of weights that logits and gradient take at a time
+//   THREADS   threads of a block of one_pass
+//   VECTORS   how many vectors of 16 bytes of an example each thread has: THREADS * VECTORS * 16 >= n_x
+//   STAGES    examples in the ring buffer: the block computes with some, while the others are being copied
+//   KEEP      1: bytes are converted to floats once, which stay in registers; 0: before each of their two uses
+//   BLOCKS    blocks of one_pass on a multiprocessor at a time
+//   ALIGNED   16, 4 or 1: divides n_x and the address of each example
+//   ROWS      how many rows of weights logits and gradient take at a time
 
 #define FEATURES (VECTORS * 16)
 #define WARPS (THREADS / 32)
-#define LAG (KEEP ? 1 : 2)  // periods after which an example's place in the ring is free
-#define KNOWN 64            // examples of which a block has label, weight and logit at hand: more than twice 32
+#define LAG (KEEP ? 1 : 2)  // periods after which the place of an example in the ring buffer is free
+#define KNOWN 64            // examples whose label, weight and logit are in shared memory
 #define EVERY_LANE 0xffffffffu
-#define CHUNK 32      // examples whose dZ gradient keeps in shared memory
-#define EXAMPLES 8    // of each warp of logits
+#define CHUNK 32      // examples whose dZ `gradient` has in shared memory at a time
+#define EXAMPLES 8    // examples that each warp of `logits` computes
 
-// Copies to shared memory that go on beside the arithmetic, in groups: before compute capability 8.0 there are
-// none, and a group has arrived when it was begun.
+// Copies to shared memory that run beside the arithmetic, in groups. Before compute capability 8.0 there are no such
+// copies: there, a copy is done when these functions return.
 #ifndef XPNET_OWN_COPIES
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
 #define ADDRESS(to) ((unsigned)__cvta_generic_to_shared(to))
@@ -48,7 +48,7 @@ template <int NEWER> __device__ __forceinline__ void wait_for_all_but() {}
 #endif
 #endif
 
-// Byte e of a word as a float: laid under the bits of 2^23 it is 2^23 + byte, exactly.
+// Byte e of a word as a float: as the lowest bits of 2^23, a byte gives exactly 2^23 + byte.
 __device__ __forceinline__ float byte_of(unsigned word, int e) {
     return __uint_as_float(__byte_perm(word, 0x4B000000u, 0x7650 + e)) - 8388608.0f;
 }
@@ -59,14 +59,14 @@ __device__ __forceinline__ void floats_of(uint4 bytes, float* x) {
     for (int i = 0; i < 16; i++) x[i] = byte_of(words[i / 4], i % 4);
 }
 
-__device__ __forceinline__ float over_warp(float value) {  // the same sum in each lane
+__device__ __forceinline__ float over_warp(float value) {  // the sum over the warp, in each lane
 #pragma unroll
     for (int other = 16; other; other /= 2) value += __shfl_xor_sync(EVERY_LANE, value, other);
     return value;
 }
 
 #ifdef THREADS
-// What is kept is not computed again: without it the compiler would convert the bytes a second time.
+// Keeps a float in its register: without this, the compiler would convert the bytes a second time.
 #ifndef XPNET_OWN_COPIES
 __device__ __forceinline__ void keep(float& value) { asm volatile("" : "+f"(value)); }
 #endif
@@ -76,17 +76,17 @@ __device__ __forceinline__ float residual_of(float z, float y, float weight) {
     return weight * ((z < 0.0f ? e : 1.0f) / (1.0f + e) - y);
 }
 
-// A period for each example of a block, and two more: in each, the threads add one example to their gradients by
-// its residual, and multiply the next but one with their weights, while the first warp computes the residual of
-// the one between. So there is one barrier for each example, and little that all wait for.
+// A block works in periods, as many as it has examples and two more. In period p, all threads multiply example p by
+// their weights, the first warp computes the residual of example p - 1, and all threads add example p - 2 to their
+// gradients. So there is only one barrier for each example.
 //
-// examples: (m, n_x); labels: (m); weights: (m), read if weighted; W: (n_x); b: (1).
-// parts: (blocks, n_x + 2): each block's G, its loss, and its sum of dZ.
+// examples: (m, n_x); labels: (m); weights: (m), used only if `weighted`; W: (n_x); b: (1).
+// parts: (blocks, n_x + 2): for each block its G, its loss, and its sum of dZ.
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
 one_pass(const unsigned char* __restrict__ examples, const float* __restrict__ labels,
          const float* __restrict__ weights, const float* __restrict__ W, const float* __restrict__ b,
          float* __restrict__ parts, long long m, int n_x, int weighted) {
-    extern __shared__ uint4 ring[];  // STAGES examples; each thread reads only what it wrote itself
+    extern __shared__ uint4 ring[];  // STAGES examples; each thread reads only the bytes that it copied itself
     __shared__ float products[2][THREADS], residuals[2], known_y[KNOWN], known_weight[KNOWN], known_z[KNOWN];
     __shared__ double sums[2][32];
     const int thread = threadIdx.x, lane = thread % 32;
@@ -98,7 +98,7 @@ one_pass(const unsigned char* __restrict__ examples, const float* __restrict__ l
         w[i] = feature < n_x ? W[feature] : 0.0f;
         g[i] = 0.0f;
     }
-    // What lies beyond n_x is never copied, and stays zero.
+    // Bytes after the end of an example are never copied: they stay zero.
     for (int i = thread; i < STAGES * VECTORS * THREADS; i += THREADS) ring[i] = make_uint4(0, 0, 0, 0);
     for (int i = thread; i < KNOWN; i += THREADS) known_weight[i] = 1.0f;
     if (thread < 32) sums[0][lane] = sums[1][lane] = 0.0;
@@ -106,7 +106,7 @@ one_pass(const unsigned char* __restrict__ examples, const float* __restrict__ l
 
     uint4* const own = ring + thread;
     const unsigned char* from = examples + (long long)blockIdx.x * n_x + 16 * thread;
-    int begun = 0, into = 0, out_of = 0;  // copies, and the places in the ring of the next to begin and to use
+    int begun = 0, into = 0, out_of = 0;  // copies begun; places in the ring buffer to copy to and to read from
     const auto begin = [&] {
         if (begun < count) {
 #pragma unroll
@@ -169,7 +169,7 @@ one_pass(const unsigned char* __restrict__ examples, const float* __restrict__ l
             }
             if (period >= 2 && period - 2 < count) {
                 const float dz = residuals[half];
-                if (!KEEP) floats_at(into, floats);  // where it still lies, until the next is begun there
+                if (!KEEP) floats_at(into, floats);  // it is still in the ring buffer, until the next copy there begins
 #pragma unroll
                 for (int i = 0; i < FEATURES; i++) g[i] = fmaf(dz, floats[i], g[i]);
             }
@@ -205,7 +205,7 @@ one_pass(const unsigned char* __restrict__ examples, const float* __restrict__ l
 #endif
 
 #ifdef ROWS
-// Four bytes of an example, as floats; zeros beyond its end.
+// Four bytes of an example as floats; zeros after its end.
 __device__ __forceinline__ void four_of(const unsigned char* example, int feature, int n_x, float* x) {
     unsigned word = 0;
     if (ALIGNED % 4 == 0) {
@@ -219,8 +219,8 @@ __device__ __forceinline__ void four_of(const unsigned char* example, int featur
     for (int i = 0; i < 4; i++) x[i] = byte_of(word, i);
 }
 
-// Z = W x: each warp EXAMPLES of them, ROWS rows. W: (rows, n_x); Z: (rows, m). Blocks of 256 threads:
-// (examples / 8 / EXAMPLES, rows / ROWS).
+// Z = W x. Each warp computes EXAMPLES examples and ROWS rows. W: (rows, n_x); Z: (rows, m). The grid has
+// (m / 8 / EXAMPLES, rows / ROWS) blocks of 256 threads.
 extern "C" __global__ void __launch_bounds__(256)
 logits(const unsigned char* __restrict__ examples, const float* __restrict__ W, float* __restrict__ Z,
        long long m, int n_x, int rows) {
@@ -234,7 +234,7 @@ logits(const unsigned char* __restrict__ examples, const float* __restrict__ W, 
     for (int feature = 4 * lane; feature < n_x; feature += 128) {
         float x[EXAMPLES][4];
 #pragma unroll
-        for (int k = 0; k < EXAMPLES; k++)  // an example beyond the last is read as the last, and not written
+        for (int k = 0; k < EXAMPLES; k++)  // after the end, the last example is read again; its result is not written
             four_of(examples + min(first + k, m - 1) * n_x, feature, n_x, x[k]);
 #pragma unroll
         for (int r = 0; r < ROWS; r++) {
@@ -258,8 +258,9 @@ logits(const unsigned char* __restrict__ examples, const float* __restrict__ W, 
     }
 }
 
-// parts[split] = dZ X^T over `each` examples, of the last split fewer: each thread four features, ROWS rows.
-// dZ: (rows, m); parts: (splits, rows, n_x). Blocks of 256 threads: (n_x / 1024, splits, rows / ROWS).
+// parts[split] = dZ X^T of `each` examples; the last split may have fewer. Each thread computes four features and
+// ROWS rows. dZ: (rows, m); parts: (splits, rows, n_x). The grid has (n_x / 1024, splits, rows / ROWS) blocks of 256
+// threads.
 extern "C" __global__ void __launch_bounds__(256)
 gradient(const unsigned char* __restrict__ examples, const float* __restrict__ dZ, float* __restrict__ parts,
          long long m, long long each, int n_x, int rows) {
@@ -299,7 +300,7 @@ gradient(const unsigned char* __restrict__ examples, const float* __restrict__ d
 }
 #endif
 
-// totals[i] = the sum of parts[0][i], parts[1][i], ... in this order. parts: (count, size).
+// totals[i] = parts[0][i] + parts[1][i] + ..., in this order. parts: (count, size).
 extern "C" __global__ void add_up(const float* __restrict__ parts, float* __restrict__ totals, int count,
                                   long long size) {
     const long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x;

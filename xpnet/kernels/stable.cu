@@ -1,12 +1,13 @@
-// Formulas that are exact at both tails, for float and double. Each is the one-pass text of the portable function
-// of that name, which costs four to seven passes over memory where each step is a kernel.
+// Formulas that are exact for large positive and negative numbers, for float and double. Each computes the portable
+// function of its name in one pass over memory. The portable functions take four to seven passes, one for each
+// operation.
 
 template <typename T> __device__ T xpnet_sigmoid(T z) {
     const T e = exp(-fabs(z));
     return (z < T(0) ? e : T(1)) / (T(1) + e);
 }
 
-template <typename T> __device__ T xpnet_positive_part(T z) {  // unlike fmax, NaN stays NaN
+template <typename T> __device__ T xpnet_positive_part(T z) {  // NaN stays NaN, unlike with fmax
     return z > T(0) || z != z ? z : T(0);
 }
 
@@ -23,7 +24,7 @@ template <typename T> __device__ T xpnet_tanh_pullback(T grad, T a) {
 }
 
 template <typename T> __device__ T xpnet_logistic_loss(T z, T y) {
-    // In this order: the large terms cancel before the small one is added.
+    // The large terms are added first, because they cancel.
     return (xpnet_positive_part(z) - z * y) + log1p(exp(-fabs(z)));
 }
 
@@ -31,8 +32,8 @@ template <typename T> __device__ T xpnet_logistic_loss_pullback(T grad, T z, T y
     return grad * (xpnet_sigmoid(z) - y);
 }
 
-// Of a column of logits, Z[c * columns + column] for each class c: its largest, NaN if it holds one, and the sum
-// of the exponentials beside it.
+// A column of logits is Z[c * columns + column] for each class c. Its peak is its largest logit, or NaN if it has a
+// NaN. Its total is the sum of the exponentials of (logit - peak).
 template <typename T, typename Logits>
 __device__ T xpnet_peak(const Logits& Z, long long column, long long classes, long long columns) {
     T peak = Z[column];
@@ -71,7 +72,8 @@ __device__ void xpnet_softmax_cross_entropy_pullback(T grad, const Logits& Z, lo
     }
 }
 
-// Of several runs below each other: column i % columns of run i / columns. Y: one-hot columns that they share.
+// For several runs, whose rows of Z are stacked: column i % columns of run i / columns. The runs share the labels Y,
+// one-hot columns.
 template <typename T, typename Logits, typename Labels, typename Residuals>
 __device__ T xpnet_softmax_residual(const Logits& Z, const Labels& Y, long long i, long long classes,
                                     long long columns, Residuals& dZ) {

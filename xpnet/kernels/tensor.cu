@@ -1,13 +1,13 @@
-// The two passes of one_pass.cu for many rows of weights at once, by tensor cores. Bytes are exact in float16, so
-// only the other factor loses digits: it comes as two float16, high + low, scaled by a power of two for each row,
-// which together have 22 bits, and products are summed in float32. No atomics: the same data, the same bits.
+// The two passes of one_pass.cu by tensor cores, for many rows of weights. Bytes are exact in float16. The other factor
+// is not: each of its rows is scaled by a power of two and split into two float16, high + low, which together have 22
+// bits. Products are added in float32. There are no atomics, so the same data gives the same bits.
 //
-// A warp multiplies matrices of 16 x 16 and 16 x 8, whose parts lie in registers of its lanes in an order of their
-// own. Which of the summed elements is which does not matter, as long as both factors agree: so each lane reads 16
-// bytes of an example, and the other factor is laid out to match (see cuda_tensor.py). Examples begin at multiples
-// of 16 bytes. Compute capability 8.0 or newer.
+// A warp multiplies matrices of 16 x 16 and 16 x 8. Each lane has certain elements of them in its registers. The
+// order of the elements that are added up does not matter, as long as it is the same in both factors. So each lane
+// reads 16 bytes of an example, and the other factor is brought into the same order (see cuda_tensor.py). Each example
+// has to begin at a multiple of 16 bytes. Needs compute capability 8.0 or newer.
 //
-//   TILES   of 8 rows of weights: 2 or 4
+//   TILES   how many tiles of 8 rows of weights are taken at a time: 2 or 4
 
 #define ROWS (8 * TILES)
 
@@ -19,14 +19,14 @@ __device__ __forceinline__ void multiply(float* sums, const unsigned* left, cons
         : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
         : "r"(left[0]), "r"(left[1]), "r"(left[2]), "r"(left[3]), "r"(right[0]), "r"(right[1]));
 }
-__device__ __forceinline__ unsigned less_1024(unsigned pair) {  // of two float16
+__device__ __forceinline__ unsigned less_1024(unsigned pair) {  // subtracts 1024 from two float16
     unsigned result;
     asm("sub.f16x2 %0, %1, %2;" : "=r"(result) : "r"(pair), "r"(0x64006400u));
     return result;
 }
 #endif
 
-// Two bytes as two float16: laid under the bits of 1024 each is 1024 + byte, exactly.
+// Two bytes as two float16: as the lowest bits of 1024, a byte gives exactly 1024 + byte.
 __device__ __forceinline__ unsigned pair_of(unsigned word, int first) {
     return less_1024(__byte_perm(word, 0x64646464u, first ? 0x4342 : 0x4140));
 }
@@ -40,8 +40,8 @@ __device__ __forceinline__ uint4 sixteen_of(const unsigned char* examples, long 
     return *(const uint4*)(examples + example * n_x + feature);
 }
 
-// Z = W x / scale. W: in the order of `weights_in_order`; scales: (rows); Z: (rows, m). Blocks of 256 threads:
-// (m / 256, rows / ROWS); each warp 32 examples.
+// Z = W x / scale. W: in the order of `weights_in_order`; scales: (rows); Z: (rows, m). The grid has (m / 256,
+// rows / ROWS) blocks of 256 threads. Each warp computes 32 examples.
 extern "C" __global__ void __launch_bounds__(256)
 tensor_logits(const unsigned char* __restrict__ examples, const void* __restrict__ W,
               const float* __restrict__ scales, float* __restrict__ Z, long long m, int n_x, int rows) {
@@ -90,9 +90,9 @@ tensor_logits(const unsigned char* __restrict__ examples, const void* __restrict
             }
 }
 
-// parts[split] = dZ X^T / scale over `each` examples, a multiple of 16, of the last split fewer. dZ: in the order of
-// `residuals_in_order`; parts: (splits, rows, n_x). Blocks of 256 threads: (n_x / 1024, splits, rows / ROWS); each
-// warp 128 features.
+// parts[split] = dZ X^T / scale of `each` examples, a multiple of 16; the last split may have fewer. dZ: in the order
+// of `residuals_in_order`; parts: (splits, rows, n_x). The grid has (n_x / 1024, splits, rows / ROWS) blocks of 256
+// threads. Each warp computes 128 features.
 extern "C" __global__ void __launch_bounds__(256)
 tensor_gradient(const unsigned char* __restrict__ examples, const void* __restrict__ dZ,
                 const float* __restrict__ scales, float* __restrict__ parts, long long m, long long each, int n_x,
