@@ -1,4 +1,7 @@
-"""Outputs: refuse early what could not be written after an hour of work, or would overwrite an input."""
+"""Check the names of output files before the work begins, and write small files.
+
+An output that cannot be written, or that would overwrite an input, is refused at once: not after an hour.
+"""
 
 from __future__ import annotations
 
@@ -14,34 +17,43 @@ if TYPE_CHECKING:
 
 
 def require_writable(outputs: Iterable[str | None], inputs: Iterable[str | None] = ()) -> None:
-    """Raise unless files of those names could be made, and are none of the inputs. None is no file.
+    """Raise an error unless all outputs can be written and none of them is an input.
+
+    Args:
+        outputs: paths of files that will be written. None is ignored.
+        inputs: paths of files that will be read. None is ignored.
 
     Raises:
-        OutputError: one cannot be made.
-        UsageError: one is an input, or two are the same.
+        OutputError: an output cannot be written.
+        UsageError: an output is also an input, or two outputs are the same file.
     """
-    known = [(name, "is read") for name in inputs if name is not None]
+    known = [(name, "an input") for name in inputs if name is not None]
     for output in outputs:
         if output is not None:
             _require_one(output)
-            for other, what in known:
-                if _are_same(output, other):
-                    msg = f"{output}: {what} as well: name another file to write"
+            for other, role in known:
+                if _is_same_file(output, other):
+                    msg = f"{output}: is also {role}: name another file to write"
                     raise UsageError(msg)
-            known.append((output, "is written"))
+            known.append((output, "another output"))
 
 
 def refuse_output_among(output: str | None, paths: Iterable[str]) -> Iterator[str]:
-    """Yield paths; raise `UsageError` at one that is the output, which would be overwritten."""
+    """Yield the paths, but raise an error at a path that is the output, which would be overwritten.
+
+    Raises:
+        UsageError: a path is the output.
+    """
     exists = output is not None and os.path.exists(output)
     for path in paths:
-        if exists and _are_same(str(output), path):
-            msg = f"{output}: is one of the inputs: name another file to write"
+        if exists and _is_same_file(str(output), path):
+            msg = f"{output}: is also an input: name another file to write"
             raise UsageError(msg)
         yield path
 
 
-def _are_same(one: str, other: str) -> bool:
+def _is_same_file(one: str, other: str) -> bool:
+    """Return whether two paths lead to the same file, also if it does not exist yet."""
     try:
         return os.path.samefile(one, other)
     except (OSError, ValueError):
@@ -49,6 +61,7 @@ def _are_same(one: str, other: str) -> bool:
 
 
 def _require_one(path: str) -> None:
+    """Raise `OutputError` or `UsageError` unless a file can be written at that path."""
     folder = os.path.dirname(os.path.realpath(path))
     if not path:
         msg = "the name of the file to write is empty"
@@ -56,18 +69,18 @@ def _require_one(path: str) -> None:
     if os.path.isdir(path):
         msg = f"{path}: is a folder, expected the name of a file to write"
     elif os.path.exists(path) and not os.path.isfile(path):
-        msg = f"{path}: is a device or a pipe, and would be replaced by a file: name a file"
+        msg = f"{path}: is a device or a pipe, expected the name of a file to write"
     elif not os.path.isdir(folder):
-        msg = f"{path}: there is no folder {folder}: make it first"
+        msg = f"{path}: there is no folder {folder}: create it first"
     elif not os.access(folder, os.W_OK | os.X_OK):
-        msg = f"{path}: the folder {folder} cannot be written to"
+        msg = f"{path}: no file can be written into the folder {folder}: permission denied"
     else:
         return
     raise OutputError(msg)
 
 
 def write_text(path: str, text: str) -> None:
-    """Write a text file in UTF-8, all of it or nothing. Surrogates, which UTF-8 lacks, are escaped.
+    """Write a text file in UTF-8, completely or not at all. Bytes of paths that are not UTF-8 are escaped.
 
     Raises:
         OutputError: the file cannot be written.
@@ -83,9 +96,9 @@ def write_text(path: str, text: str) -> None:
 
 
 def finite(value: Any) -> Any:
-    """Return plain data with None for numbers that are not finite."""
+    """Return a copy of plain data (dicts, lists, numbers) with None for NaN and infinity, as JSON needs."""
     if isinstance(value, dict):
-        return {name: finite(part) for name, part in value.items()}
+        return {name: finite(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return [finite(part) for part in value]
+        return [finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,4 +1,4 @@
-"""A model, and pictures to score."""
+"""A model, and images to predict."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from pictures import draw_classes, save_model
 
 @pytest.fixture(scope="session")
 def classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with a subfolder of pictures for each class."""
+    """Return a folder with a subfolder of 20 images for each class."""
     return draw_classes(tmp_path_factory.mktemp("data") / "classes", 20)
 
 

@@ -1,4 +1,4 @@
-"""Pictures and models for the pipeline's tests."""
+"""Images and models for the tests of the pipelines."""
 
 import os
 from pathlib import Path
@@ -18,13 +18,13 @@ CLASSES = tuple(COLOURS)
 
 
 def picture(name: str, seed: int, size: tuple[int, int] = (40, 30)) -> Image.Image:
-    """Return a noisy picture of one colour."""
+    """Return an image (width, height) in the colour of a class, with noise."""
     noise = np.random.default_rng(seed).normal(0, 40, (size[1], size[0], 3))
     return Image.fromarray(np.clip(np.asarray(COLOURS[name]) + noise, 0, 255).astype(np.uint8))
 
 
 def draw_classes(folder: Path, count: int, seed: int = 0) -> Path:
-    """Draw `count` pictures of each class into a subfolder for each; return the folder."""
+    """Save `count` images of each class into a subfolder per class; return the folder."""
     for k, name in enumerate(CLASSES):
         (folder / name).mkdir(parents=True)
         for i in range(count):
@@ -33,7 +33,7 @@ def draw_classes(folder: Path, count: int, seed: int = 0) -> Path:
 
 
 def draw_many(folder: Path, count: int) -> Path:
-    """Make `count` files of a few pictures, quickly: hard links where they can be."""
+    """Make `count` image files quickly: all but the first 30 are hard links to these. Return the folder."""
     folder.mkdir(parents=True)
     originals = []
     for i in range(min(count, 30)):
@@ -45,7 +45,7 @@ def draw_many(folder: Path, count: int) -> Path:
 
 
 def save_model(path: Path, seed: int = 1, recipe: Recipe | None = None) -> Path:
-    """Save a network that was never trained, whose scores are as good as any for this; return the path."""
+    """Save a network with its initial parameters, without training; return the path of the model file."""
     recipe = recipe or Recipe(8, 8)
     model = Network(recipe.n_x, 3, "softmax", (Layer.parse("5:tanh"),))
     parameters = initialize(model, select("cpu"), seed=seed)

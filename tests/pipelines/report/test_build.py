@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pages import World, draw, page, predicted
+from pages import World, draw, page, predicted, train
 
 from xpnet.errors import DataError, ModelFileError, OutputError, UsageError
 from xpnet.io.model_file import read_model_file, write_model_file
@@ -17,8 +17,8 @@ from xpnet.pipelines.images.recipe import Recipe
 from xpnet.pipelines.report import page as rendering
 from xpnet.pipelines.report.build import ReportJob, write_report
 from xpnet.pipelines.training.plan import Plan
-from xpnet.pipelines.training.runs import TrainJob as Training
-from xpnet.pipelines.training.runs import run_sweep, run_training
+from xpnet.pipelines.training.preparation import TrainJob
+from xpnet.pipelines.training.sweeps import sweep_job
 
 
 def sections(path: Path) -> list[str]:
@@ -58,10 +58,16 @@ def test_every_failed_input_has_its_reason(two: World) -> None:
 
 
 def test_a_sweep_is_on_the_page_of_its_best(classes: Path, tmp_path: Path) -> None:
-    model = str(tmp_path / "m")
-    job = Training(str(classes), DataOptions(Recipe(4, 4)), Plan(iterations=30), "cpu", output=model)
-    run_sweep(job, {"learning_rates": [0.1, 0.01, 1e300]}, Console(0))
-    made = page(tmp_path / "r.html", Path(model))
+    model = tmp_path / "m"
+    job = TrainJob(
+        data=str(classes),
+        options=DataOptions(Recipe(4, 4)),
+        plan=Plan(iterations=30),
+        device="cpu",
+        output=str(model),
+    )
+    sweep_job(job, {"learning_rates": [0.1, 0.01, 1e300]}, Console(0))
+    made = page(tmp_path / "r.html", model)
     text = made.read_text(encoding="utf-8")
     assert "sweep" in sections(made)
     assert "best of 3 that were trained together" in text
@@ -85,8 +91,7 @@ def test_tables(tmp_path: Path, plan: Plan, target: str) -> None:
         rows.append(f"{a},{b},{a - b}" + (",yes" if a > b else ",no") * (target == "kind"))
     (tmp_path / "t.csv").write_text("\n".join(rows))
     model = tmp_path / "m"
-    job = Training(str(tmp_path / "t.csv"), DataOptions(target=target), plan, "cpu", output=str(model))
-    run_training(job, False, Console(0))
+    train(tmp_path / "t.csv", model, plan, DataOptions(target=target))
     made = page(tmp_path / "r.html", model, data=tmp_path / "t.csv")
     text = made.read_text(encoding="utf-8")
     assert sections(made) == ["problem", "training", "evaluation", "mistakes", "weights", "graph", "recipe"]
@@ -98,8 +103,7 @@ def test_tables(tmp_path: Path, plan: Plan, target: str) -> None:
 def test_grey_pictures(tmp_path: Path) -> None:
     data = draw(tmp_path / "data", ["a", "b", "c"], 10)
     model = tmp_path / "m"
-    reading = DataOptions(Recipe(6, 4, color_mode="grayscale"))
-    run_training(Training(str(data), reading, Plan(), "cpu", output=str(model)), False, Console(0))
+    train(data, model, Plan(), DataOptions(Recipe(6, 4, color_mode="grayscale")))
     rows = predicted(model, data, tmp_path / "rows.jsonl")
     text = page(tmp_path / "r.html", model, data=data, predictions=rows).read_text(encoding="utf-8")
     assert "White is zero. Light at a blue place increases the unit's output" in text
@@ -164,7 +168,7 @@ def test_options_that_need_others_are_refused(two: World, tmp_path: Path, job: d
 
 def test_no_input_is_overwritten(two: World) -> None:
     for name, job in {two.rows: {"predictions": two.rows}, two.model: {}}.items():
-        with pytest.raises(UsageError, match="is read as well"):
+        with pytest.raises(UsageError, match="is also an input"):
             page(name, two.model, **job)
 
 

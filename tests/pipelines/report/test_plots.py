@@ -1,126 +1,184 @@
-"""Curves as pictures."""
+"""Plots of a training and a sweep: SVG files of their own."""
 
-import sys
+import re
 from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
 
 import pytest
-from PIL import Image
 
 from xpnet.errors import OutputError, UsageError
 from xpnet.nn.history import Epoch, History
-from xpnet.pipelines.cli.console import Console
-from xpnet.pipelines.datasets.sources import DataOptions
-from xpnet.pipelines.images.recipe import Recipe
-from xpnet.pipelines.report import plots
-from xpnet.pipelines.training.plan import Plan
-from xpnet.pipelines.training.runs import TrainJob, run_sweep, run_training
+from xpnet.pipelines.report.charts import Series, lines
+from xpnet.pipelines.report.plots import (
+    LEGEND_RUNS,
+    plot_sweep,
+    plot_training,
+    require_plot,
+    svg_document,
+)
 
-
-def job(classes: Path, folder: Path, plot: str, plan: Plan, **more: object) -> TrainJob:
-    named = {"output": str(folder / "m"), "plot": plot} | more
-    return TrainJob(str(classes), DataOptions(Recipe(4, 4)), plan, "cpu", **named)
+SVG = "{http://www.w3.org/2000/svg}"
 
 
 def history(*costs: float, rate: float = 0.1, **more: float) -> History:
     return History([Epoch(i, cost, rate, 0.1, **more) for i, cost in enumerate(costs, start=1)])
 
 
-def axes_of(monkeypatch: pytest.MonkeyPatch) -> list:
-    """Return where the axes of the next picture will be."""
-    made = []
-    monkeypatch.setattr(plots, "_save", lambda figure, path: made.extend(figure.axes))
-    return made
+def texts(element: ET.Element) -> list[str]:
+    return [str(each.text) for each in element.iter(f"{SVG}text")]
 
 
-@pytest.mark.parametrize(
-    ("ending", "start"), [("png", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF"), ("PNG", b"\x89PNG")]
-)
-def test_a_training_draws_its_curves(classes: Path, tmp_path: Path, ending: str, start: bytes) -> None:
-    plot = tmp_path / f"costs.{ending}"
-    run_training(job(classes, tmp_path, str(plot), Plan(epochs=3), val_split=0.25), False, Console(0))
-    assert plot.read_bytes().startswith(start)
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["m", plot.name])
+class Plot:
+    """A plot, read back.
+
+    Attributes:
+        root: of the document.
+        charts: their elements, from left to right.
+        titles: of the charts.
+        y_labels: names of their vertical axes.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.root = ET.parse(path).getroot()
+        self.charts = self.root.findall(f"{SVG}g")
+        all_texts = [texts(chart) for chart in self.charts]
+        self.titles = [each[0] for each in all_texts]
+        # The last text outside of the data and the legend is the name of the vertical axis.
+        self.y_labels = [
+            texts(chart.findall(f"{SVG}g[@class='muted']")[-1])[0] for chart in self.charts
+        ]
+
+    def legend(self, chart: int) -> list[str]:
+        return texts(self.charts[chart].findall(f"{SVG}g")[-1])
+
+    def lines(self, chart: int) -> list[list[tuple[float, float]]]:
+        """Return the points of each line of a chart, without the legend."""
+        groups = self.charts[chart].findall(f"{SVG}g[@fill]/{SVG}path[@class='line']")
+        return [
+            [(float(x), float(y)) for x, y in re.findall(r"([\d.]+),([\d.]+)", path.get("d", ""))]
+            for path in groups
+        ]
 
 
-def test_a_sweep_draws_its_curves(classes: Path, tmp_path: Path) -> None:
-    plot = tmp_path / "rates.png"
-    compared = {"learning_rates": [0.1, 0.01, 1e6]}
-    run_sweep(job(classes, tmp_path, str(plot), Plan(iterations=20), output=None), compared, Console(0))
-    with Image.open(plot) as image:
-        assert image.width > 1000
+def training(folder: Path, *arguments: Any) -> Plot:
+    plot_training(str(folder / "plot.svg"), *arguments)
+    return Plot(folder / "plot.svg")
 
 
-def test_there_is_an_axis_for_what_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = axes_of(monkeypatch)
-    plots.plot_training("x.png", history(3.0, 2.0, 1.0, val_cost=2.0, val_metric=0.5), "accuracy")
-    assert [axis.get_ylabel() for axis in made] == ["cost", "accuracy (validation)", "learning rate"]
-    assert [line.get_label() for line in made[0].get_lines()] == ["training", "validation"]
-    assert made[0].get_lines()[0].get_ydata().tolist() == [3.0, 2.0, 1.0]
-    made.clear()
+def sweep(folder: Path, *arguments: Any) -> Plot:
+    plot_sweep(str(folder / "plot.svg"), *arguments)
+    return Plot(folder / "plot.svg")
+
+
+def test_there_is_a_chart_for_what_was_measured(tmp_path: Path) -> None:
+    validated = history(3.0, 2.0, 1.0, val_cost=2.0, val_metric=0.5)
+    plot = training(tmp_path, validated, "accuracy")
+    assert plot.y_labels == ["cost", "accuracy", "learning rate"]
+    assert plot.titles == [
+        "Cost of each epoch",
+        "Accuracy of each epoch: validation",
+        "Learning rate of each epoch",
+    ]
+    assert [plot.legend(i) for i in range(3)] == [["training", "validation"], [], []]
+    costs, val_costs = plot.lines(0)
+    assert len({x for x, _ in costs}) == len({y for _, y in costs}) == 3
+    assert len({y for _, y in val_costs}) == 1
     both = history(3.0, 2.0, val_cost=2.0, val_metric=0.5, metric=0.75)
-    plots.plot_training("x.png", both, "accuracy", "training, on 1000 of them")
-    assert [axis.get_ylabel() for axis in made] == ["cost", "accuracy", "learning rate"]
-    lines = {line.get_label(): line.get_ydata().tolist() for line in made[1].get_lines()}
-    assert lines == {"training, on 1000 of them": [0.75] * 2, "validation": [0.5] * 2}
-    made.clear()
-    plots.plot_training("x.png", history(3.0, 2.0, metric=0.75), "accuracy")
-    assert [axis.get_ylabel() for axis in made] == ["cost", "accuracy (training)", "learning rate"]
-    made.clear()
-    plots.plot_training("x.png", history(3.0, rate=0.0), "accuracy")  # L-BFGS, one step
-    assert [axis.get_ylabel() for axis in made] == ["cost"]
+    plot = training(tmp_path, both, "accuracy", "training, on 1000 of them")
+    assert plot.titles[1] == "Accuracy of each epoch"
+    assert plot.legend(1) == ["training, on 1000 of them", "validation"]
+    (higher, _), (lower, _) = plot.lines(1)
+    assert higher[1] < lower[1]  # y points down: 0.75 is above 0.5
+    plot = training(tmp_path, history(3.0, 2.0, metric=0.75), "accuracy")
+    assert plot.titles[1] == "Accuracy of each epoch: training"
+    plot = training(tmp_path, history(3.0, rate=0.0), "accuracy")  # one epoch, without a learning rate
+    assert plot.y_labels == ["cost"]
+    assert len(list(plot.charts[0].iter(f"{SVG}circle"))) == 1
 
 
 @pytest.mark.parametrize(
-    ("costs", "scale"), [((10.0, 1.0), "linear"), ((100.0, 1.0), "log"), ((100.0, 0.0), "linear")]
+    ("costs", "is_log"), [((10.0, 1.0), False), ((100.0, 1.0), True), ((100.0, 0.0), False)]
 )
 def test_costs_far_apart_are_on_a_logarithmic_axis(
-    monkeypatch: pytest.MonkeyPatch, costs: tuple[float, ...], scale: str
+    tmp_path: Path, costs: tuple[float, ...], is_log: bool
 ) -> None:
-    made = axes_of(monkeypatch)
-    plots.plot_training("x.png", history(*costs), "accuracy")
-    assert made[0].get_yscale() == scale
+    plot = training(tmp_path, history(*costs), "accuracy")
+    assert ({"1", "10", "100"} <= set(texts(plot.charts[0]))) is is_log
 
 
-def test_rates_are_on_one_axis_and_a_logarithmic_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = axes_of(monkeypatch)
+def test_runs_are_in_one_chart_and_their_final_costs_by_rate_in_another(tmp_path: Path) -> None:
     runs = [({"rate": rate}, history(3.0, 2.0 + rate)) for rate in (0.1, 0.01, 0.001)]
-    runs.append(({"rate": 10.0}, History(stopped="the cost became nan at step 1")))
-    plots.plot_sweep("x.png", runs, 2)
-    assert len(made[0].get_lines()) == 4
-    assert made[0].get_legend().get_texts()[2].get_text() == "rate 0.001 (best)"
-    assert made[1].get_xscale() == "log"
-    assert len(made[1].collections[0].get_offsets()) == 3
-    made.clear()
-    plots.plot_sweep("x.png", [({"l2": 1.0}, history(1.0)), ({"l2": 2.0}, history(1.0))], 0)
-    assert len(made) == 1
+    runs.append(({"rate": 10.0}, History()))  # diverged in the first step
+    plot = sweep(tmp_path, runs, 2)
+    assert len(plot.lines(0)) == 3
+    assert plot.legend(0) == ["rate 0.1", "rate 0.01", "rate 0.001 (best)", "rate 10"]
+    assert plot.titles[1] == "Final cost by learning rate"
+    assert {"0.001", "0.01", "0.1"} <= set(texts(plot.charts[1]))  # a logarithmic axis
+    assert len(list(plot.charts[1].iter(f"{SVG}circle"))) == 3
+    plot = sweep(tmp_path, [({"l2": 1.0}, history(1.0)), ({"l2": 2.0}, history(1.0))], 0)
+    assert len(plot.charts) == 1
 
 
-@pytest.mark.parametrize("name", ["costs.gif", "costs", "png", ""])
-def test_another_ending_is_refused_early(
-    classes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(UsageError, match="expected a name that ends in"):
-        run_training(job(classes, tmp_path, name, Plan()), False, Console(0))
-    assert list(tmp_path.iterdir()) == []
+def test_of_many_runs_the_legend_names_the_best(tmp_path: Path) -> None:
+    runs = [({"seed": seed}, history(2.0, 1.0)) for seed in range(LEGEND_RUNS + 1)]
+    assert sweep(tmp_path, runs, 4).legend(0) == ["seed 4 (best)"]
+    assert len(sweep(tmp_path, runs[1:], 3).legend(0)) == LEGEND_RUNS
 
 
-def test_a_missing_matplotlib_is_said_early(
-    classes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(plots, "find_spec", lambda name: None)
-    with pytest.raises(UsageError, match=r"pip install 'xpnet\[report\]'"):
-        run_training(job(classes, tmp_path, "costs.png", Plan()), False, Console(0))
+def test_the_legend_stays_inside_the_document(tmp_path: Path) -> None:
+    runs = [({"rate": 1 / seed, "l2": 0.001, "seed": seed}, history(2.0, 1.0)) for seed in range(1, 13)]
+    plot = sweep(tmp_path, runs, 4)
+    legend = plot.charts[0].findall(f"{SVG}g")[-1]
+    places = [re.findall(r"[\d.]+", str(entry.get("transform"))) for entry in legend]
+    assert len({tuple(place) for place in places}) == 12
+    bottom = 30 + 240 + max(float(y) for _, y in places)
+    assert bottom < float(plot.root.get("height", 0))
 
 
-def test_what_cannot_be_written_is_said_early(classes: Path, tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="there is no folder"):
-        run_training(job(classes, tmp_path, str(tmp_path / "no" / "a.png"), Plan()), False, Console(0))
-    plot = str(tmp_path / "same.png")
-    with pytest.raises(UsageError, match="is written as well"):
-        run_training(job(classes, tmp_path, plot, Plan(), output=plot), False, Console(0))
+def test_the_document_is_xml_whatever_its_texts_say() -> None:
+    name = "<script>&\"'</style>]]>"
+    chart = lines(name, name, name, [Series(name, [1, 2], [1.0, 2.0], note=name), Series("b", [1], [2.0])])
+    root = ET.fromstring(svg_document(name, [chart, chart]))
+    assert root.findtext(f"{SVG}title") == name
+    assert name in str(root.findtext(f"{SVG}desc"))
+    assert texts(root).count(name) == 6
+    assert name + name in texts(root)
+    assert root.find(f".//{SVG}script") is None
 
 
-def test_no_plot_needs_no_matplotlib(classes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    run_training(job(classes, tmp_path, None, Plan(epochs=1)), False, Console(0))  # type: ignore[arg-type]
+def test_a_drawing_has_colours_without_style_sheets_and_dark_ones_with_them(tmp_path: Path) -> None:
+    training(tmp_path, history(3.0, 2.0, val_cost=1.0), "accuracy")
+    text = (tmp_path / "plot.svg").read_text(encoding="utf-8")
+    assert text.startswith('<?xml version="1.0" encoding="UTF-8"?>\n<svg ')
+    assert 'stroke="#0072b2"' in text
+    assert "@media (prefers-color-scheme: dark)" in text
+    assert "var(" not in text  # which office programs do not know
+    assert not re.findall(r"(?:href|src|url\()", text)
+
+
+@pytest.mark.parametrize(
+    ("name", "suggested"),
+    [
+        ("costs.png", "costs.svg"),
+        ("a/costs.pdf", "a/costs.svg"),
+        ("costs.PNG", "costs.svg"),
+        ("costs", "costs.svg"),
+        ("svg", "svg.svg"),
+        ("", "FILE.svg"),
+    ],
+)
+def test_another_format_is_refused(name: str, suggested: str) -> None:
+    with pytest.raises(UsageError, match="plots are SVG files, which browsers and office programs open") as e:
+        require_plot(name)
+    assert f"name it {suggested!r}" in str(e.value)
+
+
+@pytest.mark.parametrize("name", [None, "a.svg", "a/b.SVG"])
+def test_svg_and_no_plot_are_accepted(name: str | None) -> None:
+    require_plot(name)
+
+
+def test_a_file_that_cannot_be_written_is_one_error(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="cannot be written"):
+        plot_training(str(tmp_path / "no" / "a.svg"), history(1.0), "accuracy")
