@@ -1,7 +1,6 @@
 """Metrics of a trained model are scikit-learn's, and labels go by the names of classes, not their places."""
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,16 +14,13 @@ from sklearn import metrics as peer
 from xpnet.backend.backend import select
 from xpnet.data.column_matrix import ColumnMatrix
 from xpnet.errors import DataError, UsageError
-from xpnet.io import model_file
 from xpnet.pipelines.cli.text import evaluation_text
 from xpnet.pipelines.datasets import data_file
 from xpnet.pipelines.datasets.dataset import Dataset
 from xpnet.pipelines.datasets.table import read_table
 from xpnet.pipelines.images.recipe import Recipe
-from xpnet.pipelines.models.evaluation import evaluate, open_labelled
-from xpnet.pipelines.models.model import Model, load, probabilities
-from xpnet.pipelines.training.plan import Plan
-from xpnet.pipelines.training.train import saved, train
+from xpnet.pipelines.models.model import Model, load
+from xpnet.pipelines.training.api import train
 
 CPU = select("cpu")
 SMALL = Recipe(1, 2)
@@ -45,30 +41,29 @@ def images(seed: int, m: int, classes: tuple[str, ...], recipe: Recipe = SMALL) 
     return Dataset(ColumnMatrix.of(examples.T, "unit"), Y, classes, recipe)
 
 
-def trained(folder: Path, dataset: Dataset, plan: Plan | None = None) -> Model:
+def trained(folder: Path, dataset: Dataset, **plan: Any) -> Model:
     path = folder / "m.safetensors"
-    plan = plan or Plan(iterations=15)
-    model_file.write_model_file(path, saved(train(plan, dataset, CPU), dataset, CPU))
+    train(dataset, output=path, device=CPU, **(plan or {"iterations": 15}))
     return load(str(path))
 
 
-def judged(opened: Model, path: str | Path, target: str | None = None, on_error: str = "skip") -> Dataset:
-    return open_labelled(opened, str(path), None, target, 1, on_error, lambda done, total: None)
+def evaluate(model: Model, dataset: Dataset) -> dict[str, Any]:
+    return model.evaluate(dataset, device=CPU)
 
 
-def logits(opened: Model, dataset: Dataset) -> np.ndarray:
+def logits(model: Model, dataset: Dataset) -> np.ndarray:
     """Return W x̂ + b of a model without hidden layers, in float64."""
-    parameters = opened.saved.parameters
-    X = opened.saved.standardizer.apply(dataset.data.X)
+    parameters = model.saved.parameters
+    X = model.saved.standardizer.apply(dataset.data.X)
     return parameters["W1"].astype(np.float64) @ X + parameters["b1"]
 
 
-def require_peers(report: dict[str, Any], Y: np.ndarray, chances: np.ndarray) -> None:
-    y, predicted = Y[0], chances.argmax(axis=0)
-    labels = list(range(len(chances)))
+def require_peers(report: dict[str, Any], Y: np.ndarray, probabilities: np.ndarray) -> None:
+    y, predicted = Y[0], probabilities.argmax(axis=0)
+    labels = list(range(len(probabilities)))
     assert report["accuracy"] == peer.accuracy_score(y, predicted)
     assert report["confusion"] == peer.confusion_matrix(y, predicted, labels=labels).tolist()
-    assert report["log_loss"] == pytest.approx(peer.log_loss(y, chances.T, labels=labels), rel=1e-4)
+    assert report["log_loss"] == pytest.approx(peer.log_loss(y, probabilities.T, labels=labels), rel=1e-4)
     expected = peer.precision_recall_fscore_support(y, predicted, labels=labels, zero_division=0)
     for name, values in zip(("precision", "recall", "f1", "m"), expected, strict=True):
         np.testing.assert_allclose([row[name] for row in report["classes"]], values, rtol=1e-12)
@@ -78,45 +73,45 @@ def require_peers(report: dict[str, Any], Y: np.ndarray, chances: np.ndarray) ->
 
 
 def test_two_classes(tmp_path: Path) -> None:
-    opened, test = trained(tmp_path, images(0, 200, ("cat", "dog"))), images(1, 150, ("cat", "dog"))
-    report, chance = evaluate(opened, test, CPU), expit(logits(opened, test)[0])
-    require_peers(report, test.Y, np.stack([1 - chance, chance]))
-    assert report["roc_auc"] == pytest.approx(peer.roc_auc_score(test.Y[0], chance), abs=1e-12)
+    model, test = trained(tmp_path, images(0, 200, ("cat", "dog"))), images(1, 150, ("cat", "dog"))
+    report, probability = evaluate(model, test), expit(logits(model, test)[0])
+    require_peers(report, test.Y, np.stack([1 - probability, probability]))
+    assert report["roc_auc"] == pytest.approx(peer.roc_auc_score(test.Y[0], probability), abs=1e-12)
     assert 0.6 < report["accuracy"] < 0.95
     assert [row["class"] for row in report["classes"]] == ["cat", "dog"]
 
 
 def test_two_classes_by_softmax(tmp_path: Path) -> None:
-    opened = trained(tmp_path, images(0, 200, ("cat", "dog")), Plan(model="softmax"))
+    model = trained(tmp_path, images(0, 200, ("cat", "dog")), model="softmax")
     test = images(1, 150, ("cat", "dog"))
-    report, chances = evaluate(opened, test, CPU), softmax(logits(opened, test), axis=0)
-    require_peers(report, test.Y, chances)
-    assert report["roc_auc"] == pytest.approx(peer.roc_auc_score(test.Y[0], chances[1]), abs=1e-12)
+    report, probabilities = evaluate(model, test), softmax(logits(model, test), axis=0)
+    require_peers(report, test.Y, probabilities)
+    assert report["roc_auc"] == pytest.approx(peer.roc_auc_score(test.Y[0], probabilities[1]), abs=1e-12)
 
 
 def test_three_classes(tmp_path: Path) -> None:
     classes = ("ant", "bee", "cow")
-    opened, test = trained(tmp_path, images(0, 200, classes)), images(1, 150, classes)
-    report = evaluate(opened, test, CPU)
-    require_peers(report, test.Y, softmax(logits(opened, test), axis=0))
+    model, test = trained(tmp_path, images(0, 200, classes)), images(1, 150, classes)
+    report = evaluate(model, test)
+    require_peers(report, test.Y, softmax(logits(model, test), axis=0))
     assert "roc_auc" not in report
     assert (report["m"], report["skipped"]) == (150, 0)
 
 
 def test_a_class_that_is_missing_is_reported_with_zeros(tmp_path: Path) -> None:
     classes = ("ant", "bee", "cow")
-    opened, test = trained(tmp_path, images(0, 200, classes)), images(1, 150, classes)
+    model, test = trained(tmp_path, images(0, 200, classes)), images(1, 150, classes)
     rows = np.flatnonzero(test.Y[0] != 1)
     test = replace(test, data=test.data.part(rows), Y=test.Y[:, rows])
-    report = evaluate(opened, test, CPU)
-    require_peers(report, test.Y, softmax(logits(opened, test), axis=0))
+    report = evaluate(model, test)
+    require_peers(report, test.Y, softmax(logits(model, test), axis=0))
     assert (report["classes"][1]["m"], report["classes"][1]["recall"]) == (0, 0)
 
 
 def test_one_of_two_classes_has_no_auc(tmp_path: Path) -> None:
-    opened, test = trained(tmp_path, images(0, 200, ("cat", "dog"))), images(1, 50, ("cat", "dog"))
+    model, test = trained(tmp_path, images(0, 200, ("cat", "dog"))), images(1, 50, ("cat", "dog"))
     rows = np.flatnonzero(test.Y[0] == 1)
-    report = evaluate(opened, replace(test, data=test.data.part(rows), Y=test.Y[:, rows]), CPU)
+    report = evaluate(model, replace(test, data=test.data.part(rows), Y=test.Y[:, rows]))
     assert "roc_auc" not in report
     assert "Accuracy" in evaluation_text(report)
 
@@ -131,11 +126,11 @@ def table_of(path: Path, seed: int, columns: str = "a,b,y") -> Path:
 
 
 def test_numbers_to_predict(tmp_path: Path) -> None:
-    plan = Plan(epochs=150, learning_rate=0.1, hidden="4:tanh", seed=1)
-    opened = trained(tmp_path, read_table(str(table_of(tmp_path / "a.csv", 0)), "y"), plan)
-    test = judged(opened, table_of(tmp_path / "b.csv", 1))
-    report, parameters = evaluate(opened, test, CPU), opened.saved.parameters
-    A = np.tanh(logits(opened, test))
+    plan = {"epochs": 150, "learning_rate": 0.1, "hidden": "4:tanh", "seed": 1}
+    model = trained(tmp_path, read_table(str(table_of(tmp_path / "a.csv", 0)), "y"), **plan)
+    test = model.open_data(table_of(tmp_path / "b.csv", 1))
+    report, parameters = evaluate(model, test), model.saved.parameters
+    A = np.tanh(logits(model, test))
     predicted = (parameters["W2"] @ A + parameters["b2"])[0]
     assert report["rmse"] == pytest.approx(peer.root_mean_squared_error(test.Y[0], predicted), rel=1e-3)
     assert report["r_squared"] == pytest.approx(peer.r2_score(test.Y[0], predicted), abs=1e-3)
@@ -161,17 +156,17 @@ def shades(tmp_path: Path) -> Model:
     Y = generator.integers(0, 3, (1, 300))
     levels = np.array(list(COLOURS.values()))[Y[0]][:, None] + generator.normal(0, 9, (300, 6))
     data = ColumnMatrix.of(np.clip(levels, 0, 255).astype(np.uint8).T, "channel", 3)
-    return trained(tmp_path, Dataset(data, Y, tuple(COLOURS), SMALL), Plan(iterations=200, l2=0.01))
+    return trained(tmp_path, Dataset(data, Y, tuple(COLOURS), SMALL), iterations=200, l2=0.01)
 
 
 def test_a_folder_is_read_by_the_models_recipe(shades: Model, tmp_path: Path) -> None:
-    report = evaluate(shades, judged(shades, draw(tmp_path / "d", {name: name for name in COLOURS})), CPU)
+    report = evaluate(shades, shades.open_data(draw(tmp_path / "d", {name: name for name in COLOURS})))
     assert (report["m"], report["accuracy"]) == (3, 1.0)
 
 
 @pytest.mark.parametrize("names", [["white"], ["grey", "white"], ["black", "white"], ["white", "grey"]])
 def test_a_missing_class_shifts_no_label(names: list[str], shades: Model, tmp_path: Path) -> None:
-    report = evaluate(shades, judged(shades, draw(tmp_path / "d", {name: name for name in names})), CPU)
+    report = evaluate(shades, shades.open_data(draw(tmp_path / "d", {name: name for name in names})))
     assert report["accuracy"] == 1.0
     assert [row["class"] for row in report["classes"] if row["m"]] == sorted(names)
 
@@ -182,31 +177,31 @@ def test_classes_in_another_order_shift_no_label(shades: Model, tmp_path: Path) 
     data_file.write_data_file(
         tmp_path / "d.h5", Dataset(ColumnMatrix(levels), np.array([[0, 2, 3]]), order, SMALL)
     )
-    dataset = judged(shades, tmp_path / "d.h5")
+    dataset = shades.open_data(tmp_path / "d.h5")
     assert dataset.Y.tolist() == [[2, 0, 1]]
-    assert evaluate(shades, dataset, CPU)["accuracy"] == 1.0
+    assert evaluate(shades, dataset)["accuracy"] == 1.0
 
 
 def test_wrong_labels_are_wrong(shades: Model, tmp_path: Path) -> None:
     names = {"black": "white", "grey": "grey", "white": "black"}
-    report = evaluate(shades, judged(shades, draw(tmp_path / "d", names)), CPU)
+    report = evaluate(shades, shades.open_data(draw(tmp_path / "d", names)))
     assert report["confusion"] == [[0, 0, 1], [0, 1, 0], [1, 0, 0]]
     assert report["accuracy"] == pytest.approx(1 / 3)
 
 
 def test_an_unknown_class_is_refused(shades: Model, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="d: has the class 'gray', expected only black, grey, white"):
-        judged(shades, draw(tmp_path / "d", {"black": "black", "gray": "grey"}))
+        shades.open_data(draw(tmp_path / "d", {"black": "black", "gray": "grey"}))
 
 
 def test_what_is_skipped_is_counted_or_fails(shades: Model, tmp_path: Path) -> None:
     folder = draw(tmp_path / "d", {"black": "black"})
     (folder / "black" / "bad.png").write_bytes(b"no image")
-    report = evaluate(shades, judged(shades, folder), CPU)
+    report = evaluate(shades, shades.open_data(folder))
     assert (report["m"], report["skipped"], report["accuracy"]) == (1, 1, 1.0)
     assert "Examples: 1 (1 skipped)" in evaluation_text(report)
     with pytest.raises(DataError, match=r"bad\.png: not an image"):
-        judged(shades, folder, on_error="fail")
+        shades.open_data(folder, on_error="fail")
 
 
 OTHER_RECIPES: dict[str, Recipe] = {
@@ -223,13 +218,13 @@ def test_data_of_another_recipe_is_refused(recipe: Recipe, shades: Model, tmp_pa
     data = ColumnMatrix(np.zeros((3, recipe.n_x), np.uint8))
     data_file.write_data_file(tmp_path / "d.h5", Dataset(data, np.array([[0, 1, 2]]), tuple(COLOURS), recipe))
     with pytest.raises(UsageError, match=r"d\.h5: .* the model expects"):
-        judged(shades, tmp_path / "d.h5")
+        shades.open_data(tmp_path / "d.h5")
 
 
 def test_a_table_is_no_images(shades: Model, tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("a,b,c,d,e,f,y\n1,2,3,4,5,6,black\n1,2,3,4,5,6,white\n")
     with pytest.raises(UsageError, match=r"t\.csv: "):
-        judged(shades, tmp_path / "t.csv", "y")
+        shades.open_data(tmp_path / "t.csv", target="y")
 
 
 def words(path: Path, head: str, labels: tuple[str, ...] = ("no", "yes")) -> Path:
@@ -239,95 +234,61 @@ def words(path: Path, head: str, labels: tuple[str, ...] = ("no", "yes")) -> Pat
 
 
 def test_a_tables_target_is_the_models(tmp_path: Path) -> None:
-    opened = trained(tmp_path, read_table(str(words(tmp_path / "a.csv", "a,b,y")), "y"))
-    assert judged(opened, tmp_path / "a.csv").target == "y"
-    assert judged(opened, words(tmp_path / "b.csv", "a,b,z"), "z").target == "z"
-    with pytest.raises(DataError, match="has no single column 'y'"):
-        judged(opened, tmp_path / "b.csv")
+    model = trained(tmp_path, read_table(str(words(tmp_path / "a.csv", "a,b,y")), "y"))
+    assert model.open_data(tmp_path / "a.csv").target == "y"
+    assert model.open_data(words(tmp_path / "b.csv", "a,b,z"), target="z").target == "z"
+    with pytest.raises(DataError, match="expected one column 'y', found 0"):
+        model.open_data(tmp_path / "b.csv")
 
 
 @pytest.mark.parametrize("head", ["b,a,y", "a,c,y", "A,b,y"])
 def test_a_table_of_other_columns_is_refused(head: str, tmp_path: Path) -> None:
-    opened = trained(tmp_path, read_table(str(words(tmp_path / "a.csv", "a,b,y")), "y"))
+    model = trained(tmp_path, read_table(str(words(tmp_path / "a.csv", "a,b,y")), "y"))
     with pytest.raises(UsageError, match=r"b\.csv: has the columns .*; the model expects a, b$"):
-        judged(opened, words(tmp_path / "b.csv", head))
+        model.open_data(words(tmp_path / "b.csv", head))
     (tmp_path / "c.csv").write_text("a,y\n1,no\n2,yes\n")
     with pytest.raises(UsageError, match=r"c\.csv: has 1 features, and the model expects 2"):
-        judged(opened, tmp_path / "c.csv")
+        model.open_data(tmp_path / "c.csv")
 
 
 def test_images_are_no_table(tmp_path: Path) -> None:
-    opened = trained(tmp_path, read_table(str(words(tmp_path / "a.csv", "a,b,y")), "y"))
+    model = trained(tmp_path, read_table(str(words(tmp_path / "a.csv", "a,b,y")), "y"))
     recipe = Recipe(1, 2, color_mode="grayscale")
     data = Dataset(ColumnMatrix(np.zeros((2, 2), np.uint8)), np.array([[0, 1]]), ("no", "yes"), recipe)
     data_file.write_data_file(tmp_path / "d.h5", data)
     with pytest.raises(UsageError, match=r"d\.h5: "):
-        judged(opened, tmp_path / "d.h5")
+        model.open_data(tmp_path / "d.h5")
 
 
 def test_classes_that_are_numbers_are_classes_again(tmp_path: Path) -> None:
     train_on = images(0, 100, ("0", "1"))
     features = {"recipe": None, "features": tuple("abcdef"), "target": "y"}
-    opened = trained(tmp_path, replace(train_on, **features))
+    model = trained(tmp_path, replace(train_on, **features))
     rows = [*map(list, train_on.data.examples[:9].tolist())]
     text = "".join(
         ",".join(map(str, [*row, label])) + "\n" for row, label in zip(rows, train_on.Y[0], strict=False)
     )
     (tmp_path / "t.csv").write_text("a,b,c,d,e,f,y\n" + text)
-    dataset = judged(opened, tmp_path / "t.csv")
+    dataset = model.open_data(tmp_path / "t.csv")
     assert dataset.classes == ("0", "1")
     assert dataset.Y.tolist() == [train_on.Y[0, :9].tolist()]
 
 
 def test_numbers_and_classes_are_not_mixed(tmp_path: Path) -> None:
-    opened = trained(tmp_path, read_table(str(words(tmp_path / "a.csv", "a,b,y")), "y"))
+    model = trained(tmp_path, read_table(str(words(tmp_path / "a.csv", "a,b,y")), "y"))
     with pytest.raises(DataError, match="has the class '1', expected only no, yes"):
-        judged(opened, words(tmp_path / "b.csv", "a,b,y", ("1", "2")))
-    opened = trained(
-        tmp_path, read_table(str(words(tmp_path / "c.csv", "a,b,y", ("1", "2"))), "y"), Plan(epochs=1)
+        model.open_data(words(tmp_path / "b.csv", "a,b,y", ("1", "2")))
+    model = trained(
+        tmp_path, read_table(str(words(tmp_path / "c.csv", "a,b,y", ("1", "2"))), "y"), epochs=1, batch_size=4
     )
-    assert opened.class_names == ()
+    assert model.classes == ()
     with pytest.raises(DataError, match="needs numbers"):
-        judged(opened, tmp_path / "a.csv")
-
-
-def test_probabilities_are_of_every_class(tmp_path: Path) -> None:
-    opened, test = trained(tmp_path, images(0, 50, ("cat", "dog"))), images(1, 20, ("cat", "dog"))
-    answers = opened.scorer(CPU)(test.data.examples)
-    chances = probabilities(opened, answers)
-    assert chances.shape == (2, 20)
-    np.testing.assert_array_equal(chances[1], answers[0])
-    np.testing.assert_allclose(chances.sum(axis=0), 1, rtol=1e-6)
-
-
-def test_a_model_is_opened_with_its_recipe(shades: Model) -> None:
-    assert (shades.recipe, shades.class_names) == (SMALL, ("black", "grey", "white"))
-    nameless = replace(shades, saved=replace(shades.saved, classes=()))
-    assert nameless.class_names == ("0", "1", "2")
-
-
-WRONG_RECIPES: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
-    "another size": lambda recipe: recipe | {"width": 3},
-    "an unknown word": lambda recipe: recipe | {"depth": 8},
-    "an unknown decoder": lambda recipe: recipe | {"decoder": "turbo"},
-    "a size that cannot be": lambda recipe: recipe | {"height": "1"},
-}
-
-
-@pytest.mark.parametrize("change", WRONG_RECIPES.values(), ids=WRONG_RECIPES)
-def test_a_model_with_a_wrong_recipe_is_refused_by_name(
-    change: Callable[[dict[str, Any]], dict[str, Any]], shades: Model, tmp_path: Path
-) -> None:
-    path = tmp_path / "wrong.safetensors"
-    model_file.write_model_file(path, replace(shades.saved, recipe=change(shades.saved.recipe)))
-    with pytest.raises(DataError) as caught:
-        load(str(path))
-    assert str(caught.value).startswith(f"{path}: ")
+        model.open_data(tmp_path / "a.csv")
 
 
 def test_a_report_is_plain_text_and_plain_data(tmp_path: Path) -> None:
-    opened, test = trained(tmp_path, images(0, 200, ("cat", "dög"))), images(1, 150, ("cat", "dög"))
-    report = evaluate(opened, test, CPU)
+    model, test = trained(tmp_path, images(0, 200, ("cat", "dög"))), images(1, 150, ("cat", "dög"))
+    report = evaluate(model, test)
     assert json.loads(json.dumps(report)) == report
     text = evaluation_text(report)
     for line in ("Examples: 150", f"Log loss: {report['log_loss']:.6f}", "ROC AUC: ", "Macro F1: ", "dög"):

@@ -17,7 +17,12 @@ from hypothesis import strategies as st
 from xpnet.errors import DataError, UsageError
 from xpnet.pipelines.images.inputs import path_text
 from xpnet.pipelines.predictions.formats import (
-    FORMATS, PARQUET_GROUP_ROWS, Csv, Jsonl, Parquet, new_format,
+    FORMATS,
+    PARQUET_GROUP_ROWS,
+    Csv,
+    Jsonl,
+    Parquet,
+    new_format,
 )
 
 COLUMNS = ["path", "status", "label", "score", "p_a", "error"]

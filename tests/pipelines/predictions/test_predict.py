@@ -27,7 +27,9 @@ CPU = select("cpu")
 USUAL = RowOptions()
 
 
-def rows_of(model: Path, paths: list[str], options: RowOptions = USUAL, **more: object) -> tuple[Counts, bytes]:
+def rows_of(
+    model: Path, paths: list[str], options: RowOptions = USUAL, **more: object
+) -> tuple[Counts, bytes]:
     stdout = io.BytesIO()
     counts = predict(load(str(model)), iter(paths), CPU, stdout, options, **more)
     return counts, stdout.getvalue()
@@ -102,7 +104,14 @@ def test_a_run_resumes_to_the_same_bytes(
                 yield path
 
         predict(
-            opened, paths(), CPU, str(tmp_path / name), options, format=format_, batch_size=batch, resume=resume
+            opened,
+            paths(),
+            CPU,
+            str(tmp_path / name),
+            options,
+            format=format_,
+            batch_size=batch,
+            resume=resume,
         )
 
     run("whole")

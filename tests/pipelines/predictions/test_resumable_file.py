@@ -85,7 +85,8 @@ def test_resuming_another_run_is_refused_with_what_differs(tmp_path: Path) -> No
     path = tmp_path / "rows.csv"
     grow(path, [b"one\n"])
     with pytest.raises(
-        OutputError, match=r"rows\.csv: .* the earlier run had another model; without --resume the output is written from the start"
+        OutputError,
+        match=r"rows\.csv: .* the earlier run had another model; without --resume the output is written from the start",
     ):
         ResumableFile.open(str(path), {**ABOUT, "model": "b"}, resume=True)
     grow(path, [b"one\n", b"two\n"], resume=True, finish=True)

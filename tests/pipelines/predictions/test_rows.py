@@ -130,7 +130,13 @@ def test_options_of_classifiers_are_refused_for_numbers(options: dict[str, Any])
 
 @pytest.mark.parametrize(
     "options",
-    [{"topk": -1}, {"min_confidence": -0.1}, {"min_confidence": 1.1}, {"min_confidence": float("nan")}, {"topk": -9}],
+    [
+        {"topk": -1},
+        {"min_confidence": -0.1},
+        {"min_confidence": 1.1},
+        {"min_confidence": float("nan")},
+        {"topk": -9},
+    ],
 )
 def test_options_that_cannot_be_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="expected"):
