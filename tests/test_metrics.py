@@ -73,7 +73,7 @@ def test_regression() -> None:
     [
         (
             lambda: metrics.accuracy(Y, CALLED[:, 1:]),
-            r"accuracy: Y has shape \(1, 200\) and the prediction \(1, 199\)",
+            r"accuracy: Y has shape \(1, 200\) and the predictions \(1, 199\)",
         ),
         (lambda: metrics.accuracy(Y[0], CALLED[0]), r"Y has shape \(200,\), expected a row"),
         (lambda: metrics.accuracy(Y[:, :0], Y[:, :0]), "accuracy: no examples"),

@@ -1,6 +1,7 @@
-"""Logistic regression in the words of the course: the same five functions, over the same machinery.
+"""Logistic regression with the five functions of the course, computed by xpnet.
 
-X is (n_x, m), one standardized example a column; Y is (1, m), 0 or 1; w is a column (n_x, 1), b a number.
+X: standardized examples (n_x, m), one in each column. Y: labels (1, m), 0 or 1.
+w: weights, a column (n_x, 1). b: bias, a number.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from xpnet.nn import LogisticRegression, Parameters
 
 
 def initialize_with_zeros(dim: int) -> tuple[np.ndarray, float]:
-    """Return w, zeros (dim, 1), and b = 0.0."""
+    """Return the weights w, zeros (dim, 1), and the bias b, 0.0."""
     if not isinstance(dim, int) or dim < 1:
         msg = f"initialize_with_zeros: dim is {dim!r}, expected a whole number of at least 1"
         raise ConfigurationError(msg)
@@ -27,7 +28,7 @@ def initialize_with_zeros(dim: int) -> tuple[np.ndarray, float]:
 
 
 def propagate(w: np.ndarray, b: float, X: np.ndarray, Y: np.ndarray) -> tuple[dict[str, Any], np.ndarray]:
-    """Propagate forward and backward once; return the gradients {"dw", "db"} and the cost.
+    """Compute the cost and its gradients. Return the gradients {"dw", "db"}, and the cost, an array ().
 
     Raises:
         ShapeError: the shapes do not fit.
@@ -48,9 +49,21 @@ def optimize(
     print_cost: bool = False,
     backend: Backend | None = None,
 ) -> tuple[dict[str, Any], dict[str, Any], list[float]]:
-    """Run gradient descent; return {"w", "b"}, the last step's gradients {"dw", "db"}, and every 100th cost.
+    """Minimize the cost by gradient descent.
 
-    backend: where to compute; the CPU by default.
+    Args:
+        w: weights to start from, (n_x, 1).
+        b: bias to start from.
+        X: standardized examples, (n_x, m).
+        Y: labels, (1, m).
+        num_iterations: number of steps.
+        learning_rate: learning rate of each step.
+        print_cost: whether to print every 100th cost.
+        backend: where to compute; by default on the CPU.
+
+    Returns:
+        The parameters {"w", "b"}, the gradients {"dw", "db"} of the last step, and a list of every 100th
+        cost.
     """
     backend = backend or select("cpu")
     model = LogisticRegression(X.shape[0])
@@ -73,19 +86,19 @@ def optimize(
     if num_iterations > 1:
         before = descended(num_iterations - 1, start)
         start, costs = before.parameters, before.costs
-    # The course returns the gradients of the last step, which are those at the parameters before it.
+    # As in the course, the gradients of the last step are returned: those at the parameters before it.
     w_before, b_before = _numbers(start, backend)
     grads, cost = propagate(w_before, b_before, np.asarray(X, dtype=np.float64), np.asarray(Y))
     parameters = {"w": w_before - learning_rate * grads["dw"], "b": b_before - learning_rate * grads["db"]}
     every = [float(c) for c in np.append(costs, float(cost))[::100]]
     if print_cost:
         for i, value in enumerate(every):
-            print(f"Cost after iteration {100 * i}: {value:f}")  # noqa: T201  (what the course asks for)
+            print(f"Cost after iteration {100 * i}: {value:f}")  # noqa: T201  (as in the course)
     return parameters, grads, every
 
 
 def predict(w: np.ndarray, b: float, X: np.ndarray) -> np.ndarray:
-    """Return the labels 0 or 1, (1, m) float64: 1 where the probability is above 0.5."""
+    """Return predicted labels 0 or 1, (1, m) float64: 1 if the probability is above 0.5."""
     A = F.sigmoid(F.affine(w.reshape(-1, 1).T, X, np.full((1, 1), float(b))))
     labels: np.ndarray = (A > 0.5).astype(np.float64)
     return labels
@@ -101,7 +114,13 @@ def model(
     print_cost: bool = False,
     backend: Backend | None = None,
 ) -> dict[str, Any]:
-    """Train and predict; return what the course's `model` returns."""
+    """Train on the training set, and predict both sets.
+
+    Args: as for `optimize`.
+
+    Returns:
+        The course's dictionary: costs, predictions, parameters and settings.
+    """
     w, b = initialize_with_zeros(X_train.shape[0])
     parameters, _, costs = optimize(
         w, b, X_train, Y_train, num_iterations, learning_rate, print_cost, backend
@@ -123,5 +142,5 @@ def model(
 
 
 def _numbers(parameters: Parameters, backend: Backend) -> tuple[np.ndarray, float]:
-    """Return w (n_x, 1) and b of logistic regression, on the host."""
+    """Return w (n_x, 1) and b of logistic regression, in host memory."""
     return backend.fetch(parameters.views["W1"]).T, float(backend.fetch(parameters.views["b1"])[0, 0])

@@ -1,4 +1,7 @@
-"""Doors that open late: a package names what it gives, and loads a module when something of it is first used."""
+"""Lazy packages: a module is imported when one of its public names is first used.
+
+This keeps the start-up of the command fast. The `__init__` of a package lists the names.
+"""
 
 import importlib
 import sys
@@ -12,8 +15,9 @@ def lazy_door(
     """Return `__getattr__`, `__dir__` and `__all__` of a package (PEP 562).
 
     Args:
-        package: its name, `__name__`.
-        homes: the names that each of its modules gives, separated by spaces. A module without names is given itself.
+        package: the name of the package, `__name__`.
+        homes: by the name of a module of the package, the public names in it, separated by spaces. If there
+            are none, the module itself is public.
     """
     home_of = {name: f"{package}.{module}" for module, names in homes.items() for name in names.split()}
     itself = {module for module, names in homes.items() if not names}
@@ -26,7 +30,7 @@ def lazy_door(
             msg = f"module {package!r} has no attribute {name!r}"
             raise AttributeError(msg)
         value = getattr(importlib.import_module(home_of[name]), name)
-        setattr(sys.modules[package], name, value)  # the next time Python finds it without asking here
+        setattr(sys.modules[package], name, value)  # from now on, Python does not call this function for it
         return value
 
     return load, lambda: public, public

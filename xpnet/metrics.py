@@ -1,6 +1,7 @@
-"""How well labels, scores or numbers were predicted. On the host: NumPy arrays in, numbers out.
+"""Metrics: how good predicted classes, probabilities or numbers are. NumPy arrays in, numbers out.
 
-Labels are rows (1, m) of class indices, probabilities (n_classes, m), or (1, m) of class 1 for two classes.
+Labels are rows (1, m) of class indices. Probabilities are (n_classes, m), or with two classes (1, m), those
+of class 1.
 """
 
 from __future__ import annotations
@@ -11,13 +12,15 @@ from xpnet.errors import ShapeError
 
 
 def accuracy(Y: np.ndarray, predicted: np.ndarray) -> float:
-    """Return the share of labels predicted right. Y, predicted: (1, m) class indices."""
+    """Return the fraction of correct predictions. Y, predicted: (1, m) class indices."""
     _require_rows("accuracy", Y, predicted)
     return float(np.mean(predicted == Y))
 
 
 def confusion_matrix(Y: np.ndarray, predicted: np.ndarray, n_classes: int) -> np.ndarray:
-    """Return counts (n_classes, n_classes): row i, column j is how often class i was called class j.
+    """Return counts (n_classes, n_classes): row i, column j is how often class i was predicted as class j.
+
+    Y, predicted: (1, m) class indices.
 
     Raises:
         ShapeError: a label is not one of the classes.
@@ -35,9 +38,9 @@ def confusion_matrix(Y: np.ndarray, predicted: np.ndarray, n_classes: int) -> np
 
 
 def precision_recall_f1(confusion: np.ndarray) -> np.ndarray:
-    """Return precision, recall and F1 of each class, (3, n_classes); 0 where one is undefined.
+    """Return the precision, recall and F1 score of each class, (3, n_classes); 0 where one is undefined.
 
-    The mean along a row is the macro average. confusion: as `confusion_matrix` returns it.
+    The mean of a row is the macro average. confusion: the result of `confusion_matrix`.
     """
     right = np.diagonal(confusion).astype(np.float64)
     called, present = confusion.sum(axis=0), confusion.sum(axis=1)
@@ -49,9 +52,9 @@ def precision_recall_f1(confusion: np.ndarray) -> np.ndarray:
 
 
 def log_loss(Y: np.ndarray, probabilities: np.ndarray) -> float:
-    """Return the mean of -log of the probability given to each right class; inf if one was 0.
+    """Return the mean of -log p, where p is the predicted probability of the true class; inf if one is 0.
 
-    Y: (1, m) class indices. probabilities: (n_classes, m), or (1, m) of class 1.
+    Y: (1, m) class indices. probabilities: (n_classes, m), or (1, m), those of class 1.
     """
     rows = probabilities
     if len(rows) == 1:
@@ -59,7 +62,7 @@ def log_loss(Y: np.ndarray, probabilities: np.ndarray) -> float:
     if Y.shape != (1, rows.shape[1]):
         msg = (
             f"log_loss: Y has shape {Y.shape} and probabilities {probabilities.shape}: "
-            "expected (1, m) and (n, m)"
+            "expected (1, m) and (n_classes, m)"
         )
         raise ShapeError(msg)
     _require_some("log_loss", Y)
@@ -69,18 +72,21 @@ def log_loss(Y: np.ndarray, probabilities: np.ndarray) -> float:
 
 
 def roc_auc(Y: np.ndarray, scores: np.ndarray) -> float:
-    """Return the area under the ROC curve: how often a random 1 has a higher score than a random 0.
+    """Return the area under the ROC curve.
 
-    Equal scores count half (Mann and Whitney). Y: (1, m), 0 and 1, both present; scores: (1, m), any numbers.
+    It is the probability that a random example of class 1 has a higher score than a random example of class
+    0. Equal scores count half (as in the Mann-Whitney U statistic).
+
+    Y: (1, m), 0 and 1, both present. scores: (1, m), any numbers.
 
     Raises:
-        ShapeError: one class only.
+        ShapeError: the shapes do not fit, or one of the classes is missing.
     """
     _require_rows("roc_auc", Y, scores)
     positive = Y[0] == 1
     ones, zeros = int(positive.sum()), int((~positive).sum())
     if not ones or not zeros:
-        msg = f"roc_auc: {ones} examples of class 1 and {zeros} of class 0, expected some of each"
+        msg = f"roc_auc: {ones} examples of class 1 and {zeros} of class 0, expected at least one of each"
         raise ShapeError(msg)
     _, place, counts = np.unique(scores[0], return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
@@ -89,15 +95,16 @@ def roc_auc(Y: np.ndarray, scores: np.ndarray) -> float:
 
 
 def rmse(Y: np.ndarray, predicted: np.ndarray) -> float:
-    """Return the root of the mean squared error. Y, predicted: (n_out, m)."""
+    """Return the root mean squared error. Y, predicted: (n_out, m)."""
     _require_same("rmse", Y, predicted)
     return float(np.sqrt(np.mean((Y - predicted) ** 2)))
 
 
 def r_squared(Y: np.ndarray, predicted: np.ndarray) -> float:
-    """Return R², 1 - squared error / squared deviation from the mean; NaN if all targets are equal.
+    """Return R², the coefficient of determination; NaN if all targets are equal.
 
-    Y, predicted: (n_out, m); of several outputs the mean.
+    R² = 1 - (sum of squared errors) / (sum of squared deviations of Y from its mean). With several outputs,
+    the mean of their R². Y, predicted: (n_out, m).
     """
     _require_same("r_squared", Y, predicted)
     error = np.sum((Y - predicted) ** 2, axis=1)
@@ -115,7 +122,7 @@ def _require_rows(function: str, Y: np.ndarray, other: np.ndarray) -> None:
 
 def _require_same(function: str, Y: np.ndarray, other: np.ndarray) -> None:
     if Y.shape != other.shape:
-        msg = f"{function}: Y has shape {Y.shape} and the prediction {other.shape}, expected the same"
+        msg = f"{function}: Y has shape {Y.shape} and the predictions {other.shape}, expected the same shape"
         raise ShapeError(msg)
     _require_some(function, Y)
 

@@ -1,4 +1,4 @@
-"""Assertions for arrays of any backend: values that match, gradients that are derivatives."""
+"""Assertions for tests, for arrays of any backend: compare values, and check gradients."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,16 +18,16 @@ def assert_close(
     rtol: float | None = None,
     atol: float = 0.0,
 ) -> None:
-    """Raise `AssertionError` unless `actual` is an array of `backend` that holds `expected`.
+    """Raise `AssertionError` unless `actual` is an array of `backend` and equals `expected`.
 
-    Compares library, device, dtype and shape, then values; NaN equals NaN.
+    Compares the library, the device, the dtype and the shape, then the values. NaN equals NaN.
 
     Args:
         actual: an array.
-        expected: an array of NumPy or of the backend, whose dtype counts too; or numbers, compared as float64
-            or integers of any width.
-        backend: where `actual` has to live.
-        rtol: largest relative difference; by default 32 rounding errors of the actual dtype.
+        expected: an array of NumPy or of the backend, or numbers. The dtype of an array is compared too.
+        backend: where `actual` has to be.
+        rtol: largest relative difference; by default 32 times the rounding error of the dtype of `actual`, or
+            0 for integers.
         atol: largest absolute difference.
     """
     library = namespace(actual)
@@ -54,16 +54,16 @@ def check_gradients(
 ) -> None:
     """Raise `AssertionError` unless the gradients of `function` agree with central differences.
 
-    Every input is moved along one random direction at once, and the output is contracted with one random
-    matrix, so one comparison of two numbers covers every partial derivative.
+    All inputs are moved at once in one random direction, and the output is multiplied by random weights and
+    summed. So one comparison of two numbers checks all partial derivatives.
 
     Args:
-        function: of nodes, one for each of `arrays`, to a node of any shape.
-        arrays: float64 arrays of `backend` at which to derive.
-        backend: where they live.
-        seed: of the random direction, drawn on the host: the same on each backend.
-        step: how far to move, absolute.
-        rtol: largest difference, relative to the larger of the two, beyond rounding.
+        function: takes a node for each of `arrays`, and returns a node of any shape.
+        arrays: float64 arrays of `backend`, at which the gradients are checked.
+        backend: where the arrays are.
+        seed: of the random direction and weights, which are the same on each backend.
+        step: how far the inputs are moved along the direction.
+        rtol: largest difference, relative to the larger of the two numbers. Rounding errors are allowed too.
     """
     generator = np.random.default_rng(seed)
 
@@ -88,7 +88,7 @@ def check_gradients(
 
     ahead, behind = moved(step), moved(-step)
     expected = (ahead - behind) / (2 * step)
-    # What rounding the two values may have done to their difference.
+    # How large the rounding error of the difference of the two values may be.
     noise = 8 * np.finfo(np.float64).eps * max(abs(ahead), abs(behind)) / step
     _require(
         bool(abs(computed - expected) <= rtol * max(abs(expected), abs(computed)) + noise),

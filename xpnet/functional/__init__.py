@@ -1,4 +1,4 @@
-"""Every primitive, with its derivative, and the helpers that give arrays the shapes they expect."""
+"""All primitives with their derivatives, and functions that bring arrays into the shapes they expect."""
 
 from xpnet.autodiff import add, divide, matmul, multiply, negative, power, subtract, transpose
 from xpnet.functional.activations import (
@@ -21,7 +21,7 @@ from xpnet.functional.elementwise import exp, exp_derivative, log, log_derivativ
 from xpnet.functional.linear import GRADIENT_FROM_OUTPUT as GRADIENT_FROM_OUTPUT
 from xpnet.functional.linear import affine, dense
 from xpnet.functional.losses import L1, L2, logistic_loss, softmax_cross_entropy, squared_error
-from xpnet.functional.reductions import mean, sum  # noqa: A004  (the arrays' own word)
+from xpnet.functional.reductions import mean, sum, sum_of_absolutes, sum_of_squares  # noqa: A004
 from xpnet.functional.vectors import as_column, as_row, image2vector, normalize_rows, one_hot, vector2image
 
 __all__ = [
@@ -62,6 +62,8 @@ __all__ = [
     "squared_error",
     "subtract",
     "sum",
+    "sum_of_absolutes",
+    "sum_of_squares",
     "tanh",
     "tanh_derivative",
     "transpose",

@@ -1,4 +1,7 @@
-"""Activation functions and their derivatives. Each keeps the dtype; its values are exact at both tails."""
+"""Activation functions and their derivatives.
+
+They keep the dtype, and are exact for large positive and large negative numbers too.
+"""
 
 from typing import Any
 
@@ -25,14 +28,14 @@ def sigmoid_pullback(grad: Array, a: Array, z: Array) -> tuple[Any, ...]:
 def sigmoid(z: Array) -> Array:
     """Logistic function 1 / (1 + e^-z), elementwise. z: any shape, float."""
     xp = namespace(z)
-    # Both exponents are <= 0, so nothing overflows, and the left tail keeps its relative precision.
+    # Both exponents are <= 0, so nothing overflows. Large negative z keep their relative precision.
     return xp.exp(xp.minimum(z, 0.0)) / (1.0 + xp.exp(-xp.abs(z)))
 
 
 def sigmoid_derivative(z: Array) -> Array:
     """Derivative of the sigmoid at z, s (1 - s) with s = sigmoid(z), elementwise. z: any shape, float."""
     z = require_floats("sigmoid_derivative", "z", z)
-    return sigmoid(z) * sigmoid(-z)  # 1 - sigmoid(z) = sigmoid(-z), without the cancellation
+    return sigmoid(z) * sigmoid(-z)  # sigmoid(-z) = 1 - sigmoid(z), without cancellation
 
 
 def tanh_pullback(grad: Array, a: Array, z: Array) -> tuple[Any, ...]:
@@ -50,7 +53,7 @@ def tanh(z: Array) -> Array:
 def tanh_derivative(z: Array) -> Array:
     """Derivative of tanh at z, 1 - tanh(z)^2, elementwise. z: any shape, float."""
     z = require_floats("tanh_derivative", "z", z)
-    z = namespace(z).clip(z, -400.0, 400.0)  # beyond, it is 0 in float64, and 2z might overflow
+    z = namespace(z).clip(z, -400.0, 400.0)  # outside, the result is 0 anyway, and 2z might overflow
     return 4.0 * sigmoid_derivative(2.0 * z)  # tanh(z) = 2 sigmoid(2z) - 1
 
 
@@ -100,7 +103,7 @@ def softplus_pullback(grad: Array, a: Array, z: Array) -> tuple[Any, ...]:
 
 @primitive(softplus_pullback)
 def softplus(z: Array) -> Array:
-    """Smooth relu log(1 + e^z), elementwise. z: any shape, float."""
+    """Softplus log(1 + e^z), a smooth form of relu, elementwise. z: any shape, float."""
     xp = namespace(z)
     return xp.maximum(z, 0.0) + xp.log1p(xp.exp(-xp.abs(z)))
 
@@ -119,7 +122,7 @@ def identity_pullback(grad: Array, a: Array, z: Array) -> tuple[Any, ...]:
 
 @primitive(identity_pullback)
 def identity(z: Array) -> Array:
-    """The linear activation: z itself, not a copy. z: any shape, float."""
+    """Identity, the linear activation: returns z itself, not a copy. z: any shape, float."""
     return z
 
 
@@ -140,7 +143,7 @@ def softmax_pullback(grad: Array, a: Array, z: Array, *, axis: int = 0) -> tuple
 def softmax(z: Array, *, axis: int = 0) -> Array:
     """Softmax e^z / sum(e^z) along `axis`. z: (n_classes, m), float.
 
-    With axis 0 each column, one example's logits, sums to 1; axis 1 is the row-wise softmax.
+    With axis 0 each column (the logits of one example) sums to 1, with axis 1 each row.
     """
     require_matrix("softmax", "z", z)
     require_axis("softmax", z, axis)
@@ -159,7 +162,10 @@ def log_softmax_pullback(grad: Array, a: Array, z: Array, *, axis: int = 0) -> t
 
 @primitive(log_softmax_pullback)
 def log_softmax(z: Array, *, axis: int = 0) -> Array:
-    """Logarithm of the softmax along `axis`, without taking the logarithm of 0. z: (n_classes, m), float."""
+    """Logarithm of the softmax along `axis`; finite also where the softmax rounds to 0.
+
+    z: (n_classes, m), float.
+    """
     require_matrix("log_softmax", "z", z)
     require_axis("log_softmax", z, axis)
     require_elements("log_softmax", "z", z, axis)

@@ -1,4 +1,4 @@
-"""The exponential and the logarithm, with their derivatives."""
+"""Exponential and logarithm, with their derivatives."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ def exp_pullback(grad: Array, y: Array, x: Array) -> tuple[Any, ...]:
 
 @primitive(exp_pullback)
 def exp(x: Array) -> Array:
-    """Exponential e^x, elementwise; inf where it overflows, as IEEE 754 has it. x: any shape, float."""
+    """Exponential e^x, elementwise; inf where it overflows. x: any shape, float."""
     return namespace(x).exp(x)
 
 

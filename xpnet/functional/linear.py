@@ -1,4 +1,4 @@
-"""The affine map of a layer, alone and with the activation of its units."""
+"""The affine map of a layer, alone and together with an activation."""
 
 from typing import Any
 
@@ -32,33 +32,34 @@ GRADIENT_FROM_OUTPUT: dict[str, Primitive] = {
     "relu": relu,
     "leaky_relu": leaky_relu,
 }
-"""Activations whose derivative follows from their value A: Z need not be kept."""
+"""The activations whose derivative can be computed from their output A: Z need not be kept in memory."""
 
 
 def dense_pullback(
     grad: Array, A: Array, W: Array, X: Array, b: Array, *, activation: str
 ) -> tuple[Any, ...]:
-    """Gradients of `dense`: those of `affine`, at dZ of the activation, by A alone."""
-    # Where these derivatives ask for the sign of Z, A has it too.
+    """Gradients of `dense`: those of `affine` for dZ, which is computed from A."""
+    # A is given in place of Z too: a derivative that needs the sign of Z can take that of A, which is the
+    # same.
     (dZ,) = GRADIENT_FROM_OUTPUT[activation].pull_arrays(grad, A, A)
     return affine.pull_arrays(dZ, A, W, X, b)
 
 
 @primitive(dense_pullback)
 def dense(W: Array, X: Array, b: Array, *, activation: str) -> Array:
-    """Return A = activation(W X + b), (n_out, m): the course's `linear_activation_forward`.
+    """Return A = activation(W X + b), (n_out, m): a layer, `linear_activation_forward` in the course.
 
-    The same as the activation of `affine`, in less memory, and on a GPU in one launch less.
+    It needs less memory than `affine` and the activation one after the other, and on a GPU one kernel less.
 
     Args:
         W: weights, (n_out, n_in).
-        X: what the layer is given, (n_in, m).
+        X: inputs of the layer, (n_in, m).
         b: biases, (n_out, 1).
         activation: "sigmoid", "tanh", "relu" or "leaky_relu".
 
     Raises:
         ShapeError: the shapes do not fit.
-        ConfigurationError: another activation.
+        ConfigurationError: the activation is not one of these.
     """
     if activation not in GRADIENT_FROM_OUTPUT:
         msg = f"dense: activation is {activation!r}, expected one of {', '.join(GRADIENT_FROM_OUTPUT)}"

@@ -1,7 +1,7 @@
-"""Losses. Those of classifiers take logits, so that no probability is ever rounded to 0 or 1.
+"""Losses. The losses of classifiers take logits: a probability could be rounded to 0 or 1.
 
-A loss is a row (1, m), one number for each example; the cost J is its mean. L1 and L2 are the course's
-totals over all examples.
+A loss is a row (1, m), one number for each example. The cost J is its mean. Only L1 and L2 return the sum
+over all examples, as in the course.
 """
 
 from typing import Any
@@ -30,11 +30,11 @@ def logistic_loss_pullback(grad: Array, loss: Array, Z: Array, Y: Array) -> tupl
 def logistic_loss(Z: Array, Y: Array) -> Array:
     """Binary cross-entropy -(Y log A + (1 - Y) log(1 - A)) of A = sigmoid(Z), elementwise.
 
-    Z: logits (1, m), or (n, m) for n yes-or-no questions. Y: labels of the same shape, 0 or 1, or a
-    probability between (a smoothed label); integers, booleans or floats.
+    Z: logits (1, m), or (n, m) for n independent binary outputs. Y: labels of the same shape, 0 or 1, or
+        numbers between them (smoothed labels); integers, booleans or floats.
 
     Raises:
-        ShapeError: the shapes differ, or a label (of a NumPy array) is not between 0 and 1.
+        ShapeError: the shapes differ, or a label is not between 0 and 1 (checked only in NumPy arrays).
     """
     require_same("logistic_loss", "Z", Z, "Y", Y)
     require_probabilities("logistic_loss", Y)
@@ -48,13 +48,13 @@ def softmax_cross_entropy_pullback(grad: Array, loss: Array, Z: Array, Y: Array)
     del loss
     hit = _hits(Y, Z.shape[0])
     residual = softmax(Z) - cast_like(hit, Z)
-    # Without a class the loss is NaN, and so is its gradient: training stops, and does not go astray.
+    # Where the label is out of range, the loss is NaN, and the gradient too: so training stops with an error.
     known = namespace(Z).any(hit, axis=0, keepdims=True)
     return grad * namespace(Z).where(known, residual, namespace(Z).nan), None
 
 
 def _hits(Y: Array, n_classes: int) -> Array:
-    """Return the booleans (n_classes, m): whether a column's class is that of the row."""
+    """Return one-hot booleans (n_classes, m): whether the class of a column is that of the row."""
     xp = namespace(Y)
     return indices_like(Y, n_classes) == (xp.astype(Y, xp.int64) if Y.dtype == xp.uint64 else Y)
 
@@ -63,11 +63,12 @@ def _hits(Y: Array, n_classes: int) -> Array:
 def softmax_cross_entropy(Z: Array, Y: Array) -> Array:
     """Cross-entropy -log softmax(Z)[Y] of each column, shape (1, m).
 
-    Z: logits (n_classes, m). Y: class indices (1, m), integers. A label out of range is refused in NumPy
-    arrays; on a device, where reading labels back would stall it, loss and gradient are NaN.
+    Z: logits (n_classes, m). Y: class indices (1, m), integers. A label out of range is an error in a NumPy
+    array. On a GPU labels are not checked, because that would wait for it: there, the loss and the gradient
+    of the example are NaN.
 
     Raises:
-        ShapeError: the shapes do not fit, or a label (of a NumPy array) is out of range.
+        ShapeError: the shapes do not fit, or a label is out of range (checked only in NumPy arrays).
         DtypeError: Y does not hold integers.
     """
     require_matrix("softmax_cross_entropy", "Z", Z)
@@ -89,7 +90,7 @@ def squared_error_pullback(grad: Array, loss: Array, A: Array, Y: Array) -> tupl
 
 @primitive(squared_error_pullback, constants=("Y",))
 def squared_error(A: Array, Y: Array) -> Array:
-    """Squared error, the sum of (A - Y)^2 over each column, shape (1, m). A, Y: (n_out, m).
+    """Squared error: the sum of (A - Y)^2 over each column, shape (1, m). A, Y: (n_out, m).
 
     Raises:
         ShapeError: the shapes differ, or A is not a matrix.
@@ -110,7 +111,7 @@ def L1_pullback(grad: Array, loss: Array, yhat: Array, y: Array) -> tuple[Any, .
 
 @primitive(L1_pullback, constants=("y",))
 def L1(yhat: Array, y: Array) -> Array:
-    """L1 loss: the sum of |y - yhat| over all examples, shape (). yhat, y: the same shape, a row (1, m).
+    """L1 loss: the sum of |y - yhat| over all examples, shape (). yhat, y: rows (1, m), or equal shapes.
 
     Raises:
         ShapeError: the shapes differ.
@@ -128,7 +129,7 @@ def L2_pullback(grad: Array, loss: Array, yhat: Array, y: Array) -> tuple[Any, .
 
 @primitive(L2_pullback, constants=("y",))
 def L2(yhat: Array, y: Array) -> Array:
-    """L2 loss: the sum of (y - yhat)^2 over all examples, shape (). yhat, y: the same shape, a row (1, m).
+    """L2 loss: the sum of (y - yhat)^2 over all examples, shape (). yhat, y: rows (1, m), or equal shapes.
 
     Raises:
         ShapeError: the shapes differ.

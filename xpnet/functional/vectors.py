@@ -1,4 +1,4 @@
-"""Columns, rows, images and labels as the matrices that everything else expects."""
+"""Convert vectors, images and labels to the matrices that the other functions expect."""
 
 import math
 from typing import Any
@@ -10,16 +10,17 @@ from xpnet.errors import ArrayTypeError, ShapeError
 
 
 def as_column(x: Any) -> Array:
-    """Return a vector as a column (n, 1). x: a list, rank-1 array, row or column; shared, not copied."""
+    """Return a vector as a column (n, 1), not copied. x: a list, or an array (n,), (n, 1) or (1, n)."""
     return namespace(vector := _vector("as_column", x)).reshape(vector, (-1, 1))
 
 
 def as_row(x: Any) -> Array:
-    """Return a vector as a row (1, m). x: a list, rank-1 array, row or column; shared, not copied."""
+    """Return a vector as a row (1, m), not copied. x: a list, or an array (m,), (m, 1) or (1, m)."""
     return namespace(vector := _vector("as_row", x)).reshape(vector, (1, -1))
 
 
 def _vector(function: str, x: Any) -> Array:
+    """Return a vector as an array, after checking its shape."""
     if isinstance(x, list | tuple):
         try:
             x = np.asarray(x)
@@ -37,14 +38,19 @@ def _vector(function: str, x: Any) -> Array:
 
 
 def image2vector(images: Array) -> Array:
-    """Unroll one image to a column, or a stack of images to a column matrix.
+    """Unroll one image to a column, or several images to a column matrix.
 
-    images: one image (height, width) or (height, width, channels), of any dtype, gives (n_x, 1); a stack
-    (m, height, width, channels) gives (n_x, m), one column for each image. n_x counts in C order. Shared with
-    `images` where its memory layout allows, not copied.
+    Args:
+        images: of any dtype: one image (height, width) or (height, width, channels), or several images
+            (m, height, width, channels).
+
+    Returns:
+        (n_x, 1) for one image, (n_x, m) for several, with the numbers of an image in C order. Not copied if
+        the memory layout allows it.
 
     Raises:
-        ShapeError: another rank, or one image of more than four channels, which is likely a grayscale stack.
+        ShapeError: `images` has another rank, or is one image with more than four channels. That is probably
+            several gray images, which need a last axis of size 1.
     """
     xp = namespace(images)
     if images.ndim == 2 or (images.ndim == 3 and 1 <= images.shape[2] <= 4):
@@ -54,20 +60,24 @@ def image2vector(images: Array) -> Array:
         return xp.reshape(images, (m, math.prod(shape))).T
     msg = (
         f"image2vector: images has shape {tuple(images.shape)}, expected (height, width) or "
-        "(height, width, 1 to 4 channels) for one image, (m, height, width, channels) for a stack: "
+        "(height, width, 1 to 4 channels) for one image, (m, height, width, channels) for several: "
         "give gray images one channel"
     )
     raise ShapeError(msg)
 
 
 def vector2image(X: Array, shape: tuple[int, ...]) -> Array:
-    """Undo `image2vector`.
+    """Convert columns back to images: the inverse of `image2vector`.
 
-    X: (n_x, m), any dtype. shape: of one image, (height, width, channels) or (height, width). Returns
-    (m, *shape); or, for a single column, one image of that shape.
+    Args:
+        X: (n_x, m), any dtype.
+        shape: of one image, (height, width, channels) or (height, width).
+
+    Returns:
+        (m, *shape); for a single column, one image of that shape.
 
     Raises:
-        ShapeError: X is not a matrix, or its columns do not have as many rows as an image has numbers.
+        ShapeError: X is not a matrix, or its number of rows is not the number of values of an image.
     """
     require_matrix("vector2image", "X", X)
     n_x, m = X.shape
@@ -81,7 +91,7 @@ def vector2image(X: Array, shape: tuple[int, ...]) -> Array:
 
 
 def normalize_rows(x: Array) -> Array:
-    """Divide each row by its Euclidean length; a row of zeros stays zeros. x: (n, m), float.
+    """Divide each row by its Euclidean length. A row of zeros does not change. x: (n, m), float.
 
     Raises:
         ShapeError: x is not a matrix.
@@ -90,7 +100,7 @@ def normalize_rows(x: Array) -> Array:
     require_floats("normalize_rows", "x", x)
     require_matrix("normalize_rows", "x", x)
     xp = namespace(x)
-    # Divided by its largest element first, a row's squares neither overflow nor vanish.
+    # Each row is first divided by its largest element, so that its squares neither overflow nor underflow.
     if not x.shape[1]:
         return x
     largest = xp.max(xp.abs(x), axis=1, keepdims=True)
@@ -102,12 +112,14 @@ def normalize_rows(x: Array) -> Array:
 def one_hot(Y: Array, n_classes: int, dtype: Any = None) -> Array:
     """Return the matrix (n_classes, m) whose column i is 1 in row Y[0, i] and 0 elsewhere.
 
-    Y: class indices (1, m), integers. dtype: of the result, one of the array's library; float64 if None. A
-    label out of range is refused in NumPy arrays; on a device, where reading labels back would stall it, it
-    gives a column of zeros.
+    Args:
+        Y: class indices (1, m), integers. A label out of range is an error in a NumPy array. On a GPU labels
+            are not checked, because that would wait for it: there, it gives a column of zeros.
+        n_classes: the number of classes.
+        dtype: of the result, a dtype of the library of Y; float64 if None.
 
     Raises:
-        ShapeError: Y is not a row, or a label (of a NumPy array) is out of range.
+        ShapeError: Y is not a row, or a label is out of range (checked only in NumPy arrays).
         DtypeError: Y does not hold integers.
     """
     xp = namespace(Y)
