@@ -1,19 +1,16 @@
-"""xpnet: one `xp` for NumPy and CuPy, differentiable primitives and a computation graph over it.
+"""xpnet: folders of images in, predictions out; one array library `xp` that is NumPy or CuPy.
 
-import numpy as np
-from xpnet import Node, functional as F, gradients, select
+import xpnet
 
-backend = select("auto")  # a GPU that works, else the CPU
-X = backend.send(pixels, dtype="float32")
-w = Node(backend.send(np.zeros((12288, 1), "float32")), "w")
-b = Node(backend.send(np.zeros((1, 1), "float32")), "b")
-J = F.mean(F.logistic_loss(F.affine(w.T, X, b), Y))
-dw, db = gradients(J, [w, b])
+model = xpnet.train("clothing/train", val_split=0.2, output="clothes.safetensors")
+for row in model.predict("clothing/test"):
+    print(row.path, row.label, row.score, row.error)
 """
 
 from typing import TYPE_CHECKING
 
 from xpnet.lazy import lazy_door
+from xpnet.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from xpnet import functional as functional
@@ -24,21 +21,51 @@ if TYPE_CHECKING:
     from xpnet.autodiff import primitive as primitive
     from xpnet.backend import Backend as Backend
     from xpnet.backend import select as select
+    from xpnet.data import ColumnMatrix as ColumnMatrix
+    from xpnet.data import DeviceMatrix as DeviceMatrix
     from xpnet.errors import ArrayTypeError as ArrayTypeError
+    from xpnet.errors import ConfigurationError as ConfigurationError
+    from xpnet.errors import DataError as DataError
     from xpnet.errors import DeviceError as DeviceError
+    from xpnet.errors import DivergenceError as DivergenceError
     from xpnet.errors import DtypeError as DtypeError
     from xpnet.errors import GraphError as GraphError
+    from xpnet.errors import ImageError as ImageError
+    from xpnet.errors import ModelFileError as ModelFileError
+    from xpnet.errors import NoInputError as NoInputError
+    from xpnet.errors import OutputError as OutputError
     from xpnet.errors import ShapeError as ShapeError
+    from xpnet.errors import UsageError as UsageError
+    from xpnet.errors import WorkerError as WorkerError
     from xpnet.errors import XpnetError as XpnetError
-
-__version__ = "0.1.0"
+    from xpnet.linear import descend as descend
+    from xpnet.linear import minimize as minimize
+    from xpnet.nn import Layer as Layer
+    from xpnet.nn import LogisticRegression as LogisticRegression
+    from xpnet.nn import Network as Network
+    from xpnet.nn import Settings as Settings
+    from xpnet.nn import SoftmaxRegression as SoftmaxRegression
+    from xpnet.nn import TrainingResult as TrainingResult
+    from xpnet.pipelines.models import Model as Model
+    from xpnet.pipelines.models import Prediction as Prediction
+    from xpnet.pipelines.models import load as load
+    from xpnet.pipelines.training import train as train
+    from xpnet.training import fit as fit
+    from xpnet.training import sweep as sweep
 
 __getattr__, __dir__, __all__ = lazy_door(
     __name__,
     {
         "autodiff": "Node Primitive draw gradients primitive",
         "backend": "Backend select",
-        "errors": "ArrayTypeError DeviceError DtypeError GraphError ShapeError XpnetError",
+        "data": "ColumnMatrix DeviceMatrix",
+        "errors": "ArrayTypeError ConfigurationError DataError DeviceError DivergenceError DtypeError GraphError "
+        "ImageError ModelFileError NoInputError OutputError ShapeError UsageError WorkerError XpnetError",
         "functional": "",
+        "linear": "descend minimize",
+        "nn": "Layer LogisticRegression Network Settings SoftmaxRegression TrainingResult",
+        "pipelines.models": "Model Prediction load",
+        "pipelines.training": "train",
+        "training": "fit sweep",
     },
 )

@@ -1,6 +1,6 @@
-"""Training from files to files: read the data, choose the model, train, save, evaluate.
+"""Training from data to a model file: read the data, choose the model, train, save, evaluate.
 
-A plan holds what the user asked for, and what follows from the data.
+A `Plan` holds what the user asked for, and decides what follows from the data.
 """
 
 from typing import TYPE_CHECKING
@@ -8,18 +8,24 @@ from typing import TYPE_CHECKING
 from xpnet.lazy import lazy_door
 
 if TYPE_CHECKING:
+    from .api import train as train
+    from .plan import MODELS as MODELS
     from .plan import Plan as Plan
-    from .runs import Result as Result
-    from .runs import TrainJob as TrainJob
-    from .runs import run_sweep as run_sweep
-    from .runs import run_training as run_training
+    from .preparation import TrainJob as TrainJob
     from .summary import training_name as training_name
+    from .sweeps import sweep_job as sweep_job
+    from .sweeps import told_apart as told_apart
+    from .trainer import TrainOutcome as TrainOutcome
+    from .trainer import train_job as train_job
 
 __getattr__, __dir__, __all__ = lazy_door(
     __name__,
     {
-        "plan": "Plan",
-        "runs": "Result TrainJob run_sweep run_training",
+        "api": "train",
+        "plan": "MODELS Plan",
+        "preparation": "TrainJob",
         "summary": "training_name",
+        "sweeps": "sweep_job told_apart",
+        "trainer": "TrainOutcome train_job",
     },
 )

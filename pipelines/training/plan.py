@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xpnet.errors import DataError, UsageError
+from xpnet.linear import is_linear_classifier
 from xpnet.nn import OPTIMIZERS, SCHEDULES, Layer, LogisticRegression, Network, Settings, SoftmaxRegression
 
 if TYPE_CHECKING:
@@ -23,9 +24,9 @@ BATCH_SIZE, SMALL_BATCH, FEW = 256, 32, 5000
 EPOCHS, STEPS = 20, 1000
 """Epochs, or as many more as make so many steps of them: with few examples an epoch has few."""
 
-JUDGED = 1000
-"""Training examples, at most, of which the metric is taken after each epoch. To an epoch of 20,000 that adds
-a fiftieth (3072-512-10); where there are a few hundred, a third, of milliseconds."""
+METRIC_EXAMPLES = 1000
+"""The most training examples that the metric of each epoch is computed on: with 20,000 examples of a network
+3072-512-10, that adds a fiftieth to the time of an epoch."""
 
 
 @dataclass(frozen=True)
@@ -35,14 +36,14 @@ class Plan:
     Attributes:
         model: one of `MODELS`.
         hidden: layers as in "256:relu,32:relu+16:tanh".
-        optimizer: one of `xpnet.nn.optimizers.OPTIMIZERS`, or "lbfgs" for logistic and softmax regression.
+        optimizer: one of `xpnet.nn.OPTIMIZERS`, or "lbfgs" for logistic and softmax regression.
         epochs: passes over the data in batches.
         iterations: full-batch steps instead.
         learning_rate: of the first epoch.
         batch_size: examples of a step.
-        schedule: one of `xpnet.nn.schedules.SCHEDULES`.
+        schedule: one of `xpnet.nn.SCHEDULES`.
         l2: strength of the penalty; 1 for L-BFGS by default, else 0.
-        seed, dtype and all others: as in `xpnet.nn.settings.Settings`.
+        seed, dtype and all others: as in `xpnet.nn.Settings`.
 
     Raises:
         UsageError: choices that contradict each other.
@@ -97,14 +98,14 @@ class Plan:
         Raises:
             UsageError: L-BFGS for a network.
         """
-        if self.optimizer == LBFGS and not is_convex(model):
+        if self.optimizer == LBFGS and not is_linear_classifier(model):
             msg = "--optimizer lbfgs is for logistic and softmax regression"
             raise UsageError(msg)
         if self.optimizer is not None:
             return self.optimizer
-        if is_convex(model) and not self.only_of_descent:
+        if is_linear_classifier(model) and not self.only_of_descent:
             return LBFGS
-        return "sgd" if is_convex(model) and self.iterations is not None else "adam"
+        return "sgd" if is_linear_classifier(model) and self.iterations is not None else "adam"
 
     def settings(self, model: Network, m: int) -> Settings:
         """Return the settings of a training by steps on m examples.
@@ -121,7 +122,7 @@ class Plan:
             "learning_rate": LEARNING_RATE if self.learning_rate is None else self.learning_rate,
             "optimizer": OPTIMIZERS[self.optimizer_for(model)],
             "schedule": SCHEDULES[self.schedule or "constant"],
-            "initializer": self.initializer or ("zeros" if is_convex(model) else "he"),
+            "initializer": self.initializer or ("zeros" if is_linear_classifier(model) else "he"),
             "patience": self.patience,
             "clip": self.clip,
             "class_weight": self.class_weight,
@@ -140,7 +141,7 @@ class Plan:
         """Return whether this is full-batch gradient descent as of `xpnet.linear.descent`."""
         involved: list[Any] = [self.l1, self.dropout, self.label_smoothing, self.clip, self.patience]
         return (
-            is_convex(model)
+            is_linear_classifier(model)
             and self.iterations is not None
             and self.optimizer_for(model) == "sgd"
             and self.schedule in (None, "constant")
@@ -148,11 +149,6 @@ class Plan:
             and self.precision in (None, "float32")
             and not any(involved)
         )
-
-
-def is_convex(model: Network) -> bool:
-    """Return whether it is logistic or softmax regression."""
-    return not model.hidden and model.output in ("sigmoid", "softmax")
 
 
 def choose_model(plan: Plan, dataset: Dataset) -> Network:

@@ -1,7 +1,7 @@
-"""Targets of regression at a scale that learning rates are meant for.
+"""Regression targets are scaled for training, to mean 0 and standard deviation 1.
 
-Prices in the hundred thousands would need as many steps of a usual learning rate to come near. So they are
-brought to mean 0 and deviation 1 for training, which the last layer undoes: s (W a + b) + t = W' a + b'.
+Usual learning rates are made for such targets: for prices in the hundred thousands, training would need very
+many steps. After training, the last layer undoes the scaling: s (W a + b) + t = W' a + b'.
 """
 
 from __future__ import annotations
@@ -9,18 +9,18 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from xpnet.nn import History
-
 if TYPE_CHECKING:
+    import numpy as np
+
     from xpnet.backend import Backend
-    from xpnet.nn import Epoch, Network, Parameters
+    from xpnet.nn import Epoch, TrainingResult
 
     from ..datasets import Dataset
 
 
 @dataclass(frozen=True)
 class TargetScale:
-    """What targets are divided by, after their mean was subtracted. 1 and 0 for classes."""
+    """Mean and standard deviation of the targets; 0 and 1 for classes, which are not scaled."""
 
     mean: float = 0.0
     deviation: float = 1.0
@@ -32,28 +32,26 @@ class TargetScale:
             return cls()
         return cls(float(dataset.Y.mean()), float(dataset.Y.std()) or 1.0)
 
-    def scaled(self, dataset: Dataset) -> Dataset:
-        """Return a dataset with targets at that scale."""
-        return (
-            dataset if self == TargetScale() else replace(dataset, Y=(dataset.Y - self.mean) / self.deviation)
-        )
+    def scaled(self, Y: np.ndarray) -> np.ndarray:
+        """Return targets at this scale. Y: (n_out, m)."""
+        return Y if self == TargetScale() else (Y - self.mean) / self.deviation
 
-    def undo(self, model: Network, parameters: Parameters, backend: Backend) -> None:
-        """Change the parameters of the last layer, in place, so that the answers are the targets' again."""
+    def undo(self, result: TrainingResult, backend: Backend) -> TrainingResult:
+        """Return a model that predicts the targets themselves, trained at this scale.
+
+        The parameters of its last layer are changed in place; the costs, which are squared errors, become
+        those of the targets themselves.
+        """
         if self == TargetScale():
-            return
-        views, last = parameters.views, len(model.hidden) + 1
+            return result
+        views, last = result.parameters.views, len(result.model.hidden) + 1
         with backend.activate():
             views[f"W{last}"][...] *= self.deviation
             views[f"b{last}"][...] = views[f"b{last}"] * self.deviation + self.mean
-
-    def history(self, history: History) -> History:
-        """Return a history with costs, which are squared errors, of the targets themselves."""
-        epochs = [self.epoch(epoch) for epoch in history.epochs]
-        return History(epochs, history.best_epoch, history.stopped, history.notes)
+        return replace(result, history=result.history.scale_costs(self.deviation**2))
 
     def epoch(self, epoch: Epoch) -> Epoch:
-        """Return an epoch with costs of the targets themselves."""
+        """Return an epoch with the costs of the targets themselves."""
         square = self.deviation**2
         val_cost = None if epoch.val_cost is None else epoch.val_cost * square
         return replace(epoch, cost=epoch.cost * square, val_cost=val_cost)

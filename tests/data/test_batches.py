@@ -8,6 +8,7 @@ from xpnet.backend.backend import Backend
 from xpnet.data import batches as module
 from xpnet.data.batches import Resident, Streamed, make_batches
 from xpnet.data.column_matrix import ColumnMatrix
+from xpnet.data.device_matrix import on_device
 from xpnet.data.standardize import STANDARDIZATIONS
 from xpnet.testing import assert_close
 
@@ -25,7 +26,7 @@ def pixels() -> np.ndarray:
 @pytest.mark.parametrize("raw", ["uint8", "float64"])
 def test_batches_are_standardized_on_the_device(kind: str, raw: str, backend: Backend, dtype: str) -> None:
     data = ColumnMatrix.of(pixels().astype(raw).T, kind, channels=3)
-    resident = Resident(data, Y, Y / 2, backend, dtype)
+    resident = Resident(on_device(data, backend), Y, Y / 2, dtype)
     indices = backend.send(np.array([3, 0, 19, 3]))
     before = backend.crossings.total
     with backends.no_sync(backend):
@@ -41,7 +42,7 @@ def test_batches_are_standardized_on_the_device(kind: str, raw: str, backend: Ba
 def test_the_raw_columns_are_left_alone(raw: str, backend: Backend) -> None:
     data = ColumnMatrix.of(pixels().astype(raw).T, "feature")
     before = data.examples.copy()
-    resident = Resident(data, Y, None, backend, raw)
+    resident = Resident(on_device(data, backend), Y, None, raw)
     resident.take(backend.send(np.arange(20)))
     list(resident.epoch(None, 7))
     np.testing.assert_array_equal(data.examples, before)
@@ -59,8 +60,8 @@ def test_streamed_batches_are_those_of_resident_data(
 ) -> None:
     monkeypatch.setattr(module, "CHUNK_BYTES", 12 * 7)  # seven examples
     data = ColumnMatrix.of(pixels().T, "channel", channels=3)
-    here = list(Resident(data, Y, weights, backend, "float64").epoch(order, size))
-    there = list(Streamed(data, Y, weights, backend, "float64").epoch(order, size))
+    here = list(Resident(on_device(data, backend), Y, weights, "float64").epoch(order, size))
+    there = list(Streamed(on_device(data, backend), Y, weights, "float64").epoch(order, size))
     assert len(here) == len(there) == -(-20 // size)
     for one, other in zip(here, there, strict=True):
         for a, b in zip(one, other, strict=True):
@@ -77,27 +78,27 @@ def test_streaming_crosses_once_a_chunk(backend: Backend, monkeypatch: pytest.Mo
     for chunk in (12 * 4, 12 * 10, 12 * 20):
         monkeypatch.setattr(module, "CHUNK_BYTES", chunk)
         before = backend.crossings.sent
-        list(Streamed(data, Y, None, backend, "float64").epoch(None, 2))
+        list(Streamed(on_device(data, backend), Y, None, "float64").epoch(None, 2))
         counts.append(backend.crossings.sent - before)
     assert counts == [10, 4, 2]
 
 
 def test_what_does_not_fit_streams(backend: Backend) -> None:
     data = ColumnMatrix.of(pixels().T)
-    assert isinstance(make_batches(data, Y, None, backend, "float32"), Resident)
-    assert isinstance(make_batches(data, Y, None, backend, "float32", 20 * 12), Resident)
-    assert isinstance(make_batches(data, Y, None, backend, "float32", 20 * 12 - 1), Streamed)
+    assert isinstance(make_batches(on_device(data, backend), Y, None, "float32"), Resident)
+    assert isinstance(make_batches(on_device(data, backend, 20 * 12), Y, None, "float32"), Resident)
+    assert isinstance(make_batches(on_device(data, backend, 20 * 12 - 1), Y, None, "float32"), Streamed)
 
 
 def test_the_free_memory_of_the_device_decides(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
     data = ColumnMatrix.of(pixels().T)
     monkeypatch.setattr(type(backend), "free_bytes", lambda self: 20 * 12)
-    assert isinstance(make_batches(data, Y, None, backend, "float32"), Streamed)
+    assert isinstance(make_batches(on_device(data, backend), Y, None, "float32"), Streamed)
 
 
 def test_floats_far_from_zero_keep_their_digits(backend: Backend) -> None:
     """Times in seconds since 1970: rounded to float32 before their mean is subtracted, they would all be equal."""
     X = 1.7e9 + np.arange(20.0)[None]
     data = ColumnMatrix.of(X, "feature")
-    (batch,) = Resident(data, Y, None, backend, "float32").epoch(None, 20)
+    (batch,) = Resident(on_device(data, backend), Y, None, "float32").epoch(None, 20)
     assert_close(batch.X, data.standardized().astype("float32"), backend, rtol=1e-6, atol=1e-6)

@@ -28,7 +28,7 @@ def scored(
     host = select("cpu")
     parameters = initialize(model, host, seed=1, dtype="float64")
     parameters.buffer[...] += 0.1
-    want = model.answer(model.forward(parameters.views, data.standardized()))
+    want = model.activate_output(model.forward(parameters.views, data.standardized()))
     return Scorer(model, parameters.views, data.standardizer, backend, dtype), want
 
 

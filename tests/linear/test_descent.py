@@ -9,6 +9,7 @@ from locations import CATS
 
 from xpnet.backend.backend import Backend, select
 from xpnet.data.column_matrix import ColumnMatrix
+from xpnet.data.device_matrix import on_device
 from xpnet.data.standardize import STANDARDIZATIONS, fit_standardizer
 from xpnet.errors import ConfigurationError, DivergenceError, ShapeError
 from xpnet.linear.descent import METHODS, descend
@@ -53,7 +54,7 @@ def test_three_ways_to_the_same_answer(
     assert results[0].costs[-1] < results[0].costs[0]
 
 
-@pytest.mark.parametrize("way", ["one-pass", "span"])
+@pytest.mark.parametrize("way", ["fused", "gram"])
 def test_float32_is_close(way: str) -> None:
     data, Y = pictures()
     results = [
@@ -74,8 +75,8 @@ def test_float32_is_close(way: str) -> None:
 
 def test_the_choice_is_made_by_the_shape() -> None:
     for shape, method, reason in [
-        ((40, 60), "span", "m = 40 is less than n_x = 60"),
-        ((200, 12), "one-pass", "m = 200 is not less than n_x = 12"),
+        ((40, 60), "gram", "m = 40 is less than n_x = 60"),
+        ((200, 12), "fused", "m = 200 is not less than n_x = 12"),
     ]:
         data, Y = pictures(*shape)
         result = descend(
@@ -91,14 +92,14 @@ def test_a_pass_is_the_same_however_it_is_cut(backend: Backend, monkeypatch: pyt
     results = []
     for size in (1, 1000, 12 * 8 * 100, 1 << 30):
         monkeypatch.setattr("xpnet.linear.fused.BLOCK_BYTES", {"cpu": size, "gpu": size})
-        done = FusedPass(data, labels, None, "sigmoid", backend, "float64")(W, b)
+        done = FusedPass(on_device(data, backend), labels, None, "sigmoid", "float64")(W, b)
         results.append([backend.fetch(part) for part in (done.loss, done.dW, done.db)])
     for result in results[1:]:
         for got, want in zip(result, results[0], strict=True):
             np.testing.assert_allclose(got, want, rtol=1e-10)
 
 
-@pytest.mark.parametrize("way", ["one-pass", "span"])
+@pytest.mark.parametrize("way", ["fused", "gram"])
 def test_nothing_in_a_step_crosses_or_waits(way: str, backend: Backend) -> None:
     from xpnet.linear import descent
 
@@ -162,7 +163,7 @@ def test_the_start_is_left_alone() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"method": "newton"}, "method is 'newton', expected one of auto, graph, one-pass, span"),
+        ({"method": "newton"}, "method is 'newton', expected one of auto, autodiff, fused, gram"),
         ({"learning_rate": 0.0}, "learning_rate is 0.0, expected more than 0"),
         ({"iterations": 0}, "iterations is 0, expected more than 0"),
         ({"l2": -1.0}, "l2 is -1.0, expected at least 0"),
@@ -194,9 +195,9 @@ COSTS = [
 
 
 @pytest.mark.skipif(not CATS.is_dir(), reason="the course's cat pictures are not here")
-@pytest.mark.parametrize("way", ["span", "one-pass"])
+@pytest.mark.parametrize("way", ["gram", "fused"])
 def test_the_course_job(way: str, backend: Backend) -> None:
-    if way == "one-pass" and backend.name != "cpu":
+    if way == "fused" and backend.name != "cpu":
         pytest.skip("minutes on a fake")
     h5py = pytest.importorskip("h5py")
     with h5py.File(CATS / "train_catvnoncat.h5") as train, h5py.File(CATS / "test_catvnoncat.h5") as test:
@@ -242,7 +243,7 @@ def test_floats_far_from_zero_keep_their_digits(way: str, backend: Backend) -> N
     data = ColumnMatrix.of(X, "feature")
     results = [
         descend(LogisticRegression(5), data, Y, backend, iterations=30, learning_rate=0.5, method=method, dtype=dtype)
-        for method, dtype in ((way, "float32"), ("graph", "float64"))
+        for method, dtype in ((way, "float32"), ("autodiff", "float64"))
     ]  # fmt: skip
     np.testing.assert_allclose(results[0].costs, results[1].costs, rtol=1e-4)
 
@@ -251,12 +252,12 @@ def test_floats_far_from_zero_keep_their_digits(way: str, backend: Backend) -> N
 def test_data_that_does_not_fit_the_device_is_passed_over_in_chunks(
     chunk: int, backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("xpnet.linear.fused.CHUNK_BYTES", chunk)
+    monkeypatch.setattr("xpnet.data.device_matrix.CHUNK_BYTES", chunk)
     data, Y = pictures(40, 12, n_classes=3)
     results = [
         descend(
             SoftmaxRegression(12, 3), data, Y, backend, iterations=5, learning_rate=0.1, l2=1.0,
-            class_weight="balanced", method="one-pass", dtype="float64", resident_bytes=size,
+            class_weight="balanced", method="fused", dtype="float64", resident_bytes=size,
         )
         for size in (None, 0)
     ]  # fmt: skip

@@ -45,11 +45,11 @@ def test_the_minimum_is_the_same(
     monkeypatch.setattr(lbfgs, "is_worthwhile", lambda problem: True)
     options: dict[str, Any] = {"l2": 3.0, "class_weight": "balanced", "tolerance": 1e-8, "iterations": 5000}
     ours = minimize(model_of(n_classes), data, Y, backend, **options, dtype="float64")
-    assert ours.method == "l-bfgs in the span"
-    assert ours.reason == "converged, no derivative is larger than 1e-08"
+    assert ours.method == "lbfgs-reduced"
+    assert ours.history.stopped == "converged, no derivative is larger than 1e-08"
     monkeypatch.setattr(lbfgs, "is_worthwhile", lambda problem: False)
     theirs = minimize(model_of(n_classes), data, Y, select("cpu"), **options, dtype="float64")
-    assert theirs.method == "l-bfgs"
+    assert theirs.method == "lbfgs"
     np.testing.assert_allclose(ours.costs[-1], theirs.costs[-1], rtol=1e-9)
     for name in ("W1", "b1"):
         here, there = (backend.fetch(ours.parameters.views[name]), theirs.parameters.views[name])
@@ -62,7 +62,7 @@ def test_the_coefficients_are_scikit_learns() -> None:
         model_of(3), data, Y, select("cpu"), l2=5.0, tolerance=1e-9, iterations=5000, dtype="float64"
     )
     theirs = sklearn.LogisticRegression(C=1 / 5.0, tol=1e-10, max_iter=10000).fit(data.standardized().T, Y[0])
-    assert ours.method == "l-bfgs in the span"
+    assert ours.method == "lbfgs-reduced"
     np.testing.assert_allclose(ours.parameters.views["W1"], theirs.coef_, atol=1e-7)
 
 
@@ -70,9 +70,9 @@ def test_no_derivative_of_a_feature_is_larger_than_is_said() -> None:
     data, Y = pictures("channel", 4)
     cpu = select("cpu")
     found = minimize(model_of(4), data, Y, cpu, l2=1.0, tolerance=1e-3, dtype="float64")
-    assert found.reason.startswith("converged")
+    assert found.history.stopped.startswith("converged")
     problem = LinearObjective.of(model_of(4), data, Y, cpu, dtype="float64")
-    done = problem.one_pass()(found.parameters.views["W1"], found.parameters.views["b1"])
+    done = problem.fused_pass()(found.parameters.views["W1"], found.parameters.views["b1"])
     assert np.abs(done.dW / data.m + found.parameters.views["W1"] / data.m).max() <= 1e-3
     assert np.abs(done.db / data.m).max() <= 1e-3
 
@@ -80,7 +80,7 @@ def test_no_derivative_of_a_feature_is_larger_than_is_said() -> None:
 def test_parameters_have_the_dtype_that_was_asked_for(dtype: str, backend: Backend) -> None:
     data, Y = pictures("unit", 4)
     found = minimize(model_of(4), data, Y, backend, l2=1.0, dtype=dtype)
-    assert found.method == "l-bfgs in the span"
+    assert found.method == "lbfgs-reduced"
     assert found.parameters.buffer.dtype == getattr(backend.xp, dtype)
     assert backend.holds(found.parameters.buffer)
 
@@ -89,7 +89,7 @@ def test_coordinates_have_the_lengths_and_angles_of_the_examples(backend: Backen
     data, Y = pictures("channel", 2)
     with backend.activate():
         coordinates = ReducedObjective(LinearObjective.of(model_of(2), data, Y, backend))
-        small, X = coordinates.problem.data.examples, data.standardized()
+        small, X = coordinates.objective.data.host.examples, data.standardized()
         assert small.shape[1] < data.m  # two examples are the same
         np.testing.assert_allclose(small @ small.T, X.T @ X, atol=1e-9 * np.abs(X.T @ X).max())
         V = np.random.default_rng(0).standard_normal((1, small.shape[1]))
@@ -101,9 +101,9 @@ def test_coordinates_have_the_lengths_and_angles_of_the_examples(backend: Backen
 def test_a_start_one_row_or_many_examples_go_without() -> None:
     data, Y = pictures("unit", 4)
     cpu = select("cpu")
-    assert minimize(model_of(4), data, Y, cpu, l2=1.0).method == "l-bfgs in the span"
+    assert minimize(model_of(4), data, Y, cpu, l2=1.0).method == "lbfgs-reduced"
     start = initialize(model_of(4), cpu, "zeros")
-    assert minimize(model_of(4), data, Y, cpu, l2=1.0, start=start).method == "l-bfgs"
+    assert minimize(model_of(4), data, Y, cpu, l2=1.0, start=start).method == "lbfgs"
     for m, n_x, n_classes in ((40, 480, 2), (121, 480, 4), (1025, 8192, 4)):
         many = ColumnMatrix(np.random.default_rng(0).integers(0, 256, (m, n_x), dtype=np.uint8))
         labels = np.arange(m)[None] % n_classes
@@ -113,7 +113,7 @@ def test_a_start_one_row_or_many_examples_go_without() -> None:
 def test_examples_that_are_all_zeros_have_coordinates() -> None:
     data, Y = ColumnMatrix(np.zeros((6, 200), np.uint8)), np.array([[0, 1, 1, 2, 1, 1]])
     found = minimize(model_of(3, 200), data, Y, select("cpu"), l2=1.0, dtype="float64", tolerance=1e-9)
-    assert found.method == "l-bfgs in the span"
+    assert found.method == "lbfgs-reduced"
     assert not found.parameters.views["W1"].any()
     b = found.parameters.views["b1"]
     np.testing.assert_allclose(b[1] - b[0], np.log(4.0))

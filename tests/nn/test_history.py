@@ -12,7 +12,7 @@ from xpnet.data.column_matrix import ColumnMatrix
 from xpnet.nn.history import Epoch, History
 from xpnet.nn.network import Network
 from xpnet.nn.settings import Settings
-from xpnet.training.fitting import fit
+from xpnet.training.trainer import fit
 
 NAN, INFINITE = math.nan, math.inf
 
@@ -34,12 +34,12 @@ def history(*costs: float, val: tuple[float | None, ...] = ()) -> History:
         ((3.0, 1.0, 2.0), (4.0, NAN, 4.5), 1),
     ],
 )
-def test_the_best_epoch_is_that_of_the_lowest_judged_cost(
+def test_the_best_epoch_is_that_of_the_lowest_criterion(
     costs: tuple[float, ...], val: tuple[float, ...], best: int
 ) -> None:
     made = history(*costs, val=val)
     assert made.best_epoch == best
-    np.testing.assert_array_equal(made.judged, val or costs)
+    np.testing.assert_array_equal(made.criterion, val or costs)
 
 
 def test_a_file_has_no_word_for_what_is_no_number() -> None:
@@ -53,9 +53,9 @@ def test_a_file_has_no_word_for_what_is_no_number() -> None:
         made.add(epoch)
     read = History.from_dict(json.loads(json.dumps(made.to_dict(), allow_nan=False)))
     assert read.best_epoch == made.best_epoch == 2
-    assert min(read.judged) == 7.0
-    assert [epoch.val_metric for epoch in read.epochs] == [None, None, 0.5]
-    assert [epoch.metric for epoch in read.epochs] == [0.5, None, None]
+    assert min(read.criterion) == 7.0
+    assert [epoch.val_metric for epoch in read] == [None, None, 0.5]
+    assert [epoch.metric for epoch in read] == [0.5, None, None]
     assert read.costs == made.costs
 
 
@@ -67,7 +67,7 @@ def test_validation_data_far_away_does_not_end_a_training(tmp_path: Path) -> Non
     far = data, np.full((1, 50), 1e25)
     model, backend = Network(3, 1, "identity"), select("cpu")
     made = fit(model, data, Y, backend, settings, far, checkpoint=tmp_path / "c").history
-    assert made.judged == [INFINITE, INFINITE]
+    assert made.criterion == [INFINITE, INFINITE]
     assert (tmp_path / "c").exists()
     again = fit(model, data, Y, backend, Settings(epochs=3, batch_size=10), far, checkpoint=tmp_path / "c")
-    assert len(again.history.epochs) == 3
+    assert len(again.history) == 3

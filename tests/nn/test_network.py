@@ -97,7 +97,7 @@ def test_forward_propagation_is_the_textbook_one(backend: Backend) -> None:
     Z3 = host["W3"] @ A2 + host["b3"]
     Z = MIXED.forward(p.views, backend.send(X))
     assert_close(Z, Z3, backend, rtol=1e-12, atol=1e-14)
-    assert_close(MIXED.answer(Z), special.softmax(Z3, axis=0), backend, rtol=1e-12)
+    assert_close(MIXED.activate_output(Z), special.softmax(Z3, axis=0), backend, rtol=1e-12)
 
 
 def test_gradients_of_a_whole_network(backend: Backend) -> None:
@@ -124,8 +124,8 @@ def test_gradients_of_groups(backend: Backend) -> None:
 
 def test_answers() -> None:
     Z = np.array([[0.0, 2.0]])
-    np.testing.assert_allclose(LogisticRegression(1).answer(Z), special.expit(Z))
-    np.testing.assert_array_equal(Network(1, 1, "identity").answer(Z), Z)
+    np.testing.assert_allclose(LogisticRegression(1).activate_output(Z), special.expit(Z))
+    np.testing.assert_array_equal(Network(1, 1, "identity").activate_output(Z), Z)
 
 
 def test_a_relu_output_is_never_negative(backend: Backend) -> None:

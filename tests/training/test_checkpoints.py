@@ -20,9 +20,9 @@ from xpnet.nn.network import Layer, Network
 from xpnet.nn.optimizers import OPTIMIZERS, Optimizer
 from xpnet.nn.schedules import SCHEDULES
 from xpnet.nn.settings import Settings
-from xpnet.training import checkpoints, fitting
-from xpnet.training.fitting import fit
-from xpnet.training.trainer import Training
+from xpnet.training import checkpoints, trainer
+from xpnet.training.trainer import fit
+from xpnet.training.trainer import Trainer
 
 MODEL = Network(12, 3, "softmax", (Layer.parse("8:relu"),))
 GENERATOR = np.random.default_rng(0)
@@ -46,13 +46,13 @@ def interrupted(path: Path, backend: Backend, settings: Settings, after: int, va
 
 @pytest.fixture(autouse=True)
 def _every_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fitting, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(trainer, "CHECKPOINT_SECONDS", 0.0)
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
 def test_resumed_is_never_interrupted(optimizer: Optimizer, backend: Backend, tmp_path: Path) -> None:
     settings = replace(
-        SETTINGS, optimizer=optimizer, schedule=SCHEDULES["plateau"], patience=4, judged_examples=50
+        SETTINGS, optimizer=optimizer, schedule=SCHEDULES["plateau"], patience=4, metric_examples=50
     )
     whole = fit(MODEL, DATA, Y, backend, settings, (DATA, Y))
     for after in (2, 5):
@@ -60,7 +60,7 @@ def test_resumed_is_never_interrupted(optimizer: Optimizer, backend: Backend, tm
     resumed = fit(MODEL, DATA, Y, backend, settings, (DATA, Y), checkpoint=tmp_path / "c")
     buffers = [backend.fetch(fitted.parameters.buffer) for fitted in (whole, resumed)]
     assert buffers[0].tobytes() == buffers[1].tobytes()
-    strip = [[replace(epoch, seconds=0.0) for epoch in fitted.history.epochs] for fitted in (whole, resumed)]
+    strip = [[replace(epoch, seconds=0.0) for epoch in fitted.history] for fitted in (whole, resumed)]
     assert strip[0] == strip[1]
     assert (whole.history.best_epoch, whole.history.stopped) == (
         resumed.history.best_epoch,
@@ -110,12 +110,12 @@ def test_another_trainings_checkpoint_is_refused(
 
 
 def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
-    training = Training(MODEL, DATA, Y, select("cpu"), SETTINGS)
-    checkpoints.save_checkpoint(tmp_path / "c", training)
+    training = Trainer(MODEL, DATA, Y, select("cpu"), SETTINGS)
+    training.save_checkpoint(tmp_path / "c")
     content = (tmp_path / "c").read_bytes()
     (tmp_path / "c").write_bytes(content[:-1])
     with pytest.raises(ModelFileError, match="is damaged or truncated"):
-        checkpoints.load_checkpoint(tmp_path / "c", training)
+        training.load_checkpoint(tmp_path / "c")
 
 
 PROGRAM = """
@@ -138,7 +138,7 @@ def test_kill_9_at_any_moment(tmp_path: Path) -> None:
     program = [
         sys.executable,
         "-c",
-        PROGRAM.format(tests=str(TESTS), path=str(tmp_path / "c")),
+        PROGRAM.format(tests=str(TESTS / "training"), path=str(tmp_path / "c")),
     ]
     generator = np.random.default_rng(int(time.time()))
     for _ in range(5):
@@ -154,14 +154,14 @@ def test_kill_9_at_any_moment(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("before", [0, 30])
-def test_a_training_goes_on_with_other_judged_examples(before: int, backend: Backend, tmp_path: Path) -> None:
-    settings = replace(SETTINGS, judged_examples=50)
+def test_a_training_goes_on_with_other_metric_examples(before: int, backend: Backend, tmp_path: Path) -> None:
+    settings = replace(SETTINGS, metric_examples=50)
     whole = fit(MODEL, DATA, Y, backend, settings)
-    interrupted(tmp_path / "c", backend, replace(SETTINGS, judged_examples=before), 2)
+    interrupted(tmp_path / "c", backend, replace(SETTINGS, metric_examples=before), 2)
     resumed = fit(MODEL, DATA, Y, backend, settings, checkpoint=tmp_path / "c")
     buffers = [backend.fetch(fitted.parameters.buffer) for fitted in (whole, resumed)]
     assert buffers[0].tobytes() == buffers[1].tobytes()
-    metrics = [[epoch.metric for epoch in fitted.history.epochs] for fitted in (whole, resumed)]
+    metrics = [[epoch.metric for epoch in fitted.history] for fitted in (whole, resumed)]
     assert metrics[0][2:] == metrics[1][2:]
     assert (metrics[1][0] is None) == (before == 0)
 
@@ -172,7 +172,7 @@ def test_a_checkpoint_from_before_metrics_still_loads(tmp_path: Path) -> None:
     for epoch in description["history"]["epochs"]:
         del epoch["metric"]
     tensor_file.write_tensors(tmp_path / "c", description, arrays)
-    assert "judged_examples" not in description["about"]
+    assert "metric_examples" not in description["about"]
     resumed = fit(MODEL, DATA, Y, select("cpu"), SETTINGS, checkpoint=tmp_path / "c")
     whole = fit(MODEL, DATA, Y, select("cpu"), SETTINGS)
     np.testing.assert_array_equal(resumed.parameters.buffer, whole.parameters.buffer)

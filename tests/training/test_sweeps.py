@@ -16,8 +16,8 @@ from xpnet.nn.optimizers import OPTIMIZERS
 from xpnet.nn.parameters import initialize
 from xpnet.nn.schedules import SCHEDULES
 from xpnet.nn.settings import Settings
-from xpnet.training.ensemble_training import EnsembleTraining
-from xpnet.training.fitting import fit
+from xpnet.training.ensemble_trainer import EnsembleTrainer
+from xpnet.training.trainer import fit
 from xpnet.training.sweeps import SweepResult, sweep
 
 DESCENT = Settings(
@@ -33,7 +33,7 @@ def problem(m: int = 40, n_x: int = 12, n_classes: int = 2) -> tuple[ColumnMatri
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
-@pytest.mark.parametrize("method", ["graph", "one-pass", "span"])
+@pytest.mark.parametrize("method", ["autodiff", "fused", "gram"])
 def test_a_sweep_of_descents_is_the_descents_in_turn(n_classes: int, method: str, backend: Backend) -> None:
     data, Y = problem(n_classes=n_classes)
     model = LogisticRegression(12) if n_classes == 2 else SoftmaxRegression(12, 3)
@@ -53,8 +53,8 @@ def test_a_sweep_of_descents_is_the_descents_in_turn(n_classes: int, method: str
         np.testing.assert_allclose(run.history.costs, alone.costs, rtol=1e-9)
         buffers = [backend.fetch(p.buffer) for p in (run.parameters, alone.parameters)]
         np.testing.assert_allclose(*buffers, rtol=1e-7, atol=1e-12)
-    judged = [run.judged for run in swept.runs]
-    assert swept.best is swept.runs[int(np.argmin(judged))]
+    costs = [run.final_cost for run in swept.runs]
+    assert swept.best is swept.runs[int(np.argmin(costs))]
     assert swept.best.settings.learning_rate == 0.1
 
 
@@ -84,12 +84,12 @@ def test_a_sweep_of_networks_is_the_trainings_in_turn(
         model, data, Y, backend, settings,
         learning_rates=[0.05, 0.002], l2s=[0.0, 3.0], validation=(data.part(slice(5, 30)), Y[:, 5:30]),
     )  # fmt: skip
-    assert swept.method == "graph"
+    assert swept.method == "autodiff"
     for run in swept.runs:
         alone = fit(model, data, Y, backend, run.settings, (data.part(slice(5, 30)), Y[:, 5:30]))
         np.testing.assert_allclose(run.history.costs, alone.history.costs, rtol=1e-9)
-        np.testing.assert_allclose(run.history.judged, alone.history.judged, rtol=1e-9)
-        metrics = [[e.val_metric for e in h.epochs] for h in (run.history, alone.history)]
+        np.testing.assert_allclose(run.history.criterion, alone.history.criterion, rtol=1e-9)
+        metrics = [[e.val_metric for e in h] for h in (run.history, alone.history)]
         np.testing.assert_allclose(*metrics, rtol=1e-9)
         buffers = [backend.fetch(p.buffer) for p in (run.parameters, alone.parameters)]
         np.testing.assert_allclose(*buffers, rtol=1e-6, atol=1e-10)
@@ -128,9 +128,9 @@ def test_a_run_that_diverges_leaves_the_others_alone(model: Network, backend: Ba
     swept = sweep(model, raw, Y, backend, settings, learning_rates=[1e38, 1e-4], l2s=[1.0])
     bad, good = swept.runs
     assert bad.history.has_diverged
-    assert bad.judged == float("inf")
-    assert len(bad.history.epochs) < 20
-    assert len(good.history.epochs) == 20
+    assert bad.final_cost == float("inf")
+    assert len(bad.history) < 20
+    assert len(good.history) == 20
     assert swept.best is good
     with pytest.raises(DivergenceError, match=r"the cost became (inf|nan) at step \d+"):
         sweep(model, raw, Y, backend, settings, learning_rates=[1e38, 1e37], l2s=[1.0])
@@ -140,7 +140,7 @@ def test_nothing_in_a_step_of_all_crosses_or_waits(backend: Backend) -> None:
     data, Y = problem(n_classes=3)
     settings = Settings(batch_size=16, clip=1.0, dropout=0.5, l1=0.1, optimizer=OPTIMIZERS["adam"])
     each = [replace(settings, l2=l2) for l2 in (0.0, 1.0)]
-    training = EnsembleTraining(NETWORKS[1], data, Y, backend, each)
+    training = EnsembleTrainer(NETWORKS[1], data, Y, backend, each)
     batches = iter(training._batches.epoch(np.arange(40), 16))
     first, second = next(batches), next(batches)
     rates = dict.fromkeys(NETWORKS[1].shapes, 0.1)
@@ -161,17 +161,17 @@ def test_the_choice_is_made_by_model_and_settings() -> None:
             learning_rates=[0.1, 0.2], method=method,
         )  # fmt: skip
 
-    assert swept({}).method == "one-pass"
-    assert swept({"batch_size": 40}).method == "one-pass"
-    assert swept({"batch_size": 16}).method == "graph"
-    assert swept({"optimizer": OPTIMIZERS["adam"]}).method == "graph"
-    assert swept({"l1": 1.0}).method == "graph"
-    assert swept({}, NETWORKS[0]).reason.startswith("it is no full-batch gradient descent")
-    with pytest.raises(ConfigurationError, match="method is 'span', which is for full-batch"):
-        swept({}, NETWORKS[0], "span")
+    assert swept({}).method == "fused"
+    assert swept({"batch_size": 40}).method == "fused"
+    assert swept({"batch_size": 16}).method == "autodiff"
+    assert swept({"optimizer": OPTIMIZERS["adam"]}).method == "autodiff"
+    assert swept({"l1": 1.0}).method == "autodiff"
+    assert swept({}, NETWORKS[0]).reason.startswith("it is not full-batch gradient descent")
+    with pytest.raises(ConfigurationError, match="method is 'gram', which is for full-batch"):
+        swept({}, NETWORKS[0], "gram")
     with pytest.raises(ConfigurationError, match="patience stops one training"):
         swept({"patience": 2})
-    with pytest.raises(ConfigurationError, match="judged_examples is of one training"):
-        swept({"judged_examples": 10})
+    with pytest.raises(ConfigurationError, match="metric_examples is of one training"):
+        swept({"metric_examples": 10})
     with pytest.raises(ConfigurationError, match="label_smoothing is for classifiers"):
         swept({"label_smoothing": 0.1}, NETWORKS[3])

@@ -17,10 +17,10 @@ from xpnet.nn.optimizers import Adam, GradientDescent, Momentum
 from xpnet.nn.parameters import Parameters
 from xpnet.nn.schedules import Step
 from xpnet.nn.settings import Settings
-from xpnet.training.ensemble_training import EnsembleTraining
-from xpnet.training.fitting import fit
+from xpnet.training.ensemble_trainer import EnsembleTrainer
+from xpnet.training.trainer import fit
 from xpnet.training.sweeps import sweep
-from xpnet.training.trainer import Training, clip
+from xpnet.training.trainer import Trainer, clip
 
 
 def blobs(m: int = 300, n_classes: int = 3, seed: int = 0) -> tuple[ColumnMatrix, np.ndarray]:
@@ -44,8 +44,8 @@ def test_a_network_learns(backend: Backend) -> None:
         Settings(epochs=20, batch_size=32, learning_rate=0.03),
         validation=blobs(seed=1),
     )
-    last = fitted.history.epochs[-1]
-    assert last.cost < 0.1 < fitted.history.epochs[0].cost
+    last = fitted.history[-1]
+    assert last.cost < 0.1 < fitted.history[0].cost
     assert last.val_metric > 0.97
     assert fitted.history.stopped == "all 20 epochs done"
     assert backend.holds(fitted.parameters.buffer)
@@ -59,7 +59,7 @@ def test_the_same_training_on_every_backend(backend: Backend) -> None:
     here = fit(MLP, data, Y, backend, settings, validation=blobs(seed=1))
     there = fit(MLP, data, Y, select("cpu"), settings, validation=blobs(seed=1))
     np.testing.assert_allclose(here.history.costs, there.history.costs, rtol=1e-9)
-    np.testing.assert_allclose(here.history.judged, there.history.judged, rtol=1e-9)
+    np.testing.assert_allclose(here.history.criterion, there.history.criterion, rtol=1e-9)
     np.testing.assert_allclose(
         backend.fetch(here.parameters.buffer), there.parameters.buffer, rtol=1e-6, atol=1e-9
     )
@@ -73,7 +73,7 @@ def test_precision_is_of_the_steps_alone(
     backend, seen = backends.make("fake"), []
     linalg = backend.xp._core._routines_linalg
     before = linalg.get_compute_type(np.float32)
-    kind = Training if epochs == "fit" else EnsembleTraining
+    kind = Trainer if epochs == "fit" else EnsembleTrainer
     name = "_change" if epochs == "fit" else "step"
     step = getattr(kind, name)
 
@@ -109,7 +109,7 @@ def test_nothing_in_a_step_crosses_or_waits(backend: Backend) -> None:
     settings = Settings(clip=1.0, l1=0.1, l2=0.1, class_weight="balanced", optimizer=Adam(decay=0.01),
         dropout=0.5, label_smoothing=0.1,
     )  # fmt: skip
-    training = Training(MLP, data, Y, backend, settings)
+    training = Trainer(MLP, data, Y, backend, settings)
     indices = backend.send(np.arange(32))
     training.step(training.batches.take(indices), 0.001, 0)  # kernels compile now
     before = backend.crossings.total
@@ -123,7 +123,7 @@ def test_an_epoch_crosses_a_few_times_only(backend: Backend) -> None:
     data, Y = blobs()
     counts = []
     for batch_size in (300, 30, 3):
-        training = Training(MLP, data, Y, backend, Settings(batch_size=batch_size))
+        training = Trainer(MLP, data, Y, backend, Settings(batch_size=batch_size))
         training.epoch()  # a GPU records a step in it, and looks once whether that does the same
         before = backend.crossings.total
         training.epoch()
@@ -159,7 +159,7 @@ def test_adam_takes_the_steps_of_scikit_learn() -> None:
             start[3].reshape(-1, 1),
         ]
     )
-    training = Training(
+    training = Trainer(
         model, ColumnMatrix(X), y[None], select("cpu"), settings, start=Parameters(model, buffer)
     )
     for i in range(20):
@@ -225,7 +225,7 @@ def test_house_prices_by_one_relu_neuron(backend: Backend) -> None:
         epochs=300, batch_size=None, learning_rate=0.05, optimizer=Momentum(), seed=3, dtype="float64"
     )
     fitted = fit(model, ColumnMatrix(size), price, backend, settings, validation=(ColumnMatrix(size), price))
-    assert fitted.history.epochs[-1].val_metric > 0.99
+    assert fitted.history[-1].val_metric > 0.99
 
 
 def test_a_mixed_network_learns_several_inputs() -> None:
@@ -243,7 +243,7 @@ def test_a_mixed_network_learns_several_inputs() -> None:
         settings,
         validation=(ColumnMatrix(X[held_back]), price[:, held_back]),
     )
-    assert fitted.history.epochs[-1].val_metric > 0.98
+    assert fitted.history[-1].val_metric > 0.98
 
 
 def test_early_stopping_restores_the_best(backend: Backend) -> None:
@@ -251,8 +251,8 @@ def test_early_stopping_restores_the_best(backend: Backend) -> None:
     generator = np.random.default_rng(5)
     noise = (blobs(m=40, seed=2)[0], generator.integers(0, 3, (1, 40)))
     seen: list[np.ndarray] = []
-    training = Training(MLP, data, Y, backend, Settings(epochs=50, learning_rate=0.05, patience=3), noise)
-    while not training.history.epochs or len(seen) - training.history.best_epoch < 3:
+    training = Trainer(MLP, data, Y, backend, Settings(epochs=50, learning_rate=0.05, patience=3), noise)
+    while not training.history or len(seen) - training.history.best_epoch < 3:
         training.epoch()
         seen.append(backend.fetch(training.parameters.buffer).copy())
     training.restore_best()
@@ -261,7 +261,7 @@ def test_early_stopping_restores_the_best(backend: Backend) -> None:
     np.testing.assert_array_equal(backend.fetch(training.parameters.buffer), seen[best - 1])
     fitted = fit(MLP, data, Y, backend, Settings(epochs=50, learning_rate=0.05, patience=3), noise)
     assert fitted.history.stopped == "no lower cost for 3 epochs"
-    assert len(fitted.history.epochs) == len(seen)
+    assert len(fitted.history) == len(seen)
     np.testing.assert_array_equal(backend.fetch(fitted.parameters.buffer), seen[best - 1])
 
 
@@ -350,8 +350,8 @@ def test_clipping(limit: float, backend: Backend) -> None:
         ({"epochs": 0}, "epochs is 0, expected a whole number of at least 1"),
         ({"batch_size": 1.5}, "batch_size is 1.5"),
         ({"patience": -1}, "patience is -1"),
-        ({"judged_examples": -1}, "judged_examples is -1, expected a whole number of at least 0"),
-        ({"judged_examples": 1e3}, "judged_examples is 1000.0"),
+        ({"metric_examples": -1}, "metric_examples is -1, expected a whole number of at least 0"),
+        ({"metric_examples": 1e3}, "metric_examples is 1000.0"),
         ({"l2": -0.1}, "l2 is -0.1, expected at least 0"),
         ({"clip": 0}, "clip is 0"),
         ({"dropout": 1.0}, "dropout is 1.0, expected at least 0 and below 1"),
@@ -427,7 +427,7 @@ def test_class_weights_that_do_not_fit_are_refused(model: Network, weights: Any,
 
 def test_a_history_survives_a_file() -> None:
     data, Y = blobs()
-    settings = Settings(epochs=2, judged_examples=100)
+    settings = Settings(epochs=2, metric_examples=100)
     history = fit(MLP, data, Y, select("cpu"), settings, validation=blobs(seed=1)).history
     assert History.from_dict(history.to_dict()) == history
 
@@ -438,32 +438,32 @@ def test_validation_data_may_be_of_one_class() -> None:
     history = fit(
         MLP, data, Y, select("cpu"), Settings(epochs=3), validation=(data.part(held), Y[:, held])
     ).history
-    assert history.epochs[-1].val_metric is not None
+    assert history[-1].val_metric is not None
 
 
 @pytest.mark.parametrize("resident_bytes", [None, 0])
 def test_the_metric_of_an_epoch_is_that_of_its_examples(backend: Backend, resident_bytes: int | None) -> None:
     data, Y = blobs()
     settings = Settings(
-        epochs=3, batch_size=64, learning_rate=0.01, resident_bytes=resident_bytes, judged_examples=300
+        epochs=3, batch_size=64, learning_rate=0.01, resident_bytes=resident_bytes, metric_examples=300
     )
-    epochs = fit(MLP, data, Y, backend, settings, validation=(data, Y)).history.epochs
+    epochs = fit(MLP, data, Y, backend, settings, validation=(data, Y)).history
     assert [epoch.metric for epoch in epochs] == [epoch.val_metric for epoch in epochs]
     assert len({epoch.metric for epoch in epochs}) > 1
 
 
-@pytest.mark.parametrize("judged_examples", [100, 300, 10**9])
-def test_judging_changes_no_bit_of_the_training(backend: Backend, judged_examples: int) -> None:
+@pytest.mark.parametrize("metric_examples", [100, 300, 10**9])
+def test_judging_changes_no_bit_of_the_training(backend: Backend, metric_examples: int) -> None:
     data, Y = blobs()
     settings = Settings(epochs=3, batch_size=64, dropout=0.2, optimizer=Adam())
-    plain, judged = (
-        fit(MLP, data, Y, backend, replace(settings, judged_examples=count)) for count in (0, judged_examples)
+    plain, measured = (
+        fit(MLP, data, Y, backend, replace(settings, metric_examples=count)) for count in (0, metric_examples)
     )
-    buffers = [backend.fetch(fitted.parameters.buffer) for fitted in (plain, judged)]
+    buffers = [backend.fetch(fitted.parameters.buffer) for fitted in (plain, measured)]
     assert buffers[0].tobytes() == buffers[1].tobytes()
-    assert plain.history.costs == judged.history.costs
-    assert [epoch.metric for epoch in plain.history.epochs] == [None] * 3
-    assert all(0 <= epoch.metric <= 1 for epoch in judged.history.epochs)
+    assert plain.history.costs == measured.history.costs
+    assert [epoch.metric for epoch in plain.history] == [None] * 3
+    assert all(0 <= epoch.metric <= 1 for epoch in measured.history)
 
 
 def test_a_metric_that_is_no_number_is_nothing_in_a_file() -> None:

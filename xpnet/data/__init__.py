@@ -1,10 +1,11 @@
 """Examples: raw columns with their standardization, batches on a device, and splits.
 
-The raw bytes are kept as they are; standardization is applied on the way.
+The raw bytes stay as they are; standardization is applied on the way.
 """
 
-from xpnet.data.batches import CHUNK_BYTES, Batch, Resident, Streamed, fits_on_device, gather, make_batches
+from xpnet.data.batches import Batch, Batches, Resident, Streamed, Subset, gather, make_batches
 from xpnet.data.column_matrix import ColumnMatrix
+from xpnet.data.device_matrix import DeviceMatrix, on_device
 from xpnet.data.split import stratified_split
 from xpnet.data.standardize import (
     STANDARDIZATIONS,
@@ -15,18 +16,20 @@ from xpnet.data.standardize import (
 )
 
 __all__ = [
+    "STANDARDIZATIONS",
     "Batch",
-    "CHUNK_BYTES",
+    "Batches",
     "ColumnMatrix",
+    "DeviceMatrix",
     "Moments",
     "Resident",
-    "STANDARDIZATIONS",
     "Standardizer",
     "Streamed",
+    "Subset",
     "fit_standardizer",
-    "fits_on_device",
     "gather",
     "make_batches",
+    "on_device",
     "standardizer_from_moments",
     "stratified_split",
 ]

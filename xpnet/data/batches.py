@@ -1,10 +1,11 @@
-"""Batches of standardized columns on a device: of data that lies there, or that streams through it."""
+"""Batches of standardized columns on a device, from examples that stay there or stream through it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from xpnet.arrays import namespace
+from xpnet.data.device_matrix import CHUNK_BYTES, DeviceMatrix
 from xpnet.kernels import dispatched
 
 if TYPE_CHECKING:
@@ -13,11 +14,6 @@ if TYPE_CHECKING:
     import numpy as np
 
     from xpnet.arrays import Array
-    from xpnet.backend import Backend
-    from xpnet.data.column_matrix import ColumnMatrix
-
-CHUNK_BYTES = 64 << 20
-"""How much raw data streams to the device at a time, about."""
 
 
 class Batch(NamedTuple):
@@ -35,40 +31,42 @@ class Batch(NamedTuple):
 
 
 class Batches(Protocol):
-    """Where batches come from."""
+    """A source of batches."""
 
     def epoch(self, order: np.ndarray | None, size: int) -> Iterator[Batch]:
-        """Yield all examples, `size` at a time, in an order (m,) given in host memory, or as they are."""
+        """Yield all examples, `size` at a time, in an order (m,) in host memory; None for their own order."""
+
+    def subset(self, rows: np.ndarray) -> Batches:
+        """Return batches of some examples. rows: their indices, (k,), in host memory."""
 
 
 class BatchStandardizer:
-    """What standardizes raw examples on a device.
+    """Standardizes raw examples on a device.
 
     Args:
-        data: what the standardization belongs to.
-        backend: where.
+        data: the examples that the standardization belongs to.
         dtype: of the standardized examples, "float32" or "float64".
     """
 
-    def __init__(self, data: ColumnMatrix, backend: Backend, dtype: str) -> None:
-        standardizer = data.standardizer
-        # Floats may lie far from 0: their mean is subtracted before they are cast.
-        floats = data.examples.dtype != "uint8"
-        own = data.examples.dtype.name if floats else dtype
+    def __init__(self, data: DeviceMatrix, dtype: str) -> None:
+        standardizer, backend = data.standardizer, data.backend
+        # Floats may be far from 0: their mean is subtracted in their own dtype, before the cast.
+        raw = data.host.examples.dtype
+        own = dtype if raw == "uint8" else raw.name
         self._mean = None if standardizer.is_uniform else backend.send(standardizer.mean.T, dtype=own)
         uniform = float(standardizer.scale[0, 0]) if standardizer.is_uniform else None
         self._scale = uniform if uniform is not None else backend.send(standardizer.scale.T, dtype=dtype)
         self._dtype: Any = getattr(backend.xp, dtype)
 
     def columns(self, examples: Array, indices: Array | None = None) -> Array:
-        """Return standardized columns of raw examples (m, n_x), of all or of those of some indices (k,)."""
-        # The batch is cast in any case, so standardizing it costs less than folding the standardization
-        # into the first layer's weights, which change with each step.
+        """Return standardized columns (n_x, k) of raw examples (m, n_x): of all, or of some indices (k,)."""
+        # A batch is cast in any case. To standardize it costs less than to fold the standardization into
+        # the weights of the first layer, which change in each step.
         rows: Array = gather(examples, indices, self._mean, self._scale, self._dtype)
         return rows.T
 
     def in_order(self, examples: Array, labels: Array, weights: Array | None, size: int) -> Iterator[Batch]:
-        """Yield batches of examples as they lie on the device."""
+        """Yield batches of examples on the device, in the order in which they are stored."""
         m = examples.shape[0]
         for start in range(0, m, size):
             part = slice(start, min(start + size, m))
@@ -77,59 +75,90 @@ class BatchStandardizer:
 
 
 class Resident:
-    """Examples that lie on the device, raw, and were sent there once.
+    """Batches of examples that stay on the device.
 
     Args:
         data: the examples.
         Y: their labels, in host memory, in the dtype that the loss takes.
         weights: of the examples, in host memory, or None.
-        backend: where to.
         dtype: of the batches, "float32" or "float64".
     """
 
-    def __init__(
-        self, data: ColumnMatrix, Y: np.ndarray, weights: np.ndarray | None, backend: Backend, dtype: str
-    ) -> None:
-        self._backend = backend
-        self._examples, self._labels = backend.send(data.examples), backend.send(Y)
-        self._weights = None if weights is None else backend.send(weights, dtype=dtype)
-        self._standardizing = BatchStandardizer(data, backend, dtype)
+    def __init__(self, data: DeviceMatrix, Y: np.ndarray, weights: np.ndarray | None, dtype: str) -> None:
+        self._backend, self._examples = data.backend, data.examples
+        self._labels = data.backend.send(Y)
+        self._weights = None if weights is None else data.backend.send(weights, dtype=dtype)
+        self._standardizer = BatchStandardizer(data, dtype)
 
     def epoch(self, order: np.ndarray | None, size: int) -> Iterator[Batch]:
         """As `Batches.epoch`."""
         if order is None:
-            yield from self._standardizing.in_order(self._examples, self._labels, self._weights, size)
-            return
-        sent = self._backend.send(order)
-        for start in range(0, len(order), size):
-            yield self.take(sent[start : min(start + size, len(order))])
+            yield from self._standardizer.in_order(self._examples, self._labels, self._weights, size)
+        else:
+            yield from self.subset(order).epoch(None, size)
+
+    def subset(self, rows: np.ndarray) -> Subset:
+        """As `Batches.subset`; only the indices are sent."""
+        return Subset(self, rows)
+
+    def send(self, rows: np.ndarray) -> Array:
+        """Return indices of examples, (k,), on the device."""
+        return self._backend.send(rows)
 
     def take(self, indices: Array) -> Batch:
         """Return the batch of some examples. indices: (k,), on the device."""
         xp = namespace(self._examples)
         weights = None if self._weights is None else xp.take(self._weights, indices, axis=1)
-        X = self._standardizing.columns(self._examples, indices)
+        X = self._standardizer.columns(self._examples, indices)
         return Batch(X, xp.take(self._labels, indices, axis=1), weights)
 
 
+class Subset:
+    """Batches of some of the examples that stay on a device.
+
+    Args:
+        whole: batches of all of them.
+        rows: indices of the examples, (k,), in host memory; sent once.
+    """
+
+    def __init__(self, whole: Resident, rows: np.ndarray) -> None:
+        self._whole, self._rows, self._sent = whole, rows, whole.send(rows)
+
+    def epoch(self, order: np.ndarray | None, size: int) -> Iterator[Batch]:
+        """As `Batches.epoch`."""
+        sent, k = (self._sent, len(self._rows)) if order is None else (self.subset(order)._sent, len(order))
+        for start in range(0, k, size):
+            yield self._whole.take(sent[start : min(start + size, k)])
+
+    def subset(self, rows: np.ndarray) -> Subset:
+        """As `Batches.subset`."""
+        return Subset(self._whole, self._rows[rows])
+
+
 class Streamed:
-    """Examples that do not fit the device: gathered in host memory, and sent some batches at a time.
+    """Batches of examples that do not fit on the device: gathered in host memory, and sent some at a time.
 
     Args: as for `Resident`.
     """
 
-    def __init__(
-        self, data: ColumnMatrix, Y: np.ndarray, weights: np.ndarray | None, backend: Backend, dtype: str
-    ) -> None:
-        self._data, self._Y, self._backend = data, Y, backend
+    def __init__(self, data: DeviceMatrix, Y: np.ndarray, weights: np.ndarray | None, dtype: str) -> None:
+        self._data, self._Y, self._dtype = data, Y, dtype
         self._weights = None if weights is None else weights.astype(dtype)
-        self._standardizing = BatchStandardizer(data, backend, dtype)
+        self._standardizer = BatchStandardizer(data, dtype)
 
     def epoch(self, order: np.ndarray | None, size: int) -> Iterator[Batch]:
         """As `Batches.epoch`."""
-        rows = size * max(1, CHUNK_BYTES // (size * self._data.n_x * self._data.examples.itemsize))
-        for examples, labels, weights in self._backend.stream(self._chunks(order, rows)):
-            yield from self._standardizing.in_order(examples, labels, weights, size)
+        host = self._data.host
+        rows = size * max(1, CHUNK_BYTES // (size * host.n_x * host.examples.itemsize))
+        for examples, labels, weights in self._data.backend.stream(self._chunks(order, rows)):
+            yield from self._standardizer.in_order(examples, labels, weights, size)
+
+    def subset(self, rows: np.ndarray) -> Batches:
+        """As `Batches.subset`; the examples are copied, and sent if they fit on the device."""
+        whole = self._data
+        part = DeviceMatrix(whole.host.part(rows), whole.backend, whole.resident_bytes)
+        weights = None if self._weights is None else self._weights[:, rows]
+        return make_batches(part, self._Y[:, rows], weights, self._dtype)
 
     def _chunks(
         self, order: np.ndarray | None, rows: int
@@ -137,7 +166,7 @@ class Streamed:
         for start in range(0, self._data.m, rows):
             part: Any = slice(start, start + rows) if order is None else order[start : start + rows]
             weights = None if self._weights is None else self._weights[:, part]
-            yield self._data.examples[part], self._Y[:, part], weights
+            yield self._data.host.examples[part], self._Y[:, part], weights
 
 
 @dispatched
@@ -168,30 +197,14 @@ def gather(
 
 
 def make_batches(
-    data: ColumnMatrix,
-    Y: np.ndarray,
-    weights: np.ndarray | None,
-    backend: Backend,
-    dtype: str,
-    resident_bytes: int | None = None,
+    data: DeviceMatrix, Y: np.ndarray, weights: np.ndarray | None, dtype: str
 ) -> Resident | Streamed:
-    """Return the examples resident on the device if they fit, else streamed through it.
+    """Return batches of examples on a device.
 
     Args:
         data: the examples.
         Y: their labels, in host memory, in the dtype that the loss takes.
         weights: of the examples, in host memory, or None.
-        backend: where to.
-        dtype: of the batches.
-        resident_bytes: most raw bytes to keep there; None for three quarters of the device's free memory.
+        dtype: of the batches, "float32" or "float64".
     """
-    kind = Resident if fits_on_device(data, backend, resident_bytes) else Streamed
-    return kind(data, Y, weights, backend, dtype)
-
-
-def fits_on_device(data: ColumnMatrix, backend: Backend, resident_bytes: int | None = None) -> bool:
-    """Return whether raw examples may lie on a device as a whole; arguments as for `batches`."""
-    if resident_bytes is None:
-        free = backend.free_bytes()
-        resident_bytes = data.examples.nbytes if free is None else free * 3 // 4
-    return data.examples.nbytes <= resident_bytes
+    return (Resident if data.is_resident else Streamed)(data, Y, weights, dtype)

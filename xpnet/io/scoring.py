@@ -142,7 +142,7 @@ class Scorer:
             block[place : place + rows.shape[0], :] = rows
             rows = block
         X = xp.astype(rows, getattr(xp, self._dtype)).T
-        return self.model.answer(self.model.forward(parameters.views, X))
+        return self.model.activate_output(self.model.forward(parameters.views, X))
 
     def _blank(self, dtype: Any) -> Array:
         """Return a block of zeros on the device: its shape is what is asked for, and never changes."""

@@ -4,6 +4,7 @@ For logistic and softmax regression, whose cost is convex.
 """
 
 from xpnet.linear.descent import (
+    METHODS,
     choose_method,
     descend,
     make_stepper,
@@ -19,14 +20,16 @@ from xpnet.linear.fused import (
     softmax_residual,
 )
 from xpnet.linear.lbfgs import minimize
-from xpnet.linear.objective import LinearObjective
+from xpnet.linear.objective import LinearObjective, is_linear_classifier
 
 __all__ = [
+    "METHODS",
+    "RESIDUALS",
     "FusedPass",
     "LinearObjective",
-    "RESIDUALS",
     "choose_method",
     "descend",
+    "is_linear_classifier",
     "linear_loss_and_gradient",
     "logistic_residual",
     "make_stepper",

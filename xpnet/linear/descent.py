@@ -1,17 +1,16 @@
-"""Full-batch gradient descent of logistic and softmax regression, three ways to the same answer.
+"""Full-batch gradient descent of logistic and softmax regression: three methods, the same result.
 
-- "graph": the computation graph on the standardized matrix. The specification of the other two.
-- "one-pass": raw columns are read once a step; see onepass.py.
-- "span": descent that starts at W0 stays in W0 + span of the examples, so with G = X̂^T X̂ a step costs m^2
-  instead of 2 n_x m; see span.py. Chosen when m < n_x.
+- "autodiff": the computation graph on the standardized matrix. It is the specification of the other two.
+- "fused": each step reads the raw examples once; see fused.py.
+- "gram": each step computes with the Gram matrix of the examples; see gram.py. Chosen if m < n_x.
 
-Several runs, each with a learning rate and a penalty of its own, descend together: see sweep.py.
+Several runs, each with its own learning rate and penalty, descend together; see `xpnet.training.sweep`.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+import time
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -20,38 +19,22 @@ from xpnet import functional as F
 from xpnet.errors import ConfigurationError, DivergenceError
 from xpnet.linear.gram import GramDescent
 from xpnet.linear.objective import LinearObjective, Runs
-from xpnet.nn import Parameters
+from xpnet.nn import History, Method, Parameters, StopReason, TrainingResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from xpnet.arrays import Array
     from xpnet.backend import Backend
-    from xpnet.data import ColumnMatrix
+    from xpnet.data import ColumnMatrix, DeviceMatrix
     from xpnet.linear.fused import LossAndGradient
     from xpnet.nn import Network
 
-METHODS = ("auto", "graph", "one-pass", "span")
+METHODS = ("auto", "autodiff", "fused", "gram")
+"""Methods that can be asked for; "auto" chooses."""
 
 WINDOW = 500
 """Steps whose costs are kept on the device before they are fetched at once."""
-
-
-@dataclass(frozen=True)
-class Descent:
-    """What `descend` returns.
-
-    Attributes:
-        parameters: W1 and b1 after the last step, on their device.
-        costs: of each step before its update, (iterations,) float64, in host memory.
-        method: which of the three ways was taken, and
-        reason: why.
-    """
-
-    parameters: Parameters
-    costs: np.ndarray
-    method: str
-    reason: str
 
 
 class Stepper(Protocol):
@@ -66,7 +49,7 @@ class Stepper(Protocol):
 
 def descend(
     model: Network,
-    data: ColumnMatrix,
+    data: ColumnMatrix | DeviceMatrix,
     Y: np.ndarray,
     backend: Backend,
     *,
@@ -79,7 +62,7 @@ def descend(
     dtype: str = "float32",
     resident_bytes: int | None = None,
     on_progress: Callable[[int, float], object] | None = None,
-) -> Descent:
+) -> TrainingResult:
     """Minimize J = mean loss + l2 / (2 m) sum W^2 by full-batch gradient descent.
 
     Args:
@@ -92,9 +75,9 @@ def descend(
         l2: strength of the penalty.
         class_weight: None, "balanced", or a weight for each class.
         start: parameters to start from; zeros by default.
-        method: "graph", "one-pass", "span", or "auto": the span if m < n_x, else one pass.
+        method: "autodiff", "fused", "gram", or "auto": gram if m < n_x, else fused.
         dtype: of the arithmetic, "float32" or "float64".
-        resident_bytes: most raw bytes to keep on the device while passing over them; see `xpnet.data.batches`.
+        resident_bytes: the most raw bytes to keep on the device; see `xpnet.data.DeviceMatrix`.
         on_progress: is called with the steps done and the last cost, each time costs are fetched.
 
     Raises:
@@ -104,19 +87,23 @@ def descend(
     """
     chosen, reason = choose_method(method, data)
     require_valid_descent(iterations, (learning_rate,), (l2,))
+    began = time.perf_counter()
     with backend.activate():
-        problem = LinearObjective.of(
+        objective = LinearObjective.of(
             model, data, Y, backend,
             class_weight=class_weight, dtype=dtype, resident_bytes=resident_bytes,
         )  # fmt: skip
-        stepper = make_stepper(problem, chosen, problem.runs((learning_rate,), (l2,)), [start])
-        costs = run_descent(stepper, problem, iterations, 1, on_progress=on_progress)[0]
+        stepper = make_stepper(objective, chosen, objective.runs((learning_rate,), (l2,)), [start])
+        costs = run_descent(stepper, objective, iterations, 1, on_progress=on_progress)[0]
         (parameters,) = unstack_parameters(model, *stepper.parameters())
-    return Descent(parameters, costs, chosen, reason)
+    seconds = (time.perf_counter() - began) / iterations
+    history = History.of_costs(costs.tolist(), [learning_rate] * iterations, [seconds] * iterations)
+    history.end(StopReason.ALL_EPOCHS, f"all {iterations} iterations done")
+    return TrainingResult(model, parameters, history, chosen, reason)
 
 
-def choose_method(method: str, data: ColumnMatrix) -> tuple[str, str]:
-    """Return the way to descend, and why.
+def choose_method(method: str, data: ColumnMatrix | DeviceMatrix) -> tuple[Method, str]:
+    """Return the method of descent, and why it was chosen.
 
     Raises:
         ConfigurationError: an unknown method.
@@ -125,9 +112,9 @@ def choose_method(method: str, data: ColumnMatrix) -> tuple[str, str]:
         msg = f"method is {method!r}, expected one of {', '.join(METHODS)}"
         raise ConfigurationError(msg)
     if method != "auto":
-        return method, "it was asked for"
+        return Method(method), "it was asked for"
     few = data.m < data.n_x
-    return "span" if few else "one-pass", (
+    return Method.GRAM if few else Method.FUSED, (
         f"m = {data.m} is {'less' if few else 'not less'} than n_x = {data.n_x}"
     )
 
@@ -145,26 +132,26 @@ def require_valid_descent(iterations: int, learning_rates: Sequence[float], l2s:
 
 
 def make_stepper(
-    problem: LinearObjective, method: str, runs: Runs, starts: Sequence[Parameters | None]
+    objective: LinearObjective, method: Method, runs: Runs, starts: Sequence[Parameters | None]
 ) -> Stepper:
-    """Return one of the three ways, at its start.
+    """Return what takes the steps of a method.
 
     Args:
-        problem: what to descend on.
-        method: "graph", "one-pass" or "span".
+        objective: the cost to minimize.
+        method: `Method.AUTODIFF`, `Method.FUSED` or `Method.GRAM`.
         runs: learning rates and penalties.
-        starts: parameters of each run, which are copied; None for zeros.
+        starts: parameters of each run on the device, which are copied; None for zeros.
     """
-    W, b = stack_parameters(problem, starts)
-    if method == "span":
-        return GramDescent(problem, runs, W, b, from_zero=all(start is None for start in starts))
-    passes = problem.one_pass() if method == "one-pass" else problem.graph_pass
-    return _Explicit(passes, runs, W, b, problem.data.m)
+    W, b = stack_parameters(objective, starts)
+    if method is Method.GRAM:
+        return GramDescent(objective, runs, W, b, from_zero=all(start is None for start in starts))
+    passes = objective.fused_pass() if method is Method.FUSED else objective.autodiff_pass
+    return _WeightDescent(passes, runs, W, b, objective.data.m)
 
 
 def run_descent(
     stepper: Stepper,
-    problem: LinearObjective,
+    objective: LinearObjective,
     iterations: int,
     count: int,
     strict: bool = True,
@@ -174,7 +161,7 @@ def run_descent(
 
     Args:
         stepper: what takes them.
-        problem: what it descends on.
+        objective: the cost that it minimizes.
         iterations: how many.
         count: of runs.
         strict: whether the first cost that is not finite ends it all. Otherwise when no run has finite ones.
@@ -183,12 +170,12 @@ def run_descent(
     Raises:
         DivergenceError: a cost is not finite, with `strict`.
     """
-    window = problem.zeros(count, min(WINDOW, iterations))
+    window = objective.zeros(count, min(WINDOW, iterations))
     costs = np.full((count, iterations), np.nan)
     for first in range(0, iterations, WINDOW):
         steps = min(WINDOW, iterations - first)
         stepper.steps(window[:, :steps])
-        costs[:, first : first + steps] = problem.backend.fetch(window)[:, :steps]
+        costs[:, first : first + steps] = objective.backend.fetch(window)[:, :steps]
         finite = np.isfinite(costs[:, first : first + steps])
         if strict and not finite.all():
             step = first + int(np.flatnonzero(~finite.all(axis=0))[0]) + 1
@@ -204,17 +191,18 @@ def run_descent(
     return costs
 
 
-def stack_parameters(problem: LinearObjective, starts: Sequence[Parameters | None]) -> tuple[Array, Array]:
-    """Return W (runs n_out, n_x) and b (runs n_out, 1): copies of the runs' parameters below each other."""
-    model, backend = problem.model, problem.backend
-    columns = []
+def stack_parameters(objective: LinearObjective, starts: Sequence[Parameters | None]) -> tuple[Array, Array]:
+    """Return W (runs n_out, n_x) and b (runs n_out, 1): copies of the parameters of all runs, by rows."""
+    model, xp = objective.model, objective.backend.xp
+    stacked = []
     for name in ("W1", "b1"):
+        zeros = objective.zeros(*model.shapes[name]) if None in starts else None
         parts = [
-            np.zeros(model.shapes[name]) if start is None else backend.fetch(start.views[name])
+            zeros if start is None else objective.backend.send(start.views[name], dtype=objective.dtype)
             for start in starts
         ]
-        columns.append(backend.send(np.concatenate(parts), dtype=problem.dtype))
-    return columns[0], columns[1]
+        stacked.append(xp.concat(parts, axis=0))
+    return stacked[0], stacked[1]
 
 
 def unstack_parameters(model: Network, W: Array, b: Array) -> list[Parameters]:
@@ -226,8 +214,8 @@ def unstack_parameters(model: Network, W: Array, b: Array) -> list[Parameters]:
     return results
 
 
-class _Explicit:
-    """Descent with the weights at hand."""
+class _WeightDescent:
+    """Gradient descent on the weights themselves."""
 
     def __init__(
         self, passes: Callable[[Array, Array], LossAndGradient], runs: Runs, W: Array, b: Array, m: int

@@ -1,36 +1,35 @@
-"""Cost and gradient of logistic and softmax regression, reading each block of raw columns once.
+"""Loss and gradient of logistic and softmax regression in one fused pass: each raw byte is read once.
 
-Half the traffic of W X followed by dZ X^T, and a quarter of the bytes of float32: each block is cast, and
-both products taken, while it is in cache. The standardized matrix never exists. With x̂ = (x - mean) scale,
+Each block of raw examples is cast, and both products with it are computed, while it is in the cache. That
+needs half the memory traffic of W X followed by dZ X^T, and a quarter of that of a float32 matrix. The
+standardized matrix is never made: with x̂ = (x - mean) scale,
 
     W x̂ + b = (W scale^T) x + (b - W (mean scale))        dW = (dZ x^T - (sum dZ) mean^T) scale^T
 
-Several runs go together: their weights lie below each other, W (runs n_out, n_x), and share the pass.
+Several runs share one pass: their weights are stacked by rows, W (runs n_out, n_x).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from xpnet.arrays import namespace
-from xpnet.data import CHUNK_BYTES, fits_on_device
 from xpnet.kernels import dispatched
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from xpnet.arrays import Array
-    from xpnet.backend import Backend
-    from xpnet.data import ColumnMatrix
+    from xpnet.data import DeviceMatrix
 
 BLOCK_BYTES = {"cpu": 4 << 20, "gpu": 256 << 20}
-"""Size of a block after the cast: what stays in the cache of one core, or nearly; what keeps a GPU busy."""
+"""Bytes of a block after the cast: on a CPU about the cache of one core, on a GPU enough work for all of it."""
 
 
 @dataclass(frozen=True)
 class LossAndGradient:
-    """What one pass gives, each summed over all examples.
+    """Loss and gradient, each summed over all examples.
 
     Attributes:
         loss: (runs, 1).
@@ -44,38 +43,25 @@ class LossAndGradient:
 
 
 class FusedPass:
-    """Raw columns ready to be passed over: on the device if they fit there, else sent chunk by chunk.
+    """Computes loss and gradient in one pass over raw examples.
 
     Args:
-        data: the examples.
+        data: the examples, on their device.
         labels: (n_out, m) on the device, floats: 0 and 1, or one-hot columns.
         weights: of the examples, (1, m) on the device, or None.
         output: "sigmoid" or "softmax".
-        backend: where to compute.
         dtype: of the arithmetic, "float32" or "float64".
-        resident_bytes: most raw bytes to keep on the device; see `xpnet.data.batches.make_batches`.
     """
 
     def __init__(
-        self,
-        data: ColumnMatrix,
-        labels: Array,
-        weights: Array | None,
-        output: str,
-        backend: Backend,
-        dtype: str,
-        resident_bytes: int | None = None,
+        self, data: DeviceMatrix, labels: Array, weights: Array | None, output: str, dtype: str
     ) -> None:
-        resident = fits_on_device(data, backend, resident_bytes)
-        self._backend, self._host = backend, data
-        self._examples = backend.send(data.examples) if resident else None
-        self._labels, self._weights = labels, weights
+        backend, raw = data.backend, data.host.examples.dtype
+        self._data, self._labels, self._weights = data, labels, weights
         self._residual = RESIDUALS[output]
         mean = data.standardizer.mean.T
-        # Bytes fold their mean into the result. Floats may lie far from 0, so theirs is subtracted first.
-        self._center = (
-            None if data.examples.dtype == "uint8" else backend.send(mean, data.examples.dtype.name)
-        )
+        # The mean of bytes is folded into the result. Floats may be far from 0: theirs is subtracted first.
+        self._center = None if raw == "uint8" else backend.send(mean, raw.name)
         self._mean = backend.send(mean if self._center is None else 0.0 * mean, dtype=dtype)
         self._scale = backend.send(data.standardizer.scale.T, dtype=dtype)
         block_bytes = BLOCK_BYTES["gpu" if backend.name == "gpu" else "cpu"]
@@ -98,21 +84,10 @@ class FusedPass:
                 residual=self._residual,
                 rows=self._rows,
             )
-            for part, examples in self._chunks()
+            for part, examples in self._data.chunks()
         ]
         loss, G, r = (sum(sums[1:], start=sums[0]) for sums in zip(*parts, strict=True))
         return LossAndGradient(loss, (G - r * self._mean) * self._scale, r)
-
-    def _chunks(self) -> Iterator[tuple[slice, Any]]:
-        """Yield the raw examples on the device: at once, or a chunk at a time."""
-        if self._examples is not None:
-            yield slice(None), self._examples
-            return
-        data = self._host
-        rows = max(1, CHUNK_BYTES // (data.n_x * data.examples.itemsize))
-        starts, blocks = range(0, data.m, rows), ((block,) for block in data.blocks(rows))
-        for start, (block,) in zip(starts, self._backend.stream(blocks), strict=True):
-            yield slice(start, min(start + rows, data.m)), block
 
 
 @dispatched
@@ -133,10 +108,10 @@ def linear_loss_and_gradient(
         examples: (m, n_x), raw.
         labels: (n_out, m), floats.
         weights: of the examples, (1, m), or None.
-        W: (runs n_out, n_x), and
-        b: (runs n_out, 1): the parameters, the standardization folded in.
-        center: what to subtract from each example before it is cast, (1, n_x) or (1, 1), or None.
-        residual: gives losses and dZ from Z and the labels of a block.
+        W: weights with the scale folded in, (runs n_out, n_x).
+        b: biases with the mean folded in, (runs n_out, 1).
+        center: subtracted from each example before the cast, (1, n_x) or (1, 1), or None.
+        residual: computes losses and dZ from Z and the labels of a block.
         rows: examples of a block.
     """
     xp = namespace(W)

@@ -1,8 +1,8 @@
-"""Full-batch descent in the span of the examples: the Gram form.
+"""Full-batch gradient descent on the Gram matrix G = X̂^T X̂ of the examples, for fewer examples than features.
 
-Every gradient of a full batch is dZ X̂^T, a combination of the examples. So W = c W0 + C X̂^T throughout, and
-with G = X̂^T X̂ (m, m) the logits are Z = c W0 X̂ + C G + b: no step touches the n_x features. Several runs
-share G: their rows lie below each other.
+The gradient of a full batch is dZ X̂^T, a linear combination of the examples. So the weights stay of the form
+W = c W0 + C X̂^T, and the logits are Z = c W0 X̂ + C G + b. A step computes with G (m, m) alone, and costs m^2
+operations instead of 2 n_x m. Several runs share G: their rows are stacked.
 """
 
 from __future__ import annotations
@@ -22,100 +22,118 @@ if TYPE_CHECKING:
     from xpnet.linear.objective import LinearObjective, Runs
 
 BLOCK_BYTES = 16 << 20
-"""Size of the standardized features, or of the examples, that exist at a time: there is no standardized X."""
+"""Bytes of examples, or of standardized features, that are computed with at a time."""
 
 
-class GramDescent:
-    """Descent with the coefficients of the examples at hand.
+class GramMatrix:
+    """The products of the examples of an objective, and what can be computed without a standardized matrix.
 
     Args:
-        problem: the examples, few of them, of many features.
-        runs: learning rates and penalties.
-        W: weights to start from, (runs n_out, n_x).
-        b: biases to start from, (runs n_out, 1), which change.
-        from_zero: whether W is known to hold zeros alone.
+        objective: few examples of many features.
 
     Attributes:
-        backend: where.
-        G: X̂^T X̂, (m, m).
+        G: X̂^T X̂, (m, m), on the device.
     """
 
-    def __init__(
-        self, problem: LinearObjective, runs: Runs, W: Array, b: Array, from_zero: bool = False
-    ) -> None:
-        xp, standardizer = problem.backend.xp, problem.data.standardizer
-        self._problem, self._runs, self.backend = problem, runs, problem.backend
-        self._W0, self._b = W, b
-        self._mean = problem.backend.send(standardizer.mean.T, dtype=problem.dtype)
-        self._scale = problem.backend.send(standardizer.scale.T, dtype=problem.dtype)
+    def __init__(self, objective: LinearObjective) -> None:
+        backend, standardizer = objective.backend, objective.data.standardizer
+        self._objective = objective
+        self._mean = backend.send(standardizer.mean.T, dtype=objective.dtype)
+        self._scale = backend.send(standardizer.scale.T, dtype=objective.dtype)
         self.G = self._gram()
-        self._Z0 = problem.zeros(W.shape[0], problem.data.m) if from_zero else self._logits(W)
-        self._C, self._c = xp.zeros_like(self._Z0), xp.ones_like(b)
-        self._square0 = xp.sum(W * W, axis=1, keepdims=True)
 
-    def steps(self, costs: Array) -> None:
-        """As `descent.Stepper.steps`."""
-        problem, runs = self._problem, self._runs
-        gram_steps(
-            self._C, self._c, self._b, costs, self.G, self._Z0, problem.labels, problem.weights,
-            rate=runs.rate, l2=runs.l2, share=runs.share, square0=self._square0, penalized=runs.penalized,
-            output=problem.model.output,
-        )  # fmt: skip
-
-    def parameters(self) -> tuple[Array, Array]:
-        """Return W (runs n_out, n_x) and b (runs n_out, 1) as they are now."""
-        xp = self._problem.backend.xp
-        return self._c * self._W0 + self.combined(self._C), xp.asarray(self._b, copy=True)
-
-    def combined(self, C: Array) -> Array:
-        """Return C X̂^T, (rows, n_x), of coefficients of the examples (rows, m)."""
-        xp = self._problem.backend.xp
-        spanned = xp.zeros_like(self._W0)
+    def combine(self, C: Array) -> Array:
+        """Return C X̂^T, (rows, n_x): linear combinations of the examples. C: coefficients, (rows, m)."""
+        xp, total = namespace(C), None
         for part, raw, mean in self._raw():
             own = C[:, part]
-            spanned += own @ raw - xp.sum(own, axis=1, keepdims=True) * mean
-        return spanned * self._scale
+            spanned = own @ raw - xp.sum(own, axis=1, keepdims=True) * mean
+            total = spanned if total is None else total + spanned
+        return total * self._scale
 
-    def _logits(self, W: Array) -> Array:
-        """Return W X̂, (runs n_out, m), the standardization folded into W."""
-        xp, folded = self._problem.backend.xp, W * self._scale
+    def logits(self, W: Array) -> Array:
+        """Return W X̂, (rows, m); the standardization is folded into W."""
+        xp, folded = namespace(W), W * self._scale
         parts = [
             folded @ raw.T - xp.sum(folded * mean, axis=1, keepdims=True) for _, raw, mean in self._raw()
         ]
         return xp.concat(parts, axis=1)
 
     def _raw(self) -> Iterator[tuple[slice, Array, Array]]:
-        """Yield examples (k, n_x), cast, and the mean they still hold: that of floats is subtracted."""
-        problem, data = self._problem, self._problem.data
+        """Yield examples (k, n_x), cast, and the mean that is still in them: that of floats is subtracted."""
+        objective, data = self._objective, self._objective.data
+        xp, dtype = objective.backend.xp, getattr(objective.backend.xp, objective.dtype)
         rows = max(1, BLOCK_BYTES // (8 * data.n_x))
-        for start in range(0, data.m, rows):
-            part = slice(start, min(start + rows, data.m))
-            block, mean = data.examples[part], self._mean
-            if block.dtype != np.uint8:
-                block, mean = block - data.standardizer.mean.T, 0.0 * mean
-            yield part, problem.backend.send(block, dtype=problem.dtype), mean
+        raw_dtype = data.host.examples.dtype
+        center = None
+        if raw_dtype != np.uint8:
+            center = objective.backend.send(data.standardizer.mean.T, dtype=raw_dtype.name)
+        for part, chunk in data.chunks():
+            first, count = part.start or 0, chunk.shape[0]
+            for start in range(0, count, rows):
+                stop = min(start + rows, count)
+                block, mean = chunk[start:stop, :], self._mean
+                if center is not None:
+                    block, mean = block - center, 0.0 * mean
+                yield slice(first + start, first + stop), xp.astype(block, dtype), mean
 
     def _gram(self) -> Array:
         """Return X̂^T X̂, (m, m)."""
-        problem, data = self._problem, self._problem.data
-        standardizer = data.standardizer
-        if data.examples.dtype == np.uint8 and standardizer.is_uniform:
-            products = byte_gram(data.examples) * float(standardizer.scale[0, 0]) ** 2
-            return problem.backend.send(products, dtype=problem.dtype)
-        G = problem.zeros(data.m, data.m)
+        objective, data = self._objective, self._objective.data
+        standardizer, host = data.standardizer, data.host
+        if host.examples.dtype == np.uint8 and standardizer.is_uniform:
+            products = byte_gram(host.examples) * float(standardizer.scale[0, 0]) ** 2
+            return objective.backend.send(products, dtype=objective.dtype)
+        G = objective.zeros(data.m, data.m)
         rows = max(1, BLOCK_BYTES // (8 * data.m))
         for start in range(0, data.n_x, rows):
             part = slice(start, min(start + rows, data.n_x))
             own = part if standardizer.scale.shape[0] > 1 else slice(None)
-            features = (data.X[part] - standardizer.mean[own]) * standardizer.scale[own]
-            X = problem.backend.send(features, dtype=problem.dtype)
+            features = (host.X[part] - standardizer.mean[own]) * standardizer.scale[own]
+            X = objective.backend.send(features, dtype=objective.dtype)
             G += X.T @ X
         return G
 
 
+class GramDescent:
+    """Gradient descent on the coefficients of the examples.
+
+    Args:
+        objective: few examples of many features.
+        runs: learning rates and penalties.
+        W: weights to start from, (runs n_out, n_x).
+        b: biases to start from, (runs n_out, 1); changed in place.
+        from_zero: whether all weights are known to be 0.
+    """
+
+    def __init__(
+        self, objective: LinearObjective, runs: Runs, W: Array, b: Array, from_zero: bool = False
+    ) -> None:
+        xp = objective.backend.xp
+        self._objective, self._runs = objective, runs
+        self._W0, self._b, self._gram = W, b, GramMatrix(objective)
+        self._Z0 = objective.zeros(W.shape[0], objective.data.m) if from_zero else self._gram.logits(W)
+        self._C, self._c = xp.zeros_like(self._Z0), xp.ones_like(b)
+        self._square0 = xp.sum(W * W, axis=1, keepdims=True)
+
+    def steps(self, costs: Array) -> None:
+        """As `descent.Stepper.steps`."""
+        objective, runs = self._objective, self._runs
+        gram_steps(
+            self._C, self._c, self._b, costs, self._gram.G, self._Z0, objective.labels, objective.weights,
+            rate=runs.rate, l2=runs.l2, share=runs.share, square0=self._square0, penalized=runs.penalized,
+            output=objective.model.output,
+        )  # fmt: skip
+
+    def parameters(self) -> tuple[Array, Array]:
+        """Return W (runs n_out, n_x) and b (runs n_out, 1) after the last step."""
+        xp = self._objective.backend.xp
+        return self._c * self._W0 + self._gram.combine(self._C), xp.asarray(self._b, copy=True)
+
+
 @dispatched
 def byte_gram(examples: Array) -> Array:
-    """Return the products of each two examples, (m, m) float64, exactly. examples: bytes, (m, n_x).
+    """Return the products of all pairs of examples, (m, m) float64, exactly. examples: uint8, (m, n_x).
 
     Products of x - 128 are at most 2^14, so 2^10 of them sum to at most 2^24: exactly in float32, in any
     order. x y = (x - 128) (y - 128) + 128 (x + y) - 128^2 gives the rest.
@@ -127,7 +145,7 @@ def byte_gram(examples: Array) -> Array:
         part = xp.astype(examples[:, start : min(start + 1024, n_x)], xp.float32) - 128.0
         G += xp.astype(part @ part.T, xp.float64)
         sums += xp.astype(xp.sum(part, axis=1, keepdims=True), xp.float64)
-    sums = 128.0 * sums  # of x - 128, as G is of their products
+    sums = 128.0 * sums  # sums of x - 128; G holds products of x - 128
     return G + sums + sums.T + 128.0**2 * n_x
 
 
@@ -149,19 +167,19 @@ def gram_steps(
     penalized: bool,
     output: str,
 ) -> None:
-    """Take steps; change C, c and b, and leave the costs before each step.
+    """Take steps of gradient descent: change C, c and b in place, and write the cost before each step.
 
     Args:
         C: coefficients of the examples, (runs n_out, m).
-        c: (runs n_out, 1): how much is left of W0.
+        c: share of W0 that is left, (runs n_out, 1).
         b: biases, (runs n_out, 1).
-        costs: (runs, steps), to be filled.
+        costs: (runs, steps), written.
         G: X̂^T X̂, (m, m).
         Z0: W0 X̂, (runs n_out, m).
         labels: (n_out, m), floats.
         weights: of the examples, (1, m), or None.
-        rate: of each row, (runs n_out, 1), and
-        l2: the same.
+        rate: learning rate of each row, (runs n_out, 1).
+        l2: penalty of each row, (runs n_out, 1).
         share: l2 / (2 m) of each run, (runs, 1).
         square0: sum of W0^2 of each row, (runs n_out, 1).
         penalized: whether any l2 is more than 0.

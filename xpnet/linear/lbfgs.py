@@ -1,14 +1,15 @@
-"""L-BFGS for logistic and softmax regression: the minimum itself, in few passes over the examples.
+"""L-BFGS for logistic and softmax regression: the minimum of the cost, in few passes over the examples.
 
 Nocedal and Wright, Numerical Optimization (2006): algorithm 7.4, with steps by Armijo's condition and
-backtracking by quadratic interpolation (3.57). Where rounding hides what a step gains, its slope says whether
-it gains: Hager and Zhang, A New Conjugate Gradient Method (2005), (27). Of few examples their coordinates are
-worked on: see coordinates.py.
+backtracking by quadratic interpolation (3.57). Near the minimum, rounding may hide what a step gains; then its
+slope decides: Hager and Zhang, A New Conjugate Gradient Method (2005), (27). With few examples it works on
+their coordinates: see reduced.py.
 """
 
 from __future__ import annotations
 
 import math
+import time
 from collections import deque
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
@@ -19,37 +20,41 @@ from xpnet import functional as F
 from xpnet.arrays import namespace
 from xpnet.errors import ConfigurationError, DivergenceError
 from xpnet.kernels import one_for_each_product
-from xpnet.linear.descent import Descent, stack_parameters, unstack_parameters
+from xpnet.linear.descent import stack_parameters, unstack_parameters
 from xpnet.linear.objective import LinearObjective
 from xpnet.linear.reduced import ReducedObjective, is_worthwhile
+from xpnet.nn import History, Method, StopReason, TrainingResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from xpnet.arrays import Array
     from xpnet.backend import Backend
-    from xpnet.data import ColumnMatrix
+    from xpnet.data import ColumnMatrix, DeviceMatrix
     from xpnet.nn import Network, Parameters
 
-ITERATIONS = {False: 500, True: 10_000}
-"""Most steps, by whether they are in the span of few examples."""
+MOST_ITERATIONS = 500
+"""Iterations at most, by default."""
+
+MOST_ITERATIONS_REDUCED = 10_000
+"""The same on coordinates of few examples, where an iteration takes little time."""
 
 MEMORY = 10
-"""Steps whose changes are remembered, to know the curvature by."""
+"""Iterations whose changes of weights and gradient are kept, to approximate the curvature."""
 
-BACKTRACKS = 30
-"""Shorter and shorter steps that are tried before giving up."""
+MOST_BACKTRACKS = 30
+"""Shorter steps that are tried in one iteration before it ends without progress."""
 
-HIDDEN = 16
-"""Roundings of the cost, which is a sum, that may hide what a step gains."""
+ROUNDING_UNITS = 16
+"""A cost that is higher by so many units of rounding counts as equal: it is a sum, and its digits end there."""
 
-STALLED = 5
-"""Steps without a lower cost before giving up: close to the minimum, rounding may hide what one gains."""
+MOST_STALLED = 5
+"""Iterations in a row without a lower cost, after which no progress is expected any more."""
 
 
 def minimize(
     model: Network,
-    data: ColumnMatrix,
+    data: ColumnMatrix | DeviceMatrix,
     Y: np.ndarray,
     backend: Backend,
     *,
@@ -61,27 +66,29 @@ def minimize(
     dtype: str = "float32",
     resident_bytes: int | None = None,
     on_progress: Callable[[int, float], object] | None = None,
-) -> Descent:
-    """Minimize J = mean loss + l2 / (2 m) sum W^2 by L-BFGS; of few examples in their span, in float64.
+) -> TrainingResult:
+    """Minimize J = mean loss + l2 / (2 m) sum W^2 by L-BFGS.
 
-    The host looks at the cost of each pass to choose the step: one small fetch, beside a pass over all data.
+    With few examples of many features, it works on their coordinates, in float64. To choose the length of a
+    step, the host fetches one number for each pass over the examples.
 
     Args:
         model: logistic or softmax regression, a network without hidden layers.
         data: the examples.
         Y: their labels (1, m), in host memory.
         backend: where to compute.
-        iterations: most steps; None for 500, or in the span, where they take little, for 10,000.
-        tolerance: the end is where no derivative of J is larger.
-        l2: strength of the penalty. Without one, separable classes have no minimum.
+        iterations: at most; None for 500, or 10,000 on coordinates, where they take little time.
+        tolerance: it has converged when no derivative of J is larger.
+        l2: strength of the penalty. Without one, classes that a plane separates have no minimum.
         class_weight: None, "balanced", or a weight for each class.
         start: parameters to start from; zeros by default.
         dtype: of the arithmetic, "float32" or "float64".
-        resident_bytes: most raw bytes to keep on the device; see `xpnet.data.batches`.
-        on_progress: is called with the steps done and the cost, after each.
+        resident_bytes: the most raw bytes to keep on the device; see `xpnet.data.DeviceMatrix`.
+        on_progress: is called with the iterations done and the cost, after each.
 
     Returns:
-        The descent; its costs begin with that of the start, and `reason` says why it ended.
+        The result. The first record of its history is the start, with learning rate 0; each further one is
+        an iteration, with the length of its step as learning rate.
 
     Raises:
         ConfigurationError: another model, or settings that are not possible.
@@ -98,31 +105,37 @@ def minimize(
             msg = f"{name} is {value!r}, expected " + ("more than 0" if least else "at least 0")
             raise ConfigurationError(msg)
     with backend.activate():
-        problem = LinearObjective.of(
+        objective = LinearObjective.of(
             model, data, Y, backend,
             class_weight=class_weight, dtype=dtype, resident_bytes=resident_bytes,
         )  # fmt: skip
-        few = start is None and is_worthwhile(problem)
-        most = iterations or ITERATIONS[few]
+        few = start is None and is_worthwhile(objective)
+        most = iterations or (MOST_ITERATIONS_REDUCED if few else MOST_ITERATIONS)
         with one_for_each_product() if few else nullcontext():
-            coordinates = ReducedObjective(problem) if few else None
-            cost = _Cost(coordinates.problem if coordinates else problem, l2, of_coordinates=few)
-            P = cost.joined(*stack_parameters(cost.problem, [start]))
-            P, costs, reason = _minimized(cost, P, most, tolerance, on_progress)
+            reduced = ReducedObjective(objective) if few else None
+            cost = _Cost(reduced.objective if reduced else objective, l2, reduced=few)
+            P = cost.joined(*stack_parameters(cost.objective, [start]))
+            P, history = _minimized(cost, P, most, tolerance, on_progress)
         W, b = cost.split(P)
-        if coordinates is not None:
-            W, b = (backend.send(part, dtype=dtype) for part in (coordinates.weights(W), b))
+        if reduced is not None:
+            W, b = (backend.send(part, dtype=dtype) for part in (reduced.weights(W), b))
         (parameters,) = unstack_parameters(model, W, b)
-    method = "l-bfgs in the span" if few else "l-bfgs"
-    return Descent(parameters, np.asarray(costs), method, reason)
+    method = Method.LBFGS_REDUCED if few else Method.LBFGS
+    return TrainingResult(model, parameters, history, method, "logistic and softmax regression are convex")
 
 
 class _Cost:
-    """J and its gradient, of W and b in one matrix (n_out, n_x + 1), or of weights of coordinates."""
+    """J and its gradient, at W and b in one matrix (n_out, n_x + 1).
 
-    def __init__(self, problem: LinearObjective, l2: float, *, of_coordinates: bool) -> None:
-        self.problem, self._passes = problem, problem.one_pass()
-        self._m, self._l2, self._of_coordinates = problem.data.m, l2, of_coordinates
+    Args:
+        objective: on features, or on coordinates.
+        l2: strength of the penalty.
+        reduced: whether it is on coordinates.
+    """
+
+    def __init__(self, objective: LinearObjective, l2: float, *, reduced: bool) -> None:
+        self.objective, self._passes = objective, objective.fused_pass()
+        self._m, self._l2, self._reduced = objective.data.m, l2, reduced
 
     def __call__(self, P: Array) -> tuple[float, Array]:
         W, b = self.split(P)
@@ -143,15 +156,15 @@ class _Cost:
         return namespace(W).concat([W, b], axis=1)
 
     def steepest(self, g: Array) -> float:
-        """Return the largest derivative; of coordinates the most that one of the features can have."""
+        """Return the largest absolute derivative; on coordinates an upper bound for that of all features."""
         xp = namespace(g)
-        if self._of_coordinates:
+        if self._reduced:
             W, b = self.split(g)
             g = self.joined(xp.sqrt(F.sum(W * W, axis=1)), b)
         return self.number(xp.max(xp.abs(g)))
 
     def number(self, value: Array) -> float:
-        return float(self.problem.backend.fetch(value))
+        return float(self.objective.backend.fetch(value))
 
 
 def _minimized(
@@ -160,36 +173,44 @@ def _minimized(
     iterations: int,
     tolerance: float,
     on_progress: Callable[[int, float], object] | None,
-) -> tuple[Array, list[float], str]:
-    """Return the parameters at the end, the costs on the way, and why it ended."""
-    xp = namespace(P)
+) -> tuple[Array, History]:
+    """Return the parameters at the end, and the history."""
+    xp, clock = namespace(P), [time.perf_counter()]
     J, g = cost(P)
     if not math.isfinite(J):
         msg = f"the cost is {J} at the start: try other parameters to start from, or standardized features"
         raise DivergenceError(msg, step=1)
-    costs = [J]
+    costs, lengths = [J], [0.0]
+    clock.append(time.perf_counter())
     memory: deque[tuple[Array, Array, Array]] = deque(maxlen=MEMORY)
-    stalled, ended = 0, "no step lowers the cost any more, in this dtype"
+    stalled = 0
+
+    def ended(stop: StopReason, stopped: str) -> tuple[Array, History]:
+        history = History.of_costs(costs, lengths, np.diff(clock).tolist())
+        history.end(stop, stopped)
+        return P, history
+
+    no_progress = StopReason.ROUNDING, "no step lowers the cost any more, in this dtype"
     for _ in range(iterations):
         if cost.steepest(g) <= tolerance:
-            return P, costs, f"converged, no derivative is larger than {tolerance:g}"
+            return ended(StopReason.CONVERGED, f"converged, no derivative is larger than {tolerance:g}")
         direction = _direction(g, memory)
         slope = cost.number(F.sum(g * direction))
-        # The first direction is the bare gradient, whose length says nothing about the step.
+        # The first direction is the gradient itself, whose length says nothing about that of the step.
         length = 1.0 if memory else min(1.0, 1.0 / cost.number(F.sum(xp.abs(g))))
-        for _ in range(BACKTRACKS):
+        for _ in range(MOST_BACKTRACKS):
             P_next = P + length * direction
             J_next, g_next = cost(P_next)
             if J_next <= J + 1e-4 * length * slope:
                 break
-            hidden = J_next <= J + HIDDEN * float(xp.finfo(P.dtype).eps) * abs(J)
-            if hidden and abs(cost.number(F.sum(g_next * direction))) <= abs(slope):
+            equal = J_next <= J + ROUNDING_UNITS * float(xp.finfo(P.dtype).eps) * abs(J)
+            if equal and abs(cost.number(F.sum(g_next * direction))) <= abs(slope):
                 break
             bent = 2.0 * (J_next - J - length * slope)
             shorter = -slope * length**2 / bent if math.isfinite(bent) and bent > 0 else 0.0
             length = min(max(shorter, 0.1 * length), 0.5 * length)
         else:
-            return P, costs, ended
+            return ended(*no_progress)
         s, y = P_next - P, g_next - g
         curvature = F.sum(s * y)
         if cost.number(curvature) > 0:
@@ -197,11 +218,13 @@ def _minimized(
         stalled = 0 if J_next < J else stalled + 1
         P, J, g = P_next, min(J, J_next), g_next
         costs.append(J)
+        lengths.append(length)
+        clock.append(time.perf_counter())
         if on_progress is not None:
             on_progress(len(costs) - 1, J)
-        if stalled == STALLED:
-            return P, costs, ended
-    return P, costs, f"not converged after {iterations} iterations"
+        if stalled == MOST_STALLED:
+            return ended(*no_progress)
+    return ended(StopReason.ALL_EPOCHS, f"not converged after {iterations} iterations")
 
 
 def _direction(g: Array, memory: deque[tuple[Array, Array, Array]]) -> Array:

@@ -1,4 +1,4 @@
-"""What full-batch descent works on: one problem, and the runs that descend on it together."""
+"""The objective of full-batch training: the cost of all examples, for one or several runs at once."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from xpnet import functional as F
 from xpnet.arrays import namespace
 from xpnet.autodiff import Node, gradients
+from xpnet.data import on_device
 from xpnet.errors import ConfigurationError
 from xpnet.linear.fused import FusedPass, LossAndGradient
 from xpnet.nn import example_weights, require_trainable_labels
@@ -19,18 +20,24 @@ if TYPE_CHECKING:
 
     from xpnet.arrays import Array
     from xpnet.backend import Backend
-    from xpnet.data import ColumnMatrix
+    from xpnet.data import ColumnMatrix, DeviceMatrix
     from xpnet.nn import Network
+
+
+def is_linear_classifier(model: Network) -> bool:
+    """Return whether a model is logistic or softmax regression, whose cost is convex."""
+    several = model.n_out > 1
+    return not model.hidden and (model.output, several) in (("sigmoid", False), ("softmax", True))
 
 
 @dataclass(frozen=True)
 class Runs:
-    """Learning rates and penalties of runs whose rows of W lie below each other, on the device.
+    """Learning rates and penalties of several runs, on the device. Their weights are stacked by rows.
 
     Attributes:
-        n_out: rows of each run.
-        rate: (runs n_out, 1), each run's repeated for its rows.
-        l2: the same.
+        n_out: rows of W of each run.
+        rate: learning rate of each row, (runs n_out, 1).
+        l2: penalty of each row, (runs n_out, 1).
         share: l2 / (2 m) of each run, (runs, 1).
         penalized: whether any l2 is more than 0.
     """
@@ -49,31 +56,27 @@ class Runs:
 
 @dataclass(frozen=True)
 class LinearObjective:
-    """Logistic or softmax regression of all examples at once.
+    """The cost of logistic or softmax regression on all examples.
 
     Attributes:
         model: a network without hidden layers.
-        data: the examples.
+        data: the examples, on their device.
         labels: (n_out, m) on the device, floats: 0 and 1, or one-hot columns.
         weights: of the examples, (1, m) on the device, or None.
-        backend: where to compute.
         dtype: of the arithmetic, "float32" or "float64".
-        resident_bytes: most raw bytes to keep on the device, or None.
     """
 
     model: Network
-    data: ColumnMatrix
+    data: DeviceMatrix
     labels: Array
     weights: Array | None
-    backend: Backend
     dtype: str
-    resident_bytes: int | None = None
 
     @classmethod
     def of(
         cls,
         model: Network,
-        data: ColumnMatrix,
+        data: ColumnMatrix | DeviceMatrix,
         Y: np.ndarray,
         backend: Backend,
         *,
@@ -81,39 +84,45 @@ class LinearObjective:
         dtype: str = "float32",
         resident_bytes: int | None = None,
     ) -> LinearObjective:
-        """Check and send what the problem needs.
+        """Check model, data and labels, and send what is needed.
 
         Raises:
             ConfigurationError: a model with hidden layers or another output, or an unknown dtype.
             ShapeError, DtypeError: data or labels that cannot be learned from.
         """
-        several = model.n_out > 1
-        if model.hidden or (model.output, several) not in (("sigmoid", False), ("softmax", True)):
-            msg = "full-batch descent is for logistic and softmax regression: train other models by `fit`"
+        if not is_linear_classifier(model):
+            msg = (
+                f"full-batch training is for logistic and softmax regression, and the model is {model}: "
+                "train it by fit"
+            )
             raise ConfigurationError(msg)
         if dtype not in ("float32", "float64"):
             msg = f"dtype is {dtype!r}, expected 'float32' or 'float64'"
             raise ConfigurationError(msg)
-        data.refuse_nonfinite()
-        require_trainable_labels(model, Y, data.m)
+        placed = on_device(data, backend, resident_bytes)
+        placed.host.refuse_nonfinite()
+        require_trainable_labels(model, Y, placed.m)
         weights = example_weights(model, Y, class_weight)
-        labels = np.arange(model.n_out)[:, None] == Y if several else Y
+        labels = np.arange(model.n_out)[:, None] == Y if model.n_out > 1 else Y
         return cls(
             model,
-            data,
+            placed,
             backend.send(labels, dtype=dtype),
             None if weights is None else backend.send(weights, dtype=dtype),
-            backend,
             dtype,
-            resident_bytes,
         )
+
+    @property
+    def backend(self) -> Backend:
+        """Where it is computed."""
+        return self.data.backend
 
     def zeros(self, *shape: int) -> Array:
         """Return zeros on the device."""
         return self.backend.send(np.zeros(shape), dtype=self.dtype)
 
     def runs(self, learning_rates: Sequence[float], l2s: Sequence[float]) -> Runs:
-        """Send what tells the runs apart."""
+        """Send the learning rates and penalties of several runs."""
 
         def column(values: Sequence[float], repeat: int) -> Array:
             return self.backend.send(np.repeat(values, repeat)[:, None], dtype=self.dtype)
@@ -122,22 +131,14 @@ class LinearObjective:
         share = column([l2 / (2 * self.data.m) for l2 in l2s], 1)
         return Runs(n_out, column(learning_rates, n_out), column(l2s, n_out), share, any(l2s))
 
-    def one_pass(self) -> FusedPass:
-        """Return what computes cost and gradient in one pass over the raw columns."""
-        return FusedPass(
-            self.data,
-            self.labels,
-            self.weights,
-            self.model.output,
-            self.backend,
-            self.dtype,
-            self.resident_bytes,
-        )
+    def fused_pass(self) -> FusedPass:
+        """Return what computes loss and gradient in one pass over the raw examples."""
+        return FusedPass(self.data, self.labels, self.weights, self.model.output, self.dtype)
 
-    def graph_pass(self, W: Array, b: Array) -> LossAndGradient:
-        """Return what one pass gives, from the computation graph on the standardized matrix."""
+    def autodiff_pass(self, W: Array, b: Array) -> LossAndGradient:
+        """Return the same loss and gradient, from the computation graph on the standardized matrix."""
         xp, n_out = self.backend.xp, self.model.n_out
-        X = self.backend.send(self.data.standardized(), dtype=self.dtype)
+        X = self.backend.send(self.data.host.standardized(), dtype=self.dtype)
         results = []
         for start in range(0, W.shape[0], n_out):
             rows = slice(start, start + n_out)

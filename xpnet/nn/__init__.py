@@ -4,7 +4,7 @@ Logistic and softmax regression are networks without hidden layers.
 """
 
 from xpnet.nn.dropout import Dropout, no_dropout
-from xpnet.nn.history import Epoch, History
+from xpnet.nn.history import Epoch, History, Method, StopReason, TrainingResult
 from xpnet.nn.labels import example_weights, labels_for_loss, require_labels, require_trainable_labels
 from xpnet.nn.network import Layer, LogisticRegression, Network, SoftmaxRegression
 from xpnet.nn.objective import Objective
@@ -23,6 +23,7 @@ __all__ = [
     "History",
     "Layer",
     "LogisticRegression",
+    "Method",
     "Momentum",
     "Network",
     "OPTIMIZERS",
@@ -37,6 +38,8 @@ __all__ = [
     "Settings",
     "SoftmaxRegression",
     "Step",
+    "StopReason",
+    "TrainingResult",
     "example_weights",
     "initialize",
     "labels_for_loss",

@@ -1,26 +1,72 @@
-"""What happened during training, epoch by epoch."""
+"""The history of a training, epoch by epoch, and its result."""
 
 from __future__ import annotations
 
 import math
 import sys
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from xpnet.nn.network import Network
+    from xpnet.nn.parameters import Parameters
+
+
+class StopReason(StrEnum):
+    """Why a training ended."""
+
+    ALL_EPOCHS = "all-epochs"
+    """All epochs, or iterations, are done."""
+
+    NO_IMPROVEMENT = "no-improvement"
+    """The cost was not lower for as many epochs as `Settings.patience` says."""
+
+    CONVERGED = "converged"
+    """No derivative of the cost is larger than the tolerance."""
+
+    ROUNDING = "rounding"
+    """No step lowers the cost any more, in the dtype of the arithmetic."""
+
+    DIVERGED = "diverged"
+    """A cost was not finite."""
+
+
+class Method(StrEnum):
+    """How a model was trained."""
+
+    AUTODIFF = "autodiff"
+    """Through the computation graph."""
+
+    FUSED = "fused"
+    """Full-batch gradient descent; each step reads the raw examples once."""
+
+    GRAM = "gram"
+    """Full-batch gradient descent on the products of the examples, X^T X."""
+
+    LBFGS = "lbfgs"
+    """L-BFGS on all examples."""
+
+    LBFGS_REDUCED = "lbfgs-reduced"
+    """L-BFGS on the coordinates of few examples in an orthonormal basis."""
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """One epoch.
+    """One epoch; for full-batch training one iteration.
 
     Attributes:
         epoch: counted from 1.
-        cost: mean over the epoch's steps, each before its update, with penalties.
-        learning_rate: of its steps.
+        cost: mean over the epoch's steps, each before its update, with penalties. For L-BFGS the cost after
+            the iteration; the first record is the start.
+        learning_rate: of its steps; for L-BFGS the length of its step.
         seconds: it took.
         val_cost: cost on the validation data after it, without penalties; None without validation data.
         val_metric: accuracy, or R² for regression, on the validation data after it.
-        metric: the same on training examples, as many as `Settings.judged_examples` says; None if that is 0,
-            and of full-batch descent, L-BFGS and sweeps, which have no epochs in that sense.
+        metric: the same on training examples, as many as `Settings.metric_examples` says; None if that is 0.
     """
 
     epoch: int
@@ -31,77 +77,175 @@ class Epoch:
     val_metric: float | None = None
     metric: float | None = None
 
-    @property
-    def judged(self) -> float:
-        """What it is judged by: validation cost, or training cost without validation data."""
-        return self.cost if self.val_cost is None else self.val_cost
+
+COLUMNS = tuple(column.name for column in fields(Epoch))
+"""Names of what is recorded of an epoch."""
 
 
-@dataclass
-class History:
-    """All epochs of a training, in order.
+class History(Sequence[Epoch]):
+    """The epochs of a training, in order; one column for each attribute of `Epoch`.
+
+    Args:
+        epochs: the epochs so far.
 
     Attributes:
-        epochs: a record of each.
-        best_epoch: the one with the lowest validation cost, or training cost without validation data;
+        best_epoch: the epoch with the lowest validation cost, or training cost without validation data;
             0 before the first.
-        stopped: why training ended, in words.
-        notes: what was done otherwise than asked, in words.
+        stop: why training ended; None before that.
+        stopped: the same as a sentence.
+        notes: sentences about what was done differently than asked.
     """
 
-    epochs: list[Epoch] = field(default_factory=list)
-    best_epoch: int = 0
-    stopped: str = ""
-    notes: list[str] = field(default_factory=list)
+    def __init__(self, epochs: Sequence[Epoch] = ()) -> None:
+        self._columns: dict[str, list[Any]] = {name: [getattr(e, name) for e in epochs] for name in COLUMNS}
+        self.best_epoch = 0
+        self.stop: StopReason | None = None
+        self.stopped = ""
+        self.notes: list[str] = []
 
-    def add(self, record: Epoch) -> bool:
+    @classmethod
+    def of_costs(
+        cls, costs: Sequence[float], learning_rates: Sequence[float], seconds: Sequence[float]
+    ) -> History:
+        """Return the history of a full-batch training, whose last iteration counts as the best."""
+        history, count = cls(), len(costs)
+        history._columns |= {
+            "epoch": list(range(1, count + 1)),
+            "cost": list(costs),
+            "learning_rate": list(learning_rates),
+            "seconds": list(seconds),
+            **{name: [None] * count for name in ("val_cost", "val_metric", "metric")},
+        }
+        history.best_epoch = count
+        return history
+
+    def __len__(self) -> int:
+        return len(self._columns["epoch"])
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        return Epoch(*(column[index] for column in self._columns.values()))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, History) and self.to_dict() == other.to_dict()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def column(self, name: str) -> list[Any]:
+        """Return one attribute of all epochs."""
+        return list(self._columns[name])
+
+    @property
+    def costs(self) -> list[float]:
+        """Training cost of each epoch."""
+        return self.column("cost")
+
+    @property
+    def criterion(self) -> list[float]:
+        """What epochs are compared by: the validation cost, or the training cost without validation data."""
+        pairs = zip(self._columns["val_cost"], self._columns["cost"], strict=True)
+        return [cost if val_cost is None else val_cost for val_cost, cost in pairs]
+
+    def add(self, epoch: Epoch) -> bool:
         """Record an epoch; return whether it is the best so far."""
-        best = not self.epochs or record.judged < self.epochs[self.best_epoch - 1].judged
-        self.epochs.append(record)
+        for name, column in self._columns.items():
+            column.append(getattr(epoch, name))
+        best = self.best_epoch == 0 or self._criterion(-1) < self._criterion(self.best_epoch - 1)
         if best:
-            self.best_epoch = len(self.epochs)
+            self.best_epoch = len(self)
         return best
 
-    def diverged(self, cost: float, step: int) -> str:
-        """Record, and return in words, that a cost was not finite; step counts from 1."""
-        self.stopped = (
-            f"the cost became {cost} at step {step} (epoch {len(self.epochs) + 1}): "
-            "try a smaller learning rate, standardized features, or clip"
+    def set_last(self, **values: float | None) -> None:
+        """Change attributes of the last epoch."""
+        for name, value in values.items():
+            self._columns[name][-1] = value
+
+    def scale_costs(self, factor: float) -> History:
+        """Return the same history with all costs multiplied by a factor."""
+        scaled = History()
+        scaled._columns = {name: list(column) for name, column in self._columns.items()}
+        for name in ("cost", "val_cost"):
+            scaled._columns[name] = [None if v is None else v * factor for v in self._columns[name]]
+        scaled.best_epoch, scaled.stop, scaled.stopped = self.best_epoch, self.stop, self.stopped
+        scaled.notes = list(self.notes)
+        return scaled
+
+    def end(self, stop: StopReason, stopped: str) -> None:
+        """Record why training ended, also as a sentence."""
+        self.stop, self.stopped = stop, stopped
+
+    def diverge(self, cost: float, step: int) -> str:
+        """Record that a cost is not finite; return that as a sentence. step: counted from 1."""
+        self.end(
+            StopReason.DIVERGED,
+            f"the cost became {cost} at step {step} (epoch {len(self) + 1}): "
+            "try a smaller learning rate, standardized features, or clip",
         )
         return self.stopped
 
     @property
     def has_diverged(self) -> bool:
         """Whether training ended because a cost was not finite."""
-        return self.stopped.startswith("the cost became")
+        return self.stop is StopReason.DIVERGED
 
-    @property
-    def costs(self) -> list[float]:
-        """Training cost of each epoch."""
-        return [epoch.cost for epoch in self.epochs]
-
-    @property
-    def judged(self) -> list[float]:
-        """What each epoch is judged by."""
-        return [epoch.judged for epoch in self.epochs]
+    def _criterion(self, index: int) -> float:
+        val_cost = self._columns["val_cost"][index]
+        return float(self._columns["cost"][index] if val_cost is None else val_cost)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the history as plain data, for a file, which has no word for what is no finite number.
+        """Return the history as plain data, for a file that holds finite numbers only.
 
-        A validation cost stays worse than all others: the largest number. An R² is left out.
+        A validation cost that is not finite becomes the largest number, so that it stays worse than all
+        others. A metric that is not finite, such as R² of equal targets, becomes None.
         """
-        data = asdict(self)
-        for epoch in data["epochs"]:
-            if epoch["val_cost"] is not None and not math.isfinite(epoch["val_cost"]):
-                epoch["val_cost"] = sys.float_info.max
-            for name in ("val_metric", "metric"):
-                if epoch[name] is not None and not math.isfinite(epoch[name]):
-                    epoch[name] = None
-        return data
+
+        def finite(name: str, value: Any) -> Any:
+            if value is None or math.isfinite(value):
+                return value
+            return sys.float_info.max if name == "val_cost" else None
+
+        return {
+            "epochs": [{name: finite(name, getattr(e, name)) for name in COLUMNS} for e in self],
+            "best_epoch": self.best_epoch,
+            "stop": self.stop,
+            "stopped": self.stopped,
+            "notes": self.notes,
+        }
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> History:
-        """Undo `to_dict`."""
-        return cls(
-            [Epoch(**epoch) for epoch in data["epochs"]], data["best_epoch"], data["stopped"], data["notes"]
-        )
+        """Undo `to_dict`.
+
+        Raises:
+            KeyError, TypeError, ValueError: the data is no history.
+        """
+        history = cls([Epoch(**epoch) for epoch in data["epochs"]])
+        history.best_epoch, history.stopped = int(data["best_epoch"]), str(data["stopped"])
+        history.stop = None if data["stop"] is None else StopReason(data["stop"])
+        history.notes = list(data["notes"])
+        return history
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """A trained model, and how it was trained.
+
+    Attributes:
+        model: its configuration.
+        parameters: on their device.
+        history: its epochs; for full-batch training each iteration is one.
+        method: how it was trained.
+        reason: why this method was chosen, as a sentence.
+    """
+
+    model: Network
+    parameters: Parameters
+    history: History
+    method: Method = Method.AUTODIFF
+    reason: str = field(default="")
+
+    @property
+    def costs(self) -> np.ndarray:
+        """Training cost of each epoch or iteration, (epochs,) float64."""
+        return np.asarray(self.history.costs, dtype=np.float64)

@@ -184,7 +184,7 @@ class Network:
         Z = F.affine(parameters[f"W{last}"], A, parameters[f"b{last}"])
         return F.relu(Z) if self.output == "relu" else Z
 
-    def answer(self, Z: Array) -> Array:
+    def activate_output(self, Z: Array) -> Array:
         """Turn what `forward` returns into probabilities (n_out, m), or the predicted numbers."""
         if self.output == "sigmoid":
             return F.sigmoid(Z)

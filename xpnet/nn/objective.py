@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from xpnet import functional as F
-from xpnet.arrays import namespace
 from xpnet.errors import ConfigurationError
 from xpnet.nn.dropout import Dropout, no_dropout
 
@@ -72,11 +71,9 @@ class Objective:
 
     def _penalized(self, J: Node, nodes: dict[str, Node]) -> Node:
         for name, node in nodes.items():
-            if not name.startswith("W"):
-                continue
-            nothing = namespace(node.value).zeros_like(node.value)
-            if self._l1:
-                J = J + self._l1 * F.L1(node, nothing)
-            if self._l2:
-                J = J + self._l2 * F.L2(node, nothing)
+            if name.startswith("W"):
+                if self._l1:
+                    J = J + self._l1 * F.sum_of_absolutes(node)
+                if self._l2:
+                    J = J + self._l2 * F.sum_of_squares(node)
         return J

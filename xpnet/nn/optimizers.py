@@ -139,6 +139,7 @@ class Adam:
 
 
 Optimizer = GradientDescent | Momentum | RMSProp | Adam
+"""Any of the optimizers."""
 
 OPTIMIZERS: dict[str, Optimizer] = {
     "sgd": GradientDescent(),

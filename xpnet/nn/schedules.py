@@ -88,6 +88,7 @@ class Plateau:
 
 
 Schedule = Constant | Step | Cosine | Plateau
+"""Any of the learning-rate schedules."""
 
 SCHEDULES: dict[str, Schedule] = {
     "constant": Constant(),

@@ -33,14 +33,15 @@ class Settings:
         dtype: of the parameters and the arithmetic, "float32" or "float64".
         precision: of products of float32 matrices: "float32", or on a GPU "tf32" or "bfloat16", which round
             the factors to 11 and to 8 significant bits, and sum in float32.
-        graph: whether to record a step as a CUDA graph, which is launched as one: for small networks, whose
-            kernels take less time than their launches. None to do so where it can be done and leaves the
-            same bits; True to raise where it cannot. Not with dropout, which differs from step to step. Data
-            that streams, and a smaller last batch, go on without. On a CPU it changes nothing.
+        cuda_graph: whether to record a step as a CUDA graph, which is launched at once. It makes small
+            networks faster, whose kernels take less time than their launches. None to do so where that is
+            possible and leaves the same bits; True to raise an error where it is not. Not with dropout,
+            which differs from step to step. Data that streams, and a smaller last batch, are trained without
+            it. On a CPU it changes nothing.
         resident_bytes: most raw data to keep on the device; more streams through it. None for three quarters
             of the device's free memory.
-        judged_examples: of how many training examples, at most, to take the metric after each epoch, chosen
-            by `seed`; 0 for none. It changes no weight. Not for sweeps.
+        metric_examples: the most training examples to compute the metric of after each epoch, chosen by
+            `seed`; 0 for none. It changes no weight. Not for sweeps.
 
     Raises:
         ConfigurationError: a value that is not possible.
@@ -62,9 +63,9 @@ class Settings:
     seed: int = 0
     dtype: str = "float32"
     precision: str = "float32"
-    graph: bool | None = None
+    cuda_graph: bool | None = None
     resident_bytes: int | None = None
-    judged_examples: int = 0
+    metric_examples: int = 0
 
     def __post_init__(self) -> None:
         least_one = {"epochs": self.epochs, "batch_size": self.batch_size, "patience": self.patience}
@@ -77,8 +78,8 @@ class Settings:
             if number is not None and not 0 < number < float("inf"):
                 msg = f"{name} is {number!r}, expected more than 0"
                 raise ConfigurationError(msg)
-        if not isinstance(self.judged_examples, int) or self.judged_examples < 0:
-            msg = f"judged_examples is {self.judged_examples!r}, expected a whole number of at least 0"
+        if not isinstance(self.metric_examples, int) or self.metric_examples < 0:
+            msg = f"metric_examples is {self.metric_examples!r}, expected a whole number of at least 0"
             raise ConfigurationError(msg)
         for name, strength in {"l1": self.l1, "l2": self.l2}.items():
             if not 0 <= strength < float("inf"):
@@ -91,8 +92,8 @@ class Settings:
         if self.dtype not in ("float32", "float64"):
             msg = f"dtype is {self.dtype!r}, expected 'float32' or 'float64'"
             raise ConfigurationError(msg)
-        if self.graph and self.dropout:
-            msg = "graph records one step, and dropout differs from step to step: leave out one of them"
+        if self.cuda_graph and self.dropout:
+            msg = "cuda_graph records one step, and dropout differs from step to step: use one of them"
             raise ConfigurationError(msg)
         if self.precision not in PRECISIONS:
             msg = f"precision is {self.precision!r}, expected one of {', '.join(PRECISIONS)}"

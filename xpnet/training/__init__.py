@@ -1,19 +1,10 @@
-"""Training: epochs and steps, evaluation, checkpoints, and several trainings at once.
+"""Training of networks: epochs and steps, evaluation, checkpoints, and several trainings at once.
 
 `fit` trains one network; `sweep` trains one for each combination of hyperparameters.
 """
 
-from xpnet.training.checkpoints import load_checkpoint, save_checkpoint
 from xpnet.training.evaluation import Evaluator
-from xpnet.training.fitting import fit
 from xpnet.training.sweeps import SweepResult, SweepRun, sweep
+from xpnet.training.trainer import Trainer, fit
 
-__all__ = [
-    "Evaluator",
-    "SweepResult",
-    "SweepRun",
-    "fit",
-    "load_checkpoint",
-    "save_checkpoint",
-    "sweep",
-]
+__all__ = ["Evaluator", "SweepResult", "SweepRun", "Trainer", "fit", "sweep"]

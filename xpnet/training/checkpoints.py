@@ -1,93 +1,115 @@
-"""Checkpoints: a training that is killed goes on from its last epoch, to the same bytes."""
+"""Checkpoints: a training that was killed resumes after its last saved epoch, and ends with the same bytes."""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from xpnet.errors import ModelFileError
-from xpnet.io import tensor_file
+from xpnet.io import read_tensors, write_tensors
 from xpnet.nn import Cosine, History
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Mapping, Sequence
 
     from xpnet.data import ColumnMatrix
-    from xpnet.training.trainer import Training
+    from xpnet.nn import Network, Settings
 
 SAMPLE = 2048
-"""Examples, about, by which data is recognized: reading all of them again would take as long as an epoch."""
+"""About how many examples are hashed to recognize data: to hash all would take as long as an epoch."""
 
-FREE = ("resident_bytes", "judged_examples")
-"""Settings that change no weight: a training may go on with others."""
+MAY_CHANGE = ("resident_bytes", "metric_examples")
+"""Settings that change no weight: a training may resume with other ones."""
 
 
-def save_checkpoint(path: str | os.PathLike[str], training: Training) -> None:
-    """Write all that `load` needs to go on, whole or not at all. To be called between epochs.
+@dataclass(frozen=True)
+class Checkpoint:
+    """The state of a training between two epochs.
+
+    Attributes:
+        key: what must be the same to resume, as plain data; see `training_key`.
+        step: steps taken.
+        history: epochs done.
+        arrays: parameters and the optimizer's state by name, in host memory.
+    """
+
+    key: dict[str, Any]
+    step: int
+    history: History
+    arrays: dict[str, np.ndarray]
+
+
+def write_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> None:
+    """Write a checkpoint, whole or not at all.
 
     Raises:
         ModelFileError: the file cannot be written.
     """
     description = {
         "kind": "checkpoint",
-        "about": resume_key(training),
-        "step": training.t,
-        "history": training.history.to_dict(),
+        "about": checkpoint.key,
+        "step": checkpoint.step,
+        "history": checkpoint.history.to_dict(),
     }
-    fetch = training.backend.fetch
-    tensor_file.write_tensors(
-        path, description, {name: fetch(array) for name, array in training.state.items()}
-    )
+    write_tensors(path, description, checkpoint.arrays)
 
 
-def load_checkpoint(path: str | os.PathLike[str], training: Training) -> None:
-    """Bring a new training to where a saved one was.
+def read_checkpoint(
+    path: str | os.PathLike[str], key: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]
+) -> Checkpoint:
+    """Read the checkpoint of a training.
 
     Args:
-        path: of the checkpoint.
-        training: made with the same model, settings and data.
+        path: of the file.
+        key: of the training that resumes.
+        shapes: of its arrays, by name.
 
     Raises:
-        ModelFileError: the file cannot be read, or is of another training: the message says what differs.
+        ModelFileError: the file cannot be read, or belongs to another training: the message says what
+            differs.
     """
-    description, arrays = tensor_file.read_tensors(path, "checkpoint")
-    now, then = resume_key(training), description.get("about")
-    then = then if isinstance(then, dict) else {}
-    if differing := [name for name in now if now[name] != then.get(name)]:
+    description, arrays = read_tensors(path, "checkpoint")
+    found = description.get("about")
+    then = found if isinstance(found, dict) else {}
+    if differing := [name for name in key if key[name] != then.get(name)]:
         name = differing[0]
-        msg = f"{path}: was made with {name} {then.get(name)!r}, and this training has {now[name]!r}"
+        msg = f"{path}: was made with {name} {then.get(name)!r}, and this training has {key[name]!r}"
         more = f" (also {', '.join(differing[1:])} differ)" if differing[1:] else ""
         raise ModelFileError(msg + more)
     try:
         history, step = History.from_dict(description["history"]), int(description["step"])
-        for name, array in training.state.items():
-            if arrays[name].shape != array.shape:
-                msg = f"{path}: {name} has shape {arrays[name].shape}, expected {array.shape}"
+        for name, shape in shapes.items():
+            if arrays[name].shape != shape:
+                msg = f"{path}: {name} has shape {arrays[name].shape}, expected {shape}"
                 raise ModelFileError(msg)
-            array[...] = training.backend.send(arrays[name], dtype=training.settings.dtype)
     except (KeyError, TypeError, ValueError) as error:
-        msg = f"{path}: is no whole checkpoint: {type(error).__name__}: {error}"
+        if isinstance(error, ModelFileError):
+            raise
+        msg = f"{path}: is not a complete checkpoint: {type(error).__name__}: {error}"
         raise ModelFileError(msg) from error
-    done, wanted = len(history.epochs), training.settings.epochs
-    if done > wanted:
-        msg = f"{path}: has {done} epochs done, and this training is to have {wanted}"
-        raise ModelFileError(msg)
-    training.history, training.t = history, step
+    return Checkpoint(then, step, history, arrays)
 
 
-def resume_key(training: Training) -> dict[str, Any]:
-    """Return what must be the same for a training to go on, as plain data."""
-    settings = training.settings
-    plain = {name: _plain(value) for name, value in asdict(settings).items() if name not in FREE}
+def training_key(
+    model: Network, settings: Settings, data: Sequence[tuple[ColumnMatrix, np.ndarray]]
+) -> dict[str, Any]:
+    """Return what must be the same for a training to resume, as plain data.
+
+    Args:
+        model: the network.
+        settings: how it is trained.
+        data: training data and validation data, each with its labels.
+    """
+    plain = {name: _plain(value) for name, value in asdict(settings).items() if name not in MAY_CHANGE}
     plain["optimizer"] = [type(settings.optimizer).__name__, plain["optimizer"]]
     plain["schedule"] = [type(settings.schedule).__name__, plain["schedule"]]
     if not isinstance(settings.schedule, Cosine):
-        del plain["epochs"]  # more of them may be asked for, unless the rate of each depends on their number
-    data = [fingerprint(*part) for part in (training.data, training.validation_data) if part]
-    return {**plain, "model": training.model.to_dict(), "data": data}
+        del plain["epochs"]  # may grow, unless the learning rates depend on their number
+    return {**plain, "model": model.to_dict(), "data": [fingerprint(*part) for part in data]}
 
 
 def _plain(value: Any) -> Any:

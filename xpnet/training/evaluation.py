@@ -1,4 +1,4 @@
-"""Judge parameters by examples: held back, or a sample of those they were trained on."""
+"""Evaluation: cost and metric of parameters on examples, held back or from the training data."""
 
 from __future__ import annotations
 
@@ -15,83 +15,82 @@ if TYPE_CHECKING:
 
     from xpnet.arrays import Array
     from xpnet.backend import Backend
-    from xpnet.data import ColumnMatrix
+    from xpnet.data import Batches, DeviceMatrix
     from xpnet.nn import Network, Parameters
+
+BATCH_BYTES = 64 << 20
+"""About how many bytes of standardized examples exist at a time."""
+
+MOST_BATCH = 1024
+"""Examples of a batch, at most."""
 
 
 class Evaluator:
-    """Cost and metric on some data, a batch at a time, fetched once.
+    """Computes cost and metric on some examples, batch by batch; the result is fetched once.
 
     Args:
         model: the network.
-        data: examples to judge by.
+        batches: the examples, on their device.
         Y: their labels, in host memory.
-        backend: where they are sent to.
+        backend: the device.
         dtype: of the arithmetic.
-        resident_bytes: most raw data to keep on the device.
     """
 
-    BATCH = 1024
+    def __init__(self, model: Network, batches: Batches, Y: np.ndarray, backend: Backend, dtype: str) -> None:
+        self._model, self._batches, self._backend, self._dtype = model, batches, backend, dtype
+        self._m = Y.shape[1]
+        itemsize = 4 if dtype == "float32" else 8
+        self._size = max(1, min(MOST_BATCH, BATCH_BYTES // (model.n_x * itemsize)))
+        self._squares = float(((Y - Y.mean(axis=1, keepdims=True)) ** 2).sum())
 
-    def __init__(
-        self,
-        model: Network,
-        data: ColumnMatrix,
-        Y: np.ndarray,
-        backend: Backend,
-        dtype: str,
-        resident_bytes: int | None = None,
-    ) -> None:
+    @classmethod
+    def of(cls, model: Network, data: DeviceMatrix, Y: np.ndarray, dtype: str) -> Evaluator:
+        """Return an evaluator on all examples of a device matrix.
+
+        Raises:
+            ShapeError, DtypeError: labels that do not fit the model or the data.
+        """
         require_labels(model, Y, data.m)
-        self.model, self.backend, self.dtype, self.m = model, backend, dtype, data.m
-        self.batches = make_batches(
-            data, labels_for_loss(model, Y, dtype), None, backend, dtype, resident_bytes
-        )
-        self.spread = (
-            float(((Y - Y.mean(axis=1, keepdims=True)) ** 2).sum()) if model.n_out and Y.size else 0.0
-        )
+        batches = make_batches(data, labels_for_loss(model, Y, dtype), None, dtype)
+        return cls(model, batches, Y, data.backend, dtype)
 
     def __call__(self, parameters: Parameters) -> tuple[float, float]:
-        """Return the cost, and accuracy (for regression R²)."""
-        return self.each(parameters.views, Ensemble(self.model, 1))[0]
+        """Return the cost, and the accuracy (for regression R²)."""
+        return self.each(parameters.views, Ensemble(self._model, 1))[0]
 
-    def each(self, views: Mapping[str, Array], stack: Ensemble) -> list[tuple[float, float]]:
-        """Return the cost, and accuracy (for regression R²), of each network of a stack."""
-        xp, output = self.backend.xp, self.model.output
-        sums = self.backend.send(np.zeros((stack.runs, 2)), dtype=self.dtype)
-        for X, Y, _ in self.batches.epoch(None, self.BATCH):
-            Z = stack.forward(views, X)
-            sums[:, 0] += xp.sum(stack.loss(Z, stack.targets(Y, Z)), axis=1)
+    def each(self, views: Mapping[str, Array], ensemble: Ensemble) -> list[tuple[float, float]]:
+        """Return the cost, and the accuracy (for regression R²), of each network of an ensemble."""
+        xp, output = self._backend.xp, self._model.output
+        sums = self._backend.send(np.zeros((ensemble.runs, 2)), dtype=self._dtype)
+        for X, Y, _ in self._batches.epoch(None, self._size):
+            Z = ensemble.forward(views, X)
+            sums[:, 0] += xp.sum(ensemble.loss(Z, ensemble.targets(Y, Z)), axis=1)
             if output == "sigmoid":
-                right = xp.astype(by_run(Z > 0, stack.runs) == (Y > 0.5), sums.dtype)
-                sums[:, 1] += xp.sum(right, axis=(1, 2)) / self.model.n_out
+                right = xp.astype(by_run(Z > 0, ensemble.runs) == (Y > 0.5), sums.dtype)
+                sums[:, 1] += xp.sum(right, axis=(1, 2)) / self._model.n_out
             elif output == "softmax":
-                hits = xp.argmax(by_run(Z, stack.runs), axis=1) == Y
+                hits = xp.argmax(by_run(Z, ensemble.runs), axis=1) == Y
                 sums[:, 1] += xp.sum(xp.astype(hits, sums.dtype), axis=1)
-        fetched = self.backend.fetch(sums).astype(np.float64)
-        return [self._judged(*row) for row in fetched.tolist()]
+        fetched = self._backend.fetch(sums).astype(np.float64)
+        return [self._cost_and_metric(*row) for row in fetched.tolist()]
 
-    def _judged(self, loss: float, right: float) -> tuple[float, float]:
-        if self.model.output in ("sigmoid", "softmax"):
-            return loss / self.m, right / self.m
-        return loss / self.m, 1.0 - loss / self.spread if self.spread else float("nan")
+    def _cost_and_metric(self, loss: float, right: float) -> tuple[float, float]:
+        if self._model.output in ("sigmoid", "softmax"):
+            return loss / self._m, right / self._m
+        return loss / self._m, 1.0 - loss / self._squares if self._squares else float("nan")
 
 
-def sample_examples(
-    data: ColumnMatrix, Y: np.ndarray, count: int, seed: int
-) -> tuple[ColumnMatrix, np.ndarray]:
-    """Return `count` of the examples and their labels, the same ones for a seed; all, if there are no more.
+def sample_indices(m: int, count: int, seed: int) -> np.ndarray | None:
+    """Return indices of `count` of m examples, ascending, the same ones for a seed; None for all of them.
 
     Args:
-        data: the examples.
-        Y: their labels, (1, m) or (n_out, m).
-        count: at least 1.
+        m: examples in all.
+        count: examples to choose, at least 1.
         seed: of the choice.
     """
-    if data.m <= count:
-        return data, Y
-    # Two numbers seed the order of an epoch. By a third this choice is no part of any: the examples that come
-    # first or last would not stand for all.
-    rows = np.random.default_rng([seed, 0, 1]).choice(data.m, count, replace=False)
+    if m <= count:
+        return None
+    # The order of an epoch is seeded by two numbers. With a third one this choice is independent of it.
+    rows = np.random.default_rng([seed, 0, 1]).choice(m, count, replace=False)
     rows.sort()
-    return data.part(rows), Y[:, rows]
+    return rows

@@ -10,25 +10,27 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from xpnet.data import on_device
 from xpnet.errors import ConfigurationError, DivergenceError
 from xpnet.linear import (
     LinearObjective,
     choose_method,
+    is_linear_classifier,
     make_stepper,
     require_valid_descent,
     run_descent,
     unstack_parameters,
 )
-from xpnet.nn import Constant, Epoch, GradientDescent, History, Parameters, initialize
+from xpnet.nn import Constant, GradientDescent, History, Method, Parameters, StopReason, initialize
 from xpnet.training.ensemble import Ensemble
-from xpnet.training.ensemble_training import EnsembleTraining
+from xpnet.training.ensemble_trainer import EnsembleTrainer
 from xpnet.training.evaluation import Evaluator
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from xpnet.backend import Backend
-    from xpnet.data import ColumnMatrix
+    from xpnet.data import ColumnMatrix, DeviceMatrix
     from xpnet.nn import Network, Settings
 
 
@@ -48,9 +50,9 @@ class SweepRun:
     history: History
 
     @property
-    def judged(self) -> float:
-        """What the run is judged by: its last validation cost, or training cost without validation data."""
-        return math.inf if self.history.has_diverged else self.history.judged[-1]
+    def final_cost(self) -> float:
+        """The last validation cost, or training cost without validation data; inf if the run diverged."""
+        return math.inf if self.history.has_diverged else self.history.criterion[-1]
 
 
 @dataclass(frozen=True)
@@ -59,23 +61,23 @@ class SweepResult:
 
     Attributes:
         runs: in the order of the learning rates, for each the penalties, for each the seeds.
-        method: "span", "one-pass" or "graph", and
-        reason: why.
+        method: how they were trained.
+        reason: why this method was chosen, as a sentence.
     """
 
     runs: tuple[SweepRun, ...]
-    method: str
+    method: Method
     reason: str
 
     @property
     def best(self) -> SweepRun:
         """The run with the lowest validation cost, or training cost without validation data."""
-        return min(self.runs, key=lambda each: each.judged)
+        return min(self.runs, key=lambda each: each.final_cost)
 
 
 def sweep(
     model: Network,
-    data: ColumnMatrix,
+    data: ColumnMatrix | DeviceMatrix,
     Y: np.ndarray,
     backend: Backend,
     settings: Settings,
@@ -83,7 +85,7 @@ def sweep(
     learning_rates: Sequence[float] = (),
     l2s: Sequence[float] = (),
     seeds: Sequence[int] = (),
-    validation: tuple[ColumnMatrix, np.ndarray] | None = None,
+    validation: tuple[ColumnMatrix | DeviceMatrix, np.ndarray] | None = None,
     method: str = "auto",
 ) -> SweepResult:
     """Train a model with each combination of learning rate, penalty and seed, all at once.
@@ -101,7 +103,7 @@ def sweep(
         l2s: strengths of the penalty, and the
         seeds: of the initial parameters.
         validation: examples and labels to judge by, or None.
-        method: as for `xpnet.linear.descent.descend`, "auto" or "graph" for other models.
+        method: as for `xpnet.linear.descent.descend`, "auto" or "autodiff" for other models.
 
     Raises:
         ConfigurationError: nothing to compare, or a setting that is for one training only, such as patience.
@@ -117,27 +119,29 @@ def sweep(
     if settings.patience is not None:
         msg = "patience stops one training: the runs of a sweep go on together, to the last epoch"
         raise ConfigurationError(msg)
-    if settings.graph:
-        msg = "graph records the steps of one training, not those of a sweep"
+    if settings.cuda_graph:
+        msg = "cuda_graph records the steps of one training: leave it out for a sweep"
         raise ConfigurationError(msg)
-    if settings.judged_examples:
-        msg = "judged_examples is of one training: the runs of a sweep are judged by validation data alone"
+    if settings.metric_examples:
+        msg = "metric_examples is for one training: a sweep computes no training metric"
         raise ConfigurationError(msg)
-    if _is_descent(model, data, settings):
-        chosen, reason = choose_method(method, data)
-        runs = _descended(model, data, Y, backend, each, validation, chosen)
-    elif method in ("auto", "graph"):
-        chosen, reason = "graph", "it is no full-batch gradient descent of logistic or softmax regression"
-        runs = _trained(model, data, Y, backend, each, validation)
+    examples = on_device(data, backend, settings.resident_bytes)
+    if _is_descent(model, examples.m, settings):
+        chosen, reason = choose_method(method, examples)
+        runs = _descended(model, examples, Y, backend, each, validation, chosen)
+    elif method in ("auto", "autodiff"):
+        chosen = Method.AUTODIFF
+        reason = "it is not full-batch gradient descent of logistic or softmax regression"
+        runs = _trained(model, examples, Y, backend, each, validation)
     else:
         msg = f"method is {method!r}, which is for full-batch descent of logistic and softmax regression"
         raise ConfigurationError(msg)
-    if not any(math.isfinite(each_run.judged) for each_run in runs):
-        raise DivergenceError(runs[0].history.stopped, step=len(runs[0].history.epochs) + 1)
+    if not any(math.isfinite(each_run.final_cost) for each_run in runs):
+        raise DivergenceError(runs[0].history.stopped, step=len(runs[0].history) + 1)
     return SweepResult(tuple(runs), chosen, reason)
 
 
-def _is_descent(model: Network, data: ColumnMatrix, settings: Settings) -> bool:
+def _is_descent(model: Network, m: int, settings: Settings) -> bool:
     """Return whether the settings are those of `xpnet.linear.descent`."""
     plain = (
         settings.optimizer == GradientDescent()
@@ -145,9 +149,8 @@ def _is_descent(model: Network, data: ColumnMatrix, settings: Settings) -> bool:
         and settings.precision == "float32"  # which full-batch descent always has
         and not (settings.l1 or settings.label_smoothing or settings.clip)
     )
-    full = settings.batch_size is None or settings.batch_size >= data.m
-    convex = not model.hidden and (model.output, model.n_out > 1) in (("sigmoid", False), ("softmax", True))
-    return plain and full and convex
+    full = settings.batch_size is None or settings.batch_size >= m
+    return plain and full and is_linear_classifier(model)
 
 
 def _starts(model: Network, backend: Backend, each: list[Settings]) -> list[Parameters]:
@@ -156,64 +159,63 @@ def _starts(model: Network, backend: Backend, each: list[Settings]) -> list[Para
 
 def _descended(
     model: Network,
-    data: ColumnMatrix,
+    data: DeviceMatrix,
     Y: np.ndarray,
     backend: Backend,
     each: list[Settings],
-    validation: tuple[ColumnMatrix, np.ndarray] | None,
-    method: str,
+    validation: tuple[ColumnMatrix | DeviceMatrix, np.ndarray] | None,
+    method: Method,
 ) -> list[SweepRun]:
-    """Descend on all examples, all runs at once."""
+    """Train all runs together by full-batch gradient descent."""
     shared = each[0]
     rates, l2s = [s.learning_rate for s in each], [s.l2 for s in each]
     require_valid_descent(shared.epochs, rates, l2s)
     began = time.perf_counter()
     with backend.activate():
-        problem = LinearObjective.of(
-            model, data, Y, backend,
-            class_weight=shared.class_weight, dtype=shared.dtype, resident_bytes=shared.resident_bytes,
-        )  # fmt: skip
-        stepper = make_stepper(problem, method, problem.runs(rates, l2s), _starts(model, backend, each))
-        costs = run_descent(stepper, problem, shared.epochs, len(each), strict=False)
+        objective = LinearObjective.of(
+            model, data, Y, backend, class_weight=shared.class_weight, dtype=shared.dtype
+        )
+        stepper = make_stepper(objective, method, objective.runs(rates, l2s), _starts(model, backend, each))
+        costs = run_descent(stepper, objective, shared.epochs, len(each), strict=False)
         W, b = stepper.parameters()
-        judged: list[tuple[float, float] | None] = [None] * len(each)
+        validated: list[tuple[float, float] | None] = [None] * len(each)
         if validation is not None:
-            judge = Evaluator(model, *validation, backend, shared.dtype, shared.resident_bytes)
-            judged = list(judge.each({"W1": W, "b1": b}, Ensemble(model, len(each))))
+            held = on_device(validation[0], backend, shared.resident_bytes)
+            evaluator = Evaluator.of(model, held, validation[1], shared.dtype)
+            validated = list(evaluator.each({"W1": W, "b1": b}, Ensemble(model, len(each))))
         parameters = unstack_parameters(model, W, b)
     seconds = (time.perf_counter() - began) / costs.size
     return [
-        SweepRun(s, p, _history(row, s.learning_rate, seconds, j))
-        for s, p, row, j in zip(each, parameters, costs, judged, strict=True)
+        SweepRun(s, p, _history(row, s.learning_rate, seconds, v))
+        for s, p, row, v in zip(each, parameters, costs, validated, strict=True)
     ]
 
 
-def _history(costs: np.ndarray, rate: float, seconds: float, judged: tuple[float, float] | None) -> History:
+def _history(
+    costs: np.ndarray, rate: float, seconds: float, validated: tuple[float, float] | None
+) -> History:
     """Return the history of one run, up to its last finite cost."""
     bad = np.flatnonzero(~np.isfinite(costs))
     good = int(bad[0]) if bad.size else len(costs)
-    epochs = [Epoch(i, cost, rate, seconds) for i, cost in enumerate(costs[:good].tolist(), start=1)]
-    history = History(epochs, stopped=f"all {len(costs)} epochs done")
+    history = History.of_costs(costs[:good].tolist(), [rate] * good, [seconds] * good)
+    history.end(StopReason.ALL_EPOCHS, f"all {len(costs)} epochs done")
     if bad.size:
-        history.diverged(costs[good], good + 1)
-    elif judged is not None:
-        epochs[-1] = replace(epochs[-1], val_cost=judged[0], val_metric=judged[1])
-    history.best_epoch = good  # what is judged, and returned, is the end
+        history.diverge(costs[good], good + 1)
+    elif validated is not None:
+        history.set_last(val_cost=validated[0], val_metric=validated[1])
     return history
 
 
 def _trained(
     model: Network,
-    data: ColumnMatrix,
+    data: DeviceMatrix,
     Y: np.ndarray,
     backend: Backend,
     each: list[Settings],
-    validation: tuple[ColumnMatrix, np.ndarray] | None,
+    validation: tuple[ColumnMatrix | DeviceMatrix, np.ndarray] | None,
 ) -> list[SweepRun]:
-    """Train through the graph, all runs at once."""
-    training = EnsembleTraining(model, data, Y, backend, each, validation)
+    """Train all runs together through the computation graph."""
+    trainer = EnsembleTrainer(model, data, Y, backend, each, validation)
     for _ in range(each[0].epochs):
-        training.epoch()
-    return [
-        SweepRun(s, p, h) for s, p, h in zip(each, training.parameters(), training.histories, strict=True)
-    ]
+        trainer.epoch()
+    return [SweepRun(s, p, h) for s, p, h in zip(each, trainer.parameters(), trainer.histories, strict=True)]

@@ -1,115 +1,186 @@
-"""Training by mini-batches through the computation graph: epoch and step."""
+"""Training by mini-batches through the computation graph: `fit` runs epochs, an epoch runs steps.
+
+A `Trainer` holds the state of one training. On a GPU a step can be recorded as a CUDA graph.
+"""
 
 from __future__ import annotations
 
+import math
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from xpnet.arrays import namespace
 from xpnet.autodiff import Node, gradients
-from xpnet.data import Resident, make_batches
-from xpnet.errors import DivergenceError
+from xpnet.backend import as_cuda_graph
+from xpnet.data import Resident, make_batches, on_device
+from xpnet.errors import DivergenceError, ModelFileError
 from xpnet.nn import (
     Epoch,
     History,
+    Method,
     Objective,
     Parameters,
+    StopReason,
+    TrainingResult,
     example_weights,
     initialize,
     labels_for_loss,
     require_trainable_labels,
 )
-from xpnet.training.evaluation import Evaluator, sample_examples
-from xpnet.training.stepgraph import RecordedStep
+from xpnet.training.checkpoints import Checkpoint, read_checkpoint, training_key, write_checkpoint
+from xpnet.training.evaluation import Evaluator, sample_indices
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import os
+    from collections.abc import Callable, Iterator, Sequence
 
     from xpnet.arrays import Array
     from xpnet.backend import Backend
-    from xpnet.data import Batch, ColumnMatrix
+    from xpnet.data import Batch, ColumnMatrix, DeviceMatrix
     from xpnet.nn import Network, Settings
 
 WINDOW = 256
-"""Steps whose costs are kept on the device before they are fetched at once."""
+"""Steps whose costs stay on the device before they are fetched together."""
+
+CHECKPOINT_SECONDS = 2.0
+"""Least seconds between two checkpoints, except the first and the last."""
+
+CHECKPOINT_PAUSE = 20
+"""Least time between two checkpoints, as a multiple of the time that writing one takes."""
 
 
-class Training:
-    """One training, epoch by epoch. `xpnet.training.fitting.fit` is the short way to use it.
+def fit(
+    model: Network,
+    data: ColumnMatrix | DeviceMatrix,
+    Y: np.ndarray,
+    backend: Backend,
+    settings: Settings,
+    validation: tuple[ColumnMatrix | DeviceMatrix, np.ndarray] | None = None,
+    start: Parameters | None = None,
+    on_epoch: Callable[[Epoch], Any] | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+) -> TrainingResult:
+    """Train a model by mini-batches.
 
     Args:
         model: the network.
         data: the training examples.
         Y: their labels, in host memory: (1, m), or targets (n_out, m).
-        backend: where to train.
-        settings: how.
-        validation: examples and labels to judge by, or None.
-        start: parameters to start from, which are copied; by default new ones.
+        backend: the device to train on.
+        settings: how to train.
+        validation: examples and labels to validate with after each epoch, or None.
+        start: parameters to start from, which are copied; new ones by default.
+        on_epoch: called after each epoch with its record.
+        checkpoint: file to save the training to, and to resume from if it exists. On a CPU a killed and
+            resumed training ends with the same bytes as one that was never killed.
 
     Raises:
         ShapeError, DtypeError: data or labels that cannot be learned from.
         ConfigurationError: settings that do not fit the data.
-        DeviceError: a precision that the device lacks.
+        DeviceError: a precision that the device does not have.
+        ModelFileError: the checkpoint is damaged, or belongs to another training.
+        DivergenceError: a cost is not finite.
+    """
+    trainer = Trainer(model, data, Y, backend, settings, validation, start)
+    if checkpoint is not None and Path(checkpoint).exists():
+        trainer.load_checkpoint(checkpoint)
+    saved, pause = -math.inf, CHECKPOINT_SECONDS
+    while not trainer.is_done():
+        record = trainer.epoch()
+        if on_epoch is not None:
+            on_epoch(record)
+        now = time.monotonic()
+        if checkpoint is not None and (now - saved >= pause or trainer.is_done()):
+            trainer.save_checkpoint(checkpoint)
+            saved = time.monotonic()
+            pause = max(CHECKPOINT_SECONDS, CHECKPOINT_PAUSE * (saved - now))
+    trainer.restore_best()
+    return TrainingResult(model, trainer.parameters, trainer.history, Method.AUTODIFF)
+
+
+class Trainer:
+    """The state of one training, epoch by epoch. `fit` is the short way to use it.
+
+    Args and errors as for `fit`.
+
+    Attributes:
+        parameters: of the network, on the device.
+        history: the epochs so far.
+        t: steps taken so far.
     """
 
     def __init__(
         self,
         model: Network,
-        data: ColumnMatrix,
+        data: ColumnMatrix | DeviceMatrix,
         Y: np.ndarray,
         backend: Backend,
         settings: Settings,
-        validation: tuple[ColumnMatrix, np.ndarray] | None = None,
+        validation: tuple[ColumnMatrix | DeviceMatrix, np.ndarray] | None = None,
         start: Parameters | None = None,
     ) -> None:
-        backend.precision(settings.precision)  # refuses what the device lacks
-        data.refuse_nonfinite()
-        require_trainable_labels(model, Y, data.m)
+        backend.precision(settings.precision)  # raises for one that the device does not have
+        limit, dtype = settings.resident_bytes, settings.dtype
+        examples = on_device(data, backend, limit)
+        examples.host.refuse_nonfinite()
+        require_trainable_labels(model, Y, examples.m)
         weights = example_weights(model, Y, settings.class_weight)
-        self.model = model
-        self.data, self.validation_data = (data, Y), validation
-        self.settings = settings
-        self.backend = backend
-        self.m = data.m
-        self.batch_size = min(settings.batch_size or data.m, data.m)
+        self.model, self.settings, self.backend = model, settings, backend
+        self.data = examples.host, Y
+        self.validation_data: tuple[ColumnMatrix, np.ndarray] | None = None
+        self.m = examples.m
+        self.batch_size = min(settings.batch_size or self.m, self.m)
         self.history = History()
-        if settings.batch_size and settings.batch_size > data.m:
+        if settings.batch_size and settings.batch_size > self.m:
             self.history.notes.append(
-                f"a batch of {settings.batch_size} is more than the {data.m} examples: it holds them all"
+                f"a batch of {settings.batch_size} is more than the {self.m} examples: it holds them all"
             )
         self.t = 0
         xp = backend.xp
         with backend.activate():
-            self.parameters = initialize(model, backend, settings.initializer, settings.seed, settings.dtype)
+            self.parameters = initialize(model, backend, settings.initializer, settings.seed, dtype)
             if start is not None:
-                self.parameters.buffer[...] = backend.send(start.buffer, dtype=settings.dtype)
+                self.parameters.buffer[...] = backend.send(start.buffer, dtype=dtype)
             self._gradient = Parameters(model, xp.zeros_like(self.parameters.buffer))
             self._slots = [xp.zeros_like(self.parameters.buffer) for _ in range(settings.optimizer.slots)]
             self._best = xp.zeros_like(self.parameters.buffer)
-            self.batches = make_batches(
-                data,
-                labels_for_loss(model, Y, settings.dtype),
-                weights,
-                backend,
-                settings.dtype,
-                settings.resident_bytes,
-            )
-            self._objective = Objective(model, settings, backend, data.m)
-            self._validation = None if validation is None else self._judge(*validation)
+            self.batches = make_batches(examples, labels_for_loss(model, Y, dtype), weights, dtype)
+            self._objective = Objective(model, settings, backend, self.m)
+            self._validation: Evaluator | None = None
+            if validation is not None:
+                held = on_device(validation[0], backend, limit)
+                self.validation_data = held.host, validation[1]
+                self._validation = Evaluator.of(model, held, validation[1], dtype)
             self._sample: Evaluator | None = None
-            if settings.judged_examples:
-                self._sample = self._judge(*sample_examples(data, Y, settings.judged_examples, settings.seed))
-        self._costs = backend.send(np.zeros((1, WINDOW)), dtype=settings.dtype)
-        self._graph: tuple[RecordedStep, Resident] | None = None
-        wanted = not settings.dropout if settings.graph is None else settings.graph
+            if settings.metric_examples:
+                rows = sample_indices(self.m, settings.metric_examples, settings.seed)
+                some = self.batches if rows is None else self.batches.subset(rows)
+                self._sample = Evaluator(model, some, Y if rows is None else Y[:, rows], backend, dtype)
+        self._costs = backend.send(np.zeros((1, WINDOW)), dtype=dtype)
+        self._recorded: tuple[RecordedStep, Resident] | None = None
+        wanted = not settings.dropout if settings.cuda_graph is None else settings.cuda_graph
         if wanted and backend.name == "gpu" and isinstance(self.batches, Resident):
-            made = RecordedStep(
-                backend, self.batches, self.batch_size, settings.dtype, self._change,
-                [self.parameters.buffer, self._gradient.buffer, *self._slots], required=bool(settings.graph),
+            step = RecordedStep(
+                backend, self.batches, self.batch_size, dtype, self._change,
+                [self.parameters.buffer, self._gradient.buffer, *self._slots],
+                required=bool(settings.cuda_graph),
             )  # fmt: skip
-            self._graph = made, self.batches
+            self._recorded = step, self.batches
+
+    def is_done(self) -> bool:
+        """Return whether the training is over; if so, the history says why."""
+        done, settings = len(self.history), self.settings
+        patience = settings.patience
+        if patience is not None and done - self.history.best_epoch >= patience:
+            self.history.end(StopReason.NO_IMPROVEMENT, f"no lower cost for {patience} epochs")
+        elif done >= settings.epochs:
+            self.history.end(StopReason.ALL_EPOCHS, f"all {settings.epochs} epochs done")
+        else:
+            return False
+        return True
 
     def epoch(self) -> Epoch:
         """Run one epoch; return and record what happened.
@@ -118,9 +189,11 @@ class Training:
             DivergenceError: a cost is not finite.
         """
         began = time.perf_counter()
-        done = len(self.history.epochs)
+        done = len(self.history)
         settings = self.settings
-        rate = settings.learning_rate * settings.schedule.factor(done, settings.epochs, self.history.judged)
+        rate = settings.learning_rate * settings.schedule.factor(
+            done, settings.epochs, self.history.criterion
+        )
         with self.backend.activate():
             total = 0.0
             pending: list[int] = []
@@ -134,11 +207,11 @@ class Training:
             total += self._gathered(pending)
             val_cost, val_metric = self._validation(self.parameters) if self._validation else (None, None)
             metric = self._sample(self.parameters)[1] if self._sample else None
-        if self._graph and self._graph[0].problem:
-            note = f"steps are not launched as one CUDA graph: {self._graph[0].problem}"
+        if self._recorded and self._recorded[0].problem:
+            note = f"steps are not launched as one CUDA graph: {self._recorded[0].problem}"
             if note not in self.history.notes:  # a resumed training says it once
                 self.history.notes.append(note)
-            self._graph = None
+            self._recorded = None
         seconds = time.perf_counter() - began
         record = Epoch(done + 1, total / self.m, rate, seconds, val_cost, val_metric, metric)
         if self.history.add(record) and settings.patience is not None:
@@ -158,21 +231,21 @@ class Training:
 
     def _steps(self, order: np.ndarray | None, rate: float) -> Iterator[int]:
         """Take the steps of an epoch, each cost in the next place of the window; yield the batches' sizes."""
-        if self._graph is None or order is None:
+        if self._recorded is None or order is None:
             for i, batch in enumerate(self.batches.epoch(order, self.batch_size)):
                 self.step(batch, rate, i % WINDOW)
                 yield int(batch.X.shape[1])
             return
-        graph, make_batches = self._graph
-        graph.begin(rate, self.t)
+        recorded, batches = self._recorded
+        recorded.begin(rate, self.t)
         sent = self.backend.send(order)
         for i, start in enumerate(range(0, self.m, self.batch_size)):
             indices = sent[start : min(start + self.batch_size, self.m)]
             if indices.shape[0] == self.batch_size:
-                self._costs[:, i % WINDOW : i % WINDOW + 1] = graph(indices)
+                self._costs[:, i % WINDOW : i % WINDOW + 1] = recorded(indices)
                 self.t += 1
             else:
-                self.step(make_batches.take(indices), rate, i % WINDOW)
+                self.step(batches.take(indices), rate, i % WINDOW)
             yield int(indices.shape[0])
 
     def _change(self, batch: Batch, rate: float | Array, t: int | Array) -> Array:
@@ -189,19 +262,45 @@ class Training:
 
     @property
     def state(self) -> dict[str, Array]:
-        """All arrays that change while training, by name: what a checkpoint holds."""
+        """All arrays that change during training, by name: what a checkpoint holds."""
         slots = {f"slot{i}": slot for i, slot in enumerate(self._slots)}
         best = {"best": self._best} if self.settings.patience is not None else {}
         return {"parameters": self.parameters.buffer, **slots, **best}
+
+    def save_checkpoint(self, path: str | os.PathLike[str]) -> None:
+        """Write what is needed to resume, whole or not at all. To be called between epochs.
+
+        Raises:
+            ModelFileError: the file cannot be written.
+        """
+        arrays = {name: self.backend.fetch(array) for name, array in self.state.items()}
+        write_checkpoint(path, Checkpoint(self._key(), self.t, self.history, arrays))
+
+    def load_checkpoint(self, path: str | os.PathLike[str]) -> None:
+        """Resume from a checkpoint of the same model, settings and data.
+
+        Raises:
+            ModelFileError: the file cannot be read, or belongs to another training: the message says what
+                differs.
+        """
+        shapes = {name: tuple(array.shape) for name, array in self.state.items()}
+        saved = read_checkpoint(path, self._key(), shapes)
+        done, wanted = len(saved.history), self.settings.epochs
+        if done > wanted:
+            msg = f"{path}: has {done} epochs done, and this training is to have {wanted}"
+            raise ModelFileError(msg)
+        for name, array in self.state.items():
+            array[...] = self.backend.send(saved.arrays[name], dtype=self.settings.dtype)
+        self.history, self.t = saved.history, saved.step
+
+    def _key(self) -> dict[str, Any]:
+        data = [part for part in (self.data, self.validation_data) if part is not None]
+        return training_key(self.model, self.settings, data)
 
     def restore_best(self) -> None:
         """Go back to the parameters of the best epoch, if `patience` kept them."""
         if self.settings.patience is not None and self.history.best_epoch:
             self.parameters.buffer[...] = self._best
-
-    def _judge(self, data: ColumnMatrix, Y: np.ndarray) -> Evaluator:
-        settings = self.settings
-        return Evaluator(self.model, data, Y, self.backend, settings.dtype, settings.resident_bytes)
 
     def _gathered(self, sizes: list[int]) -> float:
         """Fetch the costs of the window's steps; return their sum, each times its batch's size."""
@@ -209,7 +308,7 @@ class Training:
         bad = np.flatnonzero(~np.isfinite(costs))
         if bad.size:
             step = self.t - len(sizes) + int(bad[0]) + 1
-            raise DivergenceError(self.history.diverged(costs[bad[0]], step), step=step)
+            raise DivergenceError(self.history.diverge(costs[bad[0]], step), step=step)
         return float(costs @ np.asarray(sizes, dtype=np.float64))
 
 
@@ -226,3 +325,58 @@ def clip(gradient: Array, limit: float) -> None:
     xp = namespace(gradient)
     norm = xp.sqrt(xp.sum(gradient * gradient))
     gradient *= limit / xp.maximum(norm, limit)
+
+
+class RecordedStep:
+    """Steps on batches of one size, each launched as one CUDA graph. What changes between steps is on the device.
+
+    Args:
+        backend: where.
+        batches: of examples that lie there.
+        size: of each batch.
+        dtype: of the parameters.
+        change: changes the parameters by a step, given the batch, the learning rate (1, 1) and the number of
+            the step (1, 1); returns the cost.
+        changed: the arrays that it changes, of any shapes.
+        required: raise what keeps a step from being recorded.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        batches: Resident,
+        size: int,
+        dtype: str,
+        change: Callable[[Batch, Array, Array], Array],
+        changed: Sequence[Array],
+        *,
+        required: bool,
+    ) -> None:
+        self._batches, self._change = batches, change
+        self._indices = backend.send(np.zeros(size, np.int64))
+        self._rate = backend.send(np.zeros((1, 1)), dtype=dtype)
+        self._t = backend.send(np.zeros((1, 1)))
+        self._cost = backend.send(np.zeros((1, 1)), dtype=dtype)
+        changed = [self._t, self._cost, *changed]
+        self._step = as_cuda_graph(backend, self._taken, changed, required=required)
+
+    @property
+    def problem(self) -> str:
+        """Why steps are not launched as one; nothing as long as they are, or are yet to be."""
+        return str(getattr(self._step, "problem", ""))
+
+    def begin(self, rate: float, t: int) -> None:
+        """Set the learning rate, and how many steps were taken before."""
+        self._rate[...] = rate
+        self._t[...] = float(t)
+
+    def __call__(self, indices: Array) -> Array:
+        """Take a step on the examples of some indices, (size,) on the device; return its cost, (1, 1)."""
+        self._indices[...] = indices
+        self._step()
+        return self._cost
+
+    def _taken(self) -> None:
+        self._t += 1.0
+        batch = self._batches.take(self._indices)
+        self._cost[0, 0] = self._change(batch, self._rate, self._t)

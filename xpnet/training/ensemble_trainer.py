@@ -1,4 +1,4 @@
-"""Training of several networks at once through the computation graph: one step for all."""
+"""Training of several networks at once through the computation graph: one step for all of them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ import numpy as np
 from xpnet import functional as F
 from xpnet.arrays import namespace
 from xpnet.autodiff import Node, gradients
-from xpnet.data import make_batches
+from xpnet.data import make_batches, on_device
 from xpnet.nn import (
     Dropout,
     Epoch,
     History,
     Objective,
     Parameters,
+    StopReason,
     example_weights,
     initialize,
     labels_for_loss,
@@ -32,65 +33,61 @@ if TYPE_CHECKING:
 
     from xpnet.arrays import Array
     from xpnet.backend import Backend
-    from xpnet.data import Batch, ColumnMatrix
+    from xpnet.data import Batch, ColumnMatrix, DeviceMatrix
     from xpnet.nn import Network, Settings
 
 
-class EnsembleTraining:
-    """Trainings that differ in learning rate, l2 and seed, epoch by epoch. They share batches and dropout.
+class EnsembleTrainer:
+    """The state of several trainings that differ in learning rate, l2 and seed. They share batches and dropout.
 
-    Args and errors as for `Training`, but for `each`: the settings of each.
+    Args and errors as for `fit`, but for `each`: the settings of each training.
     """
 
     def __init__(
         self,
         model: Network,
-        data: ColumnMatrix,
+        data: ColumnMatrix | DeviceMatrix,
         Y: np.ndarray,
         backend: Backend,
         each: Sequence[Settings],
-        validation: tuple[ColumnMatrix, np.ndarray] | None = None,
+        validation: tuple[ColumnMatrix | DeviceMatrix, np.ndarray] | None = None,
     ) -> None:
-        shared = each[0]
-        backend.precision(shared.precision)  # refuses what the device lacks
-        data.refuse_nonfinite()
-        require_trainable_labels(model, Y, data.m)
-        Objective(model, shared, backend, data.m)  # refuses settings that the model has no use for
+        shared, limit, dtype = each[0], each[0].resident_bytes, each[0].dtype
+        backend.precision(shared.precision)  # raises for one that the device does not have
+        examples = on_device(data, backend, limit)
+        m = examples.m
+        examples.host.refuse_nonfinite()
+        require_trainable_labels(model, Y, m)
+        Objective(model, shared, backend, m)  # raises for settings that do not fit the model
         weights = example_weights(model, Y, shared.class_weight)
-        self._each, self._shared, self._m, self._backend = each, shared, data.m, backend
-        self._batch_size = min(shared.batch_size or data.m, data.m)
-        self._stack = Ensemble(model, len(each))
+        self._each, self._shared, self._m, self._backend = each, shared, m, backend
+        self._batch_size = min(shared.batch_size or m, m)
+        self._ensemble = Ensemble(model, len(each))
         self._t = 0
         self.histories = [History() for _ in each]
         with backend.activate():
             starts = [initialize(model, backend, s.initializer, s.seed, s.dtype) for s in each]
-            self._views = self._stack.joined(starts)
+            self._views = self._ensemble.joined(starts)
             zeros_like = backend.xp.zeros_like
             self._slots = [
                 {name: zeros_like(view) for name, view in self._views.items()}
                 for _ in range(shared.optimizer.slots)
             ]
-            self._batches = make_batches(
-                data,
-                labels_for_loss(model, Y, shared.dtype),
-                weights,
-                backend,
-                shared.dtype,
-                shared.resident_bytes,
-            )
+            self._batches = make_batches(examples, labels_for_loss(model, Y, dtype), weights, dtype)
             self._validation: Evaluator | None = None
             if validation is not None:
-                self._validation = Evaluator(model, *validation, backend, shared.dtype, shared.resident_bytes)
-            self._l2 = self._column([s.l2 / (2 * data.m) for s in each])
+                held = on_device(validation[0], backend, limit)
+                self._validation = Evaluator.of(model, held, validation[1], dtype)
+            self._l2 = self._column([s.l2 / (2 * m) for s in each])
             self._costs = self._column([0.0] * len(each), WINDOW)
         self._dropout = Dropout(shared.dropout, shared.seed, backend) if shared.dropout else None
 
     def epoch(self) -> None:
         """Run one epoch of all; record it in the history of each that has a finite cost."""
         began = time.perf_counter()
-        shared, done = self._shared, max(len(history.epochs) for history in self.histories)
+        shared, done = self._shared, max(len(history) for history in self.histories)
         factors = [
-            s.learning_rate * shared.schedule.factor(done, shared.epochs, history.judged)
+            s.learning_rate * shared.schedule.factor(done, shared.epochs, history.criterion)
             for s, history in zip(self._each, self.histories, strict=True)
         ]
         totals = np.zeros(len(self._each))
@@ -98,7 +95,7 @@ class EnsembleTraining:
             # Each parameter's rows at the learning rate of their run.
             rates = {
                 name: self._backend.send(np.repeat(factors, n)[:, None], dtype=shared.dtype)
-                for name, (n, _) in self._stack.model.shapes.items()
+                for name, (n, _) in self._ensemble.model.shapes.items()
             }
             pending: list[int] = []
             order = shuffled(shared.seed, done, self._m, self._batch_size)
@@ -110,15 +107,21 @@ class EnsembleTraining:
                         totals += self._gathered(pending)
                         pending = []
             totals += self._gathered(pending)
-            judged = self._validation.each(self._views, self._stack) if self._validation else None
+            validated = self._validation.each(self._views, self._ensemble) if self._validation else None
         seconds = time.perf_counter() - began
         for i, history in enumerate(self.histories):
-            if not history.stopped:
+            if history.stop is None:
                 history.add(
-                    Epoch(done + 1, totals[i] / self._m, factors[i], seconds, *(judged[i] if judged else ()))
+                    Epoch(
+                        done + 1,
+                        totals[i] / self._m,
+                        factors[i],
+                        seconds,
+                        *(validated[i] if validated else ()),
+                    )
                 )
                 if done + 1 == shared.epochs:
-                    history.stopped = f"all {shared.epochs} epochs done"
+                    history.end(StopReason.ALL_EPOCHS, f"all {shared.epochs} epochs done")
 
     def step(self, batch: Batch, rates: dict[str, Array], slot: int) -> None:
         """Change the parameters of all runs by one step; nothing in it crosses to the host.
@@ -128,7 +131,7 @@ class EnsembleTraining:
             rates: the learning rates by parameter, (runs n_out, 1) for its rows.
             slot: where in the window to leave the costs.
         """
-        views, shared, stack = self._views, self._shared, self._stack
+        views, shared, stack = self._views, self._shared, self._ensemble
         nodes = {name: Node(view, name) for name, view in views.items()}
         costs = self._cost(nodes, batch)
         self._costs[:, slot : slot + 1] = costs.value
@@ -143,11 +146,11 @@ class EnsembleTraining:
     def parameters(self) -> list[Parameters]:
         """Return the parameters of each run as they are now."""
         with self._backend.activate():
-            return self._stack.split(self._views)
+            return self._ensemble.split(self._views)
 
     def _cost(self, nodes: dict[str, Node], batch: Batch) -> Node:
         """Return J of each run, (runs, 1)."""
-        stack, shared = self._stack, self._shared
+        stack, shared = self._ensemble, self._shared
         Z = stack.forward(nodes, batch.X, self._drop)
         loss = stack.loss(Z, stack.targets(batch.Y, Z.value), shared.label_smoothing)
         if batch.weights is not None:
@@ -165,9 +168,9 @@ class EnsembleTraining:
     def _drop(self, A: Node, layer: int) -> Any:
         if self._dropout is None:
             return no_dropout(A, layer)
-        units = A.shape[0] // self._stack.runs
+        units = A.shape[0] // self._ensemble.runs
         mask = self._dropout.mask(A.value[:units, :], self._t, layer)
-        return A * namespace(mask).concat([mask] * self._stack.runs, axis=0)
+        return A * namespace(mask).concat([mask] * self._ensemble.runs, axis=0)
 
     def _column(self, values: Sequence[float], columns: int = 1) -> Array:
         return self._backend.send(np.tile(np.asarray(values)[:, None], columns), dtype=self._shared.dtype)
@@ -177,8 +180,8 @@ class EnsembleTraining:
         costs = self._backend.fetch(self._costs)[:, : len(sizes)].astype(np.float64)
         for history, row in zip(self.histories, costs, strict=True):
             bad = np.flatnonzero(~np.isfinite(row))
-            if bad.size and not history.stopped:
-                history.diverged(row[bad[0]], self._t - len(sizes) + int(bad[0]) + 1)
+            if bad.size and history.stop is None:
+                history.diverge(row[bad[0]], self._t - len(sizes) + int(bad[0]) + 1)
         sums: np.ndarray = costs @ np.asarray(sizes, dtype=np.float64)
         return sums
 

@@ -1,0 +1,325 @@
+"""Train a model from data to a model file: choose the trainer, train, save, evaluate."""
+
+from __future__ import annotations
+
+import csv
+import os
+import time
+from dataclasses import astuple, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from xpnet.data import on_device
+from xpnet.errors import OutputError, UsageError
+from xpnet.io import atomic_write, read_tensors, write_model_file
+from xpnet.linear import descend, minimize
+from xpnet.nn import Epoch, TrainingResult
+from xpnet.training import Evaluator, fit
+
+from .plan import LBFGS, METRIC_EXAMPLES, Plan, choose_model
+from .preparation import Prepared, TrainJob, prepare
+from .summary import method_sentence, saved_model
+from .targets import TargetScale
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from xpnet.data import DeviceMatrix
+    from xpnet.io import SavedModel
+    from xpnet.nn import History, Network
+    from xpnet.training import SweepResult
+
+    from ..datasets import Dataset
+    from ..messages import Messages
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOutcome:
+    """The outcome of a training job.
+
+    Attributes:
+        job: what was asked for.
+        dataset: the examples that the model was trained on.
+        validation: the examples held back or given for validation, or None.
+        result: the trained model with its history; the best one of a sweep.
+        method: how it was trained, as a sentence.
+        metrics: cost and metric at the end, for "training" and, if there is any, "validation" data.
+        metric_examples: how many training examples each epoch's metric was computed on; 0 for none.
+        saved: what the model file holds.
+        skipped: inputs that cannot be used, each with its reason.
+        sweep: all runs, of a sweep.
+    """
+
+    job: TrainJob
+    dataset: Dataset
+    validation: Dataset | None
+    result: TrainingResult
+    method: str
+    metrics: dict[str, tuple[float, float]]
+    metric_examples: int
+    saved: SavedModel
+    skipped: list[tuple[str, str]]
+    sweep: SweepResult | None = None
+
+    @property
+    def restored_best(self) -> bool:
+        """Whether the weights are those of the best epoch, which is not the last one."""
+        history = self.result.history
+        return self.job.plan.patience is not None and history.best_epoch != len(history)
+
+
+@dataclass(frozen=True)
+class OnDevice:
+    """The examples of a training on the device: sent once, used for training and evaluation.
+
+    Attributes:
+        dataset: the training examples.
+        data: the same on the device.
+        validation: the validation examples, or None.
+        held: the same on the device.
+    """
+
+    dataset: Dataset
+    data: DeviceMatrix
+    validation: Dataset | None
+    held: DeviceMatrix | None
+
+    @classmethod
+    def of(cls, prepared: Prepared) -> OnDevice:
+        """Return the examples of a training on its device."""
+        dataset, validation = prepared.dataset, prepared.validation
+        held = None if validation is None else on_device(validation.data, prepared.backend)
+        return cls(dataset, on_device(dataset.data, prepared.backend), validation, held)
+
+    def validation_for(self, scale: TargetScale) -> tuple[DeviceMatrix, Any] | None:
+        """Return validation examples and labels as the trainers take them."""
+        if self.validation is None or self.held is None:
+            return None
+        return self.held, scale.scaled(self.validation.Y)
+
+    def evaluate(self, result: TrainingResult, dtype: str) -> dict[str, tuple[float, float]]:
+        """Return cost and metric on the training and the validation examples."""
+        sets = {"training": (self.data, self.dataset)}
+        if self.validation is not None and self.held is not None:
+            sets["validation"] = self.held, self.validation
+        with self.data.backend.activate():
+            return {
+                name: Evaluator.of(result.model, data, dataset.Y, dtype)(result.parameters)
+                for name, (data, dataset) in sets.items()
+            }
+
+
+def train_job(job: TrainJob, messages: Messages, *, resume: bool = False) -> TrainOutcome:
+    """Train a model, save it, then evaluate it.
+
+    Args:
+        job: what to train, with an output or without.
+        messages: takes what is said meanwhile.
+        resume: whether to resume from the checkpoint that a killed run left beside the output.
+
+    Raises:
+        XpnetError: of any kind, if the job cannot be done.
+    """
+    prepared = prepare(job, messages)
+    model = choose_model(job.plan, prepared.dataset)
+    checkpoint = None if job.output is None else f"{job.output}.checkpoint"
+    if checkpoint is not None:
+        _check_checkpoint(checkpoint, job, model, resume, messages)
+    examples = OnDevice.of(prepared)
+    total, m = _iterations(job.plan, model, prepared.dataset.data.m), prepared.dataset.data.m
+
+    def report(epoch: Epoch) -> None:
+        speed = f"{m / epoch.seconds:.0f} examples/s" if epoch.seconds else ""
+        progress(epoch.epoch, total, _note(epoch), speed, epoch.cost)
+
+    unit = "epochs" if job.plan.iterations is None else "iterations"
+    try:
+        with messages.progress("Training", unit) as progress:
+            result = train_examples(job.plan, model, examples, on_epoch=report, checkpoint=checkpoint)
+    except KeyboardInterrupt:
+        if checkpoint is not None and os.path.exists(checkpoint):
+            messages.warn(f"{checkpoint} holds the training so far: --resume continues it")
+        else:
+            messages.warn("nothing is kept: only training in batches writes checkpoints, after its epochs")
+        raise
+    for note in result.history.notes:
+        messages.warn(note)
+    costs = result.history.costs
+    if costs[-1] > costs[0]:
+        messages.warn(f"the cost rose from {costs[0]:.6g} to {costs[-1]:.6g}: try a smaller learning rate")
+    full_batch = job.plan.is_full_batch(model)
+    batch_size = None if full_batch else job.plan.settings(model, m).batch_size
+    sampled = 0 if full_batch or batch_size is None else min(METRIC_EXAMPLES, m)
+    method = method_sentence(result, batch_size)
+    outcome = save_and_evaluate(
+        job, prepared, examples, result, method, metric_examples=sampled, validate_last=full_batch
+    )
+    if job.history is not None:
+        write_history(job.history, [({}, result.history)])
+    if checkpoint is not None and os.path.exists(checkpoint):
+        os.unlink(checkpoint)
+    return outcome
+
+
+def save_and_evaluate(
+    job: TrainJob,
+    prepared: Prepared,
+    examples: OnDevice,
+    result: TrainingResult,
+    method: str,
+    *,
+    metric_examples: int = 0,
+    validate_last: bool = False,
+    sweep: SweepResult | None = None,
+    sweep_summary: dict[str, Any] | None = None,
+) -> TrainOutcome:
+    """Save a trained model, evaluate it, and save it again with what the evaluation says.
+
+    It is saved first, so that an evaluation that fails does not lose it.
+    """
+    dataset, backend = prepared.dataset, prepared.backend
+
+    def saved(metrics: dict[str, tuple[float, float]]) -> SavedModel:
+        return saved_model(result, dataset, backend, method, metrics, metric_examples, sweep_summary)
+
+    if job.output is not None:
+        write_model_file(job.output, saved({}))
+    metrics = examples.evaluate(result, job.plan.dtype)
+    if validate_last and "validation" in metrics:
+        cost, metric = metrics["validation"]
+        result.history.set_last(val_cost=cost, val_metric=metric)
+    final = saved(metrics)
+    if job.output is not None:
+        write_model_file(job.output, final)
+    return TrainOutcome(
+        job=job, dataset=dataset, validation=prepared.validation, result=result, method=method,
+        metrics=metrics, metric_examples=metric_examples, saved=final, skipped=prepared.skipped, sweep=sweep,
+    )  # fmt: skip
+
+
+def train_examples(
+    plan: Plan,
+    model: Network,
+    examples: OnDevice,
+    *,
+    on_epoch: Callable[[Epoch], object] | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+) -> TrainingResult:
+    """Train a model the way a plan says.
+
+    Args:
+        plan: how to train.
+        model: the network.
+        examples: to train on and to validate with.
+        on_epoch: called after each epoch; for full-batch training from time to time.
+        checkpoint: a file to resume from, and to save to. Not for full-batch training: it is done again,
+            and ends with the same bytes.
+
+    Raises:
+        UsageError: the plan does not fit the data.
+        ConfigurationError, ShapeError, DivergenceError, ModelFileError: as for `xpnet.fit`.
+    """
+    dataset, data = examples.dataset, examples.data
+    backend = data.backend
+    if plan.is_full_batch(model):
+        return _full_batch(plan, model, dataset, data, on_epoch)
+    scale = TargetScale.of(dataset)
+
+    def reported(epoch: Epoch) -> None:
+        if on_epoch is not None:
+            on_epoch(scale.epoch(epoch))
+
+    settings = plan.settings(model, data.m)
+    if settings.batch_size is not None:
+        settings = replace(settings, metric_examples=METRIC_EXAMPLES)
+    result = fit(
+        model, data, scale.scaled(dataset.Y), backend, settings, examples.validation_for(scale),
+        on_epoch=reported, checkpoint=checkpoint,
+    )  # fmt: skip
+    return scale.undo(result, backend)
+
+
+def _full_batch(
+    plan: Plan,
+    model: Network,
+    dataset: Dataset,
+    data: DeviceMatrix,
+    on_epoch: Callable[[Epoch], object] | None,
+) -> TrainingResult:
+    """Train logistic or softmax regression by L-BFGS or gradient descent on all examples."""
+    began, rate = time.perf_counter(), 0.0
+
+    def on_progress(done: int, cost: float) -> None:
+        if on_epoch is not None:
+            on_epoch(Epoch(done, cost, rate, (time.perf_counter() - began) / done))
+
+    shared: Any = {"class_weight": plan.class_weight, "dtype": plan.dtype, "on_progress": on_progress}
+    if plan.optimizer_for(model) == LBFGS:
+        l2 = 1.0 if plan.l2 is None else plan.l2
+        return minimize(model, data, dataset.Y, data.backend, iterations=plan.iterations, l2=l2, **shared)
+    settings = plan.settings(model, data.m)
+    rate = settings.learning_rate
+    return descend(
+        model, data, dataset.Y, data.backend,
+        iterations=settings.epochs, learning_rate=rate, l2=settings.l2, **shared,
+    )  # fmt: skip
+
+
+def write_history(path: str, runs: list[tuple[dict[str, Any], History]]) -> None:
+    """Write a CSV file with a line for each epoch of each run.
+
+    Args:
+        path: of the file.
+        runs: what tells each run apart, by column, with its history.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    try:
+        with (
+            atomic_write(Path(path)) as temporary,
+            open(temporary, "w", encoding="utf-8", newline="") as file,
+        ):
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow([*runs[0][0], *Epoch.__dataclass_fields__])
+            for apart, history in runs:
+                for epoch in history:
+                    cells = ("" if cell is None else cell for cell in astuple(epoch))
+                    writer.writerow([*apart.values(), *cells])
+    except OSError as error:
+        msg = f"{path}: cannot be written: {error.strerror or error}"
+        raise OutputError(msg) from error
+
+
+def _check_checkpoint(
+    checkpoint: str, job: TrainJob, model: Network, resume: bool, messages: Messages
+) -> None:
+    """Make sure that the checkpoint exists only if the training resumes from it."""
+    if not os.path.exists(checkpoint):
+        if resume and os.path.exists(str(job.output)):
+            msg = f"{job.output}: this training is done, and has no checkpoint: leave out --resume"
+            raise UsageError(msg)
+        if resume:
+            messages.say(f"There is no {checkpoint}: the training starts from the beginning")
+    elif not resume:
+        read_tensors(checkpoint, "checkpoint")  # raises for a file that is not ours to remove
+        os.unlink(checkpoint)
+    elif job.plan.is_full_batch(model):
+        msg = (
+            f"{checkpoint} is of a training in batches, and this one is not: leave out --resume to start anew"
+        )
+        raise UsageError(msg)
+    else:
+        messages.say(f"Resuming from {checkpoint}")
+
+
+def _iterations(plan: Plan, model: Network, m: int) -> int | None:
+    """Return how many epochs or iterations there will be, if that is known."""
+    return None if plan.optimizer_for(model) == LBFGS else plan.settings(model, m).epochs
+
+
+def _note(epoch: Epoch) -> str:
+    if epoch.val_cost is None or epoch.val_metric is None:
+        metric = "" if epoch.metric is None else f" ({epoch.metric:.4f})"
+        return f"cost {epoch.cost:.4f}{metric}"
+    return f"cost {epoch.cost:.4f}  val {epoch.val_cost:.4f} ({epoch.val_metric:.4f})"
