@@ -91,7 +91,7 @@ def write_report(job: ReportJob, console: Messages) -> int:
 
 
 def problem_section(model: Model, dataset: Dataset | None) -> dict[str, Any]:
-    """Return shapes, layers, results of the training and number of examples of each class, as far as known."""
+    """Return shapes, layers, final cost and metric, and how many examples each class has, if known."""
     saved, network = model.saved, model.saved.model
     counts = {"training": training_counts(model)}
     if dataset is not None:

@@ -66,7 +66,7 @@ class DrawnSeries:
 
     Attributes:
         name: its name in the legend.
-        summary: its first and last value as a sentence, for people who do not see the drawing.
+        summary: what it shows, as a sentence for people who do not see the drawing.
         path: the line as an SVG path; empty if there is none.
         dots: x and y of the centre of each dot.
         look: number of its colour.
@@ -146,10 +146,8 @@ class Chart:
 
     def svg(self, marker: str = "") -> str:
         """Return the chart as an SVG element for a page. marker: id of a dot that a script moves."""
-        dot = (
-            f'<circle id="{escape(marker)}" class="marker" r="6" cx="{LEFT}" cy="{BOTTOM}" data-left="{LEFT}" '
-            f'data-right="{RIGHT}" data-top="{TOP}" data-bottom="{BOTTOM}"/>'
-        )
+        edges = f'data-left="{LEFT}" data-right="{RIGHT}" data-top="{TOP}" data-bottom="{BOTTOM}"'
+        dot = f'<circle id="{escape(marker)}" class="marker" r="6" cx="{LEFT}" cy="{BOTTOM}" {edges}/>'
         return (
             f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img"><title>Chart: {escape(self.title)}</title>'
             f"<desc>{escape(self.description)}</desc>\n{self.content()}\n{dot if marker else ''}</svg>"
@@ -161,17 +159,16 @@ class Chart:
         grid = [f'<path d="M{LEFT},{y}H{RIGHT}"/>' for y, _ in self.y_ticks]
         y_texts = [svg_text(text, LEFT - 6, y + 4) for y, text in self.y_ticks]
         x_texts = [svg_text(text, x, BOTTOM + 16) for x, text in self.x_ticks]
+        x_texts.append(svg_text(self.x_label, (LEFT + RIGHT) / 2, HEIGHT - 5))
         bars = [
             f'<rect class="bar" fill="{LIGHT["c0"]}" x="{x}" y="{y}" width="{width}" height="{height}"/>'
             for x, y, width, height in self.bars
         ]
         axis = f'<path class="axis" stroke="{muted}" d="M{LEFT},{BOTTOM}H{RIGHT}"/>'
-        middle = (LEFT + RIGHT) / 2
         parts = [
             f'<g class="grid" fill="none" stroke="{line}">{"".join(grid)}{axis}</g>',
             f'<g class="muted" fill="{muted}" text-anchor="end">{"".join(y_texts)}</g>',
-            f'<g class="muted" fill="{muted}" text-anchor="middle">{"".join(x_texts)}'
-            f"{svg_text(self.x_label, middle, HEIGHT - 5)}</g>",
+            f'<g class="muted" fill="{muted}" text-anchor="middle">{"".join(x_texts)}</g>',
             f'<g class="muted" fill="{muted}">{svg_text(self.y_label, 4, 13)}</g>',
             *bars,
             *(series.svg() for series in self.series),
@@ -305,7 +302,7 @@ def _drawn(series: Series, x: Axis, y: Axis, index: int) -> DrawnSeries:
     shown = [b for (_, b), point in zip(values, points, strict=True) if point is not None]
     return DrawnSeries(
         name=series.name,
-        summary=f"{series.name}: from {shown[0]:.4g} to {shown[-1]:.4g}." if shown else f"{series.name}: no values.",
+        summary=f"{series.name}: {_summary(series.shape, shown)}.",
         path="" if series.shape == "dots" else "".join(path),
         dots=[point for point in points if point is not None] if series.shape == "dots" or alone else [],
         look=index % SERIES_COLOURS,
@@ -314,6 +311,12 @@ def _drawn(series: Series, x: Axis, y: Axis, index: int) -> DrawnSeries:
         strong=series.strong,
         note=series.note,
     )
+
+
+def _summary(shape: str, values: Sequence[float]) -> str:
+    if shape == "dots" or not values:
+        return f"{len(values)} points"
+    return f"from {values[0]:.4g} to {values[-1]:.4g}"
 
 
 def _linear_ticks(low: float, high: float) -> list[float]:

@@ -99,9 +99,7 @@ def sweep_charts(runs: Sequence[tuple[Mapping[str, Any], Curve]], best: int) -> 
             for name, values in finals.items()
             if any(map(math.isfinite, values))
         ]
-        charts.append(
-            lines("Final cost by learning rate", "learning rate", "final cost", dots, log_x=True)
-        )
+        charts.append(lines("Final cost by learning rate", "learning rate", "final cost", dots, log_x=True))
     return charts
 
 

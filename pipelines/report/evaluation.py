@@ -45,10 +45,10 @@ def evaluation_section(model: Model, dataset: Dataset, backend: Backend) -> dict
     section: dict[str, Any] = {"metrics": evaluation.metrics, "m": dataset.data.m}
     if probabilities is None:
         return section | _regression(dataset, predicted)
-    section |= _confusions(section["metrics"])
+    section |= _confusions(evaluation.metrics)
     if len(model.classes) == 2:
         section["threshold"] = threshold_counts(dataset.Y[0], probabilities[1])
-        if "roc_auc" in found.metrics:
+        if "roc_auc" in evaluation.metrics:
             section["roc"] = roc_chart(dataset.Y[0], probabilities[1])
     return section | _classified_examples(model.classes, dataset, probabilities, predicted[0])
 
@@ -170,10 +170,8 @@ def _evenly(count: int) -> np.ndarray:
     return np.unique(np.linspace(0, count - 1, min(count, POINTS)).round().astype(int))
 
 
-def _examples(
-    wrong: int, mistakes: list[dict[str, Any]], uncertain: list[dict[str, Any]]
-) -> dict[str, Any]:
-    """Return the shown examples; the folder that all names begin with is separate. wrong: how many there are."""
+def _examples(wrong: int, mistakes: list[dict[str, Any]], uncertain: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the examples to show, and the folder of all of them. wrong: how many mistakes there are."""
     shown = [*mistakes, *uncertain]
     folder, names = strip_common_folder([example["name"] for example in shown])
     for example, name in zip(shown, names, strict=True):

@@ -115,7 +115,7 @@ def _collected(path: str, rows: Iterable[Row], model: Model) -> Predictions:
 
 
 def _checked(where: str, row: Row, classes: set[str], model: Model) -> Row:
-    """Return path, status, label, score and error of a row; refuse a row that this model cannot have written."""
+    """Return path, status, label, score and error of a row; refuse a row that is not of this model."""
     status, label, score = row.get("status"), row.get("label", ""), row.get("score", "")
     if status not in STATUSES:
         msg = f"{where} has the status {status!r}, expected {', '.join(STATUSES)}"

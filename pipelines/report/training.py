@@ -65,7 +65,7 @@ def metric_name(model: Model) -> str:
 
 
 def _read(model: Model, read: Callable[[dict[str, Any], str], Found]) -> Found:
-    """Return what a function reads from the summary, given the metric's name; raise one error for all faults."""
+    """Return what a function reads from the summary, given the name of the metric."""
     try:
         return read(model.saved.history, metric_name(model))
     except (AttributeError, KeyError, TypeError, ValueError, LookupError) as error:

@@ -16,7 +16,8 @@ from xpnet.pipelines.models.prediction import RowOptions
 from xpnet.pipelines.predictions.jobs import PredictJob, run_prediction
 from xpnet.pipelines.report.build import ReportJob, write_report
 from xpnet.pipelines.training.plan import Plan
-from xpnet.pipelines.training.runs import TrainJob, run_training
+from xpnet.pipelines.training.preparation import TrainJob
+from xpnet.pipelines.training.trainer import train_job
 
 HOSTILE = [
     "<script>alert(1)<" + os.sep + "script>.jpg",
@@ -50,11 +51,16 @@ def save(path: Path, pixels: np.ndarray) -> None:
 def trained(folder: Path, data: Path, **plan: Any) -> Path:
     """Train on a folder; return the model's path."""
     path = folder / "model.safetensors"
-    reading = DataOptions(Recipe(8, 8))
-    run_training(
-        TrainJob(str(data), reading, Plan(**plan), "cpu", val_split=0.25, output=str(path)), False, Console(0)
-    )
+    train(data, path, Plan(**plan), DataOptions(Recipe(8, 8)), val_split=0.25)
     return path
+
+
+def train(data: Path, output: Path, plan: Plan, options: DataOptions, **job: Any) -> None:
+    """Train on data that options say how to read."""
+    train_job(
+        TrainJob(data=str(data), options=options, plan=plan, device="cpu", output=str(output), **job),
+        Console(0),
+    )
 
 
 def predicted(model: Path, inputs: Path, output: Path, min_confidence: float = 0.6) -> Path:

@@ -101,7 +101,9 @@ def test_it_sorts_and_turns_pages(two: World, look: Look) -> None:
     scores = sorted((float(row["score"]) for row in rows if row["score"]), reverse=True)
 
     def score_of(place: int) -> float:
-        return float(seen.page.locator("#pictures .predicted").nth(place).inner_text().split()[-1].strip("()"))
+        return float(
+            seen.page.locator("#pictures .predicted").nth(place).inner_text().split()[-1].strip("()")
+        )
 
     seen.page.select_option("#sort", "high")
     assert score_of(0) == pytest.approx(scores[0], abs=1e-4)

@@ -37,7 +37,7 @@ def test_all_parts(two: World) -> None:
 def test_a_model_alone_has_what_its_file_says(two: World, tmp_path: Path) -> None:
     made = page(tmp_path / "r.html", two.model)
     assert sections(made) == ["problem", "training", "weights", "graph", "recipe"]
-    metric = read_model_file(two.model).history["judged"]["validation"]["metric"]
+    metric = read_model_file(two.model).history["metrics"]["validation"]["metric"]
     assert f"<dt>Validation accuracy</dt><dd>{metric:.4g}</dd>" in made.read_text(encoding="utf-8")
 
 
@@ -128,6 +128,8 @@ def test_a_file_of_an_older_version_still_has_its_curve(two: World, tmp_path: Pa
         {"curve": {"epoch": [1, 2]}},
         {"sweep": {"count": 1, "runs": [{}]}},
         {"sweep": {"count": "many", "runs": []}},
+        {"metrics": [1]},
+        {"metrics": {"training": 3}},
         {"judged": [1]},
         {"judged": {"training": 3}},
         {"counts": "abc"},

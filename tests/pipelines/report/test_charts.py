@@ -2,6 +2,7 @@
 
 import math
 import re
+from xml.etree import ElementTree as ET
 
 import pytest
 from hypothesis import given, settings
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from xpnet.pipelines.report import charts
 from xpnet.pipelines.report.charts import BOTTOM, LEFT, RIGHT, TOP, Axis, Series, histogram, lines
+from xpnet.pipelines.report.colours import DARK, LIGHT, SERIES_COLOURS, css_variables
 
 NUMBERS = st.lists(st.floats(), min_size=1, max_size=20)
 
@@ -98,3 +100,49 @@ def test_bars_are_as_high_as_they_count() -> None:
     assert (top + height, twice) == (BOTTOM, pytest.approx(2 * height, abs=0.2))
     assert LEFT < x < x + width < RIGHT
     assert histogram("t", "score", "images", [0, 0], 0.0, 1.0).bars == []
+
+
+@given(st.text(st.characters(min_codepoint=32, exclude_categories=["Cs"]), min_size=1))
+def test_a_chart_is_one_element_and_its_texts_stay_text(text: str) -> None:
+    chart = lines(
+        text, text, text, [Series(text, [1, 2], [1.0, 2.0]), Series("b", [1, 2], [2.0, 1.0], "dots")]
+    )
+    root = ET.fromstring(chart.svg())
+    assert root.findtext("title") == f"Chart: {text}"
+    assert str(root.findtext("desc")).startswith(f"Horizontal axis: {text}. ")
+    assert [each.text for each in root.iter("text")].count(text) == 2  # of the axes
+    assert {each.tag for each in root.iter()} == {"svg", "title", "desc", "g", "path", "text", "circle"}
+
+
+def test_a_chart_says_what_it_shows() -> None:
+    series = [Series("training", [1, 2], [0.75, 0.5]), Series("empty", [1], [math.nan])]
+    assert lines("Cost", "epoch", "cost", series).description == (
+        "Horizontal axis: epoch. Vertical axis: cost. training: from 0.75 to 0.5. empty: 0 points."
+    )
+
+
+def test_a_marker_is_a_dot_with_an_id() -> None:
+    chart = lines("t", "x", "y", [Series("a", [1, 2], [1.0, 2.0])])
+    assert ET.fromstring(chart.svg()).find(".//circle") is None
+    marker = ET.fromstring(chart.svg("roc-point")).find("circle")
+    assert marker is not None
+    assert (marker.get("id"), marker.get("data-left"), marker.get("data-top")) == ("roc-point", "60", "26")
+
+
+def test_bars_are_drawn() -> None:
+    root = ET.fromstring(histogram("t", "score", "images", [0, 2, 4], 0.0, 3.0).svg())
+    assert [each.get("class") for each in root.iter("rect")] == ["bar", "bar"]
+
+
+def test_each_look_has_its_classes() -> None:
+    drawn = lines("t", "x", "y", [Series(str(i), [1, 2], [1.0, 2.0]) for i in range(7)]).series
+    guide = lines("t", "x", "y", [Series("g", [1, 2], [1.0, 2.0], "guide", strong=True)]).series[0]
+    assert [each.classes for each in [drawn[0], drawn[6], guide]] == [
+        "look-0", "look-0 dashed", "look-0 guide strong",
+    ]  # fmt: skip
+
+
+def test_both_backgrounds_have_all_colours() -> None:
+    assert list(LIGHT) == list(DARK)
+    assert [name for name in LIGHT if name[1:].isdigit()] == [f"c{i}" for i in range(SERIES_COLOURS)]
+    assert css_variables().count("--c5: ") == 2

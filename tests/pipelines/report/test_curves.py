@@ -71,6 +71,15 @@ def test_training_and_validation_are_two_curves(two: World, more: dict[str, Any]
     }
 
 
+def test_a_file_of_an_older_version_has_other_names(two: World) -> None:
+    curve = {**CURVE, "metric": [0.3, 0.6, 0.8]}
+    new = opened(two, curve=curve, metrics=METRICS, metric_examples=10, m=20)
+    old = opened(two, curve=curve, judged=METRICS, judged_examples=10, m=20)
+    assert final_results(old) == final_results(new) == METRICS
+    assert training_section(old) == training_section(new)
+    assert "training, on 10 of them" in titles(training_section(old))["Accuracy of each epoch"]
+
+
 def test_what_was_measured_only_at_the_end_is_no_curve(two: World) -> None:
     late = {
         **CURVE,

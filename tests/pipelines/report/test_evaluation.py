@@ -136,7 +136,7 @@ def test_many_classes_have_no_matrix_but_their_confusions(n_classes: int, has_ma
 def test_numbers_are_shown_against_the_true_ones() -> None:
     Y = np.arange(1000.0)[None]
     parameters = {"W1": np.ones((1, 1), "float32"), "b1": np.zeros((1, 1), "float32")}
-    opened = Model("m", SavedModel(Network(1, 1, "identity"), parameters, fit_standardizer([], "none")), None)
+    opened = Model(SavedModel(Network(1, 1, "identity"), parameters, fit_standardizer([], "none")))
     examples = Y.copy()
     examples[0, 500] += 100
     dataset = Dataset(ColumnMatrix.of(examples, "none"), Y, ())

@@ -45,9 +45,7 @@ class Plot:
         all_texts = [texts(chart) for chart in self.charts]
         self.titles = [each[0] for each in all_texts]
         # The last text outside of the data and the legend is the name of the vertical axis.
-        self.y_labels = [
-            texts(chart.findall(f"{SVG}g[@class='muted']")[-1])[0] for chart in self.charts
-        ]
+        self.y_labels = [texts(chart.findall(f"{SVG}g[@class='muted']")[-1])[0] for chart in self.charts]
 
     def legend(self, chart: int) -> list[str]:
         return texts(self.charts[chart].findall(f"{SVG}g")[-1])

@@ -25,9 +25,7 @@ def opened(
 ) -> Model:
     parameters = {name: np.zeros(shape, "float32") for name, shape in model.shapes.items()}
     parameters["W1"] = W1.astype("float32")
-    return Model(
-        "m", SavedModel(model, parameters, fit_standardizer([], "unit"), classes, dict(table)), recipe
-    )
+    return Model(SavedModel(model, parameters, fit_standardizer([], "unit"), classes, dict(table)), recipe)
 
 
 def decoded(picture: str) -> np.ndarray:
@@ -64,7 +62,9 @@ def test_a_softmax_has_a_picture_for_each_class_in_order() -> None:
 
 def test_of_many_units_those_with_the_largest_weights_are_shown() -> None:
     model = Network(4, 1, "sigmoid", (Layer.parse("100"),))
-    found = weights_section(opened(model, np.arange(400.0).reshape(100, 4), Recipe(2, 2, color_mode="grayscale")))
+    found = weights_section(
+        opened(model, np.arange(400.0).reshape(100, 4), Recipe(2, 2, color_mode="grayscale"))
+    )
     assert (len(found["images"]), found["units"]) == (UNITS, 100)
     assert [image["name"] for image in found["images"]] == [f"unit {i}" for i in range(101 - UNITS, 101)]
 
@@ -72,7 +72,9 @@ def test_of_many_units_those_with_the_largest_weights_are_shown() -> None:
 @pytest.mark.parametrize("value", [0.0, 1e-30, 3e38])
 def test_any_weights_make_a_picture(value: float) -> None:
     model = Network(4, 1, "sigmoid")
-    found = weights_section(opened(model, np.full((1, 4), value), Recipe(2, 2, color_mode="grayscale"), ("a", "b")))
+    found = weights_section(
+        opened(model, np.full((1, 4), value), Recipe(2, 2, color_mode="grayscale"), ("a", "b"))
+    )
     assert decoded(found["images"][0]["picture"]).shape == (2, 2, 3)
 
 
@@ -86,7 +88,9 @@ def test_a_table_has_its_columns_by_weight() -> None:
     assert (len(found["rows"]), found["features"], found["unit"]) == (FEATURES, 100, "")
     assert found["rows"][0] == {"name": "column 0", "value": -50.0, "share": 1.0}
     assert found["rows"][1]["name"] in ("column 1", "column 99")
-    several = weights_section(opened(Network(2, 2, "softmax"), np.array([[3.0, 1.0], [4.0, 0.0]]), None, ("a", "b")))
+    several = weights_section(
+        opened(Network(2, 2, "softmax"), np.array([[3.0, 1.0], [4.0, 0.0]]), None, ("a", "b"))
+    )
     assert [(row["name"], row["value"]) for row in several["rows"]] == [
         ("feature 0", 5.0),
         ("feature 1", 1.0),
