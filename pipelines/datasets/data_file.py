@@ -285,7 +285,8 @@ def _checked(file: h5py.File) -> tuple[dict[str, Any], h5py.Dataset, np.ndarray]
             f"no mean or scale of {n_x} features",
         )
         _require(bool(np.isfinite(part[:]).all()), "a mean or scale that is not finite")
-    _require(bool((scale[:] > 0).all()) and mean.shape == scale.shape, "a scale that is not positive")
+    _require(bool((scale[:] > 0).all()), "a scale that is not positive")
+    _require(mean.shape == scale.shape, f"a mean of shape {mean.shape} and a scale of shape {scale.shape}")
     if "names" in file:
         names = file["names"]
         _require(

@@ -88,8 +88,8 @@ def with_labels_for(kind: str | None, dataset: Dataset) -> Dataset:
         except ValueError:
             values = np.asarray([np.nan])
         if not np.isfinite(values).all():
-            names = ", ".join(dataset.classes)
-            msg = f"regression needs numbers as labels, but the data has the classes {names}"
+            classes = ", ".join(dataset.classes)
+            msg = f"regression needs numbers as labels, but the data has the classes {classes}"
             raise DataError(msg)
         return replace(dataset, Y=values[dataset.Y], classes=())
     if kind in ("logistic", "softmax") and not dataset.classes:
