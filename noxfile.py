@@ -2,12 +2,13 @@
 
 import os
 import shutil
+import tarfile
 from pathlib import Path
 
 import nox
 
 nox.needs_version = ">=2024.10.9"
-nox.options.sessions = ["lint", "types", "tests", "browser", "cuda", "package"]
+nox.options.sessions = ["lint", "types", "tests", "docs", "browser", "cuda", "package"]
 nox.options.error_on_missing_interpreters = False  # a missing one is named in the summary, as skipped
 nox.options.reuse_venv = "yes"
 
@@ -70,6 +71,17 @@ def gpu(session: nox.Session) -> None:
 
 
 @nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation site, strictly: a warning, or a link that leads nowhere, is an error."""
+    install(session, "--editable", ".", *group("docs"))
+    site = Path("docs", "_build", "html").resolve()
+    shutil.rmtree(site, ignore_errors=True)
+    session.run("sphinx-build", "-W", "--keep-going", "-n", "-q", "-E", "-b", "html", "docs", str(site))
+    session.run("pytest", "tests/test_docs.py", *session.posargs, env={"XPNET_SITE": str(site)})
+    session.log(f"Open {site / 'index.html'}")
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style and formatting."""
     install(session, *group("lint"))
@@ -86,33 +98,64 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def package(session: nox.Session) -> None:
-    """Build the wheel, install it in an empty environment, import it and run the command."""
+    """Build the package, install it in an empty environment, import it and run the command."""
     folder = Path(session.create_tmp()).resolve()
     built = folder / "dist"
     shutil.rmtree(built, ignore_errors=True)
     install(session, "build")
+    # The wheel is built from the source distribution, so that one has to be complete.
     session.run("python", "-m", "build", "--outdir", str(built), silent=True)
+    require_complete(session, next(built.glob("*.tar.gz")))
     (wheel,) = built.glob("*.whl")
     empty = folder / "empty"
     shutil.rmtree(empty, ignore_errors=True)
     shutil.rmtree(folder / "demo", ignore_errors=True)
     session.run("python", "-m", "venv", str(empty))
     programs = empty / ("Scripts" if os.name == "nt" else "bin")
-    session.run(str(programs / "python"), "-m", "pip", "install", "--quiet", str(wheel), external=True)
-    with session.chdir(folder):  # away from the source, so that only the wheel can be imported
-        check = "import xpnet, pipelines.cli; print(xpnet.__version__, xpnet.functional.sigmoid(0.0))"
-        session.run(str(programs / "python"), "-c", check, external=True)
-        if shutil.which("cc"):
-            check = (
-                "from xpnet.kernels import on_native; assert on_native.LIBRARY, 'the loops in C are missing'"
-            )
-            session.run(str(programs / "python"), "-c", check, external=True)
-        session.run(str(programs / "xpnet"), "--help", external=True)
-        session.run(str(programs / "xpnet"), "demo", str(folder / "demo"), external=True)
-        # Once more with the extra: the wheel holds the page's templates.
-        session.run(
-            str(programs / "python"), "-m", "pip", "install", "--quiet", f"{wheel}[report]", external=True
+    python, xpnet = str(programs / "python"), str(programs / "xpnet")
+
+    def names() -> set[str]:
+        """Return the top-level names that can be imported from site-packages."""
+        code = "import pkgutil, site; print(*(m.name for m in pkgutil.iter_modules(site.getsitepackages())))"
+        return set(str(session.run(python, "-c", code, external=True, silent=True)).split())
+
+    requirements = folder / "requirements.txt"
+    requirements.write_text("\n".join(PROJECT["project"]["dependencies"]), encoding="utf-8")
+    session.run(python, "-m", "pip", "install", "--quiet", "-r", str(requirements), external=True)
+    before = names()
+    session.run(python, "-m", "pip", "install", "--quiet", str(wheel), external=True)
+    if (added := names() - before) != {"xpnet"}:
+        session.error(f"pip install adds the importable names {sorted(added)}, expected only xpnet")
+    # A package of the user's own that is named pipelines is never taken for ours.
+    users = folder / "project"
+    (users / "pipelines").mkdir(parents=True, exist_ok=True)
+    (users / "pipelines" / "__init__.py").write_text("STEPS = []\n", encoding="utf-8")
+    with session.chdir(users):  # away from the source, so that only the wheel can be imported
+        check = (
+            "import pipelines, xpnet, xpnet.pipelines.cli; assert pipelines.STEPS == []; "
+            "print(xpnet.__version__, xpnet.functional.sigmoid(0.0))"
         )
-        session.run(str(programs / "xpnet"), "demo", str(folder / "demo"), external=True)
+        session.run(python, "-c", check, external=True)
+        if shutil.which("cc"):
+            check = "from xpnet.kernels import has_native_loops; assert has_native_loops(), 'no loops in C'"
+            session.run(python, "-c", check, external=True)
+        session.run(xpnet, "--help", external=True)
+        session.run(python, "-m", "xpnet", "--version", external=True)
+        session.run(xpnet, "demo", str(folder / "demo"), external=True, env={"PYTHONPATH": "."})
+        # Once more with the extra: the wheel holds the templates of the page.
+        session.run(python, "-m", "pip", "install", "--quiet", f"{wheel}[report]", external=True)
+        session.run(xpnet, "demo", str(folder / "demo"), external=True)
         if not (folder / "demo" / "report.html").exists():
             session.error("the wheel makes no report")
+
+
+def require_complete(session: nox.Session, archive: Path) -> None:
+    """End the session with an error unless a source distribution holds each tracked file, and each once."""
+    listed = session.run("git", "ls-files", external=True, silent=True)
+    tracked = {name for name in str(listed).splitlines() if not name.startswith(".")} - {"xpnet/pipelines"}
+    with tarfile.open(archive) as contents:
+        packed = {name.partition("/")[2] for name in contents.getnames()}
+    if missing := tracked - packed:
+        session.error(f"{archive.name} lacks {', '.join(sorted(missing))}")
+    if twice := [name for name in packed if name.startswith("xpnet/pipelines/")]:
+        session.error(f"{archive.name} holds pipelines/ twice, as {min(twice)} too")

@@ -1,32 +1,21 @@
-"""What the README shows is what happens; what it lists is what there is."""
+"""What the README shows is what happens, and what it links to is there. test_docs.py runs its prompts."""
 
-import doctest
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from pictures import draw_classes
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+LONGEST = 200
+"""Most lines of the README: the rest is in docs/."""
 
 
-def test_every_line_of_the_tour_runs() -> None:
-    blocks = re.findall(r"```pycon\n(.*?)```", README, re.DOTALL)
-    assert len(blocks) >= 5
-    test = doctest.DocTestParser().get_doctest("\n".join(blocks), {}, "README.md", "README.md", 0)
-    failures: list[str] = []
-    result = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(test, out=failures.append)
-    assert not result.failed, "".join(failures)
-
-
-@pytest.mark.parametrize("folder", ["xpnet", "pipelines"])
-def test_every_module_has_its_line(folder: str) -> None:
-    listed = set(re.findall(rf"^\| `({folder}/[^`]+)` \|", README, re.MULTILINE))
-    sources = [path for path in (ROOT / folder).rglob("*") if path.suffix in (".py", ".c", ".h", ".cu")]
-    files = {path.relative_to(ROOT).as_posix() for path in sources}
-    # A package's __init__ that only gathers names needs no line of its own.
-    gathering = {name for name in files if name.endswith("__init__.py")} - listed
-    assert listed == files - gathering
+def test_it_is_short() -> None:
+    assert README.count("\n") <= LONGEST
 
 
 @pytest.mark.parametrize("mark", ["run", "tests"])
@@ -34,3 +23,31 @@ def test_each_command_is_one_line(mark: str) -> None:
     found = re.search(rf"<!-- {mark} -->\n```sh\n(.*)\n```\n<!-- /{mark} -->", README)
     assert found, f"no single line between the marks of {mark}"
     assert found[1].startswith("python3 ")
+
+
+def test_its_links_lead_to_files() -> None:
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if not link.startswith("https://")]
+    assert len(links) > 10
+    assert not [link for link in links if not (ROOT / link.partition("#")[0]).exists()]
+
+
+def test_its_python_runs(tmp_path: Path) -> None:
+    """As a script, in a folder with pictures under the names that it uses."""
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert len(code.splitlines()) <= 12
+    draw_classes(tmp_path / "clothing" / "validation", 10)
+    draw_classes(tmp_path / "clothing" / "test", 2, seed=1)
+    (tmp_path / "script.py").write_text(code, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    rows = [line for line in done.stdout.splitlines() if line.startswith("clothing/test/")]
+    assert len(rows) == 6
+
+
+def test_every_command_is_in_the_table() -> None:
+    from xpnet.pipelines.cli.reference import command_reference
+
+    named = set(re.findall(r"`xpnet (\w+)", README))
+    assert {command.name for command in command_reference()} <= named
