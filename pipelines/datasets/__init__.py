@@ -10,12 +10,9 @@ from xpnet.lazy import lazy_door
 if TYPE_CHECKING:
     from .arrays import dataset_from_arrays as dataset_from_arrays
     from .data_file import describe_data_file as describe_data_file
-    from .data_file import read_data_file as read_data_file
-    from .data_file import write_data_file as write_data_file
     from .dataset import Dataset as Dataset
     from .dataset import class_counts as class_counts
     from .dataset import with_labels_for as with_labels_for
-    from .image_folder import list_labelled_images as list_labelled_images
     from .sources import TABLE_SUFFIXES as TABLE_SUFFIXES
     from .sources import DataOptions as DataOptions
     from .sources import open_data as open_data
@@ -27,8 +24,7 @@ __getattr__, __dir__, __all__ = lazy_door(
     {
         "arrays": "dataset_from_arrays",
         "dataset": "Dataset class_counts with_labels_for",
-        "data_file": "describe_data_file read_data_file write_data_file",
+        "data_file": "describe_data_file",
         "sources": "TABLE_SUFFIXES DataOptions open_data with_classes write_data",
-        "image_folder": "list_labelled_images",
     },
 )

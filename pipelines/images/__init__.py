@@ -9,12 +9,12 @@ from xpnet.lazy import lazy_door
 
 if TYPE_CHECKING:
     from .decode import codec_versions as codec_versions
-    from .decode import decode_image as decode_image
+    from .decode import decode_to_bytes as decode_to_bytes
+    from .decode import ignore_pillow_warnings as ignore_pillow_warnings
     from .decode_many import CHUNK_SIZE as CHUNK_SIZE
     from .decode_many import DecodedImages as DecodedImages
     from .decode_many import decode_all as decode_all
     from .decode_many import decode_chunk as decode_chunk
-    from .decode_many import exit_if_worker_is_starting as exit_if_worker_is_starting
     from .decode_many import workers_for as workers_for
     from .inputs import class_folders as class_folders
     from .inputs import expand_inputs as expand_inputs
@@ -28,9 +28,7 @@ __getattr__, __dir__, __all__ = lazy_door(
     {
         "recipe": "Recipe",
         "inputs": "class_folders expand_inputs path_text strip_common_folder walk_images",
-        "decode": "codec_versions decode_image",
-        "decode_many": (
-            "CHUNK_SIZE DecodedImages decode_all decode_chunk exit_if_worker_is_starting workers_for"
-        ),
+        "decode": "codec_versions decode_to_bytes ignore_pillow_warnings",
+        "decode_many": "CHUNK_SIZE DecodedImages decode_all decode_chunk workers_for",
     },
 )
