@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from locations import DATA, TESTS
+from locations import TESTS
 
 from xpnet.backend.backend import Backend, select
 from xpnet.data.column_matrix import ColumnMatrix
@@ -120,15 +120,15 @@ def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
 
 PROGRAM = """
 import sys
-sys.path.insert(0, {tests!r})
+sys.path[:0] = [{tests!r}, {tests!r} + "/training"]
 import numpy as np
 from test_checkpoints import DATA, MODEL, SETTINGS, Y
 from dataclasses import replace
-from xpnet import fitting
+from xpnet.training import trainer
 from xpnet.backend.backend import select
 
-fitting.CHECKPOINT_SECONDS = 0.0
-fitted = fitting.fit(MODEL, DATA, Y, select("cpu"), replace(SETTINGS, epochs=400),
+trainer.CHECKPOINT_SECONDS = 0.0
+fitted = trainer.fit(MODEL, DATA, Y, select("cpu"), replace(SETTINGS, epochs=400),
                      on_epoch=lambda epoch: print(epoch.epoch, flush=True), checkpoint={path!r})
 sys.stdout.write(fitted.parameters.buffer.tobytes().hex())
 """
@@ -138,7 +138,7 @@ def test_kill_9_at_any_moment(tmp_path: Path) -> None:
     program = [
         sys.executable,
         "-c",
-        PROGRAM.format(tests=str(TESTS / "training"), path=str(tmp_path / "c")),
+        PROGRAM.format(tests=str(TESTS), path=str(tmp_path / "c")),
     ]
     generator = np.random.default_rng(int(time.time()))
     for _ in range(5):

@@ -171,7 +171,7 @@ def test_the_choice_is_made_by_model_and_settings() -> None:
         swept({}, NETWORKS[0], "gram")
     with pytest.raises(ConfigurationError, match="patience stops one training"):
         swept({"patience": 2})
-    with pytest.raises(ConfigurationError, match="metric_examples is of one training"):
+    with pytest.raises(ConfigurationError, match="metric_examples is for one training"):
         swept({"metric_examples": 10})
     with pytest.raises(ConfigurationError, match="label_smoothing is for classifiers"):
         swept({"label_smoothing": 0.1}, NETWORKS[3])

@@ -7,8 +7,8 @@ from xpnet.data.column_matrix import ColumnMatrix
 from xpnet.errors import ConfigurationError, DataError, UsageError
 from xpnet.nn.network import LogisticRegression, SoftmaxRegression
 from xpnet.nn.optimizers import OPTIMIZERS
-from xpnet.pipelines.datasets.dataset import Dataset
-from xpnet.pipelines.training.plan import Plan, choose_model, with_labels_for
+from xpnet.pipelines.datasets import Dataset, with_labels_for
+from xpnet.pipelines.training.plan import Plan, choose_model
 
 
 def data(n_classes: int, m: int = 12) -> Dataset:
@@ -106,13 +106,13 @@ def test_lbfgs_is_not_for_networks() -> None:
 
 def test_numbers_become_classes_and_classes_numbers() -> None:
     table = Dataset(ColumnMatrix(np.ones((4, 1))), np.array([[10.0, 2.0, 10.0, 0.5]]), ())
-    classes = with_labels_for(Plan("softmax"), table)
+    classes = with_labels_for("softmax", table)
     assert classes.classes == ("0.5", "2", "10")
     assert classes.Y.tolist() == [[2, 1, 2, 0]]
-    assert with_labels_for(Plan("regression"), classes).Y.tolist() == table.Y.tolist()
-    assert with_labels_for(Plan(), table) is table
+    assert with_labels_for("regression", classes).Y.tolist() == table.Y.tolist()
+    assert with_labels_for(None, table) is table
     with pytest.raises(DataError, match="needs numbers"):
-        with_labels_for(Plan("regression"), data(2))
+        with_labels_for("regression", data(2))
 
 
 @pytest.mark.parametrize(

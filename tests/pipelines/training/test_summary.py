@@ -12,14 +12,14 @@ from xpnet.nn.history import Epoch, History
 from xpnet.pipelines.cli.console import Console
 from xpnet.pipelines.datasets.sources import DataOptions
 from xpnet.pipelines.images.recipe import Recipe
-from xpnet.pipelines.training import summary
-from xpnet.pipelines.training.plan import Plan
-from xpnet.pipelines.training.runs import TrainJob, run_sweep, run_training
+from xpnet.pipelines.training import Plan, TrainJob, summary, sweep_job, train_job
 
 
 def history(costs: list[float], **more: float) -> History:
     epochs = [Epoch(i, cost, 0.1, 0.5, **more) for i, cost in enumerate(costs, start=1)]
-    return History(epochs, 1 + costs.index(min(costs)))
+    made = History(epochs)
+    made.best_epoch = 1 + costs.index(min(costs))
+    return made
 
 
 def test_a_short_curve_is_whole() -> None:
@@ -62,7 +62,7 @@ def test_a_cost_that_jumps_is_not_taken_for_a_smooth_one() -> None:
 
 def test_of_many_runs_some_are_kept_and_the_best() -> None:
     runs = [({"rate": 0.1 * i}, history([2.0, 1.0])) for i in range(100)]
-    swept = summary.of_sweep(runs, 37)
+    swept = summary.sweep_summary(runs, 37)
     assert swept["count"] == 100
     assert len(swept["runs"]) <= 25
     assert [run["apart"]["rate"] for run in swept["runs"] if run["best"]] == [pytest.approx(3.7)]
@@ -72,30 +72,32 @@ def test_of_many_runs_some_are_kept_and_the_best() -> None:
 
 def test_a_file_has_its_curve_device_and_counts(classes: Path, tmp_path: Path) -> None:
     output = str(tmp_path / "m")
-    reading = DataOptions(Recipe(4, 4))
-    result = run_training(
-        TrainJob(str(classes), reading, Plan(epochs=3), "cpu", val_split=0.25, output=output),
-        False,
-        Console(0),
-    )
+    job = TrainJob(
+        data=str(classes), options=DataOptions(Recipe(4, 4)), plan=Plan(epochs=3), device="cpu",
+        val_split=0.25, output=output,
+    )  # fmt: skip
+    outcome = train_job(job, Console(0))
     found = read_model_file(output).history
     assert found["device"] == "cpu"
     assert found["counts"] == [15, 15, 15]
     assert found["curve"]["epoch"] == [1, 2, 3]
-    assert found["curve"]["val_metric"][-1] == found["judged"]["validation"]["metric"]
-    assert found["judged"]["training"]["cost"] == result.judged["training"][0]
-    assert found["judged_examples"] == found["m"] == 45
-    assert found["curve"]["metric"][-1] == found["judged"]["training"]["metric"]
+    assert found["curve"]["val_metric"][-1] == found["metrics"]["validation"]["metric"]
+    assert found["metrics"]["training"]["cost"] == outcome.metrics["training"][0]
+    assert found["metric_examples"] == found["m"] == 45
+    assert found["curve"]["metric"][-1] == found["metrics"]["training"]["metric"]
 
 
 def test_the_best_of_a_sweep_knows_the_others(classes: Path, tmp_path: Path) -> None:
     output = str(tmp_path / "m")
-    job = TrainJob(str(classes), DataOptions(Recipe(4, 4)), Plan(iterations=30), "cpu", output=output)
-    result = run_sweep(job, {"learning_rates": [0.1, 0.1, 0.01]}, Console(0))
+    job = TrainJob(
+        data=str(classes), options=DataOptions(Recipe(4, 4)), plan=Plan(iterations=30), device="cpu",
+        output=output,
+    )  # fmt: skip
+    outcome = sweep_job(job, {"learning_rates": [0.1, 0.1, 0.01]}, Console(0))
     found = read_model_file(output).history["sweep"]
     assert [run["apart"]["rate"] for run in found["runs"]] == [0.1, 0.1, 0.01]
     assert sum(run["best"] for run in found["runs"]) == 1
-    assert found["runs"][2]["curve"]["cost"][0] == result.sweep.runs[2].history.costs[0]
+    assert found["runs"][2]["curve"]["cost"][0] == outcome.sweep.runs[2].history.costs[0]
 
 
 @pytest.mark.parametrize("val_split", [None, 0.4])
@@ -103,9 +105,10 @@ def test_equal_targets_have_no_r_squared_and_a_file(tmp_path: Path, val_split: f
     (tmp_path / "t.csv").write_text("a,b,y\n1,2,5\n2,3,5\n3,1,5\n")
     output = str(tmp_path / "m")
     job = TrainJob(
-        str(tmp_path / "t.csv"), DataOptions(target="y"), Plan(epochs=2), "cpu", None, val_split, output
-    )
-    result = run_training(job, False, Console(0))
-    assert math.isnan(result.judged["training"][1])
-    assert read_model_file(output).history["judged"]["training"]["metric"] is None
+        data=str(tmp_path / "t.csv"), options=DataOptions(target="y"), plan=Plan(epochs=2), device="cpu",
+        val_split=val_split, output=output,
+    )  # fmt: skip
+    outcome = train_job(job, Console(0))
+    assert math.isnan(outcome.metrics["training"][1])
+    assert read_model_file(output).history["metrics"]["training"]["metric"] is None
     json.dumps(read_model_file(output).history, allow_nan=False)
