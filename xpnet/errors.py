@@ -83,7 +83,8 @@ class DeviceError(XpnetError, RuntimeError):
     Attributes:
         reason: why, in words.
         problem: the cause as a short fixed word, such as `"no-driver"`, for programs to compare with.
-        remedy: what to do about it, in words; "" where the reason says all. The message is reason and remedy.
+        remedy: what to do about it, in words; "" if there is nothing to add. The message is the reason and
+            the remedy.
     """
 
     def __init__(self, reason: str, *, problem: str, remedy: str = "") -> None:
@@ -95,5 +96,5 @@ class DeviceError(XpnetError, RuntimeError):
 
 
 def _device_error(reason: str, problem: str, remedy: str) -> DeviceError:
-    # Exceptions are pickled with their positional arguments only: this function takes all as such.
+    # Exceptions are pickled with positional arguments only: this function takes all of them as such.
     return DeviceError(reason, problem=problem, remedy=remedy)

@@ -106,7 +106,7 @@ def test_on_a_device_sending_what_is_there_is_no_crossing() -> None:
 @pytest.mark.parametrize(
     ("data", "error", "message"),
     [
-        ([[1], [1, 2]], ShapeError, "no array can be made of this list"),
+        ([[1], [1, 2]], ShapeError, "a list cannot be converted to an array"),
         (2**70, DtypeError, "got a int, expected numbers of at most 64 bits"),
         ("cat", DtypeError, "got a str, expected numbers"),
         (["cat"], DtypeError, "got an array of <U3, expected numbers"),
@@ -128,7 +128,7 @@ def test_an_object_whose_conversion_fails_is_refused(backend: Backend) -> None:
         def __array__(self, *_: Any, **__: Any) -> Any:
             raise RuntimeError("the file is closed")
 
-    with pytest.raises(ArrayTypeError, match="no array can be made of this Closed: the file is closed"):
+    with pytest.raises(ArrayTypeError, match="a Closed cannot be converted to an array: the file is closed"):
         backend.send(Closed())
     assert backend.crossings.sent == 0
 
@@ -170,7 +170,7 @@ def test_a_second_device_is_another_place() -> None:
     with second.activate():
         np.testing.assert_array_equal(second.fetch(array + array), np.full((2, 2), 2.0))
     np.testing.assert_array_equal(second.fetch(array), np.ones((2, 2)))
-    with pytest.raises(DeviceError, match="the array lies on gpu:1, this backend is gpu:0: fetch it there"):
+    with pytest.raises(DeviceError, match="the array is on gpu:1, this backend is gpu:0: fetch it there"):
         first.send(array)
 
 
@@ -289,7 +289,7 @@ def test_precision_is_set_and_restored_on_a_gpu(name: str, asked: str) -> None:
 
 @pytest.mark.parametrize("name", ["tf32", "bfloat16"])
 def test_a_precision_that_the_device_lacks_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    said = f"{name} is of GPUs .* and the device is cpu: use float32"
+    said = f"{name} needs a GPU .* and the device is cpu: use float32"
     with pytest.raises(DeviceError, match=said) as error:
         select("cpu").precision(name)
     assert error.value.problem == "no-such-precision"

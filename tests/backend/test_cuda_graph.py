@@ -23,9 +23,8 @@ from xpnet.nn.network import Layer, Network
 from xpnet.nn.optimizers import OPTIMIZERS
 from xpnet.nn.schedules import SCHEDULES
 from xpnet.nn.settings import Settings
-from xpnet.training.fitting import fit
 from xpnet.training.sweeps import sweep
-from xpnet.training.trainer import Training
+from xpnet.training.trainer import Trainer, fit
 
 MODEL = Network(12, 3, "softmax", (Layer.parse("8:relu"),))
 
@@ -72,15 +71,15 @@ def test_recorded_steps_are_the_steps(name: str, backend: Backend, dtype: str, g
             MODEL, data, Y, backend,
             Settings(
                 epochs=3, batch_size=16, learning_rate=0.01, optimizer=OPTIMIZERS[name],
-                schedule=SCHEDULES["cosine"], l2=0.1, clip=1.0, class_weight="balanced", dtype=dtype, graph=graph,
-                judged_examples=40,
+                schedule=SCHEDULES["cosine"], l2=0.1, clip=1.0, class_weight="balanced", dtype=dtype, cuda_graph=graph,
+                metric_examples=40,
             ),
         )
         for graph in (False, True)
     ]  # fmt: skip
     rtol = 1e-5 if dtype == "float32" else 1e-12
     np.testing.assert_allclose(trained[1].history.costs, trained[0].history.costs, rtol=rtol)
-    metrics = [[epoch.metric for epoch in each.history.epochs] for each in trained]
+    metrics = [[epoch.metric for epoch in each.history] for each in trained]
     np.testing.assert_allclose(*metrics, atol=0.05)  # rounding may move two of the 40
     there, here = (backend.fetch(each.parameters.buffer) for each in trained)
     np.testing.assert_allclose(here, there, rtol=20 * rtol, atol=20 * rtol)
@@ -90,9 +89,9 @@ def test_recorded_steps_are_the_steps(name: str, backend: Backend, dtype: str, g
 @on_each
 def test_nothing_in_a_recorded_step_crosses_or_waits(backend: Backend) -> None:
     data, Y = problem()
-    training = Training(MODEL, data, Y, backend, Settings(batch_size=16, graph=True))
+    training = Trainer(MODEL, data, Y, backend, Settings(batch_size=16, cuda_graph=True))
     training.epoch()
-    graph, _ = training._graph
+    graph, _ = training._recorded
     indices = backend.send(np.arange(16))
     before = backend.crossings.total
     with backend.activate(), backends.no_sync(backend):
@@ -104,7 +103,7 @@ def test_nothing_in_a_recorded_step_crosses_or_waits(backend: Backend) -> None:
 def test_on_a_cpu_nothing_changes(backend: Backend) -> None:
     data, Y = problem()
     one, other = (
-        fit(MODEL, data, Y, backend, Settings(epochs=2, batch_size=16, graph=graph))
+        fit(MODEL, data, Y, backend, Settings(epochs=2, batch_size=16, cuda_graph=graph))
         for graph in (False, True)
     )
     np.testing.assert_array_equal(*(backend.fetch(each.parameters.buffer) for each in (one, other)))
@@ -135,8 +134,8 @@ def test_the_first_calls_compile_and_the_next_records(backend: Backend, graphs: 
     [
         ("no memory", "no memory for copies"),
         ("refused", "cudaErrorStreamCaptureInvalidated"),
-        ("frozen", "leaves other numbers"),
-        ("not a number", "leaves other numbers"),
+        ("frozen", "gives other numbers"),
+        ("not a number", "gives other numbers"),
     ],
 )
 def test_what_is_not_the_same_when_recorded_is_not_used(
@@ -188,7 +187,7 @@ def test_a_training_goes_on_where_steps_cannot_be_recorded(monkeypatch: pytest.M
     data, Y = problem()
     backend = backends.make("fake")
     never, tried = (
-        fit(MODEL, data, Y, backend, Settings(epochs=3, batch_size=16, graph=graph))
+        fit(MODEL, data, Y, backend, Settings(epochs=3, batch_size=16, cuda_graph=graph))
         for graph in (False, None)
     )
     assert tried.history.notes == [
@@ -198,7 +197,7 @@ def test_a_training_goes_on_where_steps_cannot_be_recorded(monkeypatch: pytest.M
     buffers = [backend.fetch(each.parameters.buffer) for each in (never, tried)]
     np.testing.assert_allclose(*buffers, rtol=1e-5, atol=1e-6)
     with pytest.raises(RuntimeError, match="no recording here"):
-        fit(MODEL, data, Y, backend, Settings(epochs=3, batch_size=16, graph=True))
+        fit(MODEL, data, Y, backend, Settings(epochs=3, batch_size=16, cuda_graph=True))
 
 
 def test_a_resumed_training_says_once_that_nothing_is_recorded(
@@ -212,7 +211,7 @@ def test_a_resumed_training_says_once_that_nothing_is_recorded(
     for epochs in (2, 4):
         settings = Settings(epochs=epochs, batch_size=16)
         trained = fit(MODEL, data, Y, backends.make("fake"), settings, checkpoint=tmp_path / "c")
-    assert len(trained.history.epochs) == 4
+    assert len(trained.history) == 4
     assert len(trained.history.notes) == 1
 
 
@@ -226,14 +225,14 @@ def test_a_training_goes_on_where_there_is_no_handle_to_record_with(monkeypatch:
     data, Y = problem()
     backend = backends.make("fake")
     never, tried = (
-        fit(MODEL, data, Y, backend, Settings(epochs=3, batch_size=16, graph=graph))
+        fit(MODEL, data, Y, backend, Settings(epochs=3, batch_size=16, cuda_graph=graph))
         for graph in (False, None)
     )
     (note,) = tried.history.notes
     assert "cannot open shared object file" in note
     np.testing.assert_allclose(tried.history.costs, never.history.costs, rtol=1e-6)
     with pytest.raises(OSError, match="libcublas"):
-        fit(MODEL, data, Y, backend, Settings(epochs=1, batch_size=16, graph=True))
+        fit(MODEL, data, Y, backend, Settings(epochs=1, batch_size=16, cuda_graph=True))
 
 
 def test_an_error_ends_the_recording() -> None:
@@ -280,16 +279,16 @@ RECORD = cuda_graph.record_cuda_graph
 
 def test_what_cannot_be_recorded_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="dropout differs from step to step"):
-        Settings(graph=True, dropout=0.1)
+        Settings(cuda_graph=True, dropout=0.1)
     data, Y = problem()
-    with pytest.raises(ConfigurationError, match="not those of a sweep"):
-        sweep(MODEL, data, Y, select("cpu"), Settings(graph=True), learning_rates=[0.1, 0.2])
+    with pytest.raises(ConfigurationError, match="leave it out for a sweep"):
+        sweep(MODEL, data, Y, select("cpu"), Settings(cuda_graph=True), learning_rates=[0.1, 0.2])
 
 
 def test_data_that_streams_goes_on_without() -> None:
     data, Y = problem()
     backend = backends.make("fake")
-    settings = Settings(epochs=1, batch_size=16, resident_bytes=0, graph=True)
-    assert Training(MODEL, data, Y, backend, settings)._graph is None
-    assert Training(MODEL, data, Y, backend, Settings(dropout=0.5))._graph is None
-    assert Training(MODEL, data, Y, backend, Settings())._graph is not None
+    settings = Settings(epochs=1, batch_size=16, resident_bytes=0, cuda_graph=True)
+    assert Trainer(MODEL, data, Y, backend, settings)._recorded is None
+    assert Trainer(MODEL, data, Y, backend, Settings(dropout=0.5))._recorded is None
+    assert Trainer(MODEL, data, Y, backend, Settings())._recorded is not None

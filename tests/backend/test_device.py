@@ -265,7 +265,7 @@ def test_a_cupy_that_does_not_import_says_its_cause(install: Any, monkeypatch: p
     monkeypatch.setattr(device.importlib, "import_module", broken)
     found, message = problem()
     assert found == "wrong-wheel"
-    assert "does not import: ImportError: libcudart.so.13: cannot open shared object file. pip" in message
+    assert "does not import: ImportError: libcudart.so.13: cannot open shared object file: pip" in message
 
 
 @pytest.mark.parametrize(
@@ -391,7 +391,7 @@ def test_memory_that_cupys_pool_does_not_serve_runs_out_too(name: str, status: i
 
 def test_a_device_that_fails_at_work_is_told() -> None:
     backend = backends.make("fake")
-    said = r"gpu:0 failed at work: CUDARuntimeError: cudaErrorECC"
+    said = r"gpu:0 failed while computing: CUDARuntimeError: cudaErrorECC"
     with pytest.raises(DeviceError, match=said) as error, backend.activate(), backend.activate():
         raise fakecupy.CUDARuntimeError("cudaErrorECCUncorrectable: uncorrectable ECC error")
     assert error.value.problem == "lost"

@@ -1,6 +1,6 @@
-"""Backends: the CPU or one CUDA GPU, and the only ways for data between host and device.
+"""Backends: the CPU or one CUDA GPU. Only a backend moves data between host memory and a device.
 
-`select` chooses a backend once, at the edge of a program; everything else gets it as an argument.
+A program calls `select` once, and passes the backend on as an argument.
 """
 
 from xpnet.backend.backend import Backend, CudaBackend, select

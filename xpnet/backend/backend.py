@@ -1,4 +1,4 @@
-"""The `xp` selector: one explicit object that says where arrays live, and moves them there and back."""
+"""A backend says on which device to compute, and moves arrays there and back."""
 
 from __future__ import annotations
 
@@ -23,17 +23,22 @@ if TYPE_CHECKING:
     from xpnet.arrays import Array, Namespace
 
 UPLOAD_BYTES = 64 << 20
-"""Larger arrays go to a GPU in parts of this size."""
+"""Larger arrays are sent to a GPU in parts of this size."""
 
 _DEVICE = re.compile(r"auto|cpu|(?:gpu|cuda)(?::([0-9]{1,4}))?")
+"""The names of devices that `select` takes."""
 
 
 @dataclass
 class Crossings:
-    """How often data was handed between host and device through one backend.
+    """Counts how often a backend moved data between host memory and the device.
 
-    On a CPU, where both are one, each call counts as it would on a GPU: a training step that makes none here
-    makes none there.
+    On a CPU nothing is moved, but `send` and `fetch` are counted as on a GPU. So if a training step has no
+    crossings on a CPU, it has none on a GPU.
+
+    Attributes:
+        sent: how many arrays were sent to the device.
+        fetched: how many arrays were fetched from it.
     """
 
     sent: int = 0
@@ -46,21 +51,21 @@ class Crossings:
         return self.sent + self.fetched
 
     def count(self, *, sent: int = 0, fetched: int = 0) -> None:
-        """Add to the counts; safe from several threads."""
+        """Add to the counts. Several threads may call it at the same time."""
         with self._lock:
             self.sent += sent
             self.fetched += fetched
 
 
 class Backend:
-    """NumPy in host memory; the base of the others.
+    """NumPy in host memory. The base class of the other backends.
 
     Attributes:
         name: "cpu" or "gpu".
         xp: the array library, `numpy` or `cupy`.
         device: "cpu", or "gpu:0", "gpu:1", ...
         reason: why `select` chose this device, in words.
-        crossings: the counts of `send` and `fetch`, which are the only ways between host and device.
+        crossings: how often `send` and `fetch` moved data. There is no other way to move it.
     """
 
     def __init__(self, name: str, xp: Namespace, device: str, reason: str) -> None:
@@ -76,18 +81,18 @@ class Backend:
     def send(self, data: Any, dtype: Any = None) -> Array:
         """Return `data` as an array on this device.
 
-        An array that is already there is returned as it is, and one of another library (PyTorch, JAX, ...)
-        on the same device is shared through DLPack: neither is copied, unless `dtype` asks for another type.
+        An array that is already there is returned itself. An array of another library (PyTorch, JAX, ...) on
+        the same device is shared through DLPack. Neither is copied, unless `dtype` is another dtype.
 
         Args:
-            data: an array of any library, or a number or (nested) list of numbers.
-            dtype: of the result: a name such as "float32", or None to keep it.
+            data: an array of any library, a number, or a (nested) list of numbers.
+            dtype: the dtype of the result, such as "float32"; None to keep that of `data`.
 
         Raises:
-            ShapeError: a list whose rows differ in length.
-            DtypeError: `data` does not hold numbers, or has a type the library lacks.
-            ArrayTypeError: `data` is not something an array can be made of.
-            DeviceError: `data` cannot be brought to this device.
+            ShapeError: `data` is a list whose rows have different lengths.
+            DtypeError: `data` does not hold numbers, or `dtype` is not a dtype of numbers of the library.
+            ArrayTypeError: `data` cannot be converted to an array.
+            DeviceError: `data` cannot be moved to this device.
         """
         array = self._share(data)
         if array is None:
@@ -99,47 +104,47 @@ class Backend:
         return array if dtype is None else self._cast(array, dtype)
 
     def fetch(self, array: Array) -> np.ndarray:
-        """Return an array of this device as a NumPy array in host memory; on a CPU, itself."""
+        """Return an array of this device as a NumPy array in host memory; on a CPU, the array itself."""
         fetched = self._download(array)
         self.crossings.count(fetched=1)
         return fetched
 
     def stream(self, items: Iterable[tuple[np.ndarray | None, ...]]) -> Iterator[tuple[Array | None, ...]]:
-        """Send tuples of arrays, in order, as they are asked for; None stays None.
+        """Yield tuples of arrays, sent to the device, in order. None stays None.
 
-        On a GPU the next tuple is on its way while one is computed with, through pinned memory; no more than
-        two are on the device on behalf of this function.
+        On a GPU, the next tuple is copied through pinned memory while the caller computes with one. At most
+        two tuples are on the device at a time.
 
         Args:
-            items: arrays of numbers in host memory, read one tuple ahead.
+            items: tuples of arrays of numbers in host memory. The next tuple is read in advance.
         """
         for item in items:
             yield tuple(None if array is None else self.send(array) for array in item)
 
     def holds(self, array: Array) -> bool:
-        """Whether `array` is of this library and lies on this device."""
+        """Return whether `array` is an array of this library on this device."""
         return isinstance(array, np.ndarray)
 
     def synchronize(self) -> None:
-        """Wait until the device has done all work given to it so far."""
+        """Wait until the device has done all its work."""
 
     def free_bytes(self) -> int | None:
-        """Return how much of the device's memory is free; None for host memory, which sends share."""
+        """Return the free memory of the device in bytes; None on a CPU, where `send` needs no more memory."""
         return None
 
     def precision(self, name: str) -> AbstractContextManager[Any]:
-        """Return a context in which products of float32 matrices have a precision.
+        """Return a context in which products of float32 matrices are computed with a precision.
 
         Args:
-            name: "float32", or "tf32" or "bfloat16", which only GPUs have.
+            name: "float32", or on a GPU also "tf32" or "bfloat16".
 
         Raises:
-            DeviceError: this device has no such precision.
+            DeviceError: this device does not have the precision.
         """
         if name == "float32":
             return nullcontext()
         msg = (
-            f"precision {name} is of GPUs with compute capability 8.0 or newer, and the device is "
+            f"precision {name} needs a GPU with compute capability 8.0 or newer, and the device is "
             f"{self.device}: use float32 (leave out --precision), or another device"
         )
         raise DeviceError(msg, problem="no-such-precision")
@@ -147,14 +152,14 @@ class Backend:
     def activate(self) -> AbstractContextManager[Any]:
         """Return a context to compute in.
 
-        On a GPU the device is CUDA's current one there, in this thread: arrays of a second GPU can only be
-        computed with in such a context. On a CPU, NumPy does not warn of an overflow there, as CuPy never
-        does: whoever trains looks at the costs.
+        On a GPU it makes the device CUDA's current device in this thread, which is necessary to compute with
+        arrays of a second GPU. On a CPU it turns off NumPy's warnings of overflows, as CuPy has none:
+        training finds an overflow in the cost.
         """
         return np.errstate(over="ignore", invalid="ignore")
 
     def _share(self, data: Any) -> Array | None:
-        """Return `data` as this library's array without copying, or None if it lies elsewhere."""
+        """Return `data` as an array of this library without a copy, or None if it is not on this device."""
         del data
         return None
 
@@ -168,7 +173,7 @@ class Backend:
         try:
             wanted = np.dtype(dtype)
             own = getattr(self.xp, wanted.name)
-        except Exception as error:  # NumPy raises many kinds for what is no dtype
+        except Exception as error:  # NumPy raises many kinds of errors for a wrong dtype
             msg = f"send: {dtype!r} is not a dtype of {self.xp.__name__}"
             raise DtypeError(msg) from error
         if wanted.kind not in "biuf":
@@ -185,7 +190,8 @@ class CudaBackend(Backend):
 
     Args:
         xp: the module `cupy`.
-        ordinal: the device's number among those visible.
+        ordinal: the number of the device among the visible ones.
+        reason: why this device was chosen, in words.
     """
 
     def __init__(self, xp: Namespace, ordinal: int, reason: str) -> None:
@@ -207,7 +213,7 @@ class CudaBackend(Backend):
         return int(self._device.mem_info[0])
 
     def precision(self, name: str) -> AbstractContextManager[Any]:
-        """As `Backend.precision`. CuPy keeps it for the whole process."""
+        """As `Backend.precision`. CuPy has one precision for the whole process."""
         from xpnet.backend.device import COMPUTE_TYPES, matmul_precision
 
         if name in COMPUTE_TYPES and int(self._device.compute_capability) >= 80:
@@ -215,7 +221,7 @@ class CudaBackend(Backend):
         return super().precision(name)
 
     def activate(self) -> AbstractContextManager[Any]:
-        """As `Backend.activate`. What fails there is a `DeviceError`."""
+        """As `Backend.activate`. Errors of CUDA in the context become a `DeviceError`."""
         from xpnet.backend.device import ActiveDevice
 
         return ActiveDevice(self.xp, self.ordinal)
@@ -225,7 +231,7 @@ class CudaBackend(Backend):
             if data.device.id == self.ordinal:
                 return data
             msg = (
-                f"send: the array lies on gpu:{data.device.id}, this backend is {self.device}: "
+                f"send: the array is on gpu:{data.device.id}, this backend is {self.device}: "
                 "fetch it there, then send it here"
             )
             raise DeviceError(msg, problem="other-device")
@@ -248,7 +254,7 @@ class CudaBackend(Backend):
         with self.activate():
             if data.nbytes <= UPLOAD_BYTES or not data.flags.c_contiguous:
                 return self.xp.asarray(data)
-            # CuPy would make a pinned copy of all of it.
+            # xp.asarray would make a pinned copy of the whole array.
             return upload_array(PinnedRing(self.xp, self.activate), data, UPLOAD_BYTES)
 
     def _download(self, array: Array) -> np.ndarray:
@@ -259,15 +265,15 @@ class CudaBackend(Backend):
 
 
 def select(device: str | None = None) -> Backend:
-    """Return the backend for a device. Call it once, at the edge of a program, and pass the result on.
+    """Return the backend for a device. A program calls this once, and passes the backend on.
 
     Args:
-        device: "cpu"; "gpu" or "gpu:N" (also "cuda", "cuda:N"), which never falls back; "auto", a GPU that
-            works, else the CPU, with the reason in `backend.reason`; None, what the environment variable
-            XPNET_DEVICE says, else "auto".
+        device: "cpu"; "gpu" or "gpu:N" (also "cuda" or "cuda:N") for a GPU; "auto" for a GPU if one can be
+            used, otherwise the CPU, with the reason in `backend.reason`; None for the value of the
+            environment variable XPNET_DEVICE, or "auto" if it is not set.
 
     Raises:
-        DeviceError: the name is none of these, or a GPU was asked for and cannot be used.
+        DeviceError: the name is not one of these, or the GPU cannot be used.
     """
     name = device if device is not None else os.environ.get("XPNET_DEVICE") or "auto"
     asked_by = "asked for" if device is not None or name == "auto" else "set by XPNET_DEVICE"

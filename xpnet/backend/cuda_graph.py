@@ -1,4 +1,4 @@
-"""Work on a GPU as one launch: recorded once as a CUDA graph, and launched again and again."""
+"""CUDA graphs: record the kernels that a function launches once, and launch them all at once afterwards."""
 
 from __future__ import annotations
 
@@ -17,33 +17,35 @@ if TYPE_CHECKING:
     from xpnet.backend.backend import Backend
 
 WARM_UP_CALLS = 2
-"""Calls that are not recorded: what is compiled and loaded by the first cannot be while recording."""
+"""The number of calls before the recording: kernels cannot be compiled or loaded while recording."""
 
 
 def as_cuda_graph(
     backend: Backend, function: Callable[[], None], changed: Sequence[Array] = (), *, required: bool = False
 ) -> Callable[[], None]:
-    """Return a function that does what another does; on a GPU all its kernels are launched as one.
+    """Return a function that does the same as another one; on a GPU it launches all its kernels at once.
 
-    Before it is trusted, what was recorded has to leave the same bits as the function itself. If it cannot be
-    recorded, or leaves others, the function goes on being called; `problem` of the result says why.
+    The recording is used only if it leaves the same bits in the arrays as the function itself. If it does
+    not, or if the function cannot be recorded, the function is called as before, and the attribute `problem`
+    of the result says why.
 
     Args:
-        backend: where its arrays lie.
-        function: works on the same arrays each time, which were made before; reads nothing of the host that
-            changes, since it runs no more once it is recorded; and neither crosses nor waits. Its matrix
-            products are those of `xpnet.functional.affine`.
+        backend: where its arrays are.
+        function: uses the same arrays in each call, made before the first call. It must not read values of
+            the host that change, because it is not called any more after the recording. It must not move data
+            between host and device, and must not wait for the device. Its matrix products have to be those of
+            `xpnet.functional.affine`.
         changed: the arrays that it changes.
-        required: raise what keeps it from being recorded.
+        required: whether to raise an error if it cannot be recorded.
 
-    Raises, when called:
-        DeviceError: it is required, and what was recorded leaves other bits.
+    Raises, when the result is called:
+        DeviceError: the recording is required, and leaves other bits than the function.
     """
     return _RecordedFunction(backend, function, changed, required) if backend.name == "gpu" else function
 
 
 class _RecordedFunction:
-    """A function, its graph once it is recorded, and memory of its own, which stays in use."""
+    """A function, its CUDA graph once it is recorded, and the memory pool of its temporary arrays."""
 
     def __init__(
         self, backend: Backend, function: Callable[[], None], changed: Sequence[Array], required: bool
@@ -75,6 +77,7 @@ class _RecordedFunction:
             self._calls += 1
 
     def _run(self) -> None:
+        """Call the function on the stream of the recording."""
         current = self._cuda.get_current_stream()
         self._stream.wait_event(current.record())
         with self._working():
@@ -82,11 +85,11 @@ class _RecordedFunction:
         current.wait_event(self._stream.record())
 
     def _record(self) -> None:
-        """Call the function, and record it if that does the same."""
+        """Call the function, then record it, and keep the graph if it leaves the same bits."""
         empty_like = self._backend.xp.empty_like
         try:
             before, wanted = ([empty_like(array) for array in self._changed] for _ in range(2))
-        except Exception as error:  # there may be no memory left for them
+        except Exception as error:  # there may not be enough memory
             self._give_up(error)
             self._run()
             return
@@ -99,7 +102,7 @@ class _RecordedFunction:
                 graph = record_cuda_graph(self._stream, self._function)
             graph.launch()
             if not self._holds(wanted):
-                msg = "what was recorded as a CUDA graph leaves other numbers than the same work itself"
+                msg = "the recorded CUDA graph gives other numbers than the steps themselves"
                 raise DeviceError(msg, problem="unusable")  # noqa: TRY301
         except Exception as error:
             _copy(wanted, self._changed)
@@ -108,13 +111,13 @@ class _RecordedFunction:
             self._graph = graph
 
     def _give_up(self, error: Exception) -> None:
-        """Keep the reason why nothing is recorded, or raise it."""
+        """Keep the reason why there is no recording, or raise the error if the recording is required."""
         if self._required:
             raise error
         self.problem = f"{type(error).__name__}: {error}"
 
     def _holds(self, copies: list[Array]) -> bool:
-        """Whether the changed arrays are the same as copies, numbers or not numbers. Waits for the device."""
+        """Return whether the changed arrays are equal to copies. NaN equals NaN. Waits for the device."""
         xp = self._backend.xp
         pairs = zip(self._changed, copies, strict=True)
         same = [xp.all((array == copy) | ((array != array) & (copy != copy))) for array, copy in pairs]
@@ -122,11 +125,13 @@ class _RecordedFunction:
 
     @contextlib.contextmanager
     def _working(self) -> Iterator[None]:
+        """Compute on the stream of the recording, with its memory pool and its cuBLAS handle."""
         products = self._products.used() if self._products is not None else contextlib.nullcontext()
         with self._stream, self._cuda.using_allocator(self._memory.malloc), products:
             yield
 
     def _own_products(self) -> Any:
+        """Return matrix products that can be recorded; None if the library has no kernels for them."""
         for module in kernels.modules(kernels.library_name(self._backend.xp)):
             return module.cuda_products.Products(self._stream)
         return None
@@ -138,13 +143,13 @@ def _copy(sources: Sequence[Array], targets: Sequence[Array]) -> None:
 
 
 def record_cuda_graph(stream: Any, function: Callable[[], None]) -> Any:
-    """Return the graph of what a function launches on a stream, the current one."""
+    """Return the CUDA graph of what a function launches on the current stream, which is `stream`."""
     with _no_garbage_collected():
         stream.begin_capture()
         try:
             function()
         except BaseException:
-            with contextlib.suppress(Exception):  # the first error is the one to tell
+            with contextlib.suppress(Exception):  # the first error is the one to raise
                 stream.end_capture()
             raise
         return stream.end_capture()
@@ -152,7 +157,11 @@ def record_cuda_graph(stream: Any, function: Callable[[], None]) -> Any:
 
 @contextlib.contextmanager
 def _no_garbage_collected() -> Iterator[None]:
-    """Free nothing in here: the handle of a training before waits for the device, which ends a recording."""
+    """Turn off the garbage collector.
+
+    It might free the cuBLAS handle of an earlier training. That waits for the device, and so ends a
+    recording.
+    """
     before = gc.isenabled()
     gc.disable()
     try:

@@ -1,4 +1,4 @@
-"""Open a CUDA device through CuPy, or say exactly why it cannot be used."""
+"""Open a CUDA device with CuPy, or find out why it cannot be used."""
 
 import importlib
 import os
@@ -17,16 +17,16 @@ from xpnet.arrays import Namespace
 from xpnet.errors import DeviceError
 
 OLDEST_CUPY = 14
-"""Major version of the oldest CuPy whose array functions are those xpnet uses."""
+"""Major version of the oldest CuPy that has all array functions that xpnet uses."""
 
 OLDEST_CUDA = 12000
-"""The oldest CUDA that such a CuPy is made for, as CUDA counts."""
+"""The oldest CUDA that this CuPy supports, as CUDA writes versions: 12000 is 12.0."""
 
 _CUDA_WHEELS = ("cupy-cuda11x", "cupy-cuda12x", "cupy-cuda13x", "cupy-cuda14x", "cupy")
 _ROCM_WHEELS = ("cupy-rocm-7-14", "cupy-rocm-7-1", "cupy-rocm-7-0", "cupy-rocm-5-0", "amd-cupy")
 
 COMPUTE_TYPES = {"tf32": "COMPUTE_TYPE_TF32", "bfloat16": "COMPUTE_TYPE_BF16"}
-"""What CuPy calls the precisions of products that only GPUs have, from compute capability 8.0."""
+"""CuPy's names of the precisions of matrix products that need compute capability 8.0."""
 
 _INSTALL = (
     "pip install cupy-cuda13x (or cupy-cuda12x); on a machine without the CUDA Toolkit, "
@@ -36,17 +36,20 @@ _RUNTIME = 'install CUDA\'s own run-time wheels: pip install "cupy-cuda{major}x[
 
 
 def open_cupy(ordinal: int) -> Namespace:
-    """Return the module `cupy` after device `ordinal` has run a kernel and a matrix product.
+    """Return the module `cupy`, after a device has run a kernel and a matrix product.
+
+    Args:
+        ordinal: the number of the device among the visible ones.
 
     Raises:
-        DeviceError: it cannot; `problem` is "not-installed", "doubled-wheels", "wrong-wheel", "no-driver",
-            "driver-too-old", "no-device", "no-such-device", "no-nvrtc", "no-cublas", "no-headers" or
-            "unusable".
+        DeviceError: the device cannot be used; `problem` is "not-installed", "doubled-wheels", "wrong-wheel",
+            "no-driver", "driver-too-old", "no-device", "no-such-device", "no-nvrtc", "no-cublas",
+            "no-headers" or "unusable".
     """
     wheels = installed_wheels()
     cupy = _import_cupy(wheels)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of what is told apart here
+        warnings.simplefilter("ignore")  # CuPy warns of problems that are found here anyway
         _check_driver(cupy, wheels)
         _check_ordinal(cupy, ordinal)
         _check_libraries(cupy)
@@ -55,7 +58,7 @@ def open_cupy(ordinal: int) -> Namespace:
 
 
 def installed_wheels() -> dict[str, str]:
-    """Return the installed packages that bring a module `cupy`, with their versions."""
+    """Return the installed packages that contain a module `cupy`, with their versions."""
     found = {}
     for name in _CUDA_WHEELS + _ROCM_WHEELS:
         try:
@@ -66,10 +69,10 @@ def installed_wheels() -> dict[str, str]:
 
 
 def copy_to_host(array: Any) -> np.ndarray:
-    """Return a host copy of an array of any library that lies on a CUDA device.
+    """Return a copy in host memory of an array of any library on a CUDA device.
 
     Raises:
-        DeviceError: CuPy, which does the copying, is not installed or cannot read it.
+        DeviceError: CuPy, which copies it, is not installed or cannot read it.
     """
     cupy = _import_cupy(installed_wheels())
     try:
@@ -81,7 +84,7 @@ def copy_to_host(array: Any) -> np.ndarray:
 
 @contextmanager
 def matmul_precision(xp: Namespace, precision: str) -> Iterator[None]:
-    """Let products of float32 matrices round their factors, and restore what CuPy did before."""
+    """Compute products of float32 matrices with a precision; restore the precision before at the end."""
     linalg = attrgetter("_core._routines_linalg")(xp)
     before = linalg.get_compute_type(np.float32)
     linalg.set_compute_type(np.float32, getattr(linalg, COMPUTE_TYPES[precision]))
@@ -92,11 +95,11 @@ def matmul_precision(xp: Namespace, precision: str) -> Iterator[None]:
 
 
 class ActiveDevice:
-    """A context in which a CUDA device is the current one, and what fails there is a `DeviceError`.
+    """A context in which a CUDA device is the current device, and errors of CUDA become a `DeviceError`.
 
     Args:
         xp: the module `cupy`.
-        ordinal: the device's number.
+        ordinal: the number of the device among the visible ones.
     """
 
     def __init__(self, xp: Namespace, ordinal: int) -> None:
@@ -117,7 +120,7 @@ class ActiveDevice:
             raise failure from error
 
     def _explained(self, error: BaseException) -> DeviceError | None:
-        """Return what to say instead of an error of CUDA's; None for all others."""
+        """Return the `DeviceError` for an error of CUDA; None for other errors."""
         cuda, name = self._xp.cuda, f"gpu:{self._ordinal}"
         if isinstance(error, cuda.memory.OutOfMemoryError) or _is_of_memory(error):
             asked = re.search(r"allocating ([\d,]+) bytes", str(error))
@@ -127,27 +130,29 @@ class ActiveDevice:
             remedy = "use a smaller --batch-size, let the data stream (resident_bytes), or --device cpu"
             return DeviceError(msg, problem="out-of-memory", remedy=remedy)
         if isinstance(error, cuda.runtime.CUDARuntimeError) or _is_of_backends(error):
-            msg = f"{name} failed at work: {_said(error)}"
+            msg = f"{name} failed while computing: {_said(error)}"
             return DeviceError(msg, problem="lost", remedy="check nvidia-smi, and start again")
         return None
 
 
 def _is_of_backends(error: BaseException) -> bool:
-    """Return whether an error is of the libraries below CuPy: the driver, cuBLAS, ..."""
+    """Return whether an error comes from a library that CuPy calls: the driver, cuBLAS, ..."""
     return type(error).__module__.startswith("cupy_backends.")
 
 
 def _is_of_memory(error: BaseException) -> bool:
-    """Return whether the runtime, the driver or cuBLAS got no memory: CuPy's pool does not serve them."""
+    """Return whether the runtime, the driver or cuBLAS got no memory: they do not use CuPy's memory pool."""
     status = {"CUDARuntimeError": 2, "CUDADriverError": 2, "CUBLASError": 3}.get(type(error).__name__, 0)
     return bool(status) and getattr(error, "status", None) == status
 
 
 def _gigabytes(size: int) -> str:
+    """Return a number of bytes as gigabytes."""
     return f"{size / 1e9:.3g} GB"
 
 
 def _import_cupy(wheels: dict[str, str]) -> Namespace:
+    """Import CuPy, after checking that exactly one package for CUDA is installed. wheels: those installed."""
     listed = ", ".join(f"{name} {version}" for name, version in wheels.items())
     if len(wheels) > 1:
         msg = f"several CuPy packages overwrite each other here: {listed}"
@@ -160,15 +165,16 @@ def _import_cupy(wheels: dict[str, str]) -> Namespace:
         raise DeviceError(msg, problem="wrong-wheel", remedy=remedy)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # CuPy warns of what is told apart here
+            warnings.simplefilter("ignore")  # CuPy warns of problems that are found here anyway
             cupy: Any = importlib.import_module("cupy")
     except ModuleNotFoundError as error:
         if error.name != "cupy":
             msg = f"CuPy is incomplete: {_said(error)}"
             raise DeviceError(msg, problem="wrong-wheel", remedy=f"reinstall it: {_INSTALL}") from error
-        raise DeviceError("CuPy is not installed", problem="not-installed", remedy=_INSTALL) from None
+        msg = "CuPy is not installed"
+        raise DeviceError(msg, problem="not-installed", remedy=_INSTALL) from None
     except Exception as error:
-        # CuPy's own text is a page on how to install it; its cause is the reason.
+        # The message of CuPy is a page on how to install it. The cause of the error is the reason.
         reason = _said(error.__cause__ or error)
         msg = f"CuPy ({listed or 'of unknown origin'}) does not import: {reason}"
         raise DeviceError(msg, problem="wrong-wheel", remedy=_INSTALL) from error
@@ -182,11 +188,12 @@ def _import_cupy(wheels: dict[str, str]) -> Namespace:
 
 
 def _check_driver(cupy: Namespace, wheels: dict[str, str]) -> None:
+    """Raise `DeviceError` unless there is a driver that is new enough for CuPy."""
     try:
         supported = cupy.cuda.runtime.driverGetVersion()
         needed = cupy.cuda.runtime.runtimeGetVersion()
     except Exception as error:
-        msg = f"CUDA does not tell its version: {_said(error)}"
+        msg = f"the version of CUDA cannot be read: {_said(error)}"
         raise DeviceError(msg, problem="unusable") from error
     if supported == 0:
         msg = "CuPy is installed, but there is no NVIDIA driver (libcuda)"
@@ -208,6 +215,7 @@ def _check_driver(cupy: Namespace, wheels: dict[str, str]) -> None:
 
 
 def _check_ordinal(cupy: Namespace, ordinal: int) -> None:
+    """Raise `DeviceError` unless there is a device of this number."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     setting = "is not set" if visible is None else f"is {visible!r}"
     try:
@@ -228,8 +236,9 @@ def _check_ordinal(cupy: Namespace, ordinal: int) -> None:
 
 
 def _check_libraries(cupy: Namespace) -> None:
+    """Raise `DeviceError` unless NVRTC and cuBLAS can be loaded."""
     remedy = _RUNTIME.format(major=cupy.cuda.runtime.runtimeGetVersion() // 1000)
-    # CuPy loads both when they are first used: ask now, while the reason can still be told.
+    # CuPy loads these libraries when they are first used. Here it is still clear why one is missing.
     try:
         cupy.cuda.nvrtc.getVersion()
     except (ImportError, RuntimeError) as error:
@@ -243,6 +252,7 @@ def _check_libraries(cupy: Namespace) -> None:
 
 
 def _check_work(cupy: Namespace, ordinal: int) -> None:
+    """Raise `DeviceError` unless the device computes a small example correctly."""
     try:
         with cupy.cuda.Device(ordinal):
             ones = cupy.ones((2, 2), dtype=cupy.float32)
@@ -252,7 +262,7 @@ def _check_work(cupy: Namespace, ordinal: int) -> None:
             remedy = _RUNTIME.format(major=cupy.cuda.runtime.runtimeGetVersion() // 1000)
             msg = "CUDA's header files, which kernels are compiled with, are missing"
             raise DeviceError(msg, problem="no-headers", remedy=remedy) from error
-        msg = f"gpu:{ordinal} fails at a first small computation: {_said(error)}"
+        msg = f"gpu:{ordinal} fails at a small first computation: {_said(error)}"
         raise DeviceError(msg, problem="unusable") from error
     if got != 3.0:
         msg = f"gpu:{ordinal} computed 1 * 1 + 1 * 1 + 1 = {got}: the device is broken"
@@ -260,9 +270,11 @@ def _check_work(cupy: Namespace, ordinal: int) -> None:
 
 
 def _version(number: int) -> str:
+    """Return a version as CUDA counts it, such as 12040, in the usual form, such as 12.4."""
     return f"{number // 1000}.{number % 1000 // 10}"
 
 
 def _said(error: BaseException) -> str:
+    """Return the type of an error, and the first line of its message."""
     first = next((line.strip(" =") for line in str(error).splitlines() if line.strip(" =")), "")
     return f"{type(error).__name__}: {first}"

@@ -1,4 +1,4 @@
-"""Host memory to a GPU beside its computing: pinned buffers, a stream of their own, events between them."""
+"""Copy arrays to a GPU while it computes, through pinned host memory and a CUDA stream for copies."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ if TYPE_CHECKING:
     from xpnet.arrays import Array, Namespace
 
 SLOTS = 2
-"""Buffers of a ring: from one the device copies while the host fills the other."""
+"""Number of buffers: the device copies from one, while the host fills the other."""
 
 _ALIGNMENT = 256
+"""Arrays in a buffer begin at multiples of this number of bytes."""
 
 
 class PinnedRing:
-    """Pinned buffers that are used in turn, each again when the device has copied what it held.
+    """Pinned buffers that are used in turn. One is used again when the device has copied its arrays.
 
     Args:
         xp: the module `cupy`.
-        activate: gives a context in which the device is CUDA's current one.
+        activate: returns a context in which the device is CUDA's current device.
     """
 
     def __init__(self, xp: Namespace, activate: Callable[[], AbstractContextManager[Any]]) -> None:
@@ -36,24 +37,25 @@ class PinnedRing:
         self._turn = 0
 
     def empty_like(self, array: np.ndarray) -> Array:
-        """Return an array to copy to."""
+        """Return a new array on the device with the shape and dtype of an array."""
         with self._activate():
             return self._xp.empty(array.shape, array.dtype)
 
     def copy(self, host: Sequence[np.ndarray], device: Sequence[Array]) -> Any:
-        """Begin to copy arrays; return the event after which they lie on the device.
+        """Begin to copy arrays to the device; return the CUDA event at which the copies are done.
 
         Args:
-            host: where from; free to change when this returns.
-            device: where to: contiguous, of the same shapes and dtypes, made on the current stream. They must
-                live until it waits for the event.
+            host: arrays to copy. They may be changed when this function has returned.
+            device: arrays to copy to: contiguous, with the same shapes and dtypes, made on the current
+                stream. They must not be freed before the current stream waits for the event.
         """
         slot, self._turn = self._turn % SLOTS, self._turn + 1
         with self._activate():
             if self._copied[slot] is not None:
                 self._copied[slot].synchronize()
             self._reserve(slot, sum(_rounded(array.nbytes) for array in host))
-            # What is made now may lie where the current stream still reads what lay there before.
+            # The memory of the new arrays may have been freed just now, while the current stream still uses
+            # it.
             self._copying.wait_event(self._event(self._cuda.get_current_stream()))
             offset = 0
             for source, target in zip(host, device, strict=True):
@@ -67,12 +69,12 @@ class PinnedRing:
         return self._copied[slot]
 
     def wait(self, event: Any) -> None:
-        """Let the current stream wait for what `copy` returned. The host goes on."""
+        """Make the current stream wait for an event that `copy` returned. The host does not wait."""
         with self._activate():
             self._cuda.get_current_stream().wait_event(event)
 
     def close(self) -> None:
-        """Wait until the buffers are free: only then may they go."""
+        """Wait until the device has copied everything. The buffers must not be freed before."""
         with self._activate():
             for event in self._copied:
                 if event is not None:
@@ -85,7 +87,7 @@ class PinnedRing:
 
     def _reserve(self, slot: int, size: int) -> None:
         if size > self._sizes[slot]:
-            self._memory[slot] = None  # before its successor: the pool may use it again
+            self._memory[slot] = None  # free it first, so that its memory can be used again
             self._memory[slot] = self._cuda.alloc_pinned_memory(size)
             self._sizes[slot] = size
 
@@ -93,7 +95,7 @@ class PinnedRing:
 def stream_arrays(
     ring: PinnedRing, items: Iterable[tuple[np.ndarray | None, ...]]
 ) -> Iterator[tuple[Array | None, ...]]:
-    """Yield tuples of arrays as they arrive, in order, the next on its way: `Backend.stream` on a GPU."""
+    """Yield tuples of arrays on the device, in order, while the next is copied: see `Backend.stream`."""
     coming: tuple[tuple[Array | None, ...], Any] | None = None
     try:
         for item in items:
@@ -109,13 +111,13 @@ def stream_arrays(
             ring.wait(coming[1])
             yield coming[0]
     finally:
-        if coming is not None:  # if nobody asked for it, its memory may be used again only after it came
+        if coming is not None:  # its memory must not be used again before the copy is done
             ring.wait(coming[1])
         ring.close()
 
 
 def upload_array(ring: PinnedRing, data: np.ndarray, size: int) -> Array:
-    """Return a C-contiguous array of host memory on the device, copied in parts of `size` bytes."""
+    """Return a copy of a C-contiguous array on the device, copied in parts of `size` bytes."""
     array = ring.empty_like(data)
     host, device = data.reshape(-1), array.reshape(-1)
     each = max(1, size // data.itemsize)
@@ -127,4 +129,5 @@ def upload_array(ring: PinnedRing, data: np.ndarray, size: int) -> Array:
 
 
 def _rounded(size: int) -> int:
+    """Return a number of bytes rounded up to the alignment."""
     return -(-size // _ALIGNMENT) * _ALIGNMENT

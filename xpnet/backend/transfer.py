@@ -1,4 +1,4 @@
-"""What becomes of data of any kind in host memory, and of arrays that other libraries share."""
+"""Convert data of any kind to NumPy arrays, and share arrays of other libraries through DLPack."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ if TYPE_CHECKING:
     from xpnet.arrays import Array, Namespace
 
 _HOST = frozenset({1, 3, 11})  # kDLCPU, kDLCUDAHost, kDLROCMHost
+"""DLPack's device types of host memory."""
 
 
 def to_host(data: Any, function: str = "to_host") -> np.ndarray:
-    """Return `data` as a NumPy array in host memory; shared, not copied, if it lies there.
+    """Return `data` as a NumPy array in host memory. An array that is already there is not copied.
 
     Args:
         data: as for `Backend.send`.
-        function: what an error begins with.
+        function: name of the calling function, for error messages.
 
-    Raises: as `Backend.send`.
+    Raises: the errors of `Backend.send`.
     """
     device = dlpack_device(data)
     if isinstance(data, np.ndarray | np.generic):
-        namespace(data, f"{function}: ")  # refuses the kinds of arrays whose operators differ
+        namespace(data, f"{function}: ")  # raises an error for numpy.matrix and masked arrays
         array = np.asarray(data)
     elif device is not None and device[0] in _HOST:
         array = from_dlpack(np, data, function)
@@ -44,34 +45,34 @@ def to_host(data: Any, function: str = "to_host") -> np.ndarray:
 
 
 def _converted(data: Any, function: str) -> np.ndarray:
-    """Return what NumPy makes of an object that is no array: a number, a list, an open file's data set."""
+    """Return another object as a NumPy array: a number, a list, a data set of an open file, ..."""
     try:
         return np.asarray(data)
-    except Exception as error:  # whatever the object's own conversion raises
+    except Exception as error:  # the conversion of the object may raise any error
         kind = (
             ShapeError if isinstance(data, list | tuple) and isinstance(error, ValueError) else ArrayTypeError
         )
-        msg = f"{function}: no array can be made of this {type(data).__name__}: {error}"
+        msg = f"{function}: a {type(data).__name__} cannot be converted to an array: {error}"
         raise kind(msg) from error
 
 
 def dlpack_device(data: Any) -> tuple[int, int] | None:
-    """Return the DLPack device type and number of an array, or None for what is not one."""
+    """Return DLPack's device type and device number of an array; None for other objects."""
     if not hasattr(data, "__dlpack_device__"):
         return None
     try:
         kind, number = data.__dlpack_device__()
-    except Exception as error:  # PyTorch's tensors without data, say
-        msg = f"an array of {type(data).__module__} has no device it can be taken from: {error}"
+    except Exception as error:  # for example for a tensor of PyTorch without data
+        msg = f"an array of {type(data).__module__} does not tell on which device it is: {error}"
         raise ArrayTypeError(msg) from error
     return int(kind), int(number)
 
 
 def from_dlpack(xp: Namespace, data: Any, function: str) -> Array:
-    """Return an array of another library as one of `xp`, which shares its memory.
+    """Return an array of another library as an array of `xp` that shares its memory.
 
     Raises:
-        ArrayTypeError: the other library does not give it, as PyTorch for a tensor with a gradient.
+        ArrayTypeError: the other library does not share it, for example PyTorch a tensor with a gradient.
     """
     try:
         return xp.from_dlpack(data)
