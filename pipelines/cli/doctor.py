@@ -43,11 +43,23 @@ def doctor(console: Console, as_json: o.AsJson = False) -> None:
     Looks at the GPU and its driver, the processor, BLAS and its threads, and the decoders of images. Where
     something could be better, it says what to do.
     """
-    from .text import findings_text, to_json
+    from .text import to_json
 
     del console
     findings = examine()
     typer.echo(to_json([asdict(finding) for finding in findings]) if as_json else findings_text(findings))
+
+
+def findings_text(findings: list[Finding]) -> str:
+    """Return findings as text: one line for each, and below it what to do."""
+    from .text import text_table
+
+    rows = []
+    for finding in findings:
+        rows.append([finding.name, finding.found])
+        if finding.remedy:
+            rows.append(["", f"-> {finding.remedy}"])
+    return text_table(rows, left=2, has_head=False)
 
 
 def examine() -> list[Finding]:

@@ -43,7 +43,7 @@ def evaluate(
             on_error=on_error,
             on_progress=progress,
         )
-    report = loaded.evaluate(dataset, device=backend)
+    metrics = loaded.evaluate_dataset(dataset, backend).metrics
     report_skipped(console, dataset.skipped)
-    typer.echo(to_json(report) if as_json else evaluation_text(report))
+    typer.echo(to_json(metrics) if as_json else evaluation_text(metrics))
     return SOME_FAILED if dataset.skipped else 0

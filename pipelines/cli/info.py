@@ -50,7 +50,7 @@ def describe(path: str) -> dict[str, Any]:
     from xpnet.errors import DataError, XpnetError
 
     if os.path.exists(path) and not os.path.isfile(path):  # reading a pipe would wait for its other end
-        msg = f"{path}: cannot be read: it is not a file, and xpnet info describes files"
+        msg = f"{path}: cannot be read: it is not a regular file, and xpnet info describes files"
         raise DataError(msg)
     try:
         return _description(path)

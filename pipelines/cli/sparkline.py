@@ -1,38 +1,44 @@
-"""A small curve in one line of text: how a number went so far."""
+"""A small curve in one line of text, such as █▅▃▂▁ for a falling cost. rich has nothing like it."""
 
 from __future__ import annotations
 
 import math
 
-BARS, ASCII = "▁▂▃▄▅▆▇█", "_.-~=+*#"
-"""Low to high; the second where the first cannot be written."""
+BARS = "▁▂▃▄▅▆▇█"
+"""Characters for eight levels, from low to high."""
+
+ASCII_BARS = "_.-~=+*#"
+"""The same for an encoding that lacks those."""
+
+KEPT_PER_CHARACTER = 4
+"""How many numbers are kept for each character of the curve."""
 
 
 class Sparkline:
-    """The course of a number, in as many characters as asked for; keeps a few numbers, however many come.
+    """The curve of a number over time. However many numbers come, it keeps few of them.
 
     Args:
-        width: characters, at most.
-        encoding: of where it is written.
+        width: the number of characters, at most.
+        encoding: of the stream that the curve is written to.
     """
 
     def __init__(self, width: int = 16, encoding: str | None = "utf-8") -> None:
         self._width, self._levels = width, levels(encoding)
         self._values: list[float] = []
-        self._came, self._each = 0, 1  # numbers so far, and every how many-th of them is kept
+        self._count, self._step = 0, 1  # how many numbers came, and that every step-th of them is kept
 
     def add(self, value: float) -> None:
-        """Take the next number; one that is not finite is left out."""
+        """Add the next number. One that is not finite is left out."""
         if not math.isfinite(value):
             return
-        if self._came % self._each == 0:
+        if self._count % self._step == 0:
             self._values.append(value)
         else:
-            self._values[-1] = value  # so that the curve ends with the latest
-        self._came += 1
-        if len(self._values) > 4 * self._width:
+            self._values[-1] = value  # the curve ends with the latest number
+        self._count += 1
+        if len(self._values) > KEPT_PER_CHARACTER * self._width:
             del self._values[1:-1:2]
-            self._each *= 2
+            self._step *= 2
 
     def __str__(self) -> str:
         last, count = len(self._values) - 1, min(self._width, len(self._values))
@@ -45,9 +51,9 @@ class Sparkline:
 
 
 def levels(encoding: str | None) -> str:
-    """Return the characters to draw with that an encoding has."""
+    """Return the characters to draw with in an encoding."""
     try:
         BARS.encode(encoding or "ascii")
     except (UnicodeEncodeError, LookupError):
-        return ASCII
+        return ASCII_BARS
     return BARS

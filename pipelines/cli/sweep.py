@@ -66,23 +66,30 @@ def sweep(
     Compares learning rates, L2 penalties and seeds: one model for each combination, all trained together. The
     best has the lowest cost on the validation data, or on DATA without --val and --val-split.
     """
-    from ..training import Plan, TrainJob, run_sweep
+    from ..report import plot_sweep, require_plot
+    from ..training import Plan, TrainJob, sweep_job, told_apart
     from .text import report_skipped, sweep_report, sweep_text, to_json
 
+    require_plot(plot)
     plan = Plan(**training.plan_options(), optimizer=optimizer, epochs=epochs, iterations=iterations)
     job = TrainJob(
         data=data,
-        reading=reading.data_options(),
+        options=reading.data_options(),
         plan=plan,
         device=device,
         val=val,
         val_split=val_split,
         output=output,
         history=history,
-        plot=plot,
+        other_outputs=() if plot is None else (plot,),
     )
-    result = run_sweep(job, {"learning_rates": learning_rates, "l2s": l2s, "seeds": seeds}, console)
-    report_skipped(console, result.skipped)
-    report = sweep_report(result)
-    typer.echo(to_json(report) if as_json else sweep_text(report))
-    return SOME_FAILED if result.skipped else 0
+    compared = {"learning_rates": learning_rates, "l2s": l2s, "seeds": seeds}
+    outcome = sweep_job(job, compared, console)
+    if plot is not None and outcome.sweep is not None:
+        runs, winner = outcome.sweep.runs, outcome.sweep.best
+        histories = (run.history for run in runs)
+        best = next(i for i, run in enumerate(runs) if run is winner)
+        plot_sweep(plot, list(zip(told_apart(outcome, compared), histories, strict=True)), best)
+    report_skipped(console, outcome.skipped)
+    typer.echo(to_json(sweep_report(outcome)) if as_json else sweep_text(outcome))
+    return SOME_FAILED if outcome.skipped else 0

@@ -12,9 +12,8 @@ from ..outputs import finite
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..training import Result
+    from ..training import TrainOutcome
     from .console import Console
-    from .doctor import Finding
 
 MOST_NAMED = 20
 """How many skipped inputs are named one by one without --verbose."""
@@ -29,24 +28,28 @@ def to_json(report: Any) -> str:
     return json.dumps(finite(report), indent=2)
 
 
-def text_table(rows: Sequence[Sequence[Any]], left: int = 1, marked: int | None = None) -> str:
+def text_table(
+    rows: Sequence[Sequence[Any]], left: int = 1, has_head: bool = True, marked: int | None = None
+) -> str:
     """Return rows as a table. On a terminal its head is bold; elsewhere it is plain text.
 
     Args:
-        rows: the first is the head. None becomes "-".
+        rows: rows of equal length. None becomes "-".
         left: how many columns are aligned to the left; the others are aligned to the right.
+        has_head: whether the first row is the head.
         marked: the index of a row that stands out, or None.
     """
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, padding=(0, 1), collapse_padding=False, header_style="bold")
-    for i, name in enumerate(rows[0]):
-        table.add_column(Text(_cell(name)), justify="left" if i < left else "right", no_wrap=True)
-    for i, row in enumerate(rows[1:], start=1):
-        table.add_row(*(Text(_cell(cell)) for cell in row), style="green" if i == marked else None)
-    # Both arguments are given: rich would take them from the environment, and colour a file.
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+    for i in range(len(rows[0])):
+        table.add_column(justify="left" if i < left else "right", no_wrap=True)
+    for i, row in enumerate(rows):
+        style = "bold" if has_head and i == 0 else "green" if i == marked else None
+        table.add_row(*(Text(_cell(cell)) for cell in row), style=style)
+    # The last argument is given: rich would else look into the environment, and could colour a file.
     console = Console(file=sys.stdout, width=WIDE, force_terminal=sys.stdout.isatty())
     with console.capture() as captured:
         console.print(table)
@@ -109,46 +112,42 @@ def _fact(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def findings_text(findings: Sequence[Finding]) -> str:
-    """Return the findings of the doctor as text: one line for each, and below it what to do."""
-    width = max(len(finding.name) for finding in findings)
-    lines = []
-    for finding in findings:
-        lines.append(f"{finding.name:<{width}}  {finding.found}")
-        if finding.remedy:
-            lines.append(f"{'':<{width}}  -> {finding.remedy}")
+def metric_name(outcome: TrainOutcome) -> str:
+    """Return the name of the metric that a training reports."""
+    return "accuracy" if outcome.dataset.classes else "R²"
+
+
+def training_text(outcome: TrainOutcome) -> str:
+    """Return the outcome of a training as text: the data, the model, the method, the metrics, the file."""
+    history = outcome.result.history
+    lines = description_text(outcome.dataset.describe()).splitlines()[1:]
+    if outcome.job.val_split is not None and outcome.validation is not None:
+        held, left = outcome.validation.data.m, outcome.dataset.data.m
+        lines.append(f"Held back for validation: {held} of {held + left}")
+    lines.append(f"Model: {_model(outcome)}")
+    lines.append(f"Trained by {outcome.method}: {history.stopped}")
+    if outcome.restored_best:
+        lines.append(f"Kept: the weights of epoch {history.best_epoch}, the best")
+    for name, (cost, value) in outcome.metrics.items():
+        as_text = f"{100 * value:.2f} %" if outcome.dataset.classes else f"{value:.6f}"
+        lines.append(f"{name.capitalize()} cost: {cost:.6f}, {metric_name(outcome)}: {as_text}")
+    lines.append(f"Saved: {outcome.job.output}")
     return "\n".join(lines)
 
 
-def training_text(result: Result) -> str:
-    """Return the result of a training as text: the data, the model, the method, the metrics, the file."""
-    trained = result.trained
-    lines = description_text(result.dataset.describe()).splitlines()[1:]
-    lines.append(f"Model: {_model(result)}")
-    lines.append(f"Trained by {trained.method}: {trained.history.stopped}")
-    if trained.history.best_epoch != len(trained.history.epochs) and result.restored:
-        lines.append(f"Kept: the weights of epoch {trained.history.best_epoch}, the best")
-    metric = "accuracy" if result.dataset.classes else "R²"
-    for name, (cost, value) in result.judged.items():
-        as_text = f"{100 * value:.2f} %" if result.dataset.classes else f"{value:.6f}"
-        lines.append(f"{name.capitalize()} cost: {cost:.6f}, {metric}: {as_text}")
-    lines.append(f"Saved: {result.output}")
-    return "\n".join(lines)
-
-
-def _model(result: Result) -> str:
-    model = result.trained.model
+def _model(outcome: TrainOutcome) -> str:
+    model = outcome.result.model
     layers = [str(model.n_x), *map(str, model.hidden), f"{model.n_out}:{model.output}"]
     return " -> ".join(layers)
 
 
-def sweep_report(result: Result) -> dict[str, Any]:
-    """Return the result of a sweep as plain data."""
-    done = result.sweep
-    assert done is not None  # noqa: S101  (`run_sweep` returns one)
+def sweep_report(outcome: TrainOutcome) -> dict[str, Any]:
+    """Return the outcome of a sweep as plain data."""
+    done = outcome.sweep
+    assert done is not None  # noqa: S101  (`sweep_job` returns one)
     rows = []
     for run in done.runs:
-        last, settings = run.history.epochs[-1:], run.settings
+        last, settings = run.history[-1:], run.settings
         rows.append(
             {
                 "learning_rate": settings.learning_rate,
@@ -158,38 +157,39 @@ def sweep_report(result: Result) -> dict[str, Any]:
                 "val_cost": last[0].val_cost if last else None,
                 "val_metric": last[0].val_metric if last else None,
                 "stopped": run.history.stopped,
-                "diverged": run.history.has_diverged,
                 "best": run is done.best,
             }
         )
     return {
         "method": done.method,
         "reason": done.reason,
-        "metric": "accuracy" if result.dataset.classes else "R²",
-        "judged": "validation" in result.judged,
+        "metric": metric_name(outcome),
+        "judged": outcome.validation is not None,
         "runs": rows,
-        "output": result.output,
+        "output": outcome.job.output,
     }
 
 
-def sweep_text(report: dict[str, Any]) -> str:
-    """Return the report of a sweep as text."""
+def sweep_text(outcome: TrainOutcome) -> str:
+    """Return the outcome of a sweep as text."""
+    report, done = sweep_report(outcome), outcome.sweep
+    assert done is not None  # noqa: S101  (`sweep_job` returns one)
     head = ["learning rate", "l2", "seed", "cost", "validation cost", report["metric"], ""]
     names = ("learning_rate", "l2", "seed", "cost", "val_cost", "val_metric")
     rows, best = [head], None
-    for i, run in enumerate(report["runs"], start=1):
+    for i, (row, run) in enumerate(zip(report["runs"], done.runs, strict=True), start=1):
         # The cost of a run that diverged is its last finite one.
-        note = "best" if run["best"] else "diverged" if run["diverged"] else ""
-        best = i if run["best"] else best
-        rows.append([*(run[name] for name in names), note])
-    lines = [text_table(rows, marked=best), "", f"Trained together by {report['method']}: {report['reason']}"]
-    if not report["judged"]:
+        note = "best" if row["best"] else "diverged" if run.history.has_diverged else ""
+        best = i if row["best"] else best
+        rows.append([*(row[name] for name in names), note])
+    lines = [text_table(rows, marked=best), "", f"Trained together by {done.method}: {done.reason}"]
+    if outcome.validation is None:
         lines.append(
-            "The best has the lowest cost on the training data. Give validation data with --val or "
-            "--val-split to choose by how well a model predicts new data."
+            "The best has the lowest cost on the training data. To choose by how well a model predicts new "
+            "data, give validation data with --val or --val-split."
         )
-    if report["output"]:
-        lines.append(f"Saved the best: {report['output']}")
+    if outcome.job.output:
+        lines.append(f"Saved the best: {outcome.job.output}")
     return "\n".join(lines)
 
 

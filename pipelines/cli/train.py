@@ -102,9 +102,11 @@ def train(
     The file holds all that is needed to classify an image: the weights, the names of the classes, and how
     images are decoded and scaled.
     """
-    from ..training import Plan, TrainJob, run_training
-    from .text import report_skipped, training_text
+    from ..report import plot_training, require_plot
+    from ..training import Plan, TrainJob, train_job, training_name
+    from .text import metric_name, report_skipped, training_text
 
+    require_plot(plot)
     plan = Plan(
         **training.plan_options(),
         optimizer=optimizer,
@@ -119,16 +121,19 @@ def train(
     )
     job = TrainJob(
         data=data,
-        reading=reading.data_options(),
+        options=reading.data_options(),
         plan=plan,
         device=device,
         val=val,
         val_split=val_split,
         output=output,
         history=history,
-        plot=plot,
+        other_outputs=() if plot is None else (plot,),
     )
-    result = run_training(job, resume, console)
-    report_skipped(console, result.skipped)
-    typer.echo(training_text(result))
-    return SOME_FAILED if result.skipped else 0
+    outcome = train_job(job, console, resume=resume)
+    if plot is not None:
+        name = training_name(outcome.metric_examples, outcome.dataset.data.m)
+        plot_training(plot, outcome.result.history, metric_name(outcome), name)
+    report_skipped(console, outcome.skipped)
+    typer.echo(training_text(outcome))
+    return SOME_FAILED if outcome.skipped else 0

@@ -1,7 +1,9 @@
 """Messages and progress."""
 
 import io
+import itertools
 import json
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -45,8 +47,15 @@ def test_no_bar_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == ""
 
 
+CONTROL_CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
 class Terminal(io.StringIO):
     """A standard error that is a terminal."""
+
+    def lines(self) -> list[str]:
+        """Return each drawing of the line, without control codes."""
+        return [line.rstrip() for line in re.split(r"[\r\n]+", CONTROL_CODES.sub("", self.getvalue()))]
 
     def isatty(self) -> bool:
         return True
@@ -56,6 +65,8 @@ class Terminal(io.StringIO):
 def clock_at(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Return the time, to be moved on."""
     now = [0.0]
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
     return now
 
@@ -73,9 +84,11 @@ def test_a_bar_says_how_much_how_fast_and_how_long(
         clock_at[0] = 10.01
         progress(251, 1000)
         assert terminal.getvalue() == drawn
-    line = f"Scoring  [{'#' * 6}{'.' * 18}]  250/1000 images  2 failed  25/s  0:30 left"
-    assert drawn == "\r" + line
-    assert terminal.getvalue() == f"{drawn}\r{' ' * len(line)}\r"
+    bar = "━" * 6 + "╺" + "━" * 17
+    assert CONTROL_CODES.sub("", drawn) == f"Scoring  {bar}  250/1000 images  2 failed  25/s  0:30 left"
+    assert terminal.getvalue().endswith("\x1b[?25h\r\x1b[1A\x1b[2K"), (
+        "the cursor is back, and the line is erased"
+    )
 
 
 def test_a_bar_is_no_wider_than_the_terminal(clock_at: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,7 +97,7 @@ def test_a_bar_is_no_wider_than_the_terminal(clock_at: list[float], monkeypatch:
     with Console().progress("Scoring") as progress:
         clock_at[0] = 1.0
         progress(10, 1000, "a long note " * 10)
-        assert len(terminal.getvalue()) == 40
+        assert terminal.lines()[-1] == "Scoring  10/1000 images  a long note a"
 
 
 NUMBERS = "4/31 epochs  cost 0.2000  val 0.2345 (0.9123)"
@@ -103,13 +116,13 @@ def training(
             progress(epoch, 31, f"cost {cost:.4f}  val 0.2345 (0.9123)", "12345 examples/s", cost)
             clock[0] += 0.5
         clock[0] += 1
-        return terminal.getvalue().rpartition("\r")[2].rstrip()
+        return terminal.lines()[-1]
 
 
 @pytest.mark.parametrize(
     ("columns", "expected"),
     [
-        (200, f"Training  [###{21 * '.'}]  {NUMBERS}  12345 examples/s  █▄▂▁  2.00/s  0:14 left"),
+        (200, f"Training  ━━━╺{20 * '━'}  {NUMBERS}  12345 examples/s  █▄▂▁  2.00/s  0:14 left"),
         (80, f"Training  {NUMBERS}  █▄▂▁  2.00/s"),
         (62, f"Training  {NUMBERS}  █▄▂▁"),
         (60, f"Training  {NUMBERS}"),
@@ -153,3 +166,43 @@ def test_times_are_readable() -> None:
     assert [clock(s) for s in (0, 59.6, 61, 3599, 3600, 86400)] == [
         "0:00", "1:00", "1:01", "59:59", "1:00:00", "24:00:00",
     ]  # fmt: skip
+
+
+def test_work_that_takes_no_time_draws_nothing(
+    clock_at: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr", terminal := Terminal())
+    with Console().progress("Scoring") as progress:
+        clock_at[0] = 0.4
+        progress(10, 1000)
+        assert terminal.getvalue() == ""
+        clock_at[0] = 0.6
+        progress(20, 1000)
+        assert terminal.lines()[-1].startswith("Scoring")
+
+
+def test_a_message_erases_the_bar_which_is_drawn_again_below(
+    clock_at: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr", terminal := Terminal())
+    monkeypatch.setenv("COLUMNS", "60")
+    console = Console()
+    with console.progress("Scoring") as progress:
+        for second in (1, 2):
+            clock_at[0] = float(second)
+            progress(second, 1000)
+            console.warn(f"problem {second}")
+    drawn = [line for line, _ in itertools.groupby(filter(None, terminal.lines()))]
+    assert drawn == [
+        f"Scoring  {'━' * 24}  1/1000 images", "warning: problem 1",
+        "Scoring  2/1000 images  1.00/s  16:38 left", "warning: problem 2",
+    ]  # fmt: skip
+
+
+def test_a_dumb_terminal_gets_no_bar(clock_at: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stderr", terminal := Terminal())
+    monkeypatch.setenv("TERM", "dumb")
+    with Console().progress("Scoring") as progress:
+        clock_at[0] = 60.0
+        progress(10, 1000)
+    assert terminal.getvalue() == ""

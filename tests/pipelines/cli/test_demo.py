@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from xpnet.errors import ImageError, OutputError
-from xpnet.pipelines.cli import demo
+from xpnet.pipelines.cli import demo, landscapes
 from xpnet.pipelines.images.decode import decode_image
 from xpnet.pipelines.images.recipe import Recipe
 
@@ -39,8 +39,8 @@ def test_without_jinja_it_says_what_the_report_needs(monkeypatch: pytest.MonkeyP
 
 
 def test_its_drawings_are_the_same_each_time(tmp_path: Path) -> None:
-    demo.draw(str(tmp_path / "one"))
-    demo.draw(str(tmp_path / "two"))
+    landscapes.draw(str(tmp_path / "one"))
+    landscapes.draw(str(tmp_path / "two"))
     for path in (tmp_path / "one").rglob("*.*"):
         assert path.read_bytes() == (tmp_path / "two" / path.relative_to(tmp_path / "one")).read_bytes()
     with pytest.raises(ImageError, match="truncated"):
@@ -50,5 +50,5 @@ def test_its_drawings_are_the_same_each_time(tmp_path: Path) -> None:
 def test_it_draws_over_nothing_of_yours(tmp_path: Path) -> None:
     (tmp_path / "photo.jpg").write_bytes(b"mine")
     with pytest.raises(OutputError, match="name another folder"):
-        demo.draw(str(tmp_path))
+        landscapes.draw(str(tmp_path))
     assert [path.name for path in tmp_path.iterdir()] == ["photo.jpg"]

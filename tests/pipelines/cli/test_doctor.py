@@ -24,9 +24,9 @@ def test_it_names_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_gpu_that_cannot_be_used_has_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     def select(device: str | None) -> None:
-        raise DeviceError("there is no driver: install it", problem="no-driver")
+        raise DeviceError("there is no driver", problem="no-driver", remedy="install it")
 
-    monkeypatch.setattr(doctor, "select", select)
+    monkeypatch.setattr("xpnet.backend.select", select)
     findings = found()
     assert findings["GPU"] == doctor.Finding(
         "GPU", "none that can be used (no-driver): there is no driver", "install it"
@@ -38,25 +38,25 @@ def test_what_is_missing_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch)
     def nothing(package: str) -> str:
         raise PackageNotFoundError(package)
 
-    monkeypatch.setattr(doctor, "version", nothing)
+    monkeypatch.setattr("importlib.metadata.version", nothing)
     findings = found()
     assert "pip install 'xpnet[fast]'" in findings["simplejpeg"].remedy
     assert "pip install 'xpnet[parquet]'" in findings["pyarrow"].remedy
     assert "pip install 'xpnet[report]'" in findings["jinja2"].remedy
     assert not findings["h5py"].remedy
-    text = doctor.to_text(list(findings.values()))
+    text = doctor.findings_text(list(findings.values()))
     assert text.count("->") == len([f for f in findings.values() if f.remedy])
 
 
 def test_limited_threads_are_pointed_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    monkeypatch.setattr(doctor, "threadpool_info", lambda: [{"user_api": "blas", "num_threads": 1}])
-    monkeypatch.setattr(doctor, "workers_for", lambda asked: 8)
+    monkeypatch.setattr("threadpoolctl.threadpool_info", lambda: [{"user_api": "blas", "num_threads": 1}])
+    monkeypatch.setattr("xpnet.pipelines.images.workers_for", lambda asked: 8)
     assert found()["BLAS"].remedy.startswith("unset OMP_NUM_THREADS=1")
 
 
 def test_loops_that_were_not_compiled_are_pointed_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "LIBRARY", None)
+    monkeypatch.setattr("xpnet.kernels.has_native_loops", lambda: False)
     assert "C compiler" in found()["Loops in C"].remedy
-    monkeypatch.setattr(doctor, "LIBRARY", object())
+    monkeypatch.setattr("xpnet.kernels.has_native_loops", lambda: True)
     assert not found()["Loops in C"].remedy

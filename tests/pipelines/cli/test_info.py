@@ -19,14 +19,14 @@ from xpnet.io import tensor_file
 from xpnet.nn.history import Epoch, History
 from xpnet.nn.network import LogisticRegression
 from xpnet.nn.settings import Settings
-from xpnet.pipelines.cli.info import describe, to_text
+from xpnet.pipelines.cli.info import describe
+from xpnet.pipelines.cli.text import description_text as to_text
 from xpnet.pipelines.datasets import data_file
 from xpnet.pipelines.datasets.table import read_table
 from xpnet.pipelines.images.recipe import Recipe
-from xpnet.pipelines.predictions.formats import FORMATS, conversion
-from xpnet.pipelines.training.train import write_history
-from xpnet.training import checkpoints
-from xpnet.training.trainer import Training
+from xpnet.pipelines.predictions.formats import FORMATS
+from xpnet.pipelines.training.trainer import write_history
+from xpnet.training.trainer import Trainer
 
 COLUMNS = ["path", "status", "label", "score", "error"]
 ROWS: list[dict[str, Any]] = [
@@ -51,7 +51,7 @@ def predictions(
     format_ = FORMATS[name](columns)
     part = path.with_suffix(".part")
     part.write_bytes(format_.head() + format_.rows(rows))
-    convert = conversion(format_)
+    convert = format_.conversion
     if convert is None:
         part.rename(path)
     else:
@@ -59,9 +59,9 @@ def predictions(
     return str(path)
 
 
-def training(epochs: int) -> Training:
+def training(epochs: int) -> Trainer:
     data = ColumnMatrix.of(np.arange(12, dtype=np.uint8).reshape(2, 6))
-    made = Training(LogisticRegression(2), data, np.array([[0, 1] * 3]), select("cpu"), Settings(epochs=5))
+    made = Trainer(LogisticRegression(2), data, np.array([[0, 1] * 3]), select("cpu"), Settings(epochs=5))
     for _ in range(epochs):
         made.epoch()
     return made
@@ -142,15 +142,15 @@ def test_a_model(tmp_path: Path) -> None:
 
 def test_a_checkpoint(tmp_path: Path) -> None:
     made = training(3)
-    checkpoints.save_checkpoint(tmp_path / "c", made)
+    made.save_checkpoint(tmp_path / "c")
     said = describe(str(tmp_path / "c"))
     assert (said["kind"], said["epochs"], said["steps"]) == ("checkpoint", 3, 3)
-    assert said["last"]["cost"] == made.history.epochs[-1].cost
+    assert said["last"]["cost"] == made.history[-1].cost
     assert "epochs: 3" in to_text(said)
 
 
 def test_a_checkpoint_before_the_first_epoch(tmp_path: Path) -> None:
-    checkpoints.save_checkpoint(tmp_path / "c", training(0))
+    training(0).save_checkpoint(tmp_path / "c")
     said = describe(str(tmp_path / "c"))
     assert (said["kind"], said["epochs"]) == ("checkpoint", 0)
     assert to_text(said)
@@ -236,7 +236,7 @@ def test_another_programs_parquet_is_no_predictions(tmp_path: Path) -> None:
 def test_what_cannot_be_read_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="missing: cannot be read: No such file or directory"):
         describe(str(tmp_path / "missing"))
-    with pytest.raises(DataError, match="cannot be read: it is no file"):
+    with pytest.raises(DataError, match="cannot be read: it is not a regular file"):
         describe(str(tmp_path))
 
 
@@ -253,7 +253,7 @@ def test_a_damaged_file_is_described_or_refused(
     elif kind == "model":
         save_model(path, recipe=Recipe(2, 2))
     elif kind == "checkpoint":
-        checkpoints.save_checkpoint(path, TRAINED)
+        TRAINED.save_checkpoint(path)
     else:
         write_history(str(path), [({}, TRAINED.history)])
     content = bytearray(path.read_bytes())

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from xpnet.pipelines.cli.sparkline import ASCII, BARS, Sparkline, levels
+from xpnet.pipelines.cli.sparkline import ASCII_BARS, BARS, Sparkline, levels
 
 
 def drawn(values: list[float], width: int = 16, encoding: str | None = "utf-8") -> str:
@@ -46,7 +46,7 @@ def test_a_spike_at_the_end_is_the_last_character() -> None:
 
 @pytest.mark.parametrize(
     ("encoding", "expected"),
-    [("utf-8", BARS), ("ascii", ASCII), ("latin-1", ASCII), (None, ASCII), ("?", ASCII)],
+    [("utf-8", BARS), ("ascii", ASCII_BARS), ("latin-1", ASCII_BARS), (None, ASCII_BARS), ("?", ASCII_BARS)],
 )
 def test_it_is_drawn_with_what_can_be_written(encoding: str | None, expected: str) -> None:
     assert levels(encoding) == expected

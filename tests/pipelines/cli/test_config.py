@@ -1,0 +1,44 @@
+"""`--config`: a file of options."""
+
+import json
+from pathlib import Path
+
+import pytest
+from pictures import draw_classes
+from program import xpnet
+
+
+def test_options_come_from_a_file_and_the_command_line_wins(tmp_path: Path) -> None:
+    data = draw_classes(tmp_path / "data", 6)
+    config = tmp_path / "xpnet.toml"
+    config.write_text(
+        '[train]\nimage-size = "8"\nhidden = "4:tanh"\nepochs = 2\nval-split = 0.5\n[sweep]\nlearning-rates = [0.1, 0.01]\n'
+    )
+    model = str(tmp_path / "model")
+    done = xpnet("train", str(data), "-o", model, "--config", str(config))
+    assert done.returncode == 0
+    assert "192 -> 4:tanh -> 3:softmax" in done.stdout
+    assert "all 2 epochs done" in done.stdout
+    assert "Validation cost" in done.stdout
+    done = xpnet("train", str(data), "-o", model, "--config", str(config), "--epochs", "3")
+    assert "all 3 epochs done" in done.stdout
+    done = xpnet(
+        "sweep", str(data), "--image-size", "8", "--config", str(config), "--json", "--iterations", "5"
+    )
+    assert [run["learning_rate"] for run in json.loads(done.stdout)["runs"]] == [0.1, 0.01]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[train", "cannot be read as TOML"),
+        ("[trian]\nepochs = 2", "got 'trian', expected one table for each command"),
+        ("[train]\nepoch = 2", "has 'epoch', which is not an option of this command"),
+        ('[train]\nepochs = "many"', "[train] epochs: got 'many', expected a whole number"),
+    ],
+)
+def test_a_file_of_options_that_is_wrong_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "xpnet.toml").write_text(text)
+    done = xpnet("train", str(tmp_path), "-o", "model", "--config", str(tmp_path / "xpnet.toml"))
+    assert done.returncode == 2
+    assert said in " ".join(done.stderr.split())

@@ -1,0 +1,70 @@
+"""`xpnet predict`: where the rows go, and where the inputs come from."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from program import xpnet
+
+
+@pytest.fixture
+def scored(model: Path, classes: Path) -> list[str]:
+    return [str(model), str(classes / "red")]
+
+
+def test_rows_go_to_standard_output_and_nothing_else_does(scored: list[str], tmp_path: Path) -> None:
+    done = xpnet("predict", *scored)
+    assert done.returncode == 0
+    assert done.stdout.startswith("path,status,label,score,error\n")
+    assert len(done.stdout.splitlines()) == 21
+    assert done.stderr == ""
+    named = xpnet("predict", *scored, "-o", str(tmp_path / "rows.csv"))
+    assert (named.returncode, named.stdout) == (0, "")
+    assert (tmp_path / "rows.csv").read_text() == done.stdout
+
+
+def test_a_reader_that_stops_reading_is_no_error(scored: list[str]) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "xpnet", "predict", *scored, "--batch-size", "1"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    process.stdout.readline()
+    process.stdout.close()
+    said = process.stderr.read()
+    process.stderr.close()
+    assert process.wait() == 1
+    assert said == b""
+
+
+@pytest.mark.parametrize(("ending", "option"), [("jsonl", []), ("txt", ["--format", "jsonl"])])
+def test_the_format_is_what_the_name_ends_in(
+    scored: list[str], tmp_path: Path, ending: str, option: list[str]
+) -> None:
+    output = tmp_path / f"rows.{ending}"
+    assert xpnet("predict", *scored, "-o", str(output), *option).returncode == 0
+    assert json.loads(output.read_text().splitlines()[0])["status"] == "ok"
+
+
+def test_paths_come_from_a_list(model: Path, classes: Path, tmp_path: Path) -> None:
+    paths = [str(path) for path in sorted((classes / "blue").iterdir())]
+    (tmp_path / "list").write_text("\r\n".join(paths))
+    listed = xpnet("predict", str(model), "--files-from", str(tmp_path / "list"))
+    assert listed.stdout == xpnet("predict", str(model), str(classes / "blue")).stdout
+    piped = subprocess.run(
+        [sys.executable, "-m", "xpnet", "predict", str(model), "--files-from", "-"],
+        input="\n".join(paths), capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert piped.stdout == listed.stdout
+
+
+def test_messages_can_be_json(model: Path, tmp_path: Path) -> None:
+    done = xpnet(
+        "predict", str(model), str(tmp_path / "a.jpg"), "-o", str(tmp_path / "r.csv"), "--log-format", "json"
+    )
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert [line["level"] for line in lines] == ["info"]
+    done = xpnet("evaluate", str(model), str(tmp_path / "none"), "--log-format", "json")
+    assert json.loads(done.stderr)["level"] == "error"
