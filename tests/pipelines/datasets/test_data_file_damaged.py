@@ -140,7 +140,9 @@ def test_a_newer_format_says_to_update(tmp_path: Path) -> None:
     with h5py.File(path, "r+") as file:
         edit_description(format=2)(file)
     for function in (data_file.read_data_file, data_file.describe_data_file):
-        with pytest.raises(DataError, match=r"d\.h5: .*format 2, but this version of xpnet reads format 1: update xpnet"):
+        with pytest.raises(
+            DataError, match=r"d\.h5: .*format 2, but this version of xpnet reads format 1: update xpnet"
+        ):
             function(path)
 
 

@@ -22,7 +22,7 @@ BAD = {"bad.png": (b"no image", "not an image"), "empty.png": (b"", "file is emp
 
 
 def draw(path: Path, red: int, green: int = 0) -> Path:
-    """Save a picture of one colour, which survives decoding; return its path."""
+    """Save an image of one colour, which decoding does not change; return its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", (3, 3), (red, green, 7)).save(path)
     return path
@@ -35,7 +35,7 @@ def spoil(path: Path, content: bytes = b"no image") -> Path:
 
 
 def folders(folder: Path, count: int = 4) -> Path:
-    """Draw pictures whose red says their class, with corrupt files before, between and after them."""
+    """Save images whose red value is their class plus 10, with damaged files before, between and after them."""
     for k, name in enumerate(("ant", "bee", "cow")):
         for i in range(count):
             spoil(folder / name / f"{2 * i:04}.png", b"" if i % 2 else b"\x89PNG\r\n\x1a\n broken")

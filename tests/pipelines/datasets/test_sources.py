@@ -23,7 +23,7 @@ SMALL = Recipe(2, 2)
 
 @pytest.fixture
 def data(tmp_path: Path) -> dict[str, str]:
-    """Return a path of each kind of DATA."""
+    """Return the path of each kind of data."""
     for i, column in enumerate(PIXELS):
         folder = tmp_path / "folder" / ("cat", "dog")[i % 2]
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What is found in folders, globs and lists, and in which order."""
+"""Inputs: which files are found in folders, by patterns and in lists, and in which order."""
 
 import io
 import itertools
@@ -24,14 +24,14 @@ not_root = pytest.mark.skipif(
 
 
 def make(folder: Path, *names: str) -> None:
-    """Make empty files, and the folders they lie in."""
+    """Create empty files, and their folders."""
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).touch()
 
 
 def below(folder: Path) -> list[str]:
-    """Return what is found below a folder, relative to it."""
+    """Return the paths that are found in a folder, relative to it."""
     return [os.path.relpath(path, folder) for path in walk_images(str(folder))]
 
 

@@ -1,4 +1,4 @@
-"""Recipes: what is possible, how they are written down, and what options make of them."""
+"""Recipes: valid values, conversion to dictionaries and back, and recipes from options."""
 
 from dataclasses import FrozenInstanceError
 from typing import Any
