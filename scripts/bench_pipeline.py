@@ -27,8 +27,7 @@ from PIL import Image
 from xpnet.data.standardize import fit_standardizer
 from xpnet.io.model_file import SavedModel, write_model_file
 from xpnet.nn.network import SoftmaxRegression
-from xpnet.pipelines.images.decode import pixels, quiet
-from xpnet.pipelines.images.recipe import Recipe
+from xpnet.pipelines.images import Recipe, decode_to_bytes, ignore_pillow_warnings
 
 SIDE = 64
 NOISE = 3
@@ -98,8 +97,8 @@ def per_worker(repeat: int) -> list[dict[str, Any]]:
         "OpenCV, full decode, INTER_AREA": opencv_full,
         "OpenCV, reduced by 4, INTER_AREA": opencv_reduced,
         "simplejpeg, scaled decode, and resize": bare_simplejpeg,
-        "xpnet, decoder pillow": lambda path: pixels(path, RECIPES["pillow"]),
-        "xpnet, decoder simplejpeg": lambda path: pixels(path, RECIPES["simplejpeg"]),
+        "xpnet, decoder pillow": lambda path: decode_to_bytes(path, RECIPES["pillow"]),
+        "xpnet, decoder simplejpeg": lambda path: decode_to_bytes(path, RECIPES["simplejpeg"]),
     }
     rows: list[dict[str, Any]] = [{"how": name} for name in ways]
     for label, size in SIZES.items():
@@ -115,7 +114,7 @@ def per_worker(repeat: int) -> list[dict[str, Any]]:
 
 
 def _each(way: Callable[[str], Any], paths: list[str]) -> None:
-    with quiet():
+    with ignore_pillow_warnings():
         for path in paths:
             way(path)
 
@@ -133,14 +132,12 @@ def model_for(folder: Path, recipe: Recipe) -> Path:
 
 
 JOB = """
-import collections, io, sys, time
+import collections, sys, time
 from pathlib import Path
-from xpnet.pipelines.images.decode_many import decode_all
-from xpnet.pipelines.models.model import open_model
-from xpnet.pipelines.predictions.predict import predict
-from xpnet.pipelines.images.recipe import Recipe
-from xpnet.pipelines.models.rows import Options
-from xpnet.pipelines.datasets.sources import Reading, prepare
+from xpnet.pipelines.images import Recipe, decode_all
+from xpnet.pipelines.models import load
+from xpnet.pipelines.predictions import write_predictions
+from xpnet.pipelines.datasets import DataOptions, write_data
 from xpnet import select
 
 what, folder, model, output, decoder, workers = sys.argv[1:]
@@ -150,9 +147,9 @@ began = time.perf_counter()
 if what == "decode":
     collections.deque(decode_all(paths, recipe, workers), maxlen=0)
 elif what == "preprocess":
-    prepare(folder, output, Reading(recipe, workers=workers))
+    write_data(folder, output, DataOptions(recipe, workers=workers))
 else:
-    predict(open_model(model), paths, select("cpu"), output, io.BytesIO(), Options(), workers=workers)
+    write_predictions(load(model), paths, select("cpu"), output, workers=workers)
 print(time.perf_counter() - began)
 """
 """One run, in a process of its own: the processes that decode do not load this script then."""
