@@ -30,8 +30,8 @@ GAP, TITLE_HEIGHT = 16, 30
 LEGEND_TOP, LEGEND_ROW = 10, 18
 """Space above the first row of a legend, and height of a row."""
 
-CHARACTER_WIDTH = 6.6
-"""Width of a character of the legend, about. SVG cannot measure text."""
+SWATCH_WIDTH, CHARACTER_WIDTH = 30, 6
+"""Width of the sample of a series before its name, and about the width of a character of the name."""
 
 
 def require_plot(path: str | None) -> None:
@@ -125,17 +125,15 @@ def _legend(series: Sequence[DrawnSeries]) -> tuple[str, float]:
     named = series if len(series) <= LEGEND_RUNS else [each for each in series if each.strong]
     if len(series) < 2 or not named:
         return "", 0
-    entries: list[str] = []
-    x, row = float(LEFT), 0
-    for each in named:
-        text = each.name + each.note
-        width = 30 + CHARACTER_WIDTH * len(text)
-        if x > LEFT and x + width > WIDTH:
-            x, row = LEFT, row + 1
-        y = LEGEND_TOP + row * LEGEND_ROW
-        entries.append(f'<g transform="translate({x:g},{y})">{each.swatch()}{svg_text(text, 30, 8)}</g>')
-        x += width + GAP
-    return "".join(entries), LEGEND_TOP + (row + 1) * LEGEND_ROW
+    texts = [each.name + each.note for each in named]
+    column_width = SWATCH_WIDTH + CHARACTER_WIDTH * max(map(len, texts)) + GAP
+    columns = max(1, int((WIDTH - LEFT + GAP) / column_width))
+    entries = []
+    for i, (each, text) in enumerate(zip(named, texts, strict=True)):
+        x, y = LEFT + i % columns * column_width, LEGEND_TOP + i // columns * LEGEND_ROW
+        entry = each.swatch() + svg_text(text, SWATCH_WIDTH, 8)
+        entries.append(f'<g transform="translate({x:g},{y})">{entry}</g>')
+    return "".join(entries), LEGEND_TOP - (-len(named) // columns) * LEGEND_ROW
 
 
 def _dark_style() -> str:

@@ -12,7 +12,10 @@ import pytest
 from pages import HOSTILE, Seen, World, draw, page, predicted, trained
 
 from xpnet.backend.backend import select
+from xpnet.nn.history import Epoch, History
 from xpnet.pipelines.images.inputs import path_text
+from xpnet.pipelines.report.colours import DARK, LIGHT
+from xpnet.pipelines.report.plots import plot_training
 
 pytestmark = pytest.mark.browser
 
@@ -233,3 +236,22 @@ def test_a_gallery_of_numbers_and_of_failures(two: World, look: Look, tmp_path: 
     assert seen.page.text_content("#pictures .none") == "<b>bad</b>"
     seen.page.fill("#by-low", "0")
     assert count(seen) == "No image matches."
+
+
+def test_a_plot_is_light_or_dark_as_the_user_prefers(look: Look, tmp_path: Path) -> None:
+    history = History([Epoch(i, 1 / i, 0.1, 1.0, val_cost=2 / i, val_metric=0.5) for i in (1, 2, 3)])
+    plot_training(str(tmp_path / "plot.svg"), history, "accuracy")
+    for scheme, colours in (("light", LIGHT), ("dark", DARK)):
+        seen = look(tmp_path / "plot.svg", color_scheme=scheme)
+        for selector, kind, name in (
+            (".background", "fill", "surface"),
+            ("text", "fill", "text"),
+            (".muted text", "fill", "muted"),
+            (".grid path", "stroke", "line"),
+            (".look-1 .line", "stroke", "c1"),
+        ):
+            colour = seen.page.evaluate(
+                "([selector, kind]) => getComputedStyle(document.querySelector(selector))[kind]",
+                [selector, kind],
+            )
+            assert colour == f"rgb{tuple(bytes.fromhex(colours[name][1:]))}", selector
