@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from .jobs import PredictJob as PredictJob
     from .jobs import format_for as format_for
     from .jobs import run_prediction as run_prediction
-    from .predict import predict as predict
-    from .retry import retry as retry
+    from .predict import write_predictions as write_predictions
+    from .retry import retry_errors as retry_errors
     from .rows import Counts as Counts
     from .rows import Row as Row
 
@@ -24,8 +24,8 @@ __getattr__, __dir__, __all__ = lazy_door(
     {
         "formats": "FORMATS first_line read_predictions",
         "rows": "Counts Row",
-        "predict": "predict",
-        "retry": "retry",
+        "predict": "write_predictions",
+        "retry": "retry_errors",
         "jobs": "PredictJob format_for run_prediction",
     },
 )

@@ -13,8 +13,8 @@ from ..images import CHUNK_SIZE, expand_inputs
 from ..models import load
 from ..outputs import refuse_output_among, require_writable
 from .formats import FORMATS
-from .predict import DEFAULT_OPTIONS, predict
-from .retry import retry
+from .predict import DEFAULT_OPTIONS, write_predictions
+from .retry import retry_errors
 
 if TYPE_CHECKING:
     from xpnet.backend import Backend
@@ -114,7 +114,7 @@ def _score(job: PredictJob, model: Model, backend: Backend, stdout: IO[bytes], c
                 bar(counts.total, note=f"{counts.error} failed" if counts.error else "")
 
         if job.retry_errors:
-            return retry(
+            return retry_errors(
                 model,
                 paths,
                 backend,
@@ -124,7 +124,7 @@ def _score(job: PredictJob, model: Model, backend: Backend, stdout: IO[bytes], c
                 workers=job.workers,
                 on_progress=on_progress,
             )
-        return predict(
+        return write_predictions(
             model,
             paths,
             backend,

@@ -30,7 +30,7 @@ DEFAULT_OPTIONS = RowOptions()
 """Only the label and its score."""
 
 
-def predict(
+def write_predictions(
     model: Model,
     paths: Iterable[str],
     backend: Backend,

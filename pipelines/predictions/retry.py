@@ -30,7 +30,7 @@ BATCH_SIZE = 1024
 """How many inputs are compared with their rows at a time. A multiple of the block size of every `Scorer`."""
 
 
-def retry(
+def retry_errors(
     model: Model,
     paths: Iterable[str],
     backend: Backend,
@@ -43,7 +43,7 @@ def retry(
 ) -> Counts:
     """Write the output again: inputs whose row has the status "error" are scored again.
 
-    Args and errors as for `xpnet.pipelines.predictions.predict.predict`, and:
+    Args and errors as for `write_predictions`, and:
 
     Raises:
         OutputError: the output does not exist, or is of other inputs, another model or other options.

@@ -1,75 +1,66 @@
-"""Outputs are refused before the work begins if they cannot be written or would overwrite an input."""
+"""Outputs: no input and no file of another program is overwritten, and a full disk is one message."""
 
-import math
 import os
+import resource
+import sys
 from pathlib import Path
 
 import pytest
-
-from xpnet.errors import OutputError, UsageError
-from xpnet.pipelines.outputs import finite, refuse_output_among, require_writable, write_text
+from processes import xpnet
 
 
-def test_new_and_existing_files_can_be_written(tmp_path: Path) -> None:
-    (tmp_path / "old").write_text("x")
-    require_writable([str(tmp_path / "new"), str(tmp_path / "old"), None], [str(tmp_path / "input"), None])
-    assert (tmp_path / "old").read_text() == "x"
-    assert not (tmp_path / "new").exists()
+def test_no_input_is_overwritten(model: Path, classes: Path, tmp_path: Path) -> None:
+    photo, own = tmp_path / "a.jpg", tmp_path / "model"
+    photo.write_bytes((classes / "red" / "0000.jpg").read_bytes())
+    own.write_bytes(model.read_bytes())
+    (tmp_path / "list").write_text(str(photo))
+    for arguments in (
+        ["predict", own, photo, "-o", photo],
+        ["predict", own, tmp_path, "-o", photo],
+        ["predict", own, photo, "-o", own],
+        ["predict", own, "--files-from", tmp_path / "list", "-o", tmp_path / "list"],
+        ["train", own, "-o", own],
+        ["train", classes, "-o", tmp_path / "new", "--history", tmp_path / "new"],
+    ):
+        before = {
+            path: path.read_bytes() for path in tmp_path.iterdir() if path.suffix not in (".part", ".journal")
+        }
+        done = xpnet(*arguments)
+        assert done.returncode == 2, arguments
+        assert b"name another file to write" in done.stderr
+        assert {path: path.read_bytes() for path in before} == before
 
 
-def test_an_output_that_is_an_input_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "a").write_text("x")
-    (tmp_path / "link").symlink_to("a")
-    for name in ("a", "link", "./a"):
-        with pytest.raises(UsageError, match="is also an input: name another file to write"):
-            require_writable([f"{tmp_path}/{name}"], [str(tmp_path / "a")])
+@pytest.mark.skipif(sys.platform == "win32", reason="no links, no pipes")
+def test_an_output_may_be_a_link_but_no_device(model: Path, classes: Path, tmp_path: Path) -> None:
+    (tmp_path / "link.csv").symlink_to(tmp_path / "rows.csv")
+    assert xpnet("predict", model, classes / "red", "-o", tmp_path / "link.csv").returncode == 0
+    assert (tmp_path / "link.csv").is_symlink()
+    assert len((tmp_path / "rows.csv").read_text().splitlines()) == 21
+    os.mkfifo(tmp_path / "pipe")
+    for arguments in (["predict", model, classes / "red"], ["train", classes]):
+        done = xpnet(*arguments, "-o", tmp_path / "pipe")
+        assert done.returncode == 1
+        assert b"is a device or a pipe" in done.stderr
 
 
-def test_two_outputs_of_one_name_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="is also another output"):
-        require_writable([str(tmp_path / "a"), f"{tmp_path}/./a"])
+def test_other_peoples_files_are_not_removed(model: Path, classes: Path, tmp_path: Path) -> None:
+    for name in ("rows.csv.part", "rows.csv.journal", "model.checkpoint"):
+        (tmp_path / name).write_text("precious")
+    assert (
+        b"is not the unfinished output of an earlier run"
+        in xpnet("predict", model, classes, "-o", tmp_path / "rows.csv").stderr
+    )
+    assert xpnet("train", classes, "-o", tmp_path / "model").returncode == 1
+    assert {path.read_text() for path in tmp_path.iterdir()} == {"precious"}
 
 
-def test_an_output_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
-    for path, reason in {
-        str(tmp_path): "is a folder, expected the name of a file",
-        str(tmp_path / "nowhere" / "a"): "there is no folder .*nowhere: create it first",
-        os.devnull: "is a device or a pipe, expected the name of a file",
-    }.items():
-        with pytest.raises(OutputError, match=reason):
-            require_writable([path])
-    with pytest.raises(UsageError, match="the name of the file to write is empty"):
-        require_writable([""])
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit of a file's size")
+def test_a_full_disk_ends_preprocessing_with_one_message(classes: Path, tmp_path: Path) -> None:
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))
 
-
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root can write everywhere")
-def test_a_folder_without_permission_is_refused(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-    try:
-        with pytest.raises(OutputError, match="permission denied"):
-            require_writable([str(tmp_path / "a")])
-    finally:
-        tmp_path.chmod(0o700)
-
-
-def test_an_output_among_the_inputs_is_found_when_it_is_reached(tmp_path: Path) -> None:
-    paths = [str(tmp_path / name) for name in ("a", "b")]
-    assert list(refuse_output_among(paths[1], paths)) == paths  # it does not exist: it cannot be an image
-    Path(paths[1]).touch()
-    found = refuse_output_among(paths[1], paths)
-    assert next(found) == paths[0]
-    with pytest.raises(UsageError, match="b: is also an input: name another file to write"):
-        next(found)
-    assert list(refuse_output_among(None, paths)) == paths
-
-
-def test_text_is_written_in_utf8(tmp_path: Path) -> None:
-    write_text(str(tmp_path / "a"), "ä \udcff\n")
-    assert (tmp_path / "a").read_bytes() == "ä \\udcff\n".encode()
-    with pytest.raises(OutputError, match="cannot be written: No such file or directory"):
-        write_text(str(tmp_path / "nowhere" / "a"), "x")
-
-
-def test_numbers_that_are_not_finite_become_none() -> None:
-    data = {"a": [1.5, math.nan, (math.inf, -math.inf)], "b": {"c": 2, "d": "nan"}}
-    assert finite(data) == {"a": [1.5, None, [None, None]], "b": {"c": 2, "d": "nan"}}
+    done = xpnet("preprocess", classes, "-o", tmp_path / "data.h5", preexec_fn=limit)
+    assert done.returncode == 1
+    assert done.stderr.decode() == f"error: {tmp_path / 'data.h5'}: cannot be written: File too large\n"
+    assert not list(tmp_path.iterdir())

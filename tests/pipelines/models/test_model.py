@@ -34,7 +34,7 @@ from xpnet.pipelines.images.decode_many import decode_chunk
 from xpnet.pipelines.images.recipe import Recipe
 from xpnet.pipelines.models.model import Model, load
 from xpnet.pipelines.models.prediction import Prediction, RowOptions
-from xpnet.pipelines.predictions.predict import predict
+from xpnet.pipelines.predictions.predict import write_predictions
 
 CPU = select("cpu")
 SMALL = Recipe(1, 2)
@@ -90,7 +90,9 @@ def test_a_prediction_for_each_input_in_order(trained: Model, photos: Path) -> N
 def test_predictions_are_those_of_the_command(trained: Model, photos: Path, tmp_path: Path) -> None:
     options = {"topk": 2, "proba": True, "min_confidence": 0.4}
     output = tmp_path / "rows.csv"
-    predict(trained, sorted(map(str, photos.glob("*/*.jpg"))), CPU, str(output), RowOptions(**options))
+    write_predictions(
+        trained, sorted(map(str, photos.glob("*/*.jpg"))), CPU, str(output), RowOptions(**options)
+    )
     with output.open(newline="") as file:
         rows = list(csv.DictReader(file))
     found = list(trained.predict(photos, workers=1, **options))
@@ -399,7 +401,7 @@ def test_a_model_with_a_wrong_recipe_is_refused_by_name(
 
 def test_predictions_of_a_model_without_a_file_go_to_a_stream_only(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="the model was not loaded from a file"):
-        predict(BINARY, [str(photos / "red" / "0000.jpg")], CPU, str(tmp_path / "rows.csv"))
+        write_predictions(BINARY, [str(photos / "red" / "0000.jpg")], CPU, str(tmp_path / "rows.csv"))
     path = save_model(tmp_path / "m.safetensors")
-    predict(load(path), [str(photos / "red" / "0000.jpg")], CPU, str(tmp_path / "rows.csv"))
+    write_predictions(load(path), [str(photos / "red" / "0000.jpg")], CPU, str(tmp_path / "rows.csv"))
     assert (tmp_path / "rows.csv").exists()

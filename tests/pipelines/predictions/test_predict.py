@@ -20,7 +20,7 @@ from xpnet.pipelines.images.decode_many import decode_chunk
 from xpnet.pipelines.images.recipe import Recipe
 from xpnet.pipelines.models.model import load
 from xpnet.pipelines.models.prediction import RowOptions
-from xpnet.pipelines.predictions.predict import predict
+from xpnet.pipelines.predictions.predict import write_predictions
 from xpnet.pipelines.predictions.rows import Counts
 
 CPU = select("cpu")
@@ -31,7 +31,7 @@ def rows_of(
     model: Path, paths: list[str], options: RowOptions = USUAL, **more: object
 ) -> tuple[Counts, bytes]:
     stdout = io.BytesIO()
-    counts = predict(load(str(model)), iter(paths), CPU, stdout, options, **more)
+    counts = write_predictions(load(str(model)), iter(paths), CPU, stdout, options, **more)
     return counts, stdout.getvalue()
 
 
@@ -103,7 +103,7 @@ def test_a_run_resumes_to_the_same_bytes(
                     raise KeyboardInterrupt
                 yield path
 
-        predict(
+        write_predictions(
             opened,
             paths(),
             CPU,
@@ -129,7 +129,7 @@ def interrupted(model: Path, path: Path, paths: list[str], options: RowOptions =
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        predict(load(str(model)), some(), CPU, str(path), options, batch_size=10)
+        write_predictions(load(str(model)), some(), CPU, str(path), options, batch_size=10)
 
 
 @pytest.mark.parametrize("what", ["model", "options", "inputs"])
@@ -140,7 +140,7 @@ def test_resuming_with_something_else_is_refused(
     interrupted(model, path, many)
     other = save_model(tmp_path / "other.safetensors", seed=2)
     with pytest.raises(OutputError, match=f"cannot be resumed.*{what}"):
-        predict(
+        write_predictions(
             load(str(other if what == "model" else model)),
             iter(many[1:] if what == "inputs" else many),
             CPU,
@@ -148,7 +148,7 @@ def test_resuming_with_something_else_is_refused(
             RowOptions(topk=2) if what == "options" else RowOptions(),
             resume=True,
         )
-    predict(load(str(model)), iter(many), CPU, str(path), RowOptions(), resume=True)
+    write_predictions(load(str(model)), iter(many), CPU, str(path), RowOptions(), resume=True)
     assert path.read_bytes() == rows_of(model, many)[1]
 
 
@@ -162,7 +162,7 @@ def test_json_lines_leave_empty_columns_out(model: Path, many: list[str]) -> Non
 
 def test_no_inputs_leave_no_file(model: Path, tmp_path: Path) -> None:
     with pytest.raises(NoInputError, match="no inputs"):
-        predict(load(str(model)), iter([]), CPU, str(tmp_path / "a.csv"))
+        write_predictions(load(str(model)), iter([]), CPU, str(tmp_path / "a.csv"))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -218,7 +218,7 @@ def test_a_device_that_fails_in_the_middle_leaves_what_can_be_resumed(
 
     def run(name: str, **more: bool) -> Counts:
         path = str(tmp_path / name)
-        return predict(load(str(model)), iter(many), backend, path, USUAL, batch_size=10, **more)
+        return write_predictions(load(str(model)), iter(many), backend, path, USUAL, batch_size=10, **more)
 
     run("whole.csv")
     original, calls = getattr(Scorer, where), []
@@ -265,7 +265,7 @@ def test_a_few_parts_are_under_way_at_most(
     waited: list[int] = []
     monkeypatch.setattr(Scorer, "begin", counted)
     stdout = io.BytesIO()
-    predict(load(str(model)), iter(many), backends.make("fake"), stdout, USUAL, batch_size=10)
+    write_predictions(load(str(model)), iter(many), backends.make("fake"), stdout, USUAL, batch_size=10)
     assert begun == waited == list(range(0, 150, 10))
     assert max(open_now) == 3
     read = list(csv.DictReader(io.StringIO(stdout.getvalue().decode())))

@@ -9,8 +9,8 @@ from xpnet.backend.backend import select
 from xpnet.errors import DataError, OutputError
 from xpnet.pipelines.models.model import load
 from xpnet.pipelines.models.prediction import RowOptions
-from xpnet.pipelines.predictions.predict import predict
-from xpnet.pipelines.predictions.retry import retry
+from xpnet.pipelines.predictions.predict import write_predictions
+from xpnet.pipelines.predictions.retry import retry_errors
 from xpnet.pipelines.predictions.rows import Counts
 
 CPU = select("cpu")
@@ -20,13 +20,13 @@ USUAL = RowOptions()
 def score(
     model: Path, paths: list[str], output: Path, options: RowOptions = USUAL, format: str = "csv"
 ) -> None:
-    predict(load(str(model)), iter(paths), CPU, str(output), options, format=format)
+    write_predictions(load(str(model)), iter(paths), CPU, str(output), options, format=format)
 
 
 def again(
     model: Path, paths: list[str], output: Path, options: RowOptions = USUAL, format: str = "csv"
 ) -> Counts:
-    return retry(load(str(model)), iter(paths), CPU, str(output), options, format=format)
+    return retry_errors(load(str(model)), iter(paths), CPU, str(output), options, format=format)
 
 
 @pytest.fixture
