@@ -17,6 +17,7 @@ nitpicky = True  # a reference without a target is a warning, and -W makes a war
 
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
+smartquotes = False  # -- stays what it is in the name of an option
 default_role = "code"  # in docstrings, text between backticks is code, as in Markdown
 
 autodoc_member_order = "bysource"

@@ -70,7 +70,7 @@ def entries(package: str) -> list[Entry]:
 def package_page(package: str) -> str:
     """Return the page of a package: what it is, a table of its names, and each name in full."""
     listed = entries(package)
-    lines = [_first_paragraph(importlib.import_module(package)), "", "| name | |", "|---|---|"]
+    lines = [_first_paragraph(importlib.import_module(package)), "", "| name | what it is |", "|---|---|"]
     for entry in listed:
         short = entry.name.removeprefix(f"{package}.")
         role = "py:mod" if entry.kind == "module" else "py:obj"
@@ -141,9 +141,8 @@ def _first_paragraph(value: Any) -> str:
 
 
 def _first_sentence(value: Any) -> str:
-    text = _first_paragraph(value)
-    end = text.find(". ")
-    return (text if end < 0 else text[: end + 1]).replace("|", r"\|")
+    sentence = re.split(r"(?<=[.])\s+(?=[A-Z`])", _first_paragraph(value), maxsplit=1)[0]
+    return sentence.replace("|", r"\|")
 
 
 def commands_page() -> str:
