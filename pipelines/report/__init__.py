@@ -1,6 +1,6 @@
-"""The report: one HTML page of a model, its training and its predictions.
+"""The report: one HTML page about a model, its training, its evaluation and its predictions.
 
-Its charts are SVG, drawn by one engine.
+Also plots: the curves of a training or a sweep as SVG files. One engine draws all charts.
 """
 
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""A problem to look at, and a browser to look at its page with."""
+"""A model with its page, and a browser to open the page in."""
 
 import os
 import shutil
@@ -16,7 +16,7 @@ FLAGS = ["--disable-gpu", "--disable-dev-shm-usage"]
 
 @pytest.fixture(scope="session")
 def two(tmp_path_factory: pytest.TempPathFactory) -> World:
-    """A problem of two classes, whose scored pictures have bad names and are partly damaged."""
+    """Return the files of a model of two classes. Some of its new images have hostile names or are damaged."""
     folder = tmp_path_factory.mktemp("two")
     data = draw(folder / "data", ["<img src=x onerror=alert(2)>", "a&b"], 40)
     model = trained(folder, data, epochs=20, learning_rate=0.01)
@@ -30,14 +30,14 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> World:
     (new / "text.jpg").write_text("no image")
     (data / "a&b" / "broken.jpg").write_bytes((new / "000.jpg").read_bytes()[:300])
     rows = predicted(model, new, folder / "rows.csv")
-    (new / "001.jpg").unlink()  # after it was scored
+    (new / "001.jpg").unlink()  # after the prediction
     report = page(folder / "report.html", model, data=data, predictions=rows)
     return World(data, model, new, rows, report)
 
 
 @pytest.fixture(scope="session")
 def browser(request: pytest.FixtureRequest) -> Iterator[Any]:
-    """Return a browser, or skip and say why; `--require browser` fails instead."""
+    """Return a browser, or skip with the reason. With `--require browser` it fails instead."""
 
     def missing(reason: str) -> None:
         if request.config.getoption("--require") == "browser":
@@ -61,7 +61,7 @@ def browser(request: pytest.FixtureRequest) -> Iterator[Any]:
 
 @pytest.fixture
 def look(browser: Any) -> Iterator[Callable[..., Seen]]:
-    """Return what opens a page, with options of a context. At the end it must have been silent."""
+    """Return a function that opens a page. In the end no page may have written, asked or requested anything."""
     opened: list[tuple[Any, Seen]] = []
 
     def open_page(path: Path, **options: Any) -> Seen:

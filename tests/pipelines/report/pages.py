@@ -1,4 +1,4 @@
-"""What the tests of the report make: pictures with bad names, models, rows, pages."""
+"""Helpers that make what the tests of the report need: images, models, predictions, pages."""
 
 import os
 from dataclasses import dataclass, field
@@ -30,11 +30,11 @@ HOSTILE = [
     "\u202egpj.exe\u2028\u2029.jpg",
     os.fsdecode(b"no-utf-8-\xff\xfe.jpg"),
 ]
-"""Names of files; the first has a folder, because names hold no slash."""
+"""Names of files that would be HTML, a script or a template. The first has a folder, for its slash."""
 
 
 def draw(folder: Path, names: list[str], count: int, seed: int = 0) -> Path:
-    """Draw pictures whose brightness tells their class, not always; a subfolder for each class."""
+    """Draw images into a subfolder for each class; most of them can be told apart by their brightness."""
     generator = np.random.default_rng(seed)
     for k, name in enumerate(names):
         (folder / name).mkdir(parents=True)
@@ -49,14 +49,14 @@ def save(path: Path, pixels: np.ndarray) -> None:
 
 
 def trained(folder: Path, data: Path, **plan: Any) -> Path:
-    """Train on a folder; return the model's path."""
+    """Train on a folder; return the path of the model."""
     path = folder / "model.safetensors"
     train(data, path, Plan(**plan), DataOptions(Recipe(8, 8)), val_split=0.25)
     return path
 
 
 def train(data: Path, output: Path, plan: Plan, options: DataOptions, **job: Any) -> None:
-    """Train on data that options say how to read."""
+    """Train a model on the CPU."""
     train_job(
         TrainJob(data=str(data), options=options, plan=plan, device="cpu", output=str(output), **job),
         Console(0),
@@ -64,7 +64,7 @@ def train(data: Path, output: Path, plan: Plan, options: DataOptions, **job: Any
 
 
 def predicted(model: Path, inputs: Path, output: Path, min_confidence: float = 0.6) -> Path:
-    """Score a folder; return the path of the rows. The name of the output says its format."""
+    """Predict all images of a folder; return the path of the rows. Its ending says the format."""
     job = PredictJob(
         model=str(model),
         inputs=(str(inputs),),
@@ -92,14 +92,14 @@ def page(output: Path, model: Path, **job: Any) -> Path:
 
 @dataclass
 class World:
-    """Files of one problem.
+    """The files of one problem.
 
     Attributes:
-        data: labelled pictures.
-        model: a model of them.
-        new: pictures that are scored.
-        rows: what was predicted of those.
-        report: a page of it all.
+        data: folder of labelled images.
+        model: model that was trained on them.
+        new: folder of other images.
+        rows: predictions for the other images.
+        report: page with all of it.
     """
 
     data: Path
@@ -114,13 +114,13 @@ class World:
 
 @dataclass
 class Seen:
-    """A page in a browser, with what it said and asked for.
+    """A page in a browser, and what it did.
 
     Attributes:
-        page: of Playwright.
-        console: what was written, and errors.
-        requests: addresses that were asked for, but data.
-        dialogs: what popped up.
+        page: Playwright's page.
+        console: messages and errors on the console.
+        requests: requested addresses, without those that start with data:.
+        dialogs: messages of dialogs.
     """
 
     page: Any

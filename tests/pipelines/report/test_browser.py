@@ -1,4 +1,4 @@
-"""Pages in a real browser: silent, self-contained, usable by keyboard, and safe from what they show."""
+"""Pages in a real browser: no requests, accessible, usable by keyboard, and safe against hostile names."""
 
 import csv
 import os

@@ -1,4 +1,4 @@
-"""From files to a page: each part where its source is, early refusals, and what is said."""
+"""From files to a page: its sections, errors before any work, and messages."""
 
 import subprocess
 import sys

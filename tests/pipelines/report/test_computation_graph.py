@@ -1,4 +1,4 @@
-"""The drawn graph is the one that is computed."""
+"""The graph that is drawn is the graph that is computed."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Charts of a training and of a sweep, from what the model's file says."""
+"""Charts of a training and a sweep, from the summary in the model file."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any

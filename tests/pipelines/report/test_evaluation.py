@@ -1,4 +1,4 @@
-"""What is shown of labelled data is what evaluate and scikit-learn say."""
+"""The section on labelled data agrees with `evaluate` and with scikit-learn."""
 
 import base64
 from dataclasses import replace
@@ -30,7 +30,7 @@ def labelled(opened: Model, data: Path) -> Dataset:
 
 
 def softmax(n_classes: int, m: int = 300) -> tuple[Model, Dataset]:
-    """Return a model of many classes that is right about half the time, and data."""
+    """Return a model of many classes that predicts about half of the examples correctly, and the examples."""
     generator = np.random.default_rng(0)
     Y = generator.integers(0, n_classes, (1, m))
     examples = np.zeros((m, n_classes))

@@ -1,4 +1,4 @@
-"""The page is one file in which data stays data."""
+"""The page is one file, and data in it is never HTML."""
 
 import json
 import re

@@ -1,6 +1,8 @@
 """Plots of a training and a sweep: SVG files of their own."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -30,12 +32,12 @@ def texts(element: ET.Element) -> list[str]:
 
 
 class Plot:
-    """A plot, read back.
+    """A plot that was read back.
 
     Attributes:
-        root: of the document.
-        charts: their elements, from left to right.
-        titles: of the charts.
+        root: the root element.
+        charts: the elements of the charts, from left to right.
+        titles: titles of the charts.
         y_labels: names of their vertical axes.
     """
 
@@ -44,7 +46,6 @@ class Plot:
         self.charts = self.root.findall(f"{SVG}g")
         all_texts = [texts(chart) for chart in self.charts]
         self.titles = [each[0] for each in all_texts]
-        # The last text outside of the data and the legend is the name of the vertical axis.
         self.y_labels = [texts(chart.findall(f"{SVG}g[@class='muted']")[-1])[0] for chart in self.charts]
 
     def legend(self, chart: int) -> list[str]:
@@ -170,6 +171,26 @@ def test_another_format_is_refused(name: str, suggested: str) -> None:
     with pytest.raises(UsageError, match="plots are SVG files, which browsers and office programs open") as e:
         require_plot(name)
     assert f"name it {suggested!r}" in str(e.value)
+
+
+def test_the_commands_refuse_a_plot_before_they_train(classes: Path, tmp_path: Path) -> None:
+    for command, plot, code, expected in (
+        ("train", "costs.png", 2, "name it 'costs.svg'"),
+        ("sweep", "costs.png", 2, "name it 'costs.svg'"),
+        ("train", "no/costs.svg", 1, "there is no folder"),
+        ("train", "m.svg", 2, "is also another output"),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "xpnet", command, str(classes), "-o", "m.svg", "--plot", plot]
+            + ["--learning-rates", "0.1"] * (command == "sweep"),
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=tmp_path,
+        )
+        assert (done.returncode, done.stdout) == (code, "")
+        assert expected in " ".join(done.stderr.split())
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", [None, "a.svg", "a/b.SVG"])

@@ -1,4 +1,4 @@
-"""What is shown of predictions: all that matters of any file, a sample of a long one, pictures that moved."""
+"""The sections on predictions: every format, samples of long files, images that have moved."""
 
 import base64
 import csv
