@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from xpnet.backend import Backend, select
+from xpnet.data import ColumnMatrix
 from xpnet.errors import ArrayTypeError, DataError, DtypeError, ShapeError, UsageError
 from xpnet.io import SavedModel, Scorer, read_model_file, write_model_file
 
-from ..datasets import TABLE_SUFFIXES, DataOptions, Dataset, open_data, with_classes, with_labels_for
+from ..datasets import (
+    TABLE_SUFFIXES,
+    DataOptions,
+    Dataset,
+    dataset_from_arrays,
+    open_data,
+    with_classes,
+    with_labels_for,
+)
 from ..images import CHUNK_SIZE, Recipe, expand_inputs, workers_for
 from .evaluation import Evaluation, evaluate_classes, evaluate_regression
 from .prediction import CHUNKS_IN_FLIGHT, Prediction, Predictor, RowOptions, class_probabilities
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 StrPath = str | os.PathLike[str]
 """The path of a file or folder."""
@@ -163,7 +172,8 @@ class Model:
 
     def evaluate(
         self,
-        data: StrPath | Dataset,
+        data: StrPath | np.ndarray | ColumnMatrix | Dataset,
+        Y: Sequence[Any] | np.ndarray | None = None,
         *,
         labels: StrPath | None = None,
         target: str | None = None,
@@ -173,7 +183,9 @@ class Model:
         """Return metrics of the predictions for labelled data.
 
         Args:
-            data: a path as for `xpnet train` (a folder, a data file or a table), or a dataset.
+            data: a path as for `xpnet train` (a folder, a data file or a table); or arrays as for
+                `predict_proba`, with Y; or a dataset.
+            Y: m labels for arrays: names of classes, or for regression numbers.
             labels: a CSV file with the columns path,label, for a folder without one subfolder per class.
             target: the column to predict, for a table; by default the one the model was trained on.
             workers: how many processes decode; None for one per core.
@@ -188,11 +200,21 @@ class Model:
         Raises:
             DataError: the data cannot be read, or has a class that the model does not know.
             NoInputError: none of the data can be used.
-            UsageError: the data was prepared in another way than the model's training data.
+            UsageError: the data was prepared in another way than the model's training data; or arrays come
+                without Y, or a path or a dataset with Y.
+            ShapeError, DtypeError: arrays that do not fit the model, as for `predict_proba`.
             DeviceError: the device cannot be used.
         """
         backend = backend_of(device)
-        if isinstance(data, Dataset):
+        if isinstance(data, np.ndarray | ColumnMatrix):
+            if Y is None:
+                msg = "arrays need labels: evaluate(X, Y)"
+                raise UsageError(msg)
+            dataset = self._fitting(self._labelled(data, Y), "the arrays")
+        elif Y is not None:
+            msg = "evaluate: Y is only for arrays: files and datasets have their own labels"
+            raise UsageError(msg)
+        elif isinstance(data, Dataset):
             dataset = self._fitting(data, "the dataset")
         else:
             csv = None if labels is None else os.fspath(labels)
@@ -281,6 +303,13 @@ class Model:
         rows = X.T if is_matrix else X.reshape(-1, n_x)
         keep = X.dtype in (np.uint8, np.float32, np.float64)
         return np.ascontiguousarray(rows, None if keep else np.float64)
+
+    def _labelled(self, X: np.ndarray | ColumnMatrix, Y: Sequence[Any] | np.ndarray) -> Dataset:
+        """Return arrays with their labels as a dataset."""
+        X = X.X if isinstance(X, ColumnMatrix) else X
+        dataset = dataset_from_arrays(ColumnMatrix(self._rows("evaluate", X)), Y)
+        features = tuple(self.saved.recipe.get("features", ()))
+        return replace(dataset, recipe=self.recipe, features=features)
 
     def _fitting(self, dataset: Dataset, name: str) -> Dataset:
         """Return a dataset with labels as the model takes them, or refuse it. name: for messages."""

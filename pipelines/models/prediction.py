@@ -114,14 +114,25 @@ class Predictor:
     def predict(
         self, paths: Iterable[str], workers: int = 1, batch_size: int = CHUNK_SIZE, start: int = 0
     ) -> Iterator[list[Prediction]]:
-        """Yield the predictions for all inputs in order, `batch_size` at a time.
+        """Return an iterator of the predictions for all inputs in order, `batch_size` at a time.
 
         Args:
             paths: images. They are read as they are needed.
             workers: how many processes decode.
             batch_size: how many inputs are decoded and scored at a time. It does not change any prediction.
             start: how many inputs were scored before the first of these.
+
+        Raises:
+            UsageError: `batch_size` is below 1.
         """
+        if batch_size < 1:
+            msg = f"--batch-size is {batch_size}, expected 1 or more"
+            raise UsageError(msg)
+        return self._predict(paths, workers, batch_size, start)
+
+    def _predict(
+        self, paths: Iterable[str], workers: int, batch_size: int, start: int
+    ) -> Iterator[list[Prediction]]:
         decoding = decode_all(paths, self.recipe, workers, batch_size)
         for decoded, outputs in score_in_order(decoding, self.scorer, start, self._in_flight):
             yield list(self.predictions(decoded, outputs))

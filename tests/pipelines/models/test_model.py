@@ -173,6 +173,7 @@ def test_a_device_is_a_name_or_a_backend(trained: Model, photos: Path) -> None:
         ({"topk": -1}, "--topk is -1, expected 0 or more"),
         ({"min_confidence": 1.5}, "--min-confidence is 1.5, expected a probability from 0 to 1"),
         ({"min_confidence": float("nan")}, "--min-confidence is nan"),
+        ({"batch_size": 0}, "--batch-size is 0, expected 1 or more"),
     ],
 )
 def test_wrong_options_are_refused_at_once(trained: Model, options: dict[str, Any], said: str) -> None:
@@ -334,6 +335,32 @@ def test_metrics_of_a_dataset_by_the_names_of_its_classes() -> None:
         BINARY.evaluate(replace(dataset, recipe=replace(SMALL, resize_mode="crop")))
     with pytest.raises(UsageError, match="the dataset: has 6 features, and the model expects 2"):
         TABLE.evaluate(dataset)
+
+
+def test_metrics_of_arrays() -> None:
+    X = np.random.default_rng(1).integers(0, 256, (SMALL.n_x, 40), dtype=np.uint8)
+    labels = BINARY.predict_array(X)
+    assert set(labels[0]) == {"no", "yes"}
+    found = BINARY.evaluate(X, labels)
+    assert (found["m"], found["accuracy"]) == (40, 1.0)
+    for data in (X.T.reshape(-1, *SMALL.shape), ColumnMatrix.of(X)):
+        assert BINARY.evaluate(data, labels[0].tolist(), device="cpu") == found
+    assert BINARY.evaluate(X[:, :9], ["yes"] * 9)["confusion"][0] == [0, 0]
+    values = NUMBERS.predict_array(X).astype(float)
+    assert NUMBERS.evaluate(X, values)["rmse"] == 0.0
+    whole = NUMBERS.evaluate(X, values.round().astype(int))
+    assert whole["rmse"] == pytest.approx(np.sqrt(np.mean((values - values.round()) ** 2)))
+    with pytest.raises(DataError, match="the arrays: has the class 'maybe', expected only no, yes"):
+        BINARY.evaluate(X, ["maybe"] * 40)
+    with pytest.raises(ShapeError, match="evaluate: X has shape"):
+        BINARY.evaluate(X.T, labels)
+    with pytest.raises(UsageError, match=r"arrays need labels: evaluate\(X, Y\)"):
+        BINARY.evaluate(X)
+
+
+def test_files_and_datasets_have_their_own_labels(trained: Model, photos: Path) -> None:
+    with pytest.raises(UsageError, match="Y is only for arrays"):
+        trained.evaluate(photos, ["red"])
 
 
 def test_metrics_of_a_table(tmp_path: Path) -> None:
