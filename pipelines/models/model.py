@@ -55,7 +55,7 @@ class Model:
 
     @classmethod
     def from_saved(cls, saved: SavedModel, path: str | None = None) -> Model:
-        """Return the model of what a model file holds.
+        """Make a model from the contents of a model file.
 
         Raises:
             DataError: its recipe is from a newer version, or does not fit the weights.
@@ -113,7 +113,7 @@ class Model:
     ) -> Iterator[Prediction]:
         """Return an iterator of one prediction for each image, in order.
 
-        An image that cannot be used gives a prediction with the status "error". It never raises an exception.
+        An image that cannot be used gives a prediction with the status "error": no exception is raised.
 
         Args:
             inputs: one path or several: images, folders (with all images below) and glob patterns.

@@ -48,9 +48,9 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 def test_scores_are_the_networks_own(model: Path, classes: Path) -> None:
     paths = sorted(map(str, classes.glob("*/*.jpg")))[::5]
     counts, written = rows_of(model, paths, RowOptions(proba=True))
-    opened = load(str(model))
+    loaded = load(str(model))
     X = decode_chunk(paths, Recipe(8, 8)).columns.T / 255
-    saved = opened.saved
+    saved = loaded.saved
     A = saved.model.activate_output(saved.model.forward(saved.parameters, X.astype("float32")))
     read = list(csv.DictReader(io.StringIO(written.decode())))
     assert counts.ok == len(read) == len(paths)
@@ -94,7 +94,7 @@ def test_a_run_resumes_to_the_same_bytes(
 ) -> None:
     if format_ == "parquet":
         pytest.importorskip("pyarrow")
-    opened, options = load(str(model)), RowOptions(topk=2)
+    loaded, options = load(str(model)), RowOptions(topk=2)
 
     def run(name: str, resume: bool = False, stop: int | None = None, batch: int = 16) -> None:
         def paths() -> object:
@@ -104,7 +104,7 @@ def test_a_run_resumes_to_the_same_bytes(
                 yield path
 
         write_predictions(
-            opened,
+            loaded,
             paths(),
             CPU,
             str(tmp_path / name),

@@ -61,11 +61,11 @@ def test_whatever_was_torn_off_the_rest_is_the_same(tmp_path: Path, seed: int) -
     part, journal = Path(f"{path}.part"), Path(f"{path}.journal")
     for file in generator.choice(([part], [journal], [part, journal])):
         size = file.stat().st_size
-        with file.open("rb+") as opened:
-            opened.truncate(generator.randrange(size + 1))
+        with file.open("rb+") as torn:
+            torn.truncate(generator.randrange(size + 1))
             if generator.random() < 0.5:
-                opened.seek(0, 2)
-                opened.write(b"torn")
+                torn.seek(0, 2)
+                torn.write(b"torn")
     try:
         grow(path, CHUNKS, resume=True, finish=True)
     except OutputError:  # the journal has lost its first line: these might be anyone's files
