@@ -93,7 +93,7 @@ METHODS = {
     Method.FUSED: "gradient descent, one pass over all examples a step ({reason})",
     Method.GRAM: "gradient descent on the Gram matrix of the examples ({reason})",
     Method.LBFGS: "L-BFGS on all examples",
-    Method.LBFGS_REDUCED: "L-BFGS on all examples, by their coordinates",
+    Method.LBFGS_REDUCED: "L-BFGS on all examples, in the subspace that they span",
 }
 """Sentences for the methods of full-batch training."""
 

@@ -143,9 +143,9 @@ def make_stepper(
         starts: parameters of each run on the device, which are copied; None for zeros.
     """
     W, b = stack_parameters(objective, starts)
-    if method is Method.GRAM:
+    if method == Method.GRAM:
         return GramDescent(objective, runs, W, b, from_zero=all(start is None for start in starts))
-    passes = objective.fused_pass() if method is Method.FUSED else objective.autodiff_pass
+    passes = objective.fused_pass() if method == Method.FUSED else objective.autodiff_pass
     return _WeightDescent(passes, runs, W, b, objective.data.m)
 
 

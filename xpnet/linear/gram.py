@@ -7,6 +7,7 @@ operations instead of 2 n_x m. Several runs share G: their rows are stacked.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,8 +32,6 @@ class GramMatrix:
     Args:
         objective: few examples of many features.
 
-    Attributes:
-        G: X̂^T X̂, (m, m), on the device.
     """
 
     def __init__(self, objective: LinearObjective) -> None:
@@ -40,7 +39,7 @@ class GramMatrix:
         self._objective = objective
         self._mean = backend.send(standardizer.mean.T, dtype=objective.dtype)
         self._scale = backend.send(standardizer.scale.T, dtype=objective.dtype)
-        self.G = self._gram()
+        self._bytes = objective.data.host.examples.dtype == np.uint8 and standardizer.is_uniform
 
     def combine(self, C: Array) -> Array:
         """Return C X̂^T, (rows, n_x): linear combinations of the examples. C: coefficients, (rows, m)."""
@@ -77,22 +76,32 @@ class GramMatrix:
                     block, mean = block - center, 0.0 * mean
                 yield slice(first + start, first + stop), xp.astype(block, dtype), mean
 
-    def _gram(self) -> Array:
-        """Return X̂^T X̂, (m, m)."""
-        objective, data = self._objective, self._objective.data
-        standardizer, host = data.standardizer, data.host
-        if host.examples.dtype == np.uint8 and standardizer.is_uniform:
-            products = byte_gram(host.examples) * float(standardizer.scale[0, 0]) ** 2
-            return objective.backend.send(products, dtype=objective.dtype)
+    @cached_property
+    def G(self) -> Array:  # noqa: N802  (the field's name)
+        """X̂^T X̂, (m, m), on the device."""
+        objective = self._objective
+        if self._bytes:
+            return objective.backend.send(self._products().astype(objective.dtype))
+        data, standardizer = objective.data.host, objective.data.standardizer
         G = objective.zeros(data.m, data.m)
         rows = max(1, BLOCK_BYTES // (8 * data.m))
         for start in range(0, data.n_x, rows):
             part = slice(start, min(start + rows, data.n_x))
             own = part if standardizer.scale.shape[0] > 1 else slice(None)
-            features = (host.X[part] - standardizer.mean[own]) * standardizer.scale[own]
-            X = objective.backend.send(features, dtype=objective.dtype)
+            features = (data.X[part] - standardizer.mean[own]) * standardizer.scale[own]
+            X = objective.backend.send(features.astype(objective.dtype))
             G += X.T @ X
         return G
+
+    def fetch(self) -> np.ndarray:
+        """Return X̂^T X̂, (m, m) float64, in host memory."""
+        return self._products() if self._bytes else self._objective.backend.fetch(self.G)
+
+    def _products(self) -> np.ndarray:
+        """Return the same of uint8 examples with one scale for all features, computed by the host."""
+        data = self._objective.data
+        products: np.ndarray = byte_gram(data.host.examples) * float(data.standardizer.scale[0, 0]) ** 2
+        return products
 
 
 class GramDescent:

@@ -1,4 +1,4 @@
-"""Few examples of many features, by their coordinates in an orthonormal basis of their span.
+"""Few examples of many features, in the subspace that they span in an orthonormal basis of their span.
 
 With G = X̂^T X̂ = U Λ U^T, the columns of Q = X̂ U Λ^(-1/2) are such a basis, and X̂ = Q (Λ^(1/2) U^T). A minimum
 of logistic or softmax regression with a penalty lies in the span of the examples, W = V Q^T. Then W X̂ =
@@ -52,7 +52,7 @@ class ReducedObjective:
         self._backend = backend = objective.backend
         exact = replace(objective, dtype="float64")
         self._gram = GramMatrix(exact)
-        G = backend.fetch(self._gram.G)
+        G = self._gram.fetch()
         if not np.isfinite(G).all():
             msg = "products of two examples are not finite: try standardized features"
             raise DivergenceError(msg, step=1)
