@@ -2,11 +2,9 @@
 
 import math
 import platform
-import statistics
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -26,8 +24,7 @@ Matrix = list[list[float]]
 """A matrix as nested lists, for loops."""
 
 
-@dataclass(frozen=True)
-class Operation:
+class Operation(NamedTuple):
     """One computation, implemented in three ways.
 
     Attributes:
@@ -55,8 +52,7 @@ class Operation:
         return [np.empty(shape) for shape in self.buffers]
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """The median milliseconds of one operation. `cupy_ms` is None without a GPU."""
 
     operation: str
@@ -67,8 +63,7 @@ class Row:
     cupy_ms: float | None
 
 
-@dataclass(frozen=True)
-class Results:
+class Results(NamedTuple):
     """All rows, and the machine they were measured on."""
 
     rows: list[Row]
@@ -101,7 +96,7 @@ def bench(
 
     del console
     results = measure(device, repeat)
-    typer.echo(to_json(asdict(results)) if as_json else results_text(results))
+    typer.echo(to_json(results_dict(results)) if as_json else results_text(results))
 
 
 def measure(device: str | None, repeat: int) -> Results:
@@ -131,6 +126,11 @@ def measure(device: str | None, repeat: int) -> Results:
         device=backend.device,
         reason=backend.reason,
     )
+
+
+def results_dict(results: Results) -> dict[str, Any]:
+    """Return the results as plain data."""
+    return {**results._asdict(), "rows": [row._asdict() for row in results.rows]}
 
 
 def results_text(results: Results) -> str:
@@ -179,7 +179,7 @@ def _median_ms(function: Callable[..., Any], arguments: list[Any], repeat: int) 
         start = time.perf_counter()
         function(*arguments)
         times.append(time.perf_counter() - start)
-    return statistics.median(times) * 1e3
+    return sorted(times)[len(times) // 2] * 1e3
 
 
 def _gpu_ms(operation: Operation, backend: "Backend", repeat: int) -> float:

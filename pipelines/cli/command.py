@@ -9,8 +9,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, is_dataclass
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
 
 import typer
 from typer.models import ParameterInfo
@@ -30,8 +29,7 @@ Run = Callable[..., int | None]
 """A command: takes the console and its options, and returns an exit code, or None for 0."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class MessageOptions:
+class MessageOptions(NamedTuple):
     """The options of every command."""
 
     config: Annotated[
@@ -68,11 +66,11 @@ def add(app: typer.Typer, run: Run) -> None:
 
     Args:
         app: the application.
-        run: the command. A parameter whose type is a dataclass stands for one option for each of its fields.
+        run: the command. A parameter whose type is a NamedTuple stands for one option for each field.
     """
     signature = inspect.signature(run, eval_str=True)
     own = list(signature.parameters.values())[1:]  # the first is the console
-    groups = {each.name: each.annotation for each in own if is_dataclass(each.annotation)}
+    groups = {each.name: each.annotation for each in own if _is_group(each.annotation)}
     parameters = [part for each in own for part in _expanded(each)]
     parameters += _fields(MessageOptions)
     renamed = [found for each in parameters for found in _renamed(each)]
@@ -96,47 +94,63 @@ def add(app: typer.Typer, run: Run) -> None:
     app.command(cls=PanelCommand, context_settings=HELP_NAMES)(wrapped)
 
 
+def _is_group(annotation: Any) -> bool:
+    return hasattr(annotation, "_field_defaults")
+
+
 def _expanded(parameter: inspect.Parameter) -> list[inspect.Parameter]:
     """Return a parameter of a command as Typer takes it: of a group of options, one for each of them."""
-    if is_dataclass(parameter.annotation):
+    if _is_group(parameter.annotation):
         return _fields(parameter.annotation)
     return [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)]
 
 
+@functools.cache
 def _fields(group: Any) -> list[inspect.Parameter]:
     """Return one parameter for each field of a group of options."""
     hints = get_type_hints(group, include_extras=True)
     kind = inspect.Parameter.KEYWORD_ONLY
+    defaults = group._field_defaults
     return [
-        inspect.Parameter(each.name, kind, default=each.default, annotation=hints[each.name])
-        for each in fields(group)
+        inspect.Parameter(name, kind, default=defaults[name], annotation=hints[name])
+        for name in group._fields
     ]
 
 
 def _built(group: Any, options: dict[str, Any]) -> Any:
     """Return a group of options, whose values are taken out of all options."""
-    return group(**{each.name: options.pop(each.name) for each in fields(group)})
+    return group(**{name: options.pop(name) for name in group._fields})
 
 
-@dataclass(frozen=True)
-class _Renamed:
+class _Renamed(NamedTuple):
     """An option that was renamed.
 
     Attributes:
         parameter: the hidden option with the old name.
         old, new: the two flags.
         name: the parameter of the option with the new name.
+        default: its default.
     """
 
     parameter: inspect.Parameter
     old: str
     new: str
     name: str
+    default: Any
 
     def take(self, console: Console, options: dict[str, Any]) -> None:
-        """Move a value that was given by the old name to the new name, with a warning."""
+        """Move a value that was given by the old name to the new name, with a warning.
+
+        Raises:
+            UsageError: both names were given.
+        """
         value = options.pop(self.parameter.name)
         if value is not None:
+            if options[self.name] != self.default:
+                from xpnet.errors import UsageError
+
+                msg = f"{self.old} is the old name of {self.new}: give only {self.new}"
+                raise UsageError(msg)
             console.warn(f"{self.old} is now called {self.new}; the old name still works")
             options[self.name] = value
 
@@ -154,7 +168,7 @@ def _renamed(parameter: inspect.Parameter) -> list[_Renamed]:
     option.default, option.hidden = old[0], True
     name = old[0].lstrip("-").replace("-", "_")
     hidden = parameter.replace(name=name, default=None, annotation=Annotated[kind | None, option])
-    return [_Renamed(hidden, old[0], new, parameter.name)]
+    return [_Renamed(hidden, old[0], new, parameter.name, parameter.default)]
 
 
 @contextmanager

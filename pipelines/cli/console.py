@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..messages import Messages
 from .sparkline import Sparkline
@@ -85,6 +83,8 @@ class Console(Messages):
         if self.level < least:
             return
         if self.as_json:
+            import json
+
             line = json.dumps({"level": level, "message": text})
         else:
             line = f"{level}: {text}" if level in ("warning", "error") else text
@@ -93,8 +93,7 @@ class Console(Messages):
         print(line, file=sys.stderr, flush=True)  # noqa: T201
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(NamedTuple):
     """A part of a line of progress.
 
     Attributes:
@@ -217,7 +216,7 @@ def fitting(parts: list[Part], width: int) -> list[Part]:
     for part in kept:
         length = cell_len(part.text) or BAR_WIDTH
         if room > 0:
-            cut.append(part if length <= room else replace(part, text=set_cell_size(part.text, room)))
+            cut.append(part if length <= room else part._replace(text=set_cell_size(part.text, room)))
         room -= length + 2
     return cut
 

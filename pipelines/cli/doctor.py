@@ -2,8 +2,7 @@
 
 import os
 import platform
-from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import typer
 
@@ -22,8 +21,7 @@ EXTRAS = {
 """Packages that are optional, and what to do to get them."""
 
 
-@dataclass(frozen=True)
-class Finding:
+class Finding(NamedTuple):
     """One thing that was examined.
 
     Attributes:
@@ -47,7 +45,7 @@ def doctor(console: Console, as_json: o.AsJson = False) -> None:
 
     del console
     findings = examine()
-    typer.echo(to_json([asdict(finding) for finding in findings]) if as_json else findings_text(findings))
+    typer.echo(to_json([finding._asdict() for finding in findings]) if as_json else findings_text(findings))
 
 
 def findings_text(findings: list[Finding]) -> str:

@@ -5,8 +5,7 @@ Typer's own panels need rich, and loading it takes longer than all the rest of `
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from typer.core import TyperCommand
 
@@ -16,8 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-@dataclass(frozen=True)
-class ArgumentReference:
+class ArgumentReference(NamedTuple):
     """One argument of a command.
 
     Attributes:
@@ -33,8 +31,7 @@ class ArgumentReference:
     required: bool
 
 
-@dataclass(frozen=True)
-class OptionReference:
+class OptionReference(NamedTuple):
     """One option of a command.
 
     Attributes:
@@ -54,8 +51,7 @@ class OptionReference:
     required: bool
 
 
-@dataclass(frozen=True)
-class CommandReference:
+class CommandReference(NamedTuple):
     """One command.
 
     Attributes:

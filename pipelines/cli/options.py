@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -19,11 +18,8 @@ OUTPUT, MESSAGES = "Output", "Messages"
 
 PANELS = (DATA, MODEL, OPTIMIZATION, DEVICE, OUTPUT, MESSAGES)
 
-T = TypeVar("T")
 
-
-@dataclass(frozen=True)
-class Formerly:
+class Formerly(NamedTuple):
     """Marks an option that had another name: the old name still works, but is hidden and gives a warning.
 
     Put it beside the `typer.Option` of an `Annotated` type.
@@ -255,8 +251,7 @@ Plot = Annotated[
 ]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Reading:
+class Reading(NamedTuple):
     """The options of every command that reads DATA and makes columns of it."""
 
     labels: Labels = None
@@ -321,8 +316,7 @@ class Reading:
         )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Training:
+class Training(NamedTuple):
     """The options that train and sweep share, beside those of `Reading`."""
 
     model: Annotated[
@@ -392,4 +386,4 @@ class Training:
 
     def plan_options(self) -> dict[str, Any]:
         """Return the options by name, as keywords of `Plan`."""
-        return asdict(self)
+        return self._asdict()

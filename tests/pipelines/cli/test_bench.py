@@ -2,7 +2,6 @@
 
 import json
 import time
-from dataclasses import asdict
 
 import backends
 import numpy as np
@@ -58,7 +57,7 @@ def test_times_are_milliseconds() -> None:
 
 
 def test_the_json_has_the_same(results: bench.Results) -> None:
-    read = json.loads(to_json(asdict(results)))
+    read = json.loads(to_json(bench.results_dict(results)))
     assert [row["operation"] for row in read["rows"]] == [operation.name for operation in OPERATIONS]
     assert all(row["loop_ms"] > 0 and row["numpy_ms"] > 0 and row["in_place_ms"] > 0 for row in read["rows"])
     assert all(row["cupy_ms"] is None for row in read["rows"])

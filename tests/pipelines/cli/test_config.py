@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from pictures import draw_classes
-from program import xpnet
+from program import xpnet, xpnet_here
 
 
 def test_options_come_from_a_file_and_the_command_line_wins(tmp_path: Path) -> None:
@@ -34,11 +34,21 @@ def test_options_come_from_a_file_and_the_command_line_wins(tmp_path: Path) -> N
         ("[train", "cannot be read as TOML"),
         ("[trian]\nepochs = 2", "got 'trian', expected one table for each command"),
         ("[train]\nepoch = 2", "has 'epoch', which is not an option of this command"),
+        ("[train]\nepochs = true", "[train] epochs: got True, expected a number or a text in quotes"),
+        ("[train]\nepochs = 2.5", "[train] epochs: got '2.5', expected a whole number"),
+        ("[train]\nepochs = [1, 2]", "[train] epochs: got '1,2', expected a whole number"),
+        ("[train]\nresume = 1", "[train] resume: got 1, expected true or false"),
+        ('[train]\nquiet = "yes"', "[train] quiet: got 'yes', expected true or false"),
+        ('[train]\noptimizer = "sdg"', "[train] optimizer: got 'sdg', expected one of sgd"),
+        ("[train]\noptimizer = {}", "[train] optimizer: got {}, expected a number or a text in quotes"),
+        ("[train]\nl1 = 1979-05-27", "[train] l1: got datetime.date(1979, 5, 27), expected a number"),
+        ("train = 3", "got 'train', expected one table for each command"),
+        ("[train]\nlr = 1\nlearning-rate = 2", "has 'learning-rate', which is given twice"),
         ('[train]\nepochs = "many"', "[train] epochs: got 'many', expected a whole number"),
     ],
 )
 def test_a_file_of_options_that_is_wrong_is_refused(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "xpnet.toml").write_text(text)
-    done = xpnet("train", str(tmp_path), "-o", "model", "--config", str(tmp_path / "xpnet.toml"))
+    done = xpnet_here("train", str(tmp_path), "-o", "model", "--config", str(tmp_path / "xpnet.toml"))
     assert done.returncode == 2
     assert said in " ".join(done.stderr.split())
