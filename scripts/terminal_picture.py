@@ -13,7 +13,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
 from rich.text import Text
 
@@ -23,8 +22,8 @@ COMMANDS = ("train", "evaluate", "predict", "cat")
 COLUMNS = 108
 """Characters in a line of the terminal."""
 
-FONT_FACES = re.compile(r"@font-face \{\{.*?\}\}\s*", re.DOTALL)
-"""What loads fonts from the network in rich's template."""
+FONT_FACES = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
+"""The parts of rich's picture that load fonts from the network."""
 
 
 def main(output: Path) -> None:
@@ -39,8 +38,7 @@ def main(output: Path) -> None:
     for line in chosen_lines(done.stdout):
         style = "bold green" if line.startswith("$") else "cyan" if line.startswith("#") else ""
         console.print(Text(line, style), overflow="crop", no_wrap=True)
-    template = FONT_FACES.sub("", CONSOLE_SVG_FORMAT)
-    picture = console.export_svg(title="xpnet demo", code_format=template, unique_id="terminal")
+    picture = FONT_FACES.sub("", console.export_svg(title="xpnet demo", unique_id="terminal"))
     if re.search(r"(?:href=|url\()[\"']?https?:", picture):
         sys.exit("the picture loads something from elsewhere")
     output.write_text(re.sub(r"[ \t]+\n", "\n", picture), encoding="utf-8")
