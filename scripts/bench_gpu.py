@@ -1,9 +1,7 @@
-"""Benchmarks on a GPU, with PyTorch beside them where it is installed.
+"""Benchmarks on a GPU, compared with PyTorch if it is installed.
 
-    python scripts/bench_gpu.py [--json FILE] [--quick]
-
-They are the part of `scripts/gpu_check.py` that measures, and take its other options too. Times are of CUDA's
-events, on random bytes, after a warm-up, in turn; medians.
+`scripts/gpu_check.py --only benchmarks` runs them. The data are random bytes. Times are medians, measured by
+CUDA events after a warm-up. Functions that are compared run in turn.
 """
 
 import statistics
@@ -16,18 +14,21 @@ import numpy as np
 from gpu_parity import passes_of
 from torch_peers import torch_network, torch_on_gpu, torch_step
 
-from xpnet.backend.backend import Backend
-from xpnet.data.batches import gather
-from xpnet.data.column_matrix import ColumnMatrix
-from xpnet.data.standardize import fit_standardizer as fit_standardizer
-from xpnet.linear.descent import make_stepper
-from xpnet.linear.fused import FusedPass, logistic_residual, softmax_residual
-from xpnet.linear.objective import LinearObjective
-from xpnet.nn import optimizers
-from xpnet.nn.network import Layer, LogisticRegression, Network, SoftmaxRegression
-from xpnet.nn.optimizers import OPTIMIZERS
-from xpnet.nn.settings import PRECISIONS, Settings
-from xpnet.training.trainer import Training
+from xpnet.backend import Backend
+from xpnet.data import ColumnMatrix, DeviceMatrix, fit_standardizer, gather
+from xpnet.linear import LinearObjective, logistic_residual, make_stepper, softmax_residual
+from xpnet.nn import (
+    OPTIMIZERS,
+    PRECISIONS,
+    UPDATE_FUNCTIONS,
+    Layer,
+    LogisticRegression,
+    Method,
+    Network,
+    Settings,
+    SoftmaxRegression,
+)
+from xpnet.training import Trainer
 
 Rows = list[dict[str, Any]]
 
@@ -37,15 +38,15 @@ class Sizes:
     """How much is measured.
 
     Attributes:
-        m: examples of the full-batch steps, of
-        n_x: features.
+        m: examples of the full-batch steps.
+        n_x: features of the full-batch steps.
         rates: learning rates of the sweep.
-        network: features, hidden units and classes.
-        batches: sizes of a batch, and
-        steps: how many of them are timed at a time.
-        images: that are decoded and scored.
-        streamed: bytes that stream to the device.
-        repeat: how often each is timed.
+        network: features, hidden units and classes of the network.
+        batches: batch sizes of the network.
+        steps: how many steps of the network are timed at once.
+        images: how many images are decoded and scored.
+        streamed: how many bytes are streamed to the device.
+        repeat: how often each function is timed.
     """
 
     m: int
@@ -64,63 +65,53 @@ QUICK = Sizes(100_000, 12288, 32, (3072, 512, 10), (256, 4096), 20, 1000, 1 << 3
 
 TITLES = {
     "step": "One full-batch step of logistic regression over bytes",
-    "builds": "The same step by one_pass.cu, as it can be built",
-    "sweep": "Learning rates at once, over the same bytes",
+    "builds": "The same step with one_pass.cu compiled in different ways",
+    "sweep": "Several learning rates at once, over the same bytes",
     "softmax": "One full-batch step of softmax regression over bytes",
     "network": "A step of a network in batches",
-    "kernels": "Kernels beside the portable text",
+    "kernels": "Kernels compared with the portable functions",
     "streaming": "Bytes from host memory to the device",
     "scoring": "From images to rows",
 }
-"""All benchmarks: the method's name, and what it measures."""
+"""All benchmarks: the name of the method of `Benchmarks`, and what it measures."""
 
 
 BUILDS = [(1, 2, 4), (1, 2, 8), (1, 2, 12), (0, 2, 4), (0, 2, 8), (0, 2, 12), (0, 3, 8)]
-"""How one_pass.cu can be built for 12288 features without spilling: KEEP, VECTORS and STAGES."""
-
-
-class Kept(LinearObjective):
-    """A problem whose bytes are sent once, and passed over by all."""
-
-    @cached_property
-    def _passes(self) -> FusedPass:
-        return super().one_pass()
-
-    def one_pass(self) -> FusedPass:
-        """As `Problem.one_pass`."""
-        return self._passes
+"""Ways to compile one_pass.cu for 12288 features: KEEP, VECTORS and STAGES (see there)."""
 
 
 class Benchmarks:
-    """The benchmarks, on one device and of one size; big data is made once.
+    """The benchmarks on one device. They share the data, which is sent to the device once.
 
     Args:
         backend: the GPU.
-        sizes: how much.
+        sizes: how much is measured.
     """
 
     def __init__(self, backend: Backend, sizes: Sizes) -> None:
         self._backend, self._sizes = backend, sizes
 
     @cached_property
-    def _data(self) -> tuple[ColumnMatrix, np.ndarray]:
-        """Random bytes, which repeat every few thousand examples, and labels."""
+    def _data(self) -> tuple[DeviceMatrix, np.ndarray]:
+        """Random bytes, which repeat after 5000 examples, and labels."""
         m, n_x = self._sizes.m, self._sizes.n_x
         some = np.random.default_rng(0).integers(0, 256, (min(m, 5000), n_x), dtype=np.uint8)
         examples = np.empty((m, n_x), np.uint8)
         for start in range(0, m, len(some)):
             examples[start : start + len(some)] = some[: m - start]
         Y = (np.arange(m) * 7 % 10 < 5).astype(np.int64)[None]
-        return ColumnMatrix(examples, fit_standardizer([], "unit")), Y
+        data = ColumnMatrix(examples, fit_standardizer([], "unit"))
+        return DeviceMatrix(data, self._backend), Y
 
     @cached_property
-    def _problem(self) -> LinearObjective:
+    def _objective(self) -> LinearObjective:
+        """The cost of logistic regression on the data."""
         data, Y = self._data
-        return Kept.of(LogisticRegression(data.n_x), data, Y, self._backend)
+        return LinearObjective.of(LogisticRegression(data.n_x), data, Y, self._backend)
 
     @cached_property
     def _bandwidth(self) -> float:
-        """Bytes a second that a copy within the device reads and writes."""
+        """How many bytes a second a copy within the device reads and writes."""
         xp = self._backend.xp
         size = min(2 << 30, self._sizes.m * self._sizes.n_x)
         one, other = xp.zeros(size, dtype=xp.uint8), xp.zeros(size, dtype=xp.uint8)
@@ -131,19 +122,20 @@ class Benchmarks:
         return 2e3 * size / self._timed({"copy": copy})["copy"]
 
     def step(self) -> Rows:
-        """One step of logistic regression: ours, the floor, PyTorch on floats."""
+        """One step of logistic regression: by xpnet, by PyTorch, and the time to read the bytes once."""
         backend, sizes = self._backend, self._sizes
         raw, pool = sizes.m * sizes.n_x, backend.xp.get_default_memory_pool()
         with backend.activate():
             pool.free_all_blocks()
             before = pool.total_bytes()
-            stepper = make_stepper(self._problem, "one-pass", self._problem.runs([0.005], [0.0]), [None])
-            ours = self._timed({"ours": partial(stepper.steps, self._problem.zeros(1, 1))})["ours"]
-            memory = pool.total_bytes() - before  # the most it ever held: nothing was given back
+            objective = self._objective
+            stepper = make_stepper(objective, Method.FUSED, objective.runs([0.005], [0.0]), [None])
+            ours = self._timed({"ours": partial(stepper.steps, objective.zeros(1, 1))})["ours"]
+            memory = pool.total_bytes() - before  # the most it needed: the pool returns no memory
             floor = 1e3 * raw / self._bandwidth
             rows = [
                 {"how": "xpnet, one pass over bytes", "ms": ours, "of raw bytes": memory / raw},
-                {"how": "floor: the bytes once, at the rate of a copy's reads and writes", "ms": floor},
+                {"how": "reading the bytes once, as fast as a copy reads and writes", "ms": floor},
             ]
             torch = torch_on_gpu()
             for name in ("float32", "bfloat16") if torch else ():
@@ -154,14 +146,13 @@ class Benchmarks:
         return rows
 
     def builds(self) -> Rows:
-        """One pass as it is built by default, and otherwise."""
+        """One pass over the examples, with the kernel compiled as xpnet chooses, and in other ways."""
         backend = self._backend
         passes = passes_of(backend)
         data, Y = self._data
         with backend.activate():
-            examples = self._problem.one_pass()._examples  # noqa: SLF001  (not to send them twice)
-            labels = backend.send(Y, dtype="float32")
-            W, b = self._problem.zeros(1, data.n_x), self._problem.zeros(1, 1)
+            examples, labels = data.examples, backend.send(Y, dtype="float32")
+            W, b = self._objective.zeros(1, data.n_x), self._objective.zeros(1, 1)
             chosen = passes.build_for(examples)
             builds = [chosen]
             for keep, vectors, stages in BUILDS:
@@ -179,44 +170,42 @@ class Benchmarks:
         return sorted(rows, key=lambda row: row["ms"])
 
     def sweep(self) -> Rows:
-        """Several learning rates, beside one."""
-        sizes, problem = self._sizes, self._problem
+        """A step with several learning rates, compared with one."""
+        sizes, objective = self._sizes, self._objective
         passes = passes_of(self._backend)
         ways: dict[str, Callable[[], Any]] = {}
         with self._backend.activate():
             for count in (1, sizes.rates):
                 rates = [0.001 * 1.1**i for i in range(count)]
-                stepper = make_stepper(
-                    problem, "one-pass", problem.runs(rates, [0.0] * count), [None] * count
-                )
-                ways[f"a step of {count}"] = partial(stepper.steps, problem.zeros(count, 1))
-            examples = problem.one_pass()._examples  # noqa: SLF001  (not to send them twice)
-            W, b = problem.zeros(sizes.rates, problem.data.n_x) + 1e-6, problem.zeros(sizes.rates, 1)
-            given = examples, problem.labels, None, W, b, logistic_residual
+                runs = objective.runs(rates, [0.0] * count)
+                stepper = make_stepper(objective, Method.FUSED, runs, [None] * count)
+                ways[f"a step with {count}"] = partial(stepper.steps, objective.zeros(count, 1))
+            W, b = objective.zeros(sizes.rates, objective.data.n_x) + 1e-6, objective.zeros(sizes.rates, 1)
+            given = objective.data.examples, objective.labels, None, W, b, logistic_residual
             for tensor in (False, True):
-                how = f"the passes of {sizes.rates}, by {'tensor cores' if tensor else 'float32'}"
+                how = f"the passes with {sizes.rates}, by {'tensor cores' if tensor else 'float32'}"
                 ways[how] = partial(passes.two_passes, *given, tensor=tensor)
             spent = self._timed(ways)
-        one = spent["a step of 1"]
+        one = spent["a step with 1"]
         return [{"how": how, "ms": each, "times one": each / one} for how, each in spent.items()]
 
     def softmax(self) -> Rows:
-        """Ten classes, a tenth of the examples."""
+        """A step of softmax regression with ten classes, on a tenth of the examples."""
         data, _ = self._data
-        part = data.part(slice(0, max(10, data.m // 10)))
+        part = data.host.part(slice(0, max(10, data.m // 10)))
         Y = (np.arange(part.m) % 10)[None]
         with self._backend.activate():
-            problem = LinearObjective.of(SoftmaxRegression(part.n_x, 10), part, Y, self._backend)
-            stepper = make_stepper(problem, "one-pass", problem.runs([0.005], [0.0]), [None])
-            ours = self._timed({"": partial(stepper.steps, problem.zeros(1, 1))})[""]
+            objective = LinearObjective.of(SoftmaxRegression(part.n_x, 10), part, Y, self._backend)
+            stepper = make_stepper(objective, Method.FUSED, objective.runs([0.005], [0.0]), [None])
+            ours = self._timed({"": partial(stepper.steps, objective.zeros(1, 1))})[""]
             floor = 1e3 * 2 * part.examples.nbytes / self._bandwidth
         return [
             {"how": f"xpnet, two passes over {part.m} x {part.n_x} bytes", "ms": ours},
-            {"how": "floor: the bytes twice", "ms": floor},
+            {"how": "reading the bytes twice", "ms": floor},
         ]
 
     def network(self) -> Rows:
-        """Steps of a network: ours, the products alone, and PyTorch's, eager and as a CUDA graph."""
+        """Steps of a network: by xpnet, by PyTorch, and only their matrix products."""
         n_x, hidden, n_classes = self._sizes.network
         model = Network(n_x, n_classes, "softmax", (Layer.parse(f"{hidden}:relu"),))
         rng = np.random.default_rng(0)
@@ -235,19 +224,19 @@ class Benchmarks:
     def _network_ways(
         self, model: Network, data: ColumnMatrix, Y: np.ndarray, size: int, name: str
     ) -> dict[str, Callable[[], Any]]:
-        """Return ways to take an epoch of steps."""
+        """Return functions that train for an epoch, by what they do."""
         backend = self._backend
         order = np.random.default_rng(1).permutation(data.m)
 
-        def ours(precision: str, graph: bool) -> Callable[[], None]:
+        def ours(precision: str, cuda_graph: bool) -> Callable[[], None]:
             settings = Settings(
-                batch_size=size, optimizer=OPTIMIZERS[name], precision=precision, graph=graph
+                batch_size=size, optimizer=OPTIMIZERS[name], precision=precision, cuda_graph=cuda_graph
             )  # fmt: skip
-            training = Training(model, data, Y, backend, settings)
+            trainer = Trainer(model, data, Y, backend, settings)
 
             def epoch() -> None:
                 with backend.activate(), backend.precision(precision):
-                    for _ in training._steps(order, 0.001):  # noqa: SLF001  (an epoch, less what it fetches)
+                    for _ in trainer.steps(order, 0.001):
                         pass
 
             return epoch
@@ -266,15 +255,15 @@ class Benchmarks:
 
         ways: dict[str, Callable[[], Any]] = {"the first layer's products alone": products}
         for precision in PRECISIONS:
-            ways[f"xpnet, {precision}"] = ours(precision, graph=True)
-            ways[f"xpnet, {precision}, no CUDA graph"] = ours(precision, graph=False)
+            ways[f"xpnet, {precision}"] = ours(precision, cuda_graph=True)
+            ways[f"xpnet, {precision}, no CUDA graph"] = ours(precision, cuda_graph=False)
         torch = torch_on_gpu()
         if torch is not None:
             ways |= torch_network(torch, model, data, Y, size, name)
         return ways
 
     def kernels(self) -> Rows:
-        """Dispatched functions beside what they stand for."""
+        """Kernels, compared with the portable functions."""
         backend = self._backend
         rng, rows = np.random.default_rng(0), []
 
@@ -299,14 +288,16 @@ class Benchmarks:
                 momentum = {"rate": 1e-3, "beta": 0.9, "nesterov": False}
                 adam = {"rate": 1e-3, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "t": 3}
                 cases = {
-                    "descend": (optimizers.descend, (p, g), {"rate": 1e-3}),
-                    "momentum": (optimizers.momentum, (p, g, v), momentum),
-                    "adam": (optimizers.adam, (p, g, v, s), adam),
+                    "descend": (UPDATE_FUNCTIONS["sgd"], (p, g), {"rate": 1e-3}),
+                    "momentum": (UPDATE_FUNCTIONS["momentum"], (p, g, v), momentum),
+                    "adam": (UPDATE_FUNCTIONS["adam"], (p, g, v, s), adam),
                 }
                 rows += [self._kernel_row(name, p.size, *case) for name, case in cases.items()]
         return rows
 
     def _kernel_row(self, name: str, size: int, function: Any, given: Any, options: Any) -> dict[str, Any]:
+        """Return the times of a function's kernel and of the portable function."""
+
         def often(f: Callable[..., Any]) -> Callable[[], None]:
             def run() -> None:
                 for _ in range(20):
@@ -319,7 +310,7 @@ class Benchmarks:
         return {"function": name, "size": size, "µs": ours, "portable, µs": portable, "gain": portable / ours}
 
     def streaming(self) -> Rows:
-        """Host memory to the device, in the chunks that training streams."""
+        """Copy from host memory to the device, in chunks as large as in training."""
         backend, chunk = self._backend, 64 << 20
         chunk = min(chunk, self._sizes.streamed)
         block = np.random.default_rng(0).integers(0, 256, (chunk // 4096, 4096), dtype=np.uint8)
@@ -334,17 +325,17 @@ class Benchmarks:
             for _ in backend.stream((block,) for _ in range(count)):
                 pass
 
-        spent = self._timed({"send, one by one": sent, "stream, by a ring of pinned buffers": streamed})
+        spent = self._timed({"send, one after the other": sent, "stream, through pinned buffers": streamed})
         return [{"how": name, "GB/s": count * chunk / (1e6 * each)} for name, each in spent.items()]
 
     def scoring(self) -> Rows:
-        """Decoding alone, and whole runs of predictions on the GPU and on the CPU."""
-        from gpu_scoring import rows
+        """Only decoding, and whole predictions on the GPU and on the CPU."""
+        from gpu_scoring import rows  # which needs Pillow
 
         return rows(self._backend, self._sizes.images)
 
     def _timed(self, functions: dict[str, Callable[[], Any]]) -> dict[str, float]:
-        """Return the median milliseconds of each, on the device, timed in turn."""
+        """Return the median milliseconds of each function on the device, by name."""
         cuda = self._backend.xp.cuda
         spent: dict[str, list[float]] = {name: [] for name in functions}
         with self._backend.activate():
@@ -360,11 +351,3 @@ class Benchmarks:
                     end.synchronize()
                     spent[name].append(cuda.get_elapsed_time(begin, end))
         return {name: statistics.median(times) for name, times in spent.items()}
-
-
-if __name__ == "__main__":
-    import sys
-
-    from gpu_check import main
-
-    sys.exit(main(["--only", *(f"bench-{name}" for name in TITLES), *sys.argv[1:]]))

@@ -1,9 +1,9 @@
-"""Measure the pipeline beside what else decodes images, and beside decoding alone.
+"""Measure decoding of images compared with other libraries, and whole commands compared with only decoding.
 
     python scripts/bench_pipeline.py [--json FILE] [--repeat N] [--only PART ...]
 
-Peers run in turn with ours; medians. Needs OpenCV and simplejpeg. The pictures are made here: smooth ones
-with some noise, about as large on disk as photos of their size.
+Functions that are compared run in turn; times are medians. Needs OpenCV and simplejpeg. The images are made
+here: smooth ones with some noise, about as large on disk as photos of their size.
 """
 
 import io
@@ -24,19 +24,31 @@ import numpy as np
 from benching import Parts, medians, run
 from PIL import Image
 
-from xpnet.data.standardize import fit_standardizer
-from xpnet.io.model_file import SavedModel, write_model_file
-from xpnet.nn.network import SoftmaxRegression
+from xpnet.data import fit_standardizer
+from xpnet.io import SavedModel, write_model_file
+from xpnet.nn import SoftmaxRegression
 from xpnet.pipelines.images import Recipe, decode_to_bytes, ignore_pillow_warnings
 
 SIDE = 64
+"""Width and height that images are decoded to."""
+
 NOISE = 3
+"""Standard deviation of the noise of the images."""
+
 SIZES = {"400 x 534": (400, 534), "1600 x 1200": (1600, 1200)}
+"""Width and height of the images."""
+
+COUNTS = {"400 x 534": 16_000, "1600 x 1200": 3000}
+"""How many images `whole` decodes, by their size."""
+
+GROWTH = (1000, 10_000, 100_000)
+"""How many images `growth` scores."""
+
 RECIPES = {name: Recipe(SIDE, SIDE, decoder=name) for name in ("pillow", "simplejpeg")}
 
 
 def photo(size: tuple[int, int], seed: int) -> bytes:
-    """Return a JPEG."""
+    """Return a JPEG file of an image (width, height)."""
     generator = np.random.default_rng(seed)
     coarse = Image.fromarray(generator.integers(0, 256, (size[1] // 25, size[0] // 25, 3), dtype=np.uint8))
     smooth = np.asarray(coarse.resize(size, Image.Resampling.BICUBIC))
@@ -48,7 +60,7 @@ def photo(size: tuple[int, int], seed: int) -> bytes:
 
 @contextmanager
 def photos(size: tuple[int, int], count: int, different: int = 100) -> Iterator[Path]:
-    """Give a folder of `count` JPEGs in two classes; hard links to a few, which cost the same to decode."""
+    """Give a folder of `count` JPEGs in two classes. Most are hard links to the first ones."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for part in ("a", "b"):
@@ -65,12 +77,12 @@ def photos(size: tuple[int, int], count: int, different: int = 100) -> Iterator[
 
 
 def paths_of(folder: Path) -> list[str]:
-    """Return the files below a folder."""
+    """Return the paths of the JPEGs in the two folders of a folder."""
     return sorted(str(path) for path in folder.glob("*/*.jpg"))
 
 
 def per_worker(repeat: int) -> list[dict[str, Any]]:
-    """Images a second of one process, decoded to 64 x 64."""
+    """Images a second that one process decodes to 64 x 64."""
     import cv2
     import simplejpeg
 
@@ -93,7 +105,7 @@ def per_worker(repeat: int) -> list[dict[str, Any]]:
         return np.asarray(Image.fromarray(pixels).resize((SIDE, SIDE), Image.Resampling.BILINEAR))
 
     ways: dict[str, Callable[[str], Any]] = {
-        "Pillow, full decode (torchvision's ImageFolder)": pillow_full,
+        "Pillow, full decode (as torchvision's ImageFolder)": pillow_full,
         "OpenCV, full decode, INTER_AREA": opencv_full,
         "OpenCV, reduced by 4, INTER_AREA": opencv_reduced,
         "simplejpeg, scaled decode, and resize": bare_simplejpeg,
@@ -152,13 +164,13 @@ else:
     write_predictions(load(model), paths, select("cpu"), output, workers=workers)
 print(time.perf_counter() - began)
 """
-"""One run, in a process of its own: the processes that decode do not load this script then."""
+"""One run, in another process: so the processes that decode do not import this script."""
 
 
 def whole(repeat: int) -> list[dict[str, Any]]:
-    """Decoding alone, preprocess to a file, predict to a file, with one worker and two."""
+    """Only decoding, preprocess to a file, and predict to a file, with one worker and with two."""
     rows = []
-    for label, count in (("400 x 534", 16_000), ("1600 x 1200", 3000)):
+    for label, count in COUNTS.items():
         seconds: dict[tuple[str, str, int], list[float]] = defaultdict(list)
         with photos(SIZES[label], count) as folder, tempfile.TemporaryDirectory() as made:
             for _, decoder, what, workers in itertools.product(
@@ -166,7 +178,7 @@ def whole(repeat: int) -> list[dict[str, Any]]:
             ):
                 model = model_for(Path(made), RECIPES[decoder])
                 arguments = [what, str(folder), str(model), f"{made}/out", decoder, str(workers)]
-                done = subprocess.run(  # noqa: S603  (the text above)
+                done = subprocess.run(  # noqa: S603  (the code above)
                     [sys.executable, "-c", JOB, *arguments], capture_output=True, text=True, check=True
                 )
                 seconds[decoder, what, workers].append(float(done.stdout))
@@ -190,16 +202,16 @@ def whole(repeat: int) -> list[dict[str, Any]]:
 
 
 def growth(repeat: int) -> list[dict[str, Any]]:
-    """Time and memory as images grow in number, `xpnet predict` in processes of its own. Linux only."""
+    """Time and memory of `xpnet predict` in other processes, for growing numbers of images. Linux only."""
     rows = []
     code = (
         "import sys, time\nbegan = time.perf_counter()\n"
-        "from xpnet.pipelines.cli.app import app\n"
-        "try:\n    app(sys.argv[1:])\nexcept SystemExit as ended:\n    assert not ended.code\n"
+        "from xpnet.pipelines.cli import main\n"
+        "try:\n    main()\nexcept SystemExit as ended:\n    assert not ended.code\n"
         "status = open('/proc/self/status').read()\n"
         "print(time.perf_counter() - began, status.partition('VmHWM:')[2].split()[0])"
     )
-    for count in (1000, 10_000, 100_000):
+    for count in GROWTH:
         with photos((160, 120), count) as folder, tempfile.TemporaryDirectory() as made:
             model = model_for(Path(made), RECIPES["pillow"])
             arguments = [
@@ -214,7 +226,7 @@ def growth(repeat: int) -> list[dict[str, Any]]:
             ]
             measured = []
             for _ in range(repeat if count < 100_000 else 1):
-                done = subprocess.run(  # noqa: S603  (the text above)
+                done = subprocess.run(  # noqa: S603  (the code above)
                     [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True
                 )
                 measured.append([float(cell) for cell in done.stdout.split()])
@@ -231,7 +243,7 @@ def growth(repeat: int) -> list[dict[str, Any]]:
 
 
 def start(repeat: int) -> list[dict[str, Any]]:
-    """Whole processes that do little."""
+    """Whole processes that do little work."""
     with photos(SIZES["400 x 534"], 2) as folder, tempfile.TemporaryDirectory() as made:
         model = str(model_for(Path(made), RECIPES["pillow"]))
         command = [sys.executable, "-m", "xpnet"]
@@ -257,7 +269,7 @@ def start(repeat: int) -> list[dict[str, Any]]:
 
 PARTS: Parts = {
     "decode": ("Decoding one JPEG to 64 x 64 RGB, one process", per_worker),
-    "whole": ("Decoding alone, preprocess and predict, to a file", whole),
+    "whole": ("Only decoding, preprocess and predict, to a file", whole),
     "growth": ("xpnet predict, JPEGs of 160 x 120, all cores", growth),
     "start": ("Whole processes", start),
 }

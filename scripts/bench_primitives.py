@@ -1,19 +1,16 @@
-"""Measure what a primitive costs: overhead on one element, speed on ten million, each kernel's gain.
+"""Measure primitives: overhead on one element, speed on ten million, and how much faster the kernels are.
 
-    python scripts/bench_primitives.py [--json FILE]
+    python scripts/bench_primitives.py [--json FILE] [--repeat N] [--only PART ...]
 
-Peers run beside in the same process, in turn; medians. Needs SciPy.
+Functions that are compared run in the same process, in turn; times are medians. Needs SciPy.
 """
 
-import argparse
-import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy
 import scipy.special
-from benching import machine, medians, table
+from benching import Parts, medians, run
 
 from xpnet import functional as F
 from xpnet import kernels
@@ -23,10 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SHAPE = (1000, 10000)
+"""Shape of the large matrices."""
 
 
-def overhead() -> list[dict[str, Any]]:
-    """Compare each primitive on one element with the bare NumPy expression."""
+def overhead(repeat: int) -> list[dict[str, Any]]:
+    """Compare primitives with the same expressions of NumPy, on one element."""
     z, y, w = np.full((1, 1), 0.5), np.ones((1, 1), dtype=int), np.ones((1, 1))
     pairs: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
         "tanh": (lambda: F.tanh(z), lambda: np.tanh(z)),
@@ -45,7 +43,7 @@ def overhead() -> list[dict[str, Any]]:
     }
     rows = []
     for name, (ours, bare) in pairs.items():
-        measured = medians({"ours": ours, "bare": bare}, repeat=21, number=5000)
+        measured = medians({"ours": ours, "bare": bare}, repeat=4 * repeat + 1, number=5000)
         rows.append(
             {
                 "primitive": name,
@@ -62,8 +60,8 @@ def _softmax(z: np.ndarray) -> np.ndarray:
     return e / np.sum(e, axis=0, keepdims=True)
 
 
-def against_scipy() -> list[dict[str, Any]]:
-    """Compare sigmoid and softmax with SciPy's on ten million float32."""
+def against_scipy(repeat: int) -> list[dict[str, Any]]:
+    """Compare sigmoid and softmax with SciPy, on ten million float32."""
     z = 4 * np.random.default_rng(0).standard_normal(SHAPE, dtype=np.float32)
     columns = np.asfortranarray(z)
     pairs: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
@@ -77,7 +75,7 @@ def against_scipy() -> list[dict[str, Any]]:
     }
     rows = []
     for name, (ours, peer) in pairs.items():
-        measured = medians({"ours": ours, "scipy": peer}, repeat=9)
+        measured = medians({"ours": ours, "scipy": peer}, repeat=2 * repeat - 1)
         rows.append(
             {
                 "case": name,
@@ -89,8 +87,8 @@ def against_scipy() -> list[dict[str, Any]]:
     return rows
 
 
-def kernel_gains() -> list[dict[str, Any]]:
-    """Compare each kernel for NumPy with the portable function it stands for."""
+def kernel_gains(repeat: int) -> list[dict[str, Any]]:
+    """Compare the kernels for NumPy with the portable functions."""
     generator = np.random.default_rng(0)
     rows = []
     for name, arguments, shape in _kernel_arguments(generator):
@@ -104,7 +102,7 @@ def kernel_gains() -> list[dict[str, Any]]:
                 "kernel": lambda k=kernel, a=arguments: k(*a),
                 "portable": lambda p=portable, a=arguments: p(*a),
             },
-            repeat=9,
+            repeat=2 * repeat - 1,
             number=max(1, 1_000_000 // arguments[0].size),
         )
         rows.append(
@@ -120,7 +118,7 @@ def kernel_gains() -> list[dict[str, Any]]:
 
 
 def _kernel_arguments(generator: np.random.Generator) -> list[tuple[str, tuple[Any, ...], str]]:
-    """Return kernel names with arguments: a small layer's batch and a large matrix."""
+    """Return names of functions, arguments and their shape: for small batches, and for large matrices."""
     listed = []
     names = [n for n, v in vars(F).items() if isinstance(v, Primitive)]
     for rows, m in [(10, 256), (512, 256), SHAPE]:
@@ -140,27 +138,12 @@ def _kernel_arguments(generator: np.random.Generator) -> list[tuple[str, tuple[A
     return listed
 
 
-def main() -> None:
-    """Run all three and print them."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--json", type=Path, help="also write the results there")
-    options = parser.parse_args()
-    results: dict[str, Any] = {
-        "machine": machine() | {"scipy": scipy.__version__},
-        "overhead": overhead(),
-        "against_scipy": against_scipy(),
-        "kernels": kernel_gains(),
-    }
-    print(", ".join(f"{name} {value}" for name, value in results["machine"].items()))
-    table("Overhead of a primitive on one element, microseconds", results["overhead"])
-    table(
-        f"{SHAPE[0]}x{SHAPE[1]} float32, milliseconds; ratio above 1: faster than SciPy",
-        results["against_scipy"],
-    )
-    table("Kernels for NumPy; ratio above 1: faster than the portable function", results["kernels"])
-    if options.json:
-        options.json.write_text(json.dumps(results, indent=2) + "\n")
+PARTS: Parts = {
+    "overhead": ("Overhead of a primitive on one element, microseconds", overhead),
+    "against_scipy": ("1000 x 10000 float32, milliseconds; ratio above 1: faster than SciPy", against_scipy),
+    "kernels": ("Kernels for NumPy; ratio above 1: faster than the portable function", kernel_gains),
+}
 
 
 if __name__ == "__main__":
-    main()
+    run(__doc__, PARTS, ["scipy"])

@@ -1,9 +1,9 @@
-"""Measure the report: how long a page of many images takes to make, how large it is, how fast it filters.
+"""Measure the report on many images: the time to make the page, its size, and the speed of its gallery.
 
     python scripts/bench_report.py [--json FILE] [--repeat N]
 
-Needs Playwright and a Chromium. A filter is timed in the page itself, from the event until the page is laid
-out again, and until the pictures it shows are decoded and a frame is painted.
+Needs Playwright and a Chromium. A filter is timed in the page: from the event until the layout is done, and
+until the images are decoded and the next frame is painted.
 """
 
 import sys
@@ -18,19 +18,22 @@ from benching import Parts, run
 from browsing import launch
 from playwright.sync_api import sync_playwright
 
-from xpnet.pipelines.cli.console import Console
-from xpnet.pipelines.images.decode_many import workers_for
-from xpnet.pipelines.models.rows import RowOptions
-from xpnet.pipelines.predictions.jobs import PredictJob as Scoring
-from xpnet.pipelines.predictions.jobs import run_prediction as score
-from xpnet.pipelines.report.build import ReportJob
-from xpnet.pipelines.report.build import write_report as report
+from xpnet.pipelines.images import workers_for
+from xpnet.pipelines.messages import Messages
+from xpnet.pipelines.models import RowOptions
+from xpnet.pipelines.predictions import PredictJob, run_prediction
+from xpnet.pipelines.report import ReportJob, write_report
 
 SIZE = "400 x 534"
+"""Size of the images."""
+
+COUNTS = (1000, 10_000)
+"""How many images the pages have."""
+
 CHANGES = {
     "by-label": "0", "by-status": "unsure", "by-low": "0.5", "by-name": "99", "sort": "high",
 }  # fmt: skip
-"""What is set in the gallery, one after the other, each beside those before it."""
+"""Fields of the gallery that are set, one after the other, and their values."""
 
 FILTER = """async ([id, value]) => {
     const field = document.getElementById(id), began = performance.now();
@@ -42,23 +45,29 @@ FILTER = """async ([id, value]) => {
     await new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
     return [laidOut, performance.now() - began];
 }"""
+"""JavaScript that sets a field, and returns the milliseconds until the layout and until the next frame."""
 
 
 def many(repeat: int) -> list[dict[str, Any]]:
-    """Pages of 1,000 and 10,000 scored images."""
+    """Make pages of many scored images, and open them in a browser."""
     rows = []
-    for count in (1000, 10_000):
+    for count in COUNTS:
         with photos(SIZES[SIZE], count) as folder, tempfile.TemporaryDirectory() as made:
             model = str(model_for(Path(made), RECIPES["pillow"]))
             predictions, page = Path(made, "rows.csv"), Path(made, "report.html")
-            workers, options = workers_for(None), RowOptions(threshold=0.6)
-            job = Scoring(
-                model, (str(folder),), None, str(predictions), options, "cpu", workers, 64, False, False
-            )  # fmt: skip
-            score(job, sys.stdout.buffer, Console(0))
+            workers, options = workers_for(None), RowOptions(min_confidence=0.6)
+            job = PredictJob(
+                model=model,
+                inputs=(str(folder),),
+                output=str(predictions),
+                options=options,
+                device="cpu",
+                workers=workers,
+            )
+            run_prediction(job, sys.stdout.buffer, Messages())
             began = time.perf_counter()
-            made_of = ReportJob(model, str(page), predictions=str(predictions), device="cpu", workers=workers)
-            report(made_of, Console(0))
+            report = ReportJob(model, str(page), predictions=str(predictions), device="cpu", workers=workers)
+            write_report(report, Messages())
             rows.append(
                 {
                     "images": count,

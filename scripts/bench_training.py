@@ -1,9 +1,9 @@
-"""Measure training beside PyTorch and scikit-learn, and beside what the machine can do at all.
+"""Measure training, compared with PyTorch, with scikit-learn, and with the limits of the machine.
 
     python scripts/bench_training.py [--json FILE] [--repeat N] [--only PART ...]
 
-Peers run in the same process, in turn with ours; medians. Needs PyTorch and scikit-learn.
-The cat pictures of the course are stood in for by random ones of their shape: no time depends on the pixels.
+Functions that are compared run in the same process, in turn; times are medians. Needs PyTorch and
+scikit-learn. Random images replace the cat images of the course: the times do not depend on the pixels.
 """
 
 import subprocess
@@ -16,37 +16,41 @@ from typing import Any
 import numpy as np
 from benching import Parts, medians, run
 
-from xpnet import select
-from xpnet.data.column_matrix import ColumnMatrix
-from xpnet.data.standardize import fit_standardizer as fit_standardizer
-from xpnet.linear import descent
-from xpnet.linear.lbfgs import minimize
-from xpnet.linear.objective import LinearObjective
-from xpnet.nn.network import Layer, LogisticRegression, Network, SoftmaxRegression
-from xpnet.nn.optimizers import OPTIMIZERS
-from xpnet.nn.parameters import initialize
-from xpnet.nn.settings import Settings
-from xpnet.training.fitting import fit
+from xpnet.backend import select
+from xpnet.data import ColumnMatrix, fit_standardizer
+from xpnet.linear import LinearObjective, descend, make_stepper, minimize, run_descent
+from xpnet.nn import (
+    OPTIMIZERS,
+    Layer,
+    LogisticRegression,
+    Method,
+    Network,
+    Settings,
+    SoftmaxRegression,
+    initialize,
+)
+from xpnet.training import fit
 
 CPU = select("cpu")
 FEATURES = 12288
+"""Features of an image of 64 x 64 pixels with 3 channels."""
 
 
 def pictures(m: int, n_x: int = FEATURES, n_classes: int = 2) -> tuple[ColumnMatrix, np.ndarray]:
-    """Return random bytes, and labels that depend on some of them."""
+    """Return random bytes, and labels (1, m) that depend on some of them."""
     examples = np.random.default_rng(0).integers(0, 256, (m, n_x), dtype=np.uint8)
     Y = (np.argsort(np.argsort(examples[:, :8].sum(axis=1))) * n_classes // m)[None]
     return ColumnMatrix(examples, fit_standardizer([], "unit")), Y
 
 
 def course(repeat: int) -> list[dict[str, Any]]:
-    """The course's job: 209 pictures, 2000 iterations of full-batch gradient descent from raw bytes."""
+    """The exercise of the course: 209 images, 2000 iterations of full-batch gradient descent."""
     import torch
 
     data, Y = pictures(209)
     X64 = (data.examples / 255).T
 
-    def as_the_course_writes_it() -> None:
+    def course_code() -> None:
         w, b = np.zeros((FEATURES, 1)), 0.0
         for _ in range(2000):
             A = 1 / (1 + np.exp(-(w.T @ X64 + b)))
@@ -66,24 +70,24 @@ def course(repeat: int) -> list[dict[str, Any]]:
             optimizer.step()
 
     def ours(dtype: str) -> Callable[[], Any]:
-        return lambda: descent.descend(
+        return lambda: descend(
             LogisticRegression(FEATURES), data, Y, CPU, iterations=2000, learning_rate=0.005, dtype=dtype
         )
 
     seconds = medians(
         {
-            "NumPy float64, as the course writes it": as_the_course_writes_it,
+            "NumPy float64, as in the course": course_code,
             "PyTorch float32": pytorch,
-            "xpnet float64, in the span": ours("float64"),
-            "xpnet float32, in the span": ours("float32"),
+            "xpnet float64, Gram matrix": ours("float64"),
+            "xpnet float32, Gram matrix": ours("float32"),
         },
         repeat,
     )
-    return _rows(seconds, "s", 1, "xpnet float64, in the span")
+    return _rows(seconds, "s", 1, "xpnet float64, Gram matrix")
 
 
 def one_step(repeat: int) -> list[dict[str, Any]]:
-    """One full-batch logistic step on 12288 x 20000 bytes."""
+    """One full-batch step of logistic regression on 12288 x 20000 bytes."""
     import torch
 
     data, Y = pictures(20000)
@@ -98,9 +102,9 @@ def one_step(repeat: int) -> list[dict[str, Any]]:
         loss(layer(X), Y32).backward()
         optimizer.step()
 
-    problem = LinearObjective.of(LogisticRegression(FEATURES), data, Y, CPU)
-    stepper = descent.make_stepper(problem, "one-pass", problem.runs([0.005], [0.0]), [None])
-    costs = problem.zeros(1, 1)
+    objective = LinearObjective.of(LogisticRegression(FEATURES), data, Y, CPU)
+    stepper = make_stepper(objective, Method.FUSED, objective.runs([0.005], [0.0]), [None])
+    costs = objective.zeros(1, 1)
     seconds = medians(
         {"PyTorch float32": pytorch, "xpnet, one pass over bytes": lambda: stepper.steps(costs)}, repeat * 3
     )
@@ -108,7 +112,7 @@ def one_step(repeat: int) -> list[dict[str, Any]]:
 
 
 def memory() -> list[dict[str, Any]]:
-    """What the processes of that step hold at most, above an idle one that imported the same. Linux only."""
+    """Peak memory of processes that compute this step, less that of ones that only import. Linux only."""
     code = {
         "PyTorch float32": """
 import torch
@@ -120,10 +124,10 @@ if WORK:
 """,
         "xpnet, one pass over bytes": """
 import numpy as np
-from xpnet import select
-from xpnet.linear.descent import descend
-from xpnet.data.column_matrix import ColumnMatrix
-from xpnet.nn.network import LogisticRegression
+from xpnet.backend import select
+from xpnet.data import ColumnMatrix
+from xpnet.linear import descend
+from xpnet.nn import LogisticRegression
 if WORK:
     examples = np.random.default_rng(0).integers(0, 256, (20000, 12288), dtype=np.uint8)
     Y = (np.arange(20000) % 2)[None]
@@ -135,10 +139,10 @@ if WORK:
     for name, text in code.items():
         peaks = []
         for work in (False, True):
-            # Not ru_maxrss, which a child inherits from its parent.
+            # ru_maxrss would include the memory of the parent process.
             script = f"WORK = {work}\n{text}\n"
             script += "print(open('/proc/self/status').read().partition('VmHWM:')[2].split()[0])"
-            done = subprocess.run(  # noqa: S603  (the text above)
+            done = subprocess.run(  # noqa: S603  (the code above)
                 [sys.executable, "-c", script], capture_output=True, text=True, check=True
             )
             peaks.append(int(done.stdout) / 1024)
@@ -147,7 +151,7 @@ if WORK:
 
 
 def network(repeat: int) -> list[dict[str, Any]]:
-    """One epoch of 3072-512-10, batches of 256, 20,000 examples of bytes."""
+    """One epoch of a network 3072-512-10, with batches of 256, on 20,000 examples of bytes."""
     import torch
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.neural_network import MLPClassifier
@@ -193,44 +197,44 @@ def network(repeat: int) -> list[dict[str, Any]]:
     dZ = np.ones((hidden, size), "f4")
 
     def products() -> None:
-        """The two products of the first layer, as often as in an epoch: nearly all of its arithmetic."""
+        """The two products of the first layer in an epoch: nearly all of its arithmetic."""
         for _ in range(m // size):
             np.matmul(W, X)
             np.matmul(dZ, X.T)
 
     names = {"SGD": "sgd", "Adam": "adam"}
-    functions = {"the first layer's products alone": products}
+    functions = {"only the products of the first layer": products}
     for label, name in names.items():
         functions[f"xpnet {label}"] = ours(name)
         functions[f"PyTorch {label}"] = pytorch(name)
         functions[f"scikit-learn {label}"] = sklearn(name)
     seconds = medians(functions, repeat)
     flops = 4 * n_x * hidden * m + 6 * hidden * n_classes * m
-    peak = 4 * n_x * hidden * size * (m // size) / seconds["the first layer's products alone"]
+    peak = 4 * n_x * hidden * size * (m // size) / seconds["only the products of the first layer"]
     rows = _rows(seconds, "s", 1, "xpnet SGD")
     for row in rows:
-        row["of the GEMM peak"] = f"{flops / seconds[row['how']] / peak:.0%}"
+        row["of the product speed"] = f"{flops / seconds[row['how']] / peak:.0%}"
     return rows
 
 
 def sweeps(repeat: int) -> list[dict[str, Any]]:
-    """32 learning rates at once beside one."""
+    """32 learning rates at once, compared with one."""
     rates = [0.001 * 1.1**i for i in range(32)]
 
-    def steps(method: str, m: int, count: int, iterations: int) -> Callable[[], Any]:
+    def steps(method: Method, m: int, count: int, iterations: int) -> Callable[[], Any]:
         data, Y = pictures(m)
-        problem = LinearObjective.of(LogisticRegression(FEATURES), data, Y, CPU)
+        objective = LinearObjective.of(LogisticRegression(FEATURES), data, Y, CPU)
 
         def work() -> None:
-            stepper = descent.make_stepper(
-                problem, method, problem.runs(rates[:count], [0.0] * count), [None] * count
+            stepper = make_stepper(
+                objective, method, objective.runs(rates[:count], [0.0] * count), [None] * count
             )
-            descent.run_descent(stepper, problem, iterations, count)
+            run_descent(stepper, objective, iterations, count)
             stepper.parameters()
 
         return work
 
-    few = medians({"one": steps("span", 209, 1, 2000), "all": steps("span", 209, 32, 2000)}, repeat)
+    few = medians({"one": steps(Method.GRAM, 209, 1, 2000), "all": steps(Method.GRAM, 209, 32, 2000)}, repeat)
     m = 20000
     W, X = np.ones((32, FEATURES), "f4"), np.ones((1024, FEATURES), "f4")
     raw = pictures(m)[0].examples
@@ -242,8 +246,8 @@ def sweeps(repeat: int) -> list[dict[str, Any]]:
 
     many = medians(
         {
-            "one": steps("one-pass", m, 1, 1),
-            "all": steps("one-pass", m, 32, 1),
+            "one": steps(Method.FUSED, m, 1, 1),
+            "all": steps(Method.FUSED, m, 32, 1),
             "product": lambda: W @ X.T,
             "cast": cast,
         },
@@ -271,7 +275,7 @@ def sweeps(repeat: int) -> list[dict[str, Any]]:
 
 
 def minimum(repeat: int) -> list[dict[str, Any]]:
-    """The minimum of a penalized softmax regression of few pictures of ten classes, by L-BFGS."""
+    """The minimum of a penalized softmax regression, by L-BFGS: 341 images, ten classes."""
     from sklearn.linear_model import LogisticRegression as Peer
 
     m, l2 = 341, 300.0
@@ -282,16 +286,16 @@ def minimum(repeat: int) -> list[dict[str, Any]]:
     model, X = SoftmaxRegression(FEATURES, 10), data.standardized().T.astype("f4")
     zeros = initialize(model, CPU, "zeros")
     ways: dict[str, Callable[[], Any]] = {
-        "xpnet, in the span": lambda: minimize(model, data, Y, CPU, l2=l2),
-        # Who starts elsewhere, if only by name, goes over the pictures.
+        "xpnet, reduced": lambda: minimize(model, data, Y, CPU, l2=l2),
+        # With given parameters to start from, it does not use the reduced form.
         "xpnet, over the bytes": lambda: minimize(model, data, Y, CPU, l2=l2, start=zeros),
         "scikit-learn, floats": lambda: Peer(C=1 / l2, max_iter=10_000).fit(X, Y[0]),
     }
-    return _rows(medians(ways, repeat), "s", 1.0, ours="xpnet, in the span")
+    return _rows(medians(ways, repeat), "s", 1.0, ours="xpnet, reduced")
 
 
 def growth(repeat: int) -> list[dict[str, Any]]:
-    """Cost of one example as examples grow, in an epoch of 768-64-10."""
+    """Time for one example, for growing numbers of examples, in an epoch of a network 768-64-10."""
     model = Network(768, 10, "softmax", (Layer.parse("64:relu"),))
     functions, sizes = {}, (1000, 10000, 50000, 200000)
     for m in sizes:
@@ -301,10 +305,11 @@ def growth(repeat: int) -> list[dict[str, Any]]:
     seconds = medians(functions, repeat)
     each = {m: seconds[str(m)] / max(m, 50000) * 1e6 for m in sizes}
     middle = float(np.median(list(each.values())))
-    return [{"m": m, "µs / example": cost, "beside the median": cost / middle} for m, cost in each.items()]
+    return [{"m": m, "µs / example": cost, "of the median": cost / middle} for m, cost in each.items()]
 
 
 def _rows(values: dict[str, float], unit: str, factor: float, ours: str) -> list[dict[str, Any]]:
+    """Return the rows of a table: the values in a unit, and how many times ours they are."""
     return [
         {"how": name, unit: value * factor, "times ours": value / values[ours]}
         for name, value in values.items()
@@ -312,13 +317,13 @@ def _rows(values: dict[str, float], unit: str, factor: float, ours: str) -> list
 
 
 PARTS: Parts = {
-    "course": ("The course's job: 209 pictures of 64 x 64, 2000 iterations", course),
+    "course": ("The exercise of the course: 209 images of 64 x 64, 2000 iterations", course),
     "step": ("One full-batch logistic step, 12288 x 20000 bytes", one_step),
     "memory": ("Memory of that step", lambda _: memory()),
     "network": ("One epoch of 3072-512-10, batches of 256, 20,000 examples", network),
     "sweeps": ("Full-batch sweep of 32 learning rates, 12288 features", sweeps),
-    "minimum": ("The minimum of softmax regression: 341 pictures of 64 x 64, ten classes", minimum),
-    "growth": ("Cost of an example as their number grows, 768-64-10", growth),
+    "minimum": ("The minimum of softmax regression: 341 images of 64 x 64, ten classes", minimum),
+    "growth": ("Time for one example, network 768-64-10", growth),
 }
 
 

@@ -1,4 +1,4 @@
-"""What the benchmarks share: fair timing, the machine, and tables."""
+"""Shared by the benchmarks: timing, the machine, and tables."""
 
 import argparse
 import datetime as dt
@@ -16,7 +16,7 @@ import numpy as np
 
 
 def machine() -> dict[str, Any]:
-    """Return what was measured on: the processor, its cores, versions and the date."""
+    """Return the processor, the number of cores, versions and the date."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         processor = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
@@ -33,23 +33,23 @@ def machine() -> dict[str, Any]:
 
 
 Parts = dict[str, tuple[str, Callable[[int], list[dict[str, Any]]]]]
-"""Parts of a benchmark by name: a title, and what measures it, given how often."""
+"""Parts of a benchmark by name: a title, and a function of the number of repetitions that measures."""
 
 
 def run(description: str | None, parts: Parts, packages: Sequence[str] = ()) -> None:
-    """Measure the parts that the command line asks for; print tables, write JSON.
+    """Measure the parts that the command line names. Print tables, and write JSON.
 
     Args:
-        description: of the script.
-        parts: all there are.
-        packages: whose versions belong to the results.
+        description: description of the script.
+        parts: all parts.
+        packages: packages whose versions are part of the results.
     """
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--repeat", type=int, default=5)
-    parser.add_argument("--only", nargs="+", choices=parts, default=list(parts))
+    parser.add_argument("--json", type=Path, help="file for the results")
+    parser.add_argument("--repeat", type=int, default=5, help="how often each is measured")
+    parser.add_argument("--only", nargs="+", choices=parts, default=list(parts), help="parts to measure")
     arguments = parser.parse_args()
     report: dict[str, Any] = {"machine": machine() | {name: version(name) for name in packages}}
     for name in arguments.only:
@@ -61,7 +61,15 @@ def run(description: str | None, parts: Parts, packages: Sequence[str] = ()) -> 
 
 
 def medians(functions: dict[str, Callable[[], Any]], repeat: int, number: int = 1) -> dict[str, float]:
-    """Return the median seconds of one call of each, timed in turn so that drift meets all alike."""
+    """Return the median seconds of one call of each function.
+
+    They run in turn, so that changes of the machine's speed affect all of them alike.
+
+    Args:
+        functions: the functions by name.
+        repeat: how many measurements are taken of each.
+        number: how many calls a measurement has.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in functions}
     for function in functions.values():
         function()
@@ -75,7 +83,7 @@ def medians(functions: dict[str, Callable[[], Any]], repeat: int, number: int = 
 
 
 def table(title: str, rows: list[dict[str, Any]]) -> None:
-    """Print rows of equal keys."""
+    """Print rows that have the same keys."""
     print(f"\n{title}")
     if not rows:
         print("  (none)")

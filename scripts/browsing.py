@@ -1,16 +1,17 @@
-"""What the scripts that look at pages share: a browser."""
+"""Shared by the scripts that open pages: a browser."""
 
 import os
 import shutil
 from typing import Any
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+"""Names of browsers that may be installed."""
 
 
 def launch(playwright: Any) -> Any:
-    """Return a browser: the system's, or Playwright's own where that has none."""
+    """Return a browser: the installed one, or else that of Playwright."""
     program = next(filter(None, map(shutil.which, PROGRAMS)), None)
-    # As root, Chromium refuses its sandbox.
+    # For root, Chromium runs only without its sandbox.
     root = hasattr(os, "geteuid") and os.geteuid() == 0
     flags = ["--disable-gpu", "--disable-dev-shm-usage", *(["--no-sandbox"] if root else [])]
     return playwright.chromium.launch(executable_path=program, args=flags)

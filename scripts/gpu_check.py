@@ -1,9 +1,9 @@
-"""Prove and measure xpnet on a GPU: parity with the CPU, the tests, benchmarks; one table, and JSON.
+"""Check and measure xpnet on a GPU: compare it with the CPU, run the tests and the benchmarks.
 
     python scripts/gpu_check.py [--json FILE] [--only PART ...] [--quick] [--seconds N] [--device gpu:N]
 
-Needs no more than xpnet's own packages, CuPy and pytest; where PyTorch is installed, it is measured beside.
-What fails is reported, and the rest still runs. Exit codes: 0 all passed, 1 something failed, 5 no GPU.
+Needs the packages that xpnet needs, CuPy and pytest. The benchmarks compare with PyTorch if it is installed.
+If a part fails, the others still run. Exit codes: 0 all passed, 1 something failed, 5 no GPU.
 """
 
 import argparse
@@ -28,25 +28,32 @@ import bench_gpu  # noqa: E402
 import gpu_parity  # noqa: E402
 from benching import machine, table  # noqa: E402
 
-from xpnet import DeviceError, select  # noqa: E402
-from xpnet.backend.backend import Backend  # noqa: E402
+from xpnet.backend import Backend, select  # noqa: E402
+from xpnet.errors import DeviceError  # noqa: E402
 
 SECONDS = 450.0
-"""For all of it."""
+"""After this time no other part is begun, by default."""
 
-FOR_TESTS = 270.0
-"""For the tests, which compile some hundred kernels when they first run."""
+TEST_SECONDS = 270.0
+"""Time limit of the tests. They compile about a hundred kernels when they first run."""
 
 Part = Callable[[], list[dict[str, Any]]]
+"""A part of the check. It returns the rows of its table."""
+
+BENCHMARKS = tuple(f"bench-{name}" for name in bench_gpu.TITLES)
+"""The names of the parts that measure. `--only benchmarks` means all of them."""
+
+PARTS = (*gpu_parity.CHECKS, "tests", *BENCHMARKS)
+"""The names of all parts, in order."""
 
 
 @dataclass
 class Report:
-    """What came of the parts.
+    """The results of the parts.
 
     Attributes:
-        device: what it was run on, with versions and the date.
-        parts: rows, seconds and the error, if there was one, by the part's name.
+        device: the GPU, versions and the date.
+        parts: by the name of a part: its title, its rows, its seconds, and its error or None.
     """
 
     device: dict[str, Any]
@@ -54,7 +61,7 @@ class Report:
 
     @property
     def failed(self) -> list[str]:
-        """Parts that raised, were not run, or have a row that is not ok."""
+        """The parts that raised an error, were not run, or have a row that is not ok."""
         return [
             name
             for name, part in self.parts.items()
@@ -63,7 +70,7 @@ class Report:
 
 
 def device(backend: Backend) -> dict[str, Any]:
-    """Return what is measured on: the GPU, its driver, versions and the date."""
+    """Return the GPU, its driver, versions and the date."""
     runtime, known = backend.xp.cuda.runtime, machine()
     properties = runtime.getDeviceProperties(backend.ordinal)  # type: ignore[attr-defined]
     known |= {
@@ -86,7 +93,7 @@ def device(backend: Backend) -> dict[str, Any]:
 
 
 def driver() -> str | None:
-    """Return the driver's version, as nvidia-smi says it."""
+    """Return the version of the driver, from nvidia-smi; None if that does not run."""
     command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)  # noqa: S603
@@ -96,16 +103,17 @@ def driver() -> str | None:
 
 
 def selected_tests() -> list[str]:
-    """Return what has tests for a GPU, and can be read on a bare machine."""
+    """Return the files and folders that have tests for a GPU, and need only xpnet's packages."""
     tests = ROOT / "tests"
-    files = [*tests.glob("test_*.py"), *(tests / folder for folder in ("functional", "graph", "kernels"))]
-    return [*sorted(str(path) for path in files), str(tests / "pipelines" / "test_vectorization.py")]
+    folders = ("autodiff", "backend", "data", "functional", "io", "kernels", "linear", "nn", "training")
+    files = [*tests.glob("test_*.py"), *(tests / folder for folder in folders)]
+    return sorted(str(path) for path in files)
 
 
 def run_tests(seconds: float) -> list[dict[str, Any]]:
-    """Run the tests for a GPU in a process of their own; return how many passed, and which did not.
+    """Run the tests for a GPU in another process; return how many passed, and which did not.
 
-    Warnings, of a CuPy or a driver that nobody has seen before, are shown: errors they are to `nox -s gpu`.
+    Warnings are shown, but are not errors as with `nox -s gpu`: a new CuPy or driver may have new ones.
     """
     command = [sys.executable, "-m", "pytest", "-m", "gpu", "--require", "gpu", "-q", "-W", "default"]
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
@@ -116,7 +124,7 @@ def run_tests(seconds: float) -> list[dict[str, Any]]:
             capture_output=True, text=True, timeout=seconds, check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired as error:
-        said = error.stdout or b""  # bytes, whatever was asked for
+        said = error.stdout or b""  # bytes, although text was asked for
         print((said.decode(errors="replace") if isinstance(said, bytes) else said)[-4000:])
         return [{"test": f"not done after {seconds:.0f} s", "ok": False}]
     lines = done.stdout.splitlines() or done.stderr.splitlines() or ["no output"]
@@ -130,12 +138,12 @@ def run_tests(seconds: float) -> list[dict[str, Any]]:
 
 
 def all_parts(backend: Backend, sizes: bench_gpu.Sizes) -> dict[str, tuple[str, Part]]:
-    """Return every part by name, in order: a title, and what gives its rows."""
+    """Return all parts by name, in order, each with its title."""
     parts: dict[str, tuple[str, Part]] = {
-        name: (f"The same as on the CPU: {name}", lambda check=check: check(backend))
+        name: (f"Compared with the CPU: {name}", lambda check=check: check(backend))
         for name, check in gpu_parity.CHECKS.items()
     }
-    parts["tests"] = ("The tests for a GPU", lambda: run_tests(FOR_TESTS))
+    parts["tests"] = ("The tests for a GPU", lambda: run_tests(TEST_SECONDS))
     benchmarks = bench_gpu.Benchmarks(backend, sizes)
     parts |= {f"bench-{name}": (title, getattr(benchmarks, name)) for name, title in bench_gpu.TITLES.items()}
     return parts
@@ -148,14 +156,14 @@ def run_parts(
     clock: Callable[[], float] = time.monotonic,
     save: Callable[[], None] = lambda: None,
 ) -> None:
-    """Run parts, each for itself: print its rows, and note an error instead of raising it.
+    """Run parts: print their rows, and put the results into the report. An error does not end the run.
 
     Args:
-        parts: a title and what gives the rows, by name.
-        report: where the results go.
-        seconds: after which no further part is begun.
-        clock: tells seconds.
-        save: is called after each part: what is known survives whatever the next does.
+        parts: the parts by name, each with its title.
+        report: gets the results.
+        seconds: after this time, no other part is begun.
+        clock: returns the time in seconds.
+        save: called after each part, to save the results so far.
     """
     began = clock()
     for name, (title, part) in parts.items():
@@ -167,7 +175,7 @@ def run_parts(
         else:
             try:
                 rows = part()
-            except Exception as raised:  # whatever it was, the other parts say more
+            except Exception as raised:  # the other parts are still useful
                 error = f"{type(raised).__name__}: {raised}"
                 traceback.print_exc()
         report.parts[name] = {"title": title, "rows": rows, "error": error, "seconds": clock() - before}
@@ -178,38 +186,41 @@ def run_parts(
 
 
 def alike(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return rows of the same keys, for a table: a dash where there is nothing."""
+    """Return rows that all have the same keys, with a dash for a value that a row does not have."""
     keys = list(dict.fromkeys(key for row in rows for key in row))
     return [{key: row.get(key, "-") for key in keys} for row in rows]
 
 
-def arguments(names: Sequence[str], given: Sequence[str] | None = None) -> argparse.Namespace:
-    """Read the command line."""
+def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse the command line, or the arguments given."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--json", type=Path, help="file for the results")
-    parser.add_argument("--only", nargs="+", choices=names, default=list(names), metavar="PART",
-                        help=f"of {', '.join(names)}")  # fmt: skip
-    parser.add_argument("--quick", action="store_true", help="smaller benchmarks, to look at and not to keep")
-    parser.add_argument("--seconds", type=float, default=SECONDS, help="after which no further part is begun")
-    parser.add_argument("--device", default="gpu")
-    return parser.parse_args(given)
+    parser.add_argument("--only", nargs="+", choices=[*PARTS, "benchmarks"], default=PARTS, metavar="PART",
+                        help=f"parts to run: benchmarks, or {', '.join(PARTS)}")  # fmt: skip
+    parser.add_argument("--quick", action="store_true", help="smaller benchmarks, for a first look")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="after this time no part is begun")
+    parser.add_argument("--device", default="gpu", help="gpu or gpu:N")
+    parsed = parser.parse_args(given)
+    only = {*parsed.only, *(BENCHMARKS if "benchmarks" in parsed.only else ())}
+    parsed.only = [name for name in PARTS if name in only]
+    return parsed
 
 
 def main(given: Sequence[str] | None = None) -> int:
     """Run what the command line asks for; return the exit code."""
-    names = [*gpu_parity.CHECKS, "tests", *(f"bench-{name}" for name in bench_gpu.TITLES)]
-    asked = arguments(names, given)
+    asked = arguments(given)
     try:
         backend = select(asked.device)
         if backend.name != "gpu":
-            raise DeviceError(f"{asked.device} is {backend.reason}", problem="not-a-gpu")  # noqa: EM102, TRY301
+            msg = f"--device {asked.device} gives the CPU: {backend.reason}"
+            raise DeviceError(msg, problem="not-a-gpu")  # noqa: TRY301
     except DeviceError as error:
         print(f"there is no GPU to check: {error}", file=sys.stderr)
         return 5
     report = Report(device(backend))
-    table("What it is run on", [report.device])
+    table("Machine", [report.device])
     parts = all_parts(backend, bench_gpu.QUICK if asked.quick else bench_gpu.FULL)
 
     def save() -> None:
@@ -217,9 +228,9 @@ def main(given: Sequence[str] | None = None) -> int:
             known = {"machine": report.device, "quick": asked.quick, "parts": report.parts}
             asked.json.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
 
-    run_parts({name: parts[name] for name in names if name in asked.only}, report, asked.seconds, save=save)
+    run_parts({name: parts[name] for name in asked.only}, report, asked.seconds, save=save)
     table(
-        "In short",
+        "Summary",
         [
             {"part": name, "seconds": part["seconds"], "result": "FAILED" if name in report.failed else "ok"}
             for name, part in report.parts.items()

@@ -1,43 +1,35 @@
-"""Checks that a GPU computes what the CPU does: same seed and data, same costs and labels, same bits twice.
+"""Checks that a GPU gives the same costs and predictions as the CPU, and the same bits each time.
 
-`scripts/gpu_check.py` runs them; each is a function of the GPU's backend, so the tests run them without one.
+`scripts/gpu_check.py` runs them. Each check is a function of a backend: the tests run them without a GPU.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from xpnet import kernels, select
-from xpnet.backend.backend import Backend
-from xpnet.data.column_matrix import ColumnMatrix
-from xpnet.io.scoring import Scorer
-from xpnet.linear.descent import descend, make_stepper
-from xpnet.linear.fused import RESIDUALS, linear_loss_and_gradient
-from xpnet.linear.lbfgs import minimize
-from xpnet.linear.objective import LinearObjective
-from xpnet.nn.network import Layer, LogisticRegression, Network, SoftmaxRegression
-from xpnet.nn.optimizers import OPTIMIZERS
-from xpnet.nn.settings import Settings
-from xpnet.training.fitting import fit
-from xpnet.training.sweeps import sweep
-from xpnet.training.trainer import Training
+from xpnet import kernels
+from xpnet.backend import Backend, select
+from xpnet.data import ColumnMatrix, DeviceMatrix
+from xpnet.io import Scorer
+from xpnet.linear import RESIDUALS, LinearObjective, descend, linear_loss_and_gradient, make_stepper, minimize
+from xpnet.nn import OPTIMIZERS, Layer, LogisticRegression, Method, Network, Settings, SoftmaxRegression
+from xpnet.training import Trainer, fit, sweep
 
 COSTS = {"float32": 1e-5, "float64": 1e-9}
-"""Largest relative difference of a cost between the CPU and the GPU, by dtype."""
+"""By dtype: the largest relative difference between costs on the CPU and on the GPU that is allowed."""
 
 Row = dict[str, Any]
-"""What was checked, the worst that was found, the most allowed, and whether it is at most that."""
+"""One result: what was checked, the largest difference, how much is allowed, and if it is not more."""
 
 EXAMPLES, STEPS = 900, 60
-"""Of most checks; the tests, whose GPU is a host compiler, take fewer."""
+"""Examples and iterations of most checks. The tests, which run without a GPU, use fewer."""
 
 
 def pictures(m: int, n_classes: int, n_x: int = 768, seed: int = 0) -> tuple[ColumnMatrix, np.ndarray]:
-    """Return noisy images that are brighter where their class is, standardized by channel, and classes."""
+    """Return random images whose pixels depend on their class, standardized by channel, and labels (1, m)."""
     rng = np.random.default_rng(seed)
     Y = rng.integers(0, n_classes, (1, m))
     examples = rng.normal(110.0, 25.0, (m, n_x))
@@ -47,12 +39,12 @@ def pictures(m: int, n_classes: int, n_x: int = 768, seed: int = 0) -> tuple[Col
 
 
 def row(check: str, worst: float, allowed: float) -> Row:
-    """Return one result. A worst that is no number is not allowed."""
+    """Return one result. NaN is never allowed."""
     return {"check": check, "worst": float(worst), "allowed": allowed, "ok": bool(worst <= allowed)}
 
 
-def apart(here: Any, there: Any) -> float:
-    """Return the largest relative difference of two lists of costs."""
+def difference(here: Any, there: Any) -> float:
+    """Return the largest relative difference between two lists of costs."""
     one, other = np.asarray(here, np.float64), np.asarray(there, np.float64)
     if one.shape != other.shape:
         return np.inf
@@ -60,19 +52,19 @@ def apart(here: Any, there: Any) -> float:
 
 
 def labels(model: Network, parameters: Any, data: ColumnMatrix, backend: Backend) -> np.ndarray:
-    """Return the class of each example by a trained model, on its device."""
+    """Return the predicted class of each example, (m,), computed on the device of the parameters."""
     host = {name: backend.fetch(view) for name, view in parameters.views.items()}
-    answers = Scorer(model, host, data.standardizer, backend)(data.examples)
-    return np.argmax(answers, axis=0) if model.n_out > 1 else (answers[0] > 0.5).astype(np.int64)
+    A = Scorer(model, host, data.standardizer, backend)(data.examples)
+    return np.argmax(A, axis=0) if model.n_out > 1 else (A[0] > 0.5).astype(np.int64)
 
 
 def differing(model: Network, gpu: tuple[Any, Backend], cpu: tuple[Any, Backend], data: ColumnMatrix) -> int:
-    """Return how many labels differ between two trainings, each with its backend."""
+    """Return how many predicted labels differ between two trained models, each given with its backend."""
     return int(np.sum(labels(model, gpu[0], data, gpu[1]) != labels(model, cpu[0], data, cpu[1])))
 
 
 def regressions(gpu: Backend) -> list[Row]:
-    """Full-batch descent, three ways, and L-BFGS: of two classes and of five."""
+    """Full-batch gradient descent by each method, and L-BFGS: with two classes and with five."""
     cpu, rows = select("cpu"), []
     for name, n_classes, n_x in (("logistic", 2, 768), ("softmax", 5, 768), ("logistic, odd n_x", 2, 75)):
         data, Y = pictures(EXAMPLES, n_classes, n_x)
@@ -80,24 +72,24 @@ def regressions(gpu: Backend) -> list[Row]:
         few = ColumnMatrix(data.examples[:60], data.standardizer), Y[:, :60]
         for dtype, allowed in COSTS.items():
             given: dict[str, Any] = {"iterations": STEPS, "learning_rate": 0.01, "l2": 1.0, "dtype": dtype}
-            for method in ("graph", "one-pass", "span"):
-                part = few if method == "span" and n_x > 60 else (data, Y)
+            for method in ("autodiff", "fused", "gram"):
+                part = few if method == "gram" and n_x > 60 else (data, Y)
                 here, there = (
                     descend(model, *part, backend, method=method, **given) for backend in (gpu, cpu)
                 )
                 how = f"{name}, {method}"
-                rows.append(row(f"{how}, {dtype}: costs", apart(here.costs, there.costs), allowed))
+                rows.append(row(f"{how}, {dtype}: costs", difference(here.costs, there.costs), allowed))
                 if dtype == "float32":
                     pairs = (here.parameters, gpu), (there.parameters, cpu)
                     rows.append(row(f"{how}: labels that differ", differing(model, *pairs, data), 0))
         given = {"iterations": STEPS, "l2": 1.0, "class_weight": "balanced", "dtype": "float64"}
         here, there = (minimize(model, data, Y, backend, **given) for backend in (gpu, cpu))
-        rows.append(row(f"{name}, L-BFGS: last cost", apart(here.costs[-1], there.costs[-1]), 1e-6))
+        rows.append(row(f"{name}, L-BFGS: last cost", difference(here.costs[-1], there.costs[-1]), 1e-6))
     return rows
 
 
 def networks(gpu: Backend) -> list[Row]:
-    """Batches through the graph, by each optimizer."""
+    """Networks trained in batches, with each optimizer."""
     cpu, rows = select("cpu"), []
     data, Y = pictures(EXAMPLES, 4)
     held = pictures(200, 4, seed=1)
@@ -107,9 +99,7 @@ def networks(gpu: Backend) -> list[Row]:
         for dtype, allowed in COSTS.items():
             settings = replace(shared, optimizer=optimizer, dtype=dtype)
             here, there = (fit(model, data, Y, backend, settings, held) for backend in (gpu, cpu))
-            costs = apart(
-                here.history.costs + here.history.judged, there.history.costs + there.history.judged
-            )
+            costs = difference(*([*each.history.costs, *each.history.criterion] for each in (here, there)))
             rows.append(row(f"network, {name}, {dtype}: costs", costs, allowed))
             if dtype == "float32":
                 pairs = (here.parameters, gpu), (there.parameters, cpu)
@@ -117,8 +107,8 @@ def networks(gpu: Backend) -> list[Row]:
     return rows
 
 
-def graphs(gpu: Backend) -> list[Row]:
-    """Steps that are launched as one CUDA graph."""
+def cuda_graphs(gpu: Backend) -> list[Row]:
+    """Steps launched as a CUDA graph, compared with the same steps without it."""
     rows = []
     data, Y = pictures(EXAMPLES, 4)
     model = Network(data.n_x, 4, "softmax", (Layer.parse("32:relu"), Layer.parse("16:tanh")))
@@ -127,31 +117,30 @@ def graphs(gpu: Backend) -> list[Row]:
         for dtype, allowed in COSTS.items():
             settings = replace(shared, optimizer=optimizer, dtype=dtype)
             here, there = (
-                fit(model, data, Y, gpu, replace(settings, graph=graph)).history.costs
-                for graph in (True, False)
+                fit(model, data, Y, gpu, replace(settings, cuda_graph=graph)).costs for graph in (True, False)
             )
-            rows.append(row(f"graph, {name}, {dtype}: costs", apart(here, there), allowed))
+            rows.append(row(f"CUDA graph, {name}, {dtype}: costs", difference(here, there), allowed))
     return rows
 
 
 def precisions(gpu: Backend) -> list[Row]:
-    """Products of rounded factors: nearly the same costs."""
+    """Matrix products in lower precision: nearly the same costs."""
     data, Y = pictures(EXAMPLES, 4)
     model = Network(data.n_x, 4, "softmax", (Layer.parse("32:relu"),))
     settings = Settings(epochs=2, batch_size=64, learning_rate=0.002)
-    exact = fit(model, data, Y, gpu, settings).history.costs
+    exact = fit(model, data, Y, gpu, settings).costs
     rows = []
     for precision, allowed in (("tf32", 5e-3), ("bfloat16", 4e-2)):
         for graph in (False, True):
-            rounded = replace(settings, precision=precision, graph=graph)
-            costs = fit(model, data, Y, gpu, rounded).history.costs
-            how = f"{precision}{', graph' if graph else ''}"
-            rows.append(row(f"{how}: costs", apart(costs, exact), allowed))
+            rounded = replace(settings, precision=precision, cuda_graph=graph)
+            costs = fit(model, data, Y, gpu, rounded).costs
+            how = f"{precision}{', CUDA graph' if graph else ''}"
+            rows.append(row(f"{how}: costs", difference(costs, exact), allowed))
     return rows
 
 
 def sweeps(gpu: Backend) -> list[Row]:
-    """Several runs at once."""
+    """Several trainings at once."""
     cpu, rows = select("cpu"), []
     data, Y = pictures(EXAMPLES, 2)
     network = Network(data.n_x, 1, "sigmoid", (Layer.parse("16:relu"),))
@@ -165,53 +154,31 @@ def sweeps(gpu: Backend) -> list[Row]:
     ):
         given: dict[str, Any] = {"learning_rates": [0.01, 0.003, 0.001], "l2s": [0.0, 1.0]}
         here, there = (sweep(model, data, Y, backend, settings, **given) for backend in (gpu, cpu))
-        costs = (
-            [cost for run in done.runs for cost in run.history.costs] for done in (here, there)
-        )  # fmt: skip
-        rows.append(row(f"sweep, {name}: costs", apart(*costs), COSTS["float32"]))
+        costs = ([cost for run in done.runs for cost in run.history.costs] for done in (here, there))
+        rows.append(row(f"sweep, {name}: costs", difference(*costs), COSTS["float32"]))
     return rows
 
 
 def streaming(gpu: Backend) -> list[Row]:
-    """Data that does not lie on the device as a whole: the same as of data that does."""
+    """Data that streams through the device: the same costs as with data that stays there."""
     rows = []
     data, Y = pictures(EXAMPLES, 3)
     model = Network(data.n_x, 3, "softmax", (Layer.parse("16:relu"),))
     settings = Settings(epochs=2, batch_size=64)
-    with chunks_of(data.examples.nbytes // 4):
-        here, there = (
-            fit(model, data, Y, gpu, replace(settings, resident_bytes=size)).history.costs
-            for size in (0, None)
-        )
-        rows.append(row("streamed batches: costs", apart(here, there), 1e-6))
-        regression = SoftmaxRegression(data.n_x, 3)
-        passed = [
-            descend(
-                regression, data, Y, gpu,
-                iterations=STEPS, learning_rate=0.01, method="one-pass", resident_bytes=size,
-            ).costs
-            for size in (0, None)
-        ]  # fmt: skip
-        rows.append(row("streamed passes: costs", apart(*passed), 1e-6))
+    regression = SoftmaxRegression(data.n_x, 3)
+    both = [DeviceMatrix(data, gpu, size, chunk_bytes=data.examples.nbytes // 4) for size in (0, None)]
+    here, there = (fit(model, each, Y, gpu, settings).costs for each in both)
+    rows.append(row("streamed batches: costs", difference(here, there), 1e-6))
+    here, there = (
+        descend(regression, each, Y, gpu, iterations=STEPS, learning_rate=0.01, method="fused").costs
+        for each in both
+    )
+    rows.append(row("streamed passes: costs", difference(here, there), 1e-6))
     return rows
 
 
-@contextmanager
-def chunks_of(size: int) -> Iterator[None]:
-    """Let data stream in chunks of so many bytes."""
-    from xpnet.data import batches
-    from xpnet.linear import fused
-
-    before = batches.CHUNK_BYTES
-    batches.CHUNK_BYTES = fused.CHUNK_BYTES = size
-    try:
-        yield
-    finally:
-        batches.CHUNK_BYTES = fused.CHUNK_BYTES = before
-
-
 def scoring(gpu: Backend) -> list[Row]:
-    """Scored examples: the same labels, and the same bits however they are cut into blocks."""
+    """Scoring: the same labels, and the same bits for any division of the examples into blocks."""
     cpu, rows = select("cpu"), []
     data, Y = pictures(3 * EXAMPLES, 5)
     model = SoftmaxRegression(data.n_x, 5)
@@ -219,47 +186,51 @@ def scoring(gpu: Backend) -> list[Row]:
     parameters = dict(trained.parameters.views)
     here, there = (Scorer(model, parameters, data.standardizer, backend) for backend in (gpu, cpu))
     ours, theirs = here(data.examples), there(data.examples)
-    rows.append(row("scores", float(np.max(np.abs(ours - theirs))), 1e-5))
-    rows.append(row("scores: labels that differ", int(np.sum(ours.argmax(0) != theirs.argmax(0))), 0))
+    rows.append(row("probabilities", float(np.max(np.abs(ours - theirs))), 1e-5))
+    rows.append(row("probabilities: labels that differ", int(np.sum(ours.argmax(0) != theirs.argmax(0))), 0))
     size = data.m // 4 + 1
     cut = [here(data.examples[start : start + size], start) for start in range(0, data.m, size)]
-    rows.append(row("scores in parts: bits that differ", int(np.sum(np.concatenate(cut, axis=1) != ours)), 0))
+    rows.append(
+        row(
+            "probabilities in parts: numbers that differ", int(np.sum(np.concatenate(cut, axis=1) != ours)), 0
+        )
+    )
     return rows
 
 
 def determinism(gpu: Backend) -> list[Row]:
-    """The same twice gives the same bits."""
+    """The same training twice gives the same bits."""
     data, Y = pictures(EXAMPLES, 4)
     two = (Y > 1).astype(np.int64)
     network = Network(data.n_x, 4, "softmax", (Layer.parse("32:relu"),))
     settings = Settings(epochs=2, batch_size=64, dropout=0.1)
-    given: dict[str, Any] = {"iterations": STEPS, "learning_rate": 0.01, "method": "one-pass"}
-    jobs: dict[str, Callable[[], Any]] = {
+    given: dict[str, Any] = {"iterations": STEPS, "learning_rate": 0.01, "method": "fused"}
+    trainings: dict[str, Callable[[], Any]] = {
         "logistic, one pass": lambda: descend(LogisticRegression(data.n_x), data, two, gpu, **given),
         "softmax, two passes": lambda: descend(SoftmaxRegression(data.n_x, 4), data, Y, gpu, **given),
         "network, adam": lambda: fit(network, data, Y, gpu, settings),
     }
     rows = []
-    for name, job in jobs.items():
-        first, second = (gpu.fetch(job().parameters.buffer) for _ in range(2))
-        rows.append(row(f"{name}, twice: bits that differ", int(np.sum(first != second)), 0))
+    for name, train in trainings.items():
+        first, second = (gpu.fetch(train().parameters.buffer) for _ in range(2))
+        rows.append(row(f"{name}, twice: numbers that differ", int(np.sum(first != second)), 0))
     return rows
 
 
 def crossings(gpu: Backend) -> list[Row]:
-    """Nothing in a step crosses between host and device."""
+    """A step moves no data between host and device."""
     data, Y = pictures(300, 4)
     network = Network(data.n_x, 4, "softmax", (Layer.parse("32:relu"),))
-    training = Training(network, data, Y, gpu, Settings(dropout=0.1, clip=1.0, class_weight="balanced"))
+    trainer = Trainer(network, data, Y, gpu, Settings(dropout=0.1, clip=1.0, class_weight="balanced"))
     indices, rows = gpu.send(np.arange(64)), []
     with gpu.activate():
-        problem = LinearObjective.of(SoftmaxRegression(data.n_x, 4), data, Y, gpu)
+        objective = LinearObjective.of(SoftmaxRegression(data.n_x, 4), data, Y, gpu)
         steps: dict[str, Callable[[], Any]] = {
-            "network": lambda: training.step(training.batches.take(indices), 0.001, 0)
+            "network": lambda: trainer.step(trainer.batches.take(indices), 0.001, 0)
         }
-        for method in ("one-pass", "span"):
-            stepper = make_stepper(problem, method, problem.runs((0.01,), (0.1,)), [None])
-            steps[f"softmax, {method}"] = partial(stepper.steps, problem.zeros(1, 1))
+        for method in (Method.FUSED, Method.GRAM):
+            stepper = make_stepper(objective, method, objective.runs((0.01,), (0.1,)), [None])
+            steps[f"softmax, {method}"] = partial(stepper.steps, objective.zeros(1, 1))
         for name, step in steps.items():
             step()
             before = gpu.crossings.total
@@ -269,13 +240,13 @@ def crossings(gpu: Backend) -> list[Row]:
 
 
 def passes_of(gpu: Backend) -> Any:
-    """Return xpnet.kernels.cuda_passes as the backend's kernels use it, or None where there are none."""
+    """Return the module xpnet.kernels.cuda_passes of the backend; None if the backend has no kernels."""
     found = kernels.modules(kernels.library_name(gpu.xp))
     return found[0].cuda_passes if found else None
 
 
 def sums(gpu: Backend) -> list[Row]:
-    """The passes over raw bytes, at the sizes of real images, beside float64."""
+    """Losses and gradients over raw bytes, at the sizes of real images, compared with float64."""
     rows = []
     portable = linear_loss_and_gradient.__wrapped__  # type: ignore[attr-defined]
     for name, m, n_x, runs, n_out in (
@@ -317,7 +288,7 @@ CHECKS: dict[str, Callable[[Backend], list[Row]]] = {
     "sums": sums,
     "regressions": regressions,
     "networks": networks,
-    "graphs": graphs,
+    "graphs": cuda_graphs,
     "precisions": precisions,
     "sweeps": sweeps,
     "streaming": streaming,
@@ -325,4 +296,4 @@ CHECKS: dict[str, Callable[[Backend], list[Row]]] = {
     "determinism": determinism,
     "crossings": crossings,
 }
-"""All there are, by name."""
+"""All checks, by name."""

@@ -1,4 +1,4 @@
-"""What scoring on a GPU takes beside decoding alone; `scripts/gpu_check.py` runs it."""
+"""Measure predictions on a GPU, compared with only decoding. `scripts/gpu_check.py` runs it."""
 
 import io
 import tempfile
@@ -9,39 +9,39 @@ from typing import Any
 import numpy as np
 from bench_pipeline import SIDE, paths_of, photos
 
-from xpnet import select
-from xpnet.backend.backend import Backend
-from xpnet.data.standardize import fit_standardizer
-from xpnet.io.model_file import SavedModel, write_model_file
-from xpnet.nn.network import SoftmaxRegression
-from xpnet.pipelines.images.decode_many import decode_all, workers_for
-from xpnet.pipelines.images.recipe import Recipe
-from xpnet.pipelines.models.model import load
-from xpnet.pipelines.models.rows import RowOptions
-from xpnet.pipelines.predictions.predict import predict
+from xpnet.backend import Backend, select
+from xpnet.data import fit_standardizer
+from xpnet.io import SavedModel, write_model_file
+from xpnet.nn import SoftmaxRegression
+from xpnet.pipelines.images import Recipe, decode_all, workers_for
+from xpnet.pipelines.models import load
+from xpnet.pipelines.predictions import write_predictions
 
 
 def rows(gpu: Backend, images: int, repeat: int = 3) -> list[dict[str, Any]]:
-    """Return images a second: decoded alone, and scored on the GPU and on the CPU, by all cores."""
+    """Return images a second: only decoded, and scored on the GPU and on the CPU.
+
+    Args:
+        gpu: the GPU.
+        images: how many images.
+        repeat: how often each is measured. The best counts.
+    """
     recipe, workers = Recipe(SIDE, SIDE), workers_for(None)
     with photos((400, 534), images) as folder, tempfile.TemporaryDirectory() as name:
         path, paths = str(Path(name, "model.safetensors")), paths_of(folder)
         write_model(path, recipe)
 
-        def decoded() -> None:
+        def decode() -> None:
             for _ in decode_all(iter(paths), recipe, workers, 1024):
                 pass
 
-        def scored(backend: Backend) -> None:
-            predict(
-                load(path), iter(paths), backend, None, io.BytesIO(), RowOptions(),
-                workers=workers, batch_size=1024,
-            )  # fmt: skip
+        def score(backend: Backend) -> None:
+            write_predictions(load(path), paths, backend, io.BytesIO(), workers=workers, batch_size=1024)
 
         ways = {
-            "decoding alone": decoded,
-            "predict on the GPU": lambda: scored(gpu),
-            "predict on the CPU": lambda: scored(select("cpu")),
+            "only decoding": decode,
+            "predict on the GPU": lambda: score(gpu),
+            "predict on the CPU": lambda: score(select("cpu")),
         }
         best: dict[str, float] = dict.fromkeys(ways, 0.0)
         for way in ways.values():
@@ -51,7 +51,7 @@ def rows(gpu: Backend, images: int, repeat: int = 3) -> list[dict[str, Any]]:
                 began = time.perf_counter()
                 way()
                 best[label] = max(best[label], images / (time.perf_counter() - began))
-    alone = best["decoding alone"]
+    alone = best["only decoding"]
     return [{"how": label, "images/s": rate, "of decoding": rate / alone} for label, rate in best.items()]
 
 

@@ -1,4 +1,4 @@
-"""Make the README's picture of the report: the demo's page, light and dark, beside each other.
+"""Make the picture of the report for the README: the page of the demo, light and dark, side by side.
 
     python scripts/report_picture.py [docs/report.webp]
 
@@ -17,11 +17,14 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 WIDTH, HEIGHT = 960, 760
+"""Size of the browser window, in pixels."""
+
 MOST_BYTES = 150_000
+"""Largest size of the picture."""
 
 
 def main(output: Path) -> None:
-    """Run the demo, open its page, and save what is to be seen."""
+    """Run the demo, open its page in a browser, and save screenshots of it."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "xpnet", "demo", "xpnet-demo", "--device", "cpu"]
         environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}

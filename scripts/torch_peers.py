@@ -1,4 +1,4 @@
-"""What PyTorch takes for the same work on the same GPU, where it is installed."""
+"""The same work by PyTorch on the same GPU, for comparison, if PyTorch is installed."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -6,15 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from xpnet.data.column_matrix import ColumnMatrix
-from xpnet.nn.network import Network
+from xpnet.data import ColumnMatrix
+from xpnet.nn import Network
 
 PRECISIONS = {"float32": "highest", "tf32": "high", "bfloat16": "medium"}
-"""PyTorch's words for the precision of products of float32 matrices."""
+"""PyTorch's names of the precisions of products of float32 matrices."""
 
 
 def torch_on_gpu() -> Any:
-    """Return PyTorch, or None where it is not installed or has no GPU."""
+    """Return the module torch; None if it is not installed, or cannot use a GPU."""
     try:
         import torch
     except ImportError:
@@ -29,14 +29,22 @@ def torch_step(
     dtype: str,
     timed: Callable[[dict[str, Callable[[], Any]]], dict[str, float]],
 ) -> dict[str, Any]:
-    """Return a row for a full-batch step of logistic regression on resident floats, if they fit.
+    """Measure a full-batch step of logistic regression on floats, if the GPU has memory for them.
 
-    `timed` gives the milliseconds of functions by name.
+    Args:
+        torch: the module.
+        m: number of examples.
+        n_x: number of features.
+        dtype: "float32" or "bfloat16".
+        timed: measures functions: returns the milliseconds of each, by name.
+
+    Returns:
+        A row of the table.
     """
     kind, how = getattr(torch, dtype), f"PyTorch {dtype}"
     torch.cuda.empty_cache()
     if m * n_x * kind.itemsize * 1.1 > torch.cuda.mem_get_info()[0]:
-        return {"how": f"{how}: its floats do not fit", "ms": None, "of raw bytes": kind.itemsize}
+        return {"how": f"{how}: not enough memory", "ms": None, "of raw bytes": kind.itemsize}
     torch.cuda.reset_peak_memory_stats()
     X = torch.empty((m, n_x), dtype=kind, device="cuda")
     some = torch.rand((min(5000, m), n_x), device="cuda")
@@ -58,13 +66,13 @@ def torch_step(
 def torch_network(
     torch: Any, model: Network, data: ColumnMatrix, Y: np.ndarray, size: int, name: str
 ) -> dict[str, Callable[[], Any]]:
-    """Return an epoch of steps of a network, in each precision: eager, and as a CUDA graph."""
+    """Return functions that train a network for an epoch: in each precision, eager and as a CUDA graph."""
     X = torch.from_numpy(data.examples).cuda().float().div_(255)
     classes = torch.from_numpy(Y[0]).cuda()
     order = torch.randperm(data.m, device="cuda")
     loss = torch.nn.CrossEntropyLoss()
 
-    def made(capturable: bool) -> tuple[Any, Any]:
+    def new_network(capturable: bool) -> tuple[Any, Any]:
         net = torch.nn.Sequential(
             torch.nn.Linear(data.n_x, model.shapes["W1"][0]), torch.nn.ReLU(),
             torch.nn.Linear(model.shapes["W1"][0], model.n_out),
@@ -74,10 +82,10 @@ def torch_network(
         return net, torch.optim.SGD(net.parameters(), lr=0.001)
 
     def eager(precision: str) -> Callable[[], None]:
-        net, optimizer = made(capturable=False)
+        net, optimizer = new_network(capturable=False)
 
         def epoch() -> None:
-            with products_in(torch, precision):
+            with matmul_precision(torch, precision):
                 for start in range(0, data.m, size):
                     part = order[start : start + size]
                     optimizer.zero_grad()
@@ -87,7 +95,7 @@ def torch_network(
         return epoch
 
     def graphed(precision: str) -> Callable[[], None]:
-        net, optimizer = made(capturable=True)
+        net, optimizer = new_network(capturable=True)
         part = order[:size].clone()
 
         def step() -> None:
@@ -95,7 +103,7 @@ def torch_network(
             loss(net(X[part]), classes[part]).backward()
             optimizer.step()
 
-        with products_in(torch, precision):
+        with matmul_precision(torch, precision):
             side = torch.cuda.Stream()
             side.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(side):
@@ -121,8 +129,8 @@ def torch_network(
 
 
 @contextmanager
-def products_in(torch: Any, precision: str) -> Iterator[None]:
-    """Let PyTorch take products of float32 matrices in a precision."""
+def matmul_precision(torch: Any, precision: str) -> Iterator[None]:
+    """Let PyTorch compute products of float32 matrices in a precision."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision(PRECISIONS[precision])
     try:

@@ -5,10 +5,9 @@ import numpy as np
 import pytest
 
 from xpnet.backend.backend import Backend
-from xpnet.data import batches as module
 from xpnet.data.batches import Resident, Streamed, make_batches
 from xpnet.data.column_matrix import ColumnMatrix
-from xpnet.data.device_matrix import on_device
+from xpnet.data.device_matrix import DeviceMatrix, on_device
 from xpnet.data.standardize import STANDARDIZATIONS
 from xpnet.testing import assert_close
 
@@ -56,12 +55,10 @@ def test_streamed_batches_are_those_of_resident_data(
     weights: np.ndarray | None,
     size: int,
     backend: Backend,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "CHUNK_BYTES", 12 * 7)  # seven examples
-    data = ColumnMatrix.of(pixels().T, "channel", channels=3)
-    here = list(Resident(on_device(data, backend), Y, weights, "float64").epoch(order, size))
-    there = list(Streamed(on_device(data, backend), Y, weights, "float64").epoch(order, size))
+    data = DeviceMatrix(ColumnMatrix.of(pixels().T, "channel", channels=3), backend, chunk_bytes=12 * 7)
+    here = list(Resident(data, Y, weights, "float64").epoch(order, size))
+    there = list(Streamed(data, Y, weights, "float64").epoch(order, size))
     assert len(here) == len(there) == -(-20 // size)
     for one, other in zip(here, there, strict=True):
         for a, b in zip(one, other, strict=True):
@@ -71,14 +68,13 @@ def test_streamed_batches_are_those_of_resident_data(
                 np.testing.assert_array_equal(backend.fetch(a), backend.fetch(b))
 
 
-def test_streaming_crosses_once_a_chunk(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_streaming_crosses_once_a_chunk(backend: Backend) -> None:
     """Not once a batch: examples, labels and the scale of each chunk."""
     data = ColumnMatrix.of(pixels().T)
     counts = []
     for chunk in (12 * 4, 12 * 10, 12 * 20):
-        monkeypatch.setattr(module, "CHUNK_BYTES", chunk)
         before = backend.crossings.sent
-        list(Streamed(on_device(data, backend), Y, None, "float64").epoch(None, 2))
+        list(Streamed(DeviceMatrix(data, backend, chunk_bytes=chunk), Y, None, "float64").epoch(None, 2))
         counts.append(backend.crossings.sent - before)
     assert counts == [10, 4, 2]
 

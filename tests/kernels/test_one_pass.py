@@ -18,6 +18,7 @@ from xpnet.data.column_matrix import ColumnMatrix
 from xpnet.linear.descent import make_stepper
 from xpnet.linear.fused import RESIDUALS, linear_loss_and_gradient
 from xpnet.linear.objective import LinearObjective
+from xpnet.nn.history import Method
 from xpnet.nn.network import LogisticRegression
 
 on_each = pytest.mark.parametrize(
@@ -246,7 +247,7 @@ def test_a_step_neither_crosses_nor_waits(backend: Backend) -> None:
     data, Y = ColumnMatrix.of(sums.examples.T, "channel", channels=3), sums.labels.astype("int64")
     with backend.activate():
         problem = LinearObjective.of(LogisticRegression(48), data, Y, backend)
-        stepper = make_stepper(problem, "fused", problem.runs((0.01,), (0.1,)), [None])
+        stepper = make_stepper(problem, Method.FUSED, problem.runs((0.01,), (0.1,)), [None])
         costs = problem.zeros(1, 1)
         stepper.steps(costs)  # the kernels are compiled now
         before = backend.crossings.total

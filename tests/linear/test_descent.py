@@ -9,7 +9,7 @@ from locations import CATS
 
 from xpnet.backend.backend import Backend, select
 from xpnet.data.column_matrix import ColumnMatrix
-from xpnet.data.device_matrix import on_device
+from xpnet.data.device_matrix import DeviceMatrix, on_device
 from xpnet.data.standardize import STANDARDIZATIONS, fit_standardizer
 from xpnet.errors import ConfigurationError, DivergenceError, ShapeError
 from xpnet.linear.descent import METHODS, descend
@@ -249,15 +249,12 @@ def test_floats_far_from_zero_keep_their_digits(way: str, backend: Backend) -> N
 
 
 @pytest.mark.parametrize("chunk", [1, 12 * 7, 1 << 30])
-def test_data_that_does_not_fit_the_device_is_passed_over_in_chunks(
-    chunk: int, backend: Backend, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("xpnet.data.device_matrix.CHUNK_BYTES", chunk)
+def test_data_that_does_not_fit_the_device_is_passed_over_in_chunks(chunk: int, backend: Backend) -> None:
     data, Y = pictures(40, 12, n_classes=3)
     results = [
         descend(
-            SoftmaxRegression(12, 3), data, Y, backend, iterations=5, learning_rate=0.1, l2=1.0,
-            class_weight="balanced", method="fused", dtype="float64", resident_bytes=size,
+            SoftmaxRegression(12, 3), DeviceMatrix(data, backend, size, chunk), Y, backend, iterations=5,
+            learning_rate=0.1, l2=1.0, class_weight="balanced", method="fused", dtype="float64",
         )
         for size in (None, 0)
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""The script that proves and measures all on a GPU, as far as it runs without one: at toy sizes, on the fakes."""
+"""The scripts that check and measure xpnet on a GPU, run without one: on the fake backends, with small sizes."""
 
 import json
 import os
@@ -52,9 +52,11 @@ def test_a_check_fails_where_the_gpu_is_wrong(few: None, monkeypatch: pytest.Mon
 
 @pytest.fixture(autouse=True)
 def replayed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the fakes run again what they cannot record."""
+    """Let a fake CUDA graph call the function again, because the fakes cannot record it."""
     monkeypatch.setattr(
-        cuda_graph, "record", lambda stream, function: types.SimpleNamespace(launch=hostcupy.again(function))
+        cuda_graph,
+        "record_cuda_graph",
+        lambda stream, function: types.SimpleNamespace(launch=hostcupy.again(function)),
     )
 
 
@@ -72,7 +74,7 @@ def test_scoring_is_measured_beside_decoding(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(gpu_scoring, "workers_for", lambda asked: 1)
     rows = gpu_scoring.rows(backends.make("fake"), 4, repeat=1)
-    assert [row["how"] for row in rows] == ["decoding alone", "predict on the GPU", "predict on the CPU"]
+    assert [row["how"] for row in rows] == ["only decoding", "predict on the GPU", "predict on the CPU"]
     assert all(row["images/s"] > 0 for row in rows)
 
 
@@ -120,13 +122,16 @@ def test_the_whole_on_the_fake(
     assert set(written["parts"]) == {"crossings", "scoring", "bench-network", "bench-streaming"}
     assert {"gpu", "driver", "cupy", "numpy", "date"} <= set(written["machine"])
     assert written["quick"]
-    assert "In short" in capsys.readouterr().out
+    assert "Summary" in capsys.readouterr().out
 
 
 def test_parts_are_named(capsys: pytest.CaptureFixture) -> None:
     with pytest.raises(SystemExit):
         gpu_check.main(["--only", "nonsense"])
     assert "bench-step" in capsys.readouterr().err
+    assert gpu_check.arguments(["--only", "benchmarks"]).only == list(gpu_check.BENCHMARKS)
+    assert gpu_check.arguments(["--only", "benchmarks", "tests"]).only == ["tests", *gpu_check.BENCHMARKS]
+    assert gpu_check.arguments([]).only == list(gpu_check.PARTS)
 
 
 def test_the_outcome_of_the_tests_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,7 +170,7 @@ sys.exit(pytest.main(sys.argv[1:]))
 
 
 def test_a_bare_machine_can_read_the_tests_for_a_gpu() -> None:
-    """Without Hypothesis, SciPy, scikit-learn and the rest, none of them is lost."""
+    """Pytest finds all of them without Hypothesis, SciPy, scikit-learn and other packages for tests."""
     found = []
     for code in (BARE, "import pytest, sys; sys.exit(pytest.main(sys.argv[1:]))"):
         done = subprocess.run(

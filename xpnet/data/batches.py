@@ -1,11 +1,11 @@
-"""Batches of standardized columns on a device, from examples that stay there or stream through it."""
+"""Batches of standardized columns on a device. The raw examples stay on the device, or are sent in chunks."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from xpnet.arrays import namespace
-from xpnet.data.device_matrix import CHUNK_BYTES, DeviceMatrix
+from xpnet.data.device_matrix import DeviceMatrix
 from xpnet.kernels import dispatched
 
 if TYPE_CHECKING:
@@ -20,9 +20,9 @@ class Batch(NamedTuple):
     """Some examples on a device.
 
     Attributes:
-        X: standardized columns x̂ (n_x, k).
+        X: standardized columns, (n_x, k).
         Y: their labels (1, k), or targets (n_out, k).
-        weights: how much each counts, (1, k), or None.
+        weights: weight of each example, (1, k), or None for equal weights.
     """
 
     X: Array
@@ -34,10 +34,15 @@ class Batches(Protocol):
     """A source of batches."""
 
     def epoch(self, order: np.ndarray | None, size: int) -> Iterator[Batch]:
-        """Yield all examples, `size` at a time, in an order (m,) in host memory; None for their own order."""
+        """Yield all examples in batches of `size`; the last batch may be smaller.
+
+        Args:
+            order: indices of the examples, (m,), in host memory; None for the stored order.
+            size: examples in a batch.
+        """
 
     def subset(self, rows: np.ndarray) -> Batches:
-        """Return batches of some examples. rows: their indices, (k,), in host memory."""
+        """Return a source of batches of some examples. rows: their indices, (k,), in host memory."""
 
 
 class BatchStandardizer:
@@ -45,12 +50,12 @@ class BatchStandardizer:
 
     Args:
         data: the examples that the standardization belongs to.
-        dtype: of the standardized examples, "float32" or "float64".
+        dtype: dtype of the standardized examples, "float32" or "float64".
     """
 
     def __init__(self, data: DeviceMatrix, dtype: str) -> None:
         standardizer, backend = data.standardizer, data.backend
-        # Floats may be far from 0: their mean is subtracted in their own dtype, before the cast.
+        # Floats may be far from 0. Their mean is subtracted in their own dtype, before the cast.
         raw = data.host.examples.dtype
         own = dtype if raw == "uint8" else raw.name
         self._mean = None if standardizer.is_uniform else backend.send(standardizer.mean.T, dtype=own)
@@ -59,9 +64,14 @@ class BatchStandardizer:
         self._dtype: Any = getattr(backend.xp, dtype)
 
     def columns(self, examples: Array, indices: Array | None = None) -> Array:
-        """Return standardized columns (n_x, k) of raw examples (m, n_x): of all, or of some indices (k,)."""
-        # A batch is cast in any case. To standardize it costs less than to fold the standardization into
-        # the weights of the first layer, which change in each step.
+        """Return standardized columns, (n_x, k).
+
+        Args:
+            examples: raw examples on the device, (m, n_x).
+            indices: indices of the examples to take, (k,) on the device; None for all.
+        """
+        # A batch is cast in any case. Standardizing it then costs less than folding the standardization
+        # into the weights of the first layer, because these change in each step.
         rows: Array = gather(examples, indices, self._mean, self._scale, self._dtype)
         return rows.T
 
@@ -79,9 +89,9 @@ class Resident:
 
     Args:
         data: the examples.
-        Y: their labels, in host memory, in the dtype that the loss takes.
-        weights: of the examples, in host memory, or None.
-        dtype: of the batches, "float32" or "float64".
+        Y: their labels (1, m), or targets (n_out, m), in host memory, in the dtype that the loss takes.
+        weights: weights of the examples, (1, m), in host memory, or None.
+        dtype: dtype of the batches, "float32" or "float64".
     """
 
     def __init__(self, data: DeviceMatrix, Y: np.ndarray, weights: np.ndarray | None, dtype: str) -> None:
@@ -91,18 +101,18 @@ class Resident:
         self._standardizer = BatchStandardizer(data, dtype)
 
     def epoch(self, order: np.ndarray | None, size: int) -> Iterator[Batch]:
-        """As `Batches.epoch`."""
+        """See `Batches.epoch`."""
         if order is None:
             yield from self._standardizer.in_order(self._examples, self._labels, self._weights, size)
         else:
             yield from self.subset(order).epoch(None, size)
 
     def subset(self, rows: np.ndarray) -> Subset:
-        """As `Batches.subset`; only the indices are sent."""
+        """See `Batches.subset`. Only the indices are sent."""
         return Subset(self, rows)
 
     def send(self, rows: np.ndarray) -> Array:
-        """Return indices of examples, (k,), on the device."""
+        """Send indices of examples, (k,), to the device."""
         return self._backend.send(rows)
 
     def take(self, indices: Array) -> Batch:
@@ -125,20 +135,23 @@ class Subset:
         self._whole, self._rows, self._sent = whole, rows, whole.send(rows)
 
     def epoch(self, order: np.ndarray | None, size: int) -> Iterator[Batch]:
-        """As `Batches.epoch`."""
-        sent, k = (self._sent, len(self._rows)) if order is None else (self.subset(order)._sent, len(order))
+        """See `Batches.epoch`."""
+        if order is not None:
+            yield from self.subset(order).epoch(None, size)
+            return
+        k = len(self._rows)
         for start in range(0, k, size):
-            yield self._whole.take(sent[start : min(start + size, k)])
+            yield self._whole.take(self._sent[start : min(start + size, k)])
 
     def subset(self, rows: np.ndarray) -> Subset:
-        """As `Batches.subset`."""
+        """See `Batches.subset`."""
         return Subset(self._whole, self._rows[rows])
 
 
 class Streamed:
-    """Batches of examples that do not fit on the device: gathered in host memory, and sent some at a time.
+    """Batches of examples that do not fit on the device. They are gathered in host memory and sent in chunks.
 
-    Args: as for `Resident`.
+    Args: those of `Resident`.
     """
 
     def __init__(self, data: DeviceMatrix, Y: np.ndarray, weights: np.ndarray | None, dtype: str) -> None:
@@ -147,16 +160,16 @@ class Streamed:
         self._standardizer = BatchStandardizer(data, dtype)
 
     def epoch(self, order: np.ndarray | None, size: int) -> Iterator[Batch]:
-        """As `Batches.epoch`."""
+        """See `Batches.epoch`."""
         host = self._data.host
-        rows = size * max(1, CHUNK_BYTES // (size * host.n_x * host.examples.itemsize))
+        rows = size * max(1, self._data.chunk_bytes // (size * host.n_x * host.examples.itemsize))
         for examples, labels, weights in self._data.backend.stream(self._chunks(order, rows)):
             yield from self._standardizer.in_order(examples, labels, weights, size)
 
     def subset(self, rows: np.ndarray) -> Batches:
-        """As `Batches.subset`; the examples are copied, and sent if they fit on the device."""
+        """See `Batches.subset`. The examples are copied, and sent if they fit on the device."""
         whole = self._data
-        part = DeviceMatrix(whole.host.part(rows), whole.backend, whole.resident_bytes)
+        part = DeviceMatrix(whole.host.part(rows), whole.backend, whole.resident_bytes, whole.chunk_bytes)
         weights = None if self._weights is None else self._weights[:, rows]
         return make_batches(part, self._Y[:, rows], weights, self._dtype)
 
@@ -177,11 +190,11 @@ def gather(
 
     Args:
         examples: (m, n_x), raw: bytes or floats.
-        indices: of the examples to take, (k,) int64, or None for all, in order.
-        mean: (1, n_x), or None for 0. Floats may lie far from 0: theirs is in their own dtype, and subtracted
-            before they are cast; that of bytes is in the dtype of the result.
+        indices: indices of the examples to take, (k,) int64; None for all, in order.
+        mean: (1, n_x), or None for 0. For floats it has their dtype and is subtracted before the cast,
+            because they may be far from 0. For bytes it has the dtype of the result.
         scale: a number, or (1, n_x) in the dtype of the result.
-        dtype: of the result, the library's.
+        dtype: dtype of the result, an object of the array library.
     """
     xp = namespace(examples)
     rows = examples if indices is None else xp.take(examples, indices, axis=0)
@@ -199,12 +212,8 @@ def gather(
 def make_batches(
     data: DeviceMatrix, Y: np.ndarray, weights: np.ndarray | None, dtype: str
 ) -> Resident | Streamed:
-    """Return batches of examples on a device.
+    """Return a source of batches of the examples: `Resident` if they stay on the device, else `Streamed`.
 
-    Args:
-        data: the examples.
-        Y: their labels, in host memory, in the dtype that the loss takes.
-        weights: of the examples, in host memory, or None.
-        dtype: of the batches, "float32" or "float64".
+    Args: those of `Resident`.
     """
     return (Resident if data.is_resident else Streamed)(data, Y, weights, dtype)

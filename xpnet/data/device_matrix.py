@@ -1,4 +1,4 @@
-"""A column matrix on a device: its raw examples are sent there once, or stream through it."""
+"""A column matrix on a device: the raw examples are sent once and stay, or are sent in chunks each time."""
 
 from __future__ import annotations
 
@@ -16,25 +16,33 @@ if TYPE_CHECKING:
     from xpnet.data.standardize import Standardizer
 
 CHUNK_BYTES = 64 << 20
-"""About how many raw bytes are sent to the device at a time, where the examples stream."""
+"""Default of `DeviceMatrix.chunk_bytes`."""
 
 
 class DeviceMatrix:
-    """Raw examples on a device. Give the same one to training and evaluation: the examples are sent once.
+    """Raw examples on a device. Training and evaluation can share one, so that its examples are sent once.
 
     Args:
         host: the examples in host memory.
         backend: the device.
-        resident_bytes: the most raw bytes to keep on the device; more stream through it. None for three
-            quarters of the device's free memory.
+        resident_bytes: size limit of examples that stay on the device. Larger ones are sent in chunks each
+            time they are used. None: three quarters of the device's free memory.
+        chunk_bytes: approximate size of a chunk, in raw bytes.
 
     Attributes:
-        host, backend, resident_bytes: as given.
+        host, backend, resident_bytes, chunk_bytes: as given.
         is_resident: whether the examples stay on the device.
     """
 
-    def __init__(self, host: ColumnMatrix, backend: Backend, resident_bytes: int | None = None) -> None:
-        self.host, self.backend, self.resident_bytes = host, backend, resident_bytes
+    def __init__(
+        self,
+        host: ColumnMatrix,
+        backend: Backend,
+        resident_bytes: int | None = None,
+        chunk_bytes: int = CHUNK_BYTES,
+    ) -> None:
+        self.host, self.backend = host, backend
+        self.resident_bytes, self.chunk_bytes = resident_bytes, chunk_bytes
         limit = resident_bytes
         if limit is None:
             free = backend.free_bytes()
@@ -43,33 +51,33 @@ class DeviceMatrix:
 
     @property
     def m(self) -> int:
-        """Examples."""
+        """Number of examples."""
         return self.host.m
 
     @property
     def n_x(self) -> int:
-        """Features."""
+        """Number of features."""
         return self.host.n_x
 
     @property
     def standardizer(self) -> Standardizer:
-        """What standardizes the raw examples."""
+        """The standardization of the examples."""
         return self.host.standardizer
 
     @cached_property
     def examples(self) -> Array:
-        """All raw examples on the device, (m, n_x); sent when they are first asked for. Only if resident."""
+        """All raw examples on the device, (m, n_x). They are sent at the first use. Only if `is_resident`."""
         return self.backend.send(self.host.examples)
 
     def chunks(self) -> Iterator[tuple[slice, Array]]:
-        """Yield the raw examples on the device in order: all at once if resident, else some at a time.
+        """Yield the raw examples on the device in order: all at once if resident, else in chunks.
 
-        Yields the indices of the examples, and the examples (k, n_x).
+        Yields pairs: the slice of their indices, and the examples (k, n_x).
         """
         if self.is_resident:
             yield slice(None), self.examples
             return
-        rows = max(1, CHUNK_BYTES // (self.n_x * self.host.examples.itemsize))
+        rows = max(1, self.chunk_bytes // (self.n_x * self.host.examples.itemsize))
         blocks = ((block,) for block in self.host.blocks(rows))
         for start, (block,) in zip(range(0, self.m, rows), self.backend.stream(blocks), strict=True):
             yield slice(start, min(start + rows, self.m)), block
@@ -78,15 +86,15 @@ class DeviceMatrix:
 def on_device(
     data: ColumnMatrix | DeviceMatrix, backend: Backend, resident_bytes: int | None = None
 ) -> DeviceMatrix:
-    """Return examples on a device: the same ones if they are there already.
+    """Return examples on a device. A `DeviceMatrix` is returned unchanged.
 
     Args:
         data: the examples.
         backend: the device.
-        resident_bytes: as for `DeviceMatrix`.
+        resident_bytes: see `DeviceMatrix`.
 
     Raises:
-        ConfigurationError: the examples are on another backend.
+        ConfigurationError: the `DeviceMatrix` belongs to another backend.
     """
     if not isinstance(data, DeviceMatrix):
         return DeviceMatrix(data, backend, resident_bytes)

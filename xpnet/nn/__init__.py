@@ -8,12 +8,24 @@ from xpnet.nn.history import Epoch, History, Method, StopReason, TrainingResult
 from xpnet.nn.labels import example_weights, labels_for_loss, require_labels, require_trainable_labels
 from xpnet.nn.network import Layer, LogisticRegression, Network, SoftmaxRegression
 from xpnet.nn.objective import Objective
-from xpnet.nn.optimizers import OPTIMIZERS, Adam, GradientDescent, Momentum, Optimizer, RMSProp
+from xpnet.nn.optimizers import (
+    OPTIMIZERS,
+    UPDATE_FUNCTIONS,
+    Adam,
+    GradientDescent,
+    Momentum,
+    Optimizer,
+    RMSProp,
+)
 from xpnet.nn.parameters import Parameters, initialize
 from xpnet.nn.schedules import SCHEDULES, Constant, Cosine, Plateau, Schedule, Step
 from xpnet.nn.settings import PRECISIONS, Settings
 
 __all__ = [
+    "OPTIMIZERS",
+    "PRECISIONS",
+    "SCHEDULES",
+    "UPDATE_FUNCTIONS",
     "Adam",
     "Constant",
     "Cosine",
@@ -26,14 +38,11 @@ __all__ = [
     "Method",
     "Momentum",
     "Network",
-    "OPTIMIZERS",
     "Objective",
     "Optimizer",
-    "PRECISIONS",
     "Parameters",
     "Plateau",
     "RMSProp",
-    "SCHEDULES",
     "Schedule",
     "Settings",
     "SoftmaxRegression",

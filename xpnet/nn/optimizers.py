@@ -150,3 +150,6 @@ OPTIMIZERS: dict[str, Optimizer] = {
     "adamw": Adam(decay=0.01),
 }
 """Optimizers with their usual settings, by name."""
+
+UPDATE_FUNCTIONS = {"sgd": descend, "momentum": momentum, "rmsprop": rmsprop, "adam": adam}
+"""The functions that change the parameters, by name. There are kernels for them."""

@@ -199,7 +199,7 @@ class Trainer:
             pending: list[int] = []
             order = shuffled(settings.seed, done, self.m, self.batch_size)
             with self.backend.precision(settings.precision):
-                for size in self._steps(order, rate):
+                for size in self.steps(order, rate):
                     pending.append(size)
                     if len(pending) == WINDOW:
                         total += self._gathered(pending)
@@ -229,8 +229,15 @@ class Trainer:
         self._costs[0, slot] = self._change(batch, rate, self.t + 1)
         self.t += 1
 
-    def _steps(self, order: np.ndarray | None, rate: float) -> Iterator[int]:
-        """Take the steps of an epoch, each cost in the next place of the window; yield the batches' sizes."""
+    def steps(self, order: np.ndarray | None, rate: float) -> Iterator[int]:
+        """Take the steps of an epoch; yield the number of examples of each batch.
+
+        It leaves the costs of the last steps on the device, and fetches nothing.
+
+        Args:
+            order: indices of the examples, (m,), in host memory; None for their own order.
+            rate: the learning rate.
+        """
         if self._recorded is None or order is None:
             for i, batch in enumerate(self.batches.epoch(order, self.batch_size)):
                 self.step(batch, rate, i % WINDOW)
