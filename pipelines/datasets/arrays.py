@@ -1,4 +1,4 @@
-"""Examples from arrays in memory: images or columns, with their labels."""
+"""Datasets from arrays in memory: images or columns, with their labels."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 def dataset_from_arrays(
     X: np.ndarray | ColumnMatrix, Y: Sequence[Any] | np.ndarray, standardize: str | None = None
 ) -> Dataset:
-    """Return labelled examples from arrays.
+    """Return a dataset of examples and labels from arrays.
 
     Args:
         X: images (m, height, width, channels) uint8 with 1 or 3 channels; or raw columns (n_x, m) uint8 or
             floats; or a `ColumnMatrix`, which keeps its standardization.
-        Y: a label for each example, m of them or (1, m): texts or integers are classes, floats are numbers to
+        Y: m labels, or a row or column of them. Strings and integers are classes, floats are numbers to
             predict.
-        standardize: kind of standardization; by default "unit" for uint8, else "feature".
+        standardize: one of `xpnet.data.STANDARDIZATIONS`; by default "unit" for uint8, else "feature".
 
     Raises:
-        ShapeError: another shape of X, or another number of labels.
-        DtypeError: another dtype of X or Y.
+        ShapeError: X has another shape, or there is not one label for each example.
+        DtypeError: X or Y has another dtype.
     """
     recipe, channels = None, 1
     if isinstance(X, ColumnMatrix):
@@ -61,7 +61,7 @@ def dataset_from_arrays(
     if labels.dtype.kind == "f":
         return Dataset(matrix, labels.astype(np.float64), (), recipe)
     if labels.dtype.kind not in "biuU":
-        msg = f"train: Y holds {labels.dtype}, expected texts or integers for classes, or floats"
+        msg = f"train: Y has dtype {labels.dtype}, expected strings or integers for classes, or floats"
         raise DtypeError(msg)
     values, indices = np.unique(labels, return_inverse=True)
     return Dataset(matrix, indices.reshape(1, -1).astype(np.int64), tuple(map(str, values.tolist())), recipe)

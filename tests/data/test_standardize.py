@@ -101,7 +101,7 @@ def test_what_cannot_be_fitted_is_refused() -> None:
         fit_standardizer([examples("uint8")], "unity")
     with pytest.raises(ShapeError, match="no examples to fit 'feature' to"):
         fit_standardizer([], "feature")
-    with pytest.raises(ShapeError, match="12 features are no whole pixels of 5 channels"):
+    with pytest.raises(ShapeError, match="12 features are not a multiple of 5 channels"):
         fit_standardizer([examples("uint8")], "channel", channels=5)
 
 

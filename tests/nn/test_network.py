@@ -136,5 +136,5 @@ def test_a_relu_output_is_never_negative(backend: Backend) -> None:
 
 def test_another_number_of_features_is_refused(backend: Backend) -> None:
     p = initialize(LogisticRegression(3), backend)
-    with pytest.raises(ShapeError, match=r"X is \(4, 2\), and the model expects 3 features"):
+    with pytest.raises(ShapeError, match=r"X has shape \(4, 2\), and the model expects 3 features"):
         LogisticRegression(3).forward(p.views, backend.send(np.ones((4, 2)), dtype="float32"))

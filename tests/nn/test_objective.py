@@ -97,7 +97,7 @@ def test_the_mean_cost_of_a_linear_reading_is_that_without_dropout() -> None:
 
 
 def test_what_a_model_has_no_use_for_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="dropout silences hidden units, and this model has none"):
+    with pytest.raises(ConfigurationError, match="dropout is for hidden units, and this model has none"):
         cost(LogisticRegression(4), CLASSES, select("cpu"), dropout=0.5)
     with pytest.raises(ConfigurationError, match="label_smoothing is for classifiers"):
         cost(Network(4, 1, "identity"), CLASSES, select("cpu"), label_smoothing=0.5)

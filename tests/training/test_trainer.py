@@ -100,7 +100,7 @@ def test_a_precision_that_the_device_lacks_is_refused_before_training() -> None:
             refused(MLP, data, Y, select("cpu"), Settings(precision="tf32"))
     with pytest.raises(ConfigurationError, match="precision is 'float16', expected one of float32, tf32, b"):
         Settings(precision="float16")
-    with pytest.raises(ConfigurationError, match="which is of float32 arithmetic, and dtype is 'float64'"):
+    with pytest.raises(ConfigurationError, match="which needs float32 arithmetic, but dtype is 'float64'"):
         Settings(precision="tf32", dtype="float64")
 
 

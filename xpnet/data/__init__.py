@@ -1,6 +1,6 @@
 """Examples: raw columns with their standardization, batches on a device, and splits.
 
-The raw bytes stay as they are; standardization is applied on the way.
+The raw examples are never changed: batches are standardized on the device.
 """
 
 from xpnet.data.batches import Batch, Batches, Resident, Streamed, Subset, gather, make_batches

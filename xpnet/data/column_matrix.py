@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 BLOCK_BYTES = 8 << 20
-"""How much raw data one block of `ColumnMatrix.blocks` holds, about."""
+"""Approximate size in bytes of a block of `ColumnMatrix.blocks`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,11 +28,11 @@ class ColumnMatrix:
 
     Attributes:
         examples: (m, n_x) uint8, float32 or float64, in host memory; may be a `numpy.memmap`.
-        standardizer: what x̂ is; by default none, x̂ = x.
+        standardizer: the standardization of the columns; by default it changes nothing.
 
     Raises:
-        ShapeError: `examples` is not a matrix, is empty, or the standardizer is for another n_x.
-        DtypeError: it holds other numbers.
+        ShapeError: `examples` is not a matrix or is empty, or the standardizer was fitted to another n_x.
+        DtypeError: `examples` has another dtype.
     """
 
     examples: np.ndarray
@@ -60,10 +60,14 @@ class ColumnMatrix:
         """Return the column matrix of X, and fit its standardization.
 
         Args:
-            X: (n_x, m) uint8 or floats. Shared if its columns are contiguous, as in the transpose of rows of
-                examples; else copied once, because batches of scattered columns are slow to gather.
-            standardize: "none", "unit", "channel" or "feature"; see `xpnet.data.standardize`.
-            channels: of the images, for "channel".
+            X: (n_x, m) uint8 or floats. Its memory is shared if the columns are contiguous, as in the
+                transpose of a C-order array (m, n_x). Otherwise it is copied once, because batches of
+                columns that are not contiguous are slow to gather.
+            standardize: "none", "unit", "channel" or "feature"; see `xpnet.data.STANDARDIZATIONS`.
+            channels: channels of the images, for "channel".
+
+        Raises:
+            ShapeError, DtypeError: as for `ColumnMatrix`, and as for `fit_standardizer`.
         """
         namespace(X, "ColumnMatrix: X: ")
         require_matrix("ColumnMatrix", "X", X)
@@ -90,21 +94,21 @@ class ColumnMatrix:
         return int(self.examples.shape[0])
 
     def standardized(self) -> np.ndarray:
-        """Return the standardized matrix X̂, (n_x, m) float64: a copy, eight times the size of the bytes."""
+        """Return the standardized matrix, (n_x, m) float64: a copy, eight times as large as uint8."""
         return self.standardizer.apply(self.X)
 
     def part(self, rows: slice | np.ndarray) -> ColumnMatrix:
-        """Return some of the examples with the same standardization: a view by a slice, a copy by indices."""
+        """Return some of the examples with their standardization: a view for a slice, a copy for indices."""
         return ColumnMatrix(self.examples[rows], self.standardizer)
 
     def blocks(self, rows: int | None = None) -> Iterator[np.ndarray]:
-        """Yield all raw examples in order, `rows` at a time: by default as many as make a few megabytes."""
+        """Yield all raw examples in order, in blocks (rows, n_x); by default of about `BLOCK_BYTES`."""
         rows = rows or max(1, BLOCK_BYTES // (self.n_x * self.examples.itemsize))
         for start in range(0, self.m, rows):
             yield self.examples[start : start + rows]
 
     def refuse_nonfinite(self) -> None:
-        """Raise `ShapeError` naming the first NaN or infinity among the examples, if there is one."""
+        """Raise `ShapeError` if an example has a NaN or an infinity; the message names the first one."""
         if self.examples.dtype == np.uint8:
             return
         start = 0

@@ -1,4 +1,4 @@
-"""Hold examples back for validation: the same share of each class, the same ones for a seed."""
+"""Hold examples back for validation: the same share of each class."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from xpnet.errors import ConfigurationError, ShapeError
 
 
 def stratified_split(Y: np.ndarray, share: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Return indices (m1,) to train on and (m2,) to validate by, both ascending.
+    """Return indices (m1,) of examples to train on, and (m2,) to validate with, both ascending.
 
     Args:
-        Y: class indices (1, m); of each class `share` is held back, to the nearest whole number, and at least
-            one example stays to train on.
-        share: more than 0 and less than 1.
-        seed: of the choice.
+        Y: class indices, (1, m).
+        share: share of each class to hold back, more than 0 and less than 1. The number is rounded, and at
+            least one example of each class is kept to train on.
+        seed: seed of the random choice.
 
     Raises:
-        ConfigurationError: another share.
-        ShapeError: Y is no row, or nothing would be held back.
+        ConfigurationError: `share` is out of range.
+        ShapeError: Y is not a row, or no example would be held back.
     """
     if not 0 < share < 1:
         msg = f"the share to hold back is {share!r}, expected more than 0 and less than 1"
@@ -34,6 +34,9 @@ def stratified_split(Y: np.ndarray, share: float, seed: int = 0) -> tuple[np.nda
         held.append(generator.permutation(members)[:count])
     validate = np.sort(np.concatenate(held)) if held else np.zeros(0, np.int64)
     if not len(validate):
-        msg = f"{share} of each class of {Y.shape[1]} examples is none: hold back more, or add examples"
+        msg = (
+            f"a share of {share} of each class of {Y.shape[1]} examples is less than one example: "
+            "hold back more, or add examples"
+        )
         raise ShapeError(msg)
     return np.setdiff1d(np.arange(Y.shape[1]), validate), validate

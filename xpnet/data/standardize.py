@@ -1,4 +1,4 @@
-"""Standardize features: x̂ = (x - mean) * scale, row by row, fitted in one pass over the raw columns."""
+"""Standardization of features: (x - mean) * scale for each row, fitted in one pass over the raw examples."""
 
 from __future__ import annotations
 
@@ -13,10 +13,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 STANDARDIZATIONS = ("none", "unit", "channel", "feature")
-"""None at all; x / 255; mean 0 and variance 1 over all pixels of a channel; the same for each feature."""
+"""Kinds of standardization.
+
+- "none": none.
+- "unit": x / 255.
+- "channel": mean 0 and variance 1 over all pixels of a channel.
+- "feature": mean 0 and variance 1 of each feature.
+"""
 
 _EXACT_ROWS = 256
-"""So many squares of bytes, 256 * 255^2, sum to less than 2^24: exactly, in float32."""
+"""Number of squared bytes that float32 sums exactly: 256 * 255^2 is less than 2^24."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,9 +30,10 @@ class Standardizer:
     """A fitted standardization.
 
     Attributes:
-        kind: one of `KINDS`. A feature or channel of one value only becomes zeros.
-        mean: (n_x, 1), or (1, 1) where all rows share it; float64, in host memory.
-        scale: the same.
+        kind: one of `STANDARDIZATIONS`.
+        mean: mean of each row, (n_x, 1), or (1, 1) if all rows share it; float64, in host memory.
+        scale: factor of each row, in the same shape and dtype. It is 1 for a row with a single value, which
+            becomes 0.
     """
 
     kind: str
@@ -45,11 +52,11 @@ class Standardizer:
 
     @property
     def is_uniform(self) -> bool:
-        """Whether all rows share one mean, which is 0, and one scale."""
+        """Whether the mean of all rows is 0, and all rows share one scale."""
         return self.scale.size == 1 and not self.mean.any()
 
     def apply(self, X: np.ndarray) -> np.ndarray:
-        """Return the standardized matrix, a float64 copy. X: raw columns (n_x, m), in host memory."""
+        """Return the standardized matrix, (n_x, m) float64. X: raw columns, (n_x, m), in host memory."""
         standardized: np.ndarray = (X - self.mean) * self.scale
         return standardized
 
@@ -57,14 +64,17 @@ class Standardizer:
 def fit_standardizer(blocks: Iterable[np.ndarray], kind: str, channels: int = 1) -> Standardizer:
     """Fit a standardization in one pass.
 
+    Sums of bytes are exact, and do not depend on the division into blocks. Floats are merged by Chan's
+    formula, in float64.
+
     Args:
-        blocks: of raw examples, (k, n_x) each, bytes or floats. Sums of bytes are exact, however many and
-            however cut into blocks; those of floats are merged by Chan's formula, in float64.
-        kind: one of `KINDS`.
-        channels: of the images, which vary fastest along the rows; for "channel".
+        blocks: blocks of raw examples, (k, n_x) each, bytes or floats.
+        kind: one of `STANDARDIZATIONS`.
+        channels: channels of the images, which vary fastest along the features; for "channel".
 
     Raises:
-        ShapeError: an unknown kind, no examples, or rows that are no whole pixels.
+        ShapeError: the kind is unknown, there are no examples, or the number of features is not a multiple
+            of `channels`.
     """
     moments = Moments()
     for block in blocks if kind in ("channel", "feature") else ():
@@ -73,7 +83,7 @@ def fit_standardizer(blocks: Iterable[np.ndarray], kind: str, channels: int = 1)
 
 
 def standardizer_from_moments(moments: Moments, kind: str, channels: int = 1) -> Standardizer:
-    """Return the standardization that moments give; arguments and errors as for `fit`."""
+    """Return the standardization with these moments. Arguments and errors: see `fit_standardizer`."""
     if kind not in STANDARDIZATIONS:
         msg = f"standardize: kind is {kind!r}, expected one of {', '.join(STANDARDIZATIONS)}"
         raise ShapeError(msg)
@@ -85,21 +95,21 @@ def standardizer_from_moments(moments: Moments, kind: str, channels: int = 1) ->
     mean, variance = moments.mean, moments.variance
     if kind == "channel":
         if mean.size % channels:
-            msg = f"standardize: {mean.size} features are no whole pixels of {channels} channels"
+            msg = f"standardize: {mean.size} features are not a multiple of {channels} channels"
             raise ShapeError(msg)
         mean, variance = _by_channel(mean, variance, channels)
     deviation = np.sqrt(variance)
-    # Where all values are equal, rounding may leave a deviation that is not quite 0.
+    # If all values are equal, rounding may leave a deviation slightly above 0.
     constant = deviation <= 1e-12 * np.maximum(1.0, np.abs(mean))
     scale = np.where(constant, 1.0, 1.0 / np.where(constant, 1.0, deviation))
     return Standardizer(kind, mean[:, None], scale[:, None])
 
 
 class Moments:
-    """Mean and variance of each feature, from blocks.
+    """Mean and variance of each feature, accumulated over blocks of examples.
 
     Attributes:
-        count: examples seen.
+        count: number of examples so far.
     """
 
     def __init__(self) -> None:
@@ -111,7 +121,7 @@ class Moments:
         self._bytes = False
 
     def add(self, block: np.ndarray) -> None:
-        """Add examples. block: (k, n_x), bytes or floats, all blocks alike."""
+        """Add examples. block: (k, n_x), bytes or floats; all blocks have the same n_x and dtype."""
         if not len(block):
             return
         if not self.count:
@@ -134,7 +144,7 @@ class Moments:
         """Variance of each feature (divided by the count), (n_x,) float64."""
         if not self._bytes:
             return self._spread / self.count
-        # count * squares - sums^2 is exact in Python's integers, and its cancellation harmless.
+        # In Python's integers this is exact: the subtraction loses no digits.
         numerator: Any = self.count * self._squares.astype(object) - self._sums.astype(object) ** 2
         variance: np.ndarray = numerator.astype(np.float64) / float(self.count) ** 2
         return variance
@@ -159,7 +169,7 @@ class Moments:
 
 
 def _by_channel(mean: np.ndarray, variance: np.ndarray, channels: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pool the moments of all pixels of a channel; return them repeated for each pixel."""
+    """Return mean and variance over all pixels of each channel, repeated for each pixel."""
     means, variances = mean.reshape(-1, channels), variance.reshape(-1, channels)
     pooled = means.mean(axis=0)
     spread = variances.mean(axis=0) + ((means - pooled) ** 2).mean(axis=0)

@@ -1,4 +1,4 @@
-"""Dropout: silence random hidden units during training, the same ones on every backend."""
+"""Dropout: set random hidden units to 0 in each training step, the same units on every backend."""
 
 from __future__ import annotations
 
@@ -14,38 +14,45 @@ if TYPE_CHECKING:
 
 
 class Dropout:
-    """Inverted dropout (Srivastava et al. 2014): what stays is divided by the share that stays.
+    """Inverted dropout (Srivastava et al. 2014): units that are kept are divided by the share of kept units.
 
-    The mask is a hash of seed, step, layer and place, computed on the device: no state, so that a resumed
-    training drops the same units, and no crossing.
+    The mask is a hash of the seed, the step, the layer and the position of the unit, computed on the device.
+    It has no state, so a resumed training drops the same units. Only the positions are sent, once.
 
     Args:
-        rate: share of the units to silence, at least 0 and below 1.
-        seed: of the masks.
-        backend: where they are made.
+        rate: share of the units to drop, at least 0 and below 1.
+        seed: seed of the masks.
+        backend: the device.
     """
 
     def __init__(self, rate: float, seed: int, backend: Backend) -> None:
         self.rate, self.seed, self._backend = rate, seed, backend
-        self._places: Array | None = None
+        self._positions: Array | None = None
 
     def mask(self, A: Array, step: int, layer: int) -> Array:
-        """Return 0 or 1 / (1 - rate) for each of the activations A (units, k), in their dtype."""
+        """Return the mask of the activations A, (units, k), in their dtype: 0 or 1 / (1 - rate).
+
+        Args:
+            A: activations of a hidden layer, (units, k).
+            step: number of the step, from 0.
+            layer: number of the layer, from 1.
+        """
         xp = namespace(A)
         units, k = A.shape
-        if self._places is None or self._places.shape[0] < units * k:
+        if self._positions is None or self._positions.shape[0] < units * k:
             with self._backend.activate():
-                self._places = self._backend.send(np.arange(units * k, dtype=np.uint32))
-        places = xp.reshape(self._places[: units * k], (units, k))
+                self._positions = self._backend.send(np.arange(units * k, dtype=np.uint32))
+        positions = xp.reshape(self._positions[: units * k], (units, k))
         key = int(np.random.SeedSequence([self.seed, step, layer]).generate_state(1)[0])
-        keep = hashed(places ^ key) >= int(self.rate * 2**32)
+        keep = hashed(positions ^ key) >= int(self.rate * 2**32)
         return xp.astype(keep, A.dtype) * (1.0 / (1.0 - self.rate))
 
 
 def hashed(x: Array) -> Array:
-    """Return uint32 numbers that look random, one for each of x: uint32, any shape.
+    """Return a pseudorandom uint32 for each element of x. x: uint32, any shape.
 
-    The "lowbias32" mixing of Wellons, which flips each output bit with a probability close to one half.
+    The hash is "lowbias32" of Wellons: if a bit of x flips, each bit of the result flips with a probability
+    close to 1/2.
     """
     x = (x ^ (x >> 16)) * 0x7FEB352D
     x = (x ^ (x >> 15)) * 0x846CA68B
@@ -53,6 +60,6 @@ def hashed(x: Array) -> Array:
 
 
 def no_dropout(A: Any, layer: int) -> Any:
-    """Return the activations as they are."""
+    """Return the activations unchanged."""
     del layer
     return A

@@ -20,16 +20,16 @@ class StopReason(StrEnum):
     """Why a training ended."""
 
     ALL_EPOCHS = "all-epochs"
-    """All epochs, or iterations, are done."""
+    """All epochs or iterations are done. L-BFGS has not converged then."""
 
     NO_IMPROVEMENT = "no-improvement"
-    """The cost was not lower for as many epochs as `Settings.patience` says."""
+    """The cost did not fall for `Settings.patience` epochs."""
 
     CONVERGED = "converged"
     """No derivative of the cost is larger than the tolerance."""
 
     ROUNDING = "rounding"
-    """No step lowers the cost any more, in the dtype of the arithmetic."""
+    """No step lowers the cost any further: the dtype is not precise enough."""
 
     DIVERGED = "diverged"
     """A cost was not finite."""
@@ -39,34 +39,34 @@ class Method(StrEnum):
     """How a model was trained."""
 
     AUTODIFF = "autodiff"
-    """Through the computation graph."""
+    """Gradients by the computation graph."""
 
     FUSED = "fused"
     """Full-batch gradient descent; each step reads the raw examples once."""
 
     GRAM = "gram"
-    """Full-batch gradient descent on the products of the examples, X^T X."""
+    """Full-batch gradient descent with the Gram matrix of the examples, X^T X."""
 
     LBFGS = "lbfgs"
     """L-BFGS on all examples."""
 
     LBFGS_REDUCED = "lbfgs-reduced"
-    """L-BFGS on the coordinates of few examples in an orthonormal basis."""
+    """L-BFGS on coordinates of the examples in an orthonormal basis; see `xpnet.linear.reduced`."""
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """One epoch; for full-batch training one iteration.
+    """The record of one epoch; for full-batch training of one iteration.
 
     Attributes:
-        epoch: counted from 1.
-        cost: mean over the epoch's steps, each before its update, with penalties. For L-BFGS the cost after
-            the iteration; the first record is the start.
-        learning_rate: of its steps; for L-BFGS the length of its step.
-        seconds: it took.
-        val_cost: cost on the validation data after it, without penalties; None without validation data.
-        val_metric: accuracy, or R² for regression, on the validation data after it.
-        metric: the same on training examples, as many as `Settings.metric_examples` says; None if that is 0.
+        epoch: number of the epoch, from 1.
+        cost: mean cost of the epoch's steps with penalties, each before its update. For L-BFGS the cost
+            after the iteration; its first record is the start.
+        learning_rate: learning rate of the steps; for L-BFGS the length of the step.
+        seconds: duration.
+        val_cost: cost on the validation data after the epoch, without penalties; None without such data.
+        val_metric: accuracy (R² for regression) on the validation data after the epoch.
+        metric: the same metric on `Settings.metric_examples` training examples; None if that is 0.
     """
 
     epoch: int
@@ -79,7 +79,7 @@ class Epoch:
 
 
 COLUMNS = tuple(column.name for column in fields(Epoch))
-"""Names of what is recorded of an epoch."""
+"""Names of the attributes of `Epoch`."""
 
 
 class History(Sequence[Epoch]):
@@ -91,9 +91,9 @@ class History(Sequence[Epoch]):
     Attributes:
         best_epoch: the epoch with the lowest validation cost, or training cost without validation data;
             0 before the first.
-        stop: why training ended; None before that.
+        stop: why training ended; None while it is going on.
         stopped: the same as a sentence.
-        notes: sentences about what was done differently than asked.
+        notes: sentences about settings that could not be used as given.
     """
 
     def __init__(self, epochs: Sequence[Epoch] = ()) -> None:
@@ -107,7 +107,7 @@ class History(Sequence[Epoch]):
     def of_costs(
         cls, costs: Sequence[float], learning_rates: Sequence[float], seconds: Sequence[float]
     ) -> History:
-        """Return the history of a full-batch training, whose last iteration counts as the best."""
+        """Return the history of a full-batch training. Its last iteration counts as the best."""
         history, count = cls(), len(costs)
         history._columns |= {
             "epoch": list(range(1, count + 1)),
@@ -133,7 +133,7 @@ class History(Sequence[Epoch]):
     __hash__ = None  # type: ignore[assignment]
 
     def column(self, name: str) -> list[Any]:
-        """Return one attribute of all epochs."""
+        """Return an attribute of all epochs. name: one of `COLUMNS`."""
         return list(self._columns[name])
 
     @property
@@ -143,12 +143,12 @@ class History(Sequence[Epoch]):
 
     @property
     def criterion(self) -> list[float]:
-        """What epochs are compared by: the validation cost, or the training cost without validation data."""
+        """Cost by which epochs are compared: the validation cost, or the training cost without such data."""
         pairs = zip(self._columns["val_cost"], self._columns["cost"], strict=True)
         return [cost if val_cost is None else val_cost for val_cost, cost in pairs]
 
     def add(self, epoch: Epoch) -> bool:
-        """Record an epoch; return whether it is the best so far."""
+        """Add the record of an epoch; return whether it is the best so far."""
         for name, column in self._columns.items():
             column.append(getattr(epoch, name))
         best = self.best_epoch == 0 or self._criterion(-1) < self._criterion(self.best_epoch - 1)
@@ -194,9 +194,9 @@ class History(Sequence[Epoch]):
         return float(self._columns["cost"][index] if val_cost is None else val_cost)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the history as plain data, for a file that holds finite numbers only.
+        """Return the history as plain data with finite numbers only, for a file.
 
-        A validation cost that is not finite becomes the largest number, so that it stays worse than all
+        A validation cost that is not finite becomes the largest float, so that it stays worse than all
         others. A metric that is not finite, such as R² of equal targets, becomes None.
         """
 
@@ -218,7 +218,7 @@ class History(Sequence[Epoch]):
         """Undo `to_dict`.
 
         Raises:
-            KeyError, TypeError, ValueError: the data is no history.
+            KeyError, TypeError, ValueError: the data is not a history.
         """
         history = cls([Epoch(**epoch) for epoch in data["epochs"]])
         history.best_epoch, history.stopped = int(data["best_epoch"]), str(data["stopped"])
@@ -232,10 +232,10 @@ class TrainingResult:
     """A trained model, and how it was trained.
 
     Attributes:
-        model: its configuration.
-        parameters: on their device.
-        history: its epochs; for full-batch training each iteration is one.
-        method: how it was trained.
+        model: the configuration of the network.
+        parameters: the trained parameters, on their device.
+        history: the epochs; for full-batch training the iterations.
+        method: how the model was trained.
         reason: why this method was chosen, as a sentence.
     """
 

@@ -1,4 +1,4 @@
-"""Labels and targets: refuse what cannot be learned from, before any work is done."""
+"""Labels and targets: checks before a training, weights of the examples, and the dtype of the loss."""
 
 from __future__ import annotations
 
@@ -14,14 +14,17 @@ if TYPE_CHECKING:
 
 
 def require_labels(model: Network, Y: np.ndarray, m: int) -> None:
-    """Raise unless `Y`, in host memory, labels m examples for `model`.
+    """Check that Y has labels of m examples that fit the model.
 
-    For "sigmoid" 0 and 1; for "softmax" class indices; for regression finite numbers; (1, m), or (n_out, m)
-    where there are several outputs.
+    Args:
+        model: the network. Its output says which labels it needs: 0 and 1 for "sigmoid", class indices for
+            "softmax", finite numbers for regression.
+        Y: the labels in host memory: (1, m) for "softmax", else (n_out, m).
+        m: number of examples.
 
     Raises:
-        ShapeError: another shape, a label out of range, or a target that is not finite.
-        DtypeError: labels that are no integers, targets that are no numbers.
+        ShapeError: Y has another shape, a label is out of range, or a target is not finite.
+        DtypeError: class indices are not integers, or other labels are not numbers.
     """
     namespace(Y, "Y: ")
     rows = 1 if model.output == "softmax" else model.n_out
@@ -46,7 +49,7 @@ def require_labels(model: Network, Y: np.ndarray, m: int) -> None:
 
 
 def require_trainable_labels(model: Network, Y: np.ndarray, m: int) -> None:
-    """Raise as `require_labels`, and `ShapeError` if all labels of a classifier are the same."""
+    """See `require_labels`. Also raise `ShapeError` if all labels of a classifier are equal."""
     require_labels(model, Y, m)
     if model.output in ("sigmoid", "softmax") and bool((Y[:, 1:] == Y[:, :1]).all()):
         msg = f"all {m} examples are of class {Y[0, 0]}: expected at least two classes"
@@ -56,17 +59,17 @@ def require_trainable_labels(model: Network, Y: np.ndarray, m: int) -> None:
 def example_weights(
     model: Network, Y: np.ndarray, class_weight: str | tuple[float, ...] | None
 ) -> np.ndarray | None:
-    """Return a weight for each example, (1, m) float64, or None if all weigh 1.
+    """Return the weights of the examples, (1, m) float64, or None if `class_weight` is None.
 
     Args:
         model: a classifier.
-        Y: its labels (1, m).
-        class_weight: "balanced", m / (number of classes * examples of the class), which has mean 1; or a
-            weight for each class.
+        Y: its labels, (1, m).
+        class_weight: None; "balanced", m / (number of classes * examples of the class), which has mean 1; or
+            a weight for each class.
 
     Raises:
-        ConfigurationError: another word, another number of weights, a weight that is not positive, or a model
-            that is no classifier.
+        ConfigurationError: `class_weight` is another string, has another number of weights, or has a weight
+            that is not positive; or the model is not a classifier.
     """
     if class_weight is None:
         return None
@@ -89,5 +92,5 @@ def example_weights(
 
 
 def labels_for_loss(model: Network, Y: np.ndarray, dtype: str) -> np.ndarray:
-    """Return the labels, in host memory, in the dtype that the model's loss takes."""
+    """Return labels in the dtype that the model's loss takes: int64 for "softmax", else `dtype`."""
     return Y.astype(np.int64 if model.output == "softmax" else dtype, copy=False)

@@ -1,4 +1,4 @@
-"""Models: what a network looks like, and its forward propagation."""
+"""Networks: their configuration, and forward propagation."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ACTIVATIONS: dict[str, Primitive] = {
     "softplus": F.softplus,
     "identity": F.identity,
 }
-"""Activations of hidden units, by name."""
+"""Activation functions of hidden units, by name."""
 
 LOSSES: dict[str, Primitive] = {
     "sigmoid": F.logistic_loss,
@@ -32,7 +32,7 @@ LOSSES: dict[str, Primitive] = {
     "identity": F.squared_error,
     "relu": F.squared_error,
 }
-"""The loss that belongs to each output activation."""
+"""Loss function for each output activation."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Layer:
         groups: pairs of a number of units and the name of their activation.
 
     Raises:
-        ConfigurationError: a group has no units, or an unknown activation.
+        ConfigurationError: there is no group, a group has no units, or an activation is unknown.
     """
 
     groups: tuple[tuple[int, str], ...]
@@ -62,15 +62,18 @@ class Layer:
 
     @property
     def units(self) -> int:
-        """All units of the layer."""
+        """Number of units in all groups."""
         return sum(units for units, _ in self.groups)
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read a layer from text: "64:tanh", or "32:relu+16:tanh" for groups side by side; relu if silent.
+        """Return the layer that a string describes.
+
+        Args:
+            text: "64:tanh", or "32:relu+16:tanh" for two groups. Without an activation it is relu.
 
         Raises:
-            ConfigurationError: the text is no layer.
+            ConfigurationError: the string does not describe a layer.
         """
         groups = []
         for group in text.split("+"):
@@ -91,7 +94,7 @@ class Layer:
         return self.activate(F.affine(W, A, b))
 
     def activate(self, Z: Array | Node) -> Any:
-        """Return A, the activations of Z: (units, m)."""
+        """Return the activations of Z, (units, m)."""
         if len(self.groups) == 1:
             return ACTIVATIONS[self.groups[0][1]](Z)
         return activate_groups(Z, groups=self.groups)
@@ -107,29 +110,30 @@ def _rows(groups: tuple[tuple[int, str], ...]) -> Iterator[tuple[slice, Primitiv
 def activate_groups_pullback(
     grad: Array, A: Array, Z: Array, *, groups: tuple[tuple[int, str], ...]
 ) -> tuple[Any, ...]:
-    """Gradient of `activate_groups`: that of each group, below each other."""
+    """Gradient of `activate_groups`: the gradients of the groups, stacked by rows."""
     pulled = [f.pull_arrays(grad[rows, :], A[rows, :], Z[rows, :])[0] for rows, f in _rows(groups)]
     return (namespace(grad).concat(pulled, axis=0),)
 
 
 @primitive(activate_groups_pullback)
 def activate_groups(Z: Array, *, groups: tuple[tuple[int, str], ...]) -> Array:
-    """Apply an activation of its own to each group of rows. Z: (units, m), float."""
+    """Apply to each group of rows its own activation. Z: (units, m), float."""
     return namespace(Z).concat([f(Z[rows, :]) for rows, f in _rows(groups)], axis=0)
 
 
 @dataclass(frozen=True)
 class Network:
-    """A network of any depth; its configuration, without parameters.
+    """The configuration of a network of any depth, without its parameters.
 
     Attributes:
-        n_x: features.
-        n_out: outputs: 1 for two classes or one number, the number of classes for a softmax.
-        output: "sigmoid" (two classes), "softmax" (more), "identity" or "relu" (regression).
-        hidden: the layers between, none for logistic and softmax regression.
+        n_x: number of features.
+        n_out: number of outputs: for "softmax" the number of classes; 1 for two classes by "sigmoid".
+        output: activation of the output: "sigmoid" (two classes), "softmax" (two or more), "identity" or
+            "relu" (regression).
+        hidden: hidden layers; none for logistic and softmax regression.
 
     Raises:
-        ConfigurationError: sizes below 1, an unknown output, or a softmax of fewer than two classes.
+        ConfigurationError: a size is below 1, the output is unknown, or "softmax" has fewer than two classes.
     """
 
     n_x: int
@@ -148,7 +152,7 @@ class Network:
 
     @property
     def shapes(self) -> dict[str, tuple[int, int]]:
-        """Shape of each parameter by name, in the order of the buffer: W1, b1, W2, b2, ..."""
+        """Shapes of the parameters by name, in the order of the buffer: W1, b1, W2, b2, ..."""
         sizes = [self.n_x, *(layer.units for layer in self.hidden), self.n_out]
         shapes = {}
         for i, (n_in, n_out) in enumerate(itertools.pairwise(sizes), start=1):
@@ -158,24 +162,24 @@ class Network:
 
     @property
     def loss(self) -> Primitive:
-        """The loss of logits and labels, a row with a number for each example."""
+        """The loss function: takes the result of `forward` and labels, returns the loss of each example."""
         return LOSSES[self.output]
 
     def forward(
         self, parameters: Mapping[str, Any], X: Array, drop: Callable[[Any, int], Any] = no_dropout
     ) -> Any:
-        """Propagate forward to what the loss takes, (n_out, m): logits Z, or for regression the output A.
+        """Return what the loss takes, (n_out, m): the logits Z, or for regression the output.
 
         Args:
             parameters: arrays or nodes by name.
-            X: standardized columns (n_x, m).
-            drop: what becomes of the activations of a hidden layer, by its number from 1.
+            X: standardized columns, (n_x, m).
+            drop: dropout; called with the activations and the number (from 1) of each hidden layer.
 
         Raises:
             ShapeError: X has another number of features.
         """
         if X.shape[0] != self.n_x:
-            msg = f"X is {tuple(X.shape)}, and the model expects {self.n_x} features: one row for each"
+            msg = f"X has shape {tuple(X.shape)}, and the model expects {self.n_x} features: one row for each"
             raise ShapeError(msg)
         A = X
         for i, layer in enumerate(self.hidden, start=1):
@@ -185,7 +189,7 @@ class Network:
         return F.relu(Z) if self.output == "relu" else Z
 
     def activate_output(self, Z: Array) -> Array:
-        """Turn what `forward` returns into probabilities (n_out, m), or the predicted numbers."""
+        """Return probabilities (or for regression predicted numbers), (n_out, m). Z: result of `forward`."""
         if self.output == "sigmoid":
             return F.sigmoid(Z)
         return F.softmax(Z) if self.output == "softmax" else Z
@@ -204,7 +208,7 @@ class Network:
         """Undo `to_dict`.
 
         Raises:
-            ConfigurationError: the data is no configuration.
+            ConfigurationError: the data is not a configuration.
         """
         try:
             sizes = int(data["n_x"]), int(data["n_out"])
@@ -215,14 +219,14 @@ class Network:
 
 
 class LogisticRegression(Network):
-    """Logistic regression: one neuron with a sigmoid, for two classes."""
+    """Logistic regression for two classes: one sigmoid unit."""
 
     def __init__(self, n_x: int) -> None:
         super().__init__(n_x, 1, "sigmoid")
 
 
 class SoftmaxRegression(Network):
-    """Softmax regression: one layer, for any number of classes."""
+    """Softmax regression for two or more classes: one softmax layer."""
 
     def __init__(self, n_x: int, n_classes: int) -> None:
         super().__init__(n_x, n_classes, "softmax")

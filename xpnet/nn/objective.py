@@ -1,4 +1,4 @@
-"""What a training step minimizes: losses, weighted and smoothed, with penalties."""
+"""The objective of a training step: the mean loss with weights and label smoothing, plus penalties."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class Objective:
 
     Args:
         model: the network.
-        settings: penalties, label smoothing and dropout are read.
-        backend: where it is computed.
-        m: examples in all, over which the penalties are spread.
+        settings: penalties, label smoothing, dropout and its seed.
+        backend: the device.
+        m: number of training examples, by which the penalties are divided.
 
     Raises:
-        ConfigurationError: a setting that the model has no use for.
+        ConfigurationError: label smoothing for a regression, or dropout without hidden layers.
     """
 
     def __init__(self, model: Network, settings: Settings, backend: Backend, m: int) -> None:
@@ -37,12 +37,18 @@ class Objective:
             msg = f"label_smoothing is for classifiers, not for an output of {model.output!r}"
             raise ConfigurationError(msg)
         if settings.dropout and not model.hidden:
-            msg = "dropout silences hidden units, and this model has none: use l2 instead"
+            msg = "dropout is for hidden units, and this model has none: use l2 instead"
             raise ConfigurationError(msg)
         self._dropout = Dropout(settings.dropout, settings.seed, backend) if settings.dropout else None
 
     def __call__(self, nodes: dict[str, Node], batch: Batch, step: int) -> Node:
-        """Return J. nodes: the parameters; step: counted from 0, for the dropout."""
+        """Return J.
+
+        Args:
+            nodes: the parameters, by name.
+            batch: the examples.
+            step: number of the step, from 0, for the dropout.
+        """
         loss = self._losses(self._model.forward(nodes, batch.X, self._drop(step)), batch.Y)
         if batch.weights is not None:
             loss = loss * batch.weights
@@ -59,7 +65,7 @@ class Objective:
             return self._model.loss(Z, Y)
         if self._model.output == "sigmoid":
             return F.logistic_loss(Z, Y * (1.0 - epsilon) + 0.5 * epsilon)
-        # A smoothed label is the label, and with weight epsilon all classes alike.
+        # A smoothed label is (1 - epsilon) times the label, plus epsilon / n for each of n classes.
         uniform = F.mean(F.log_softmax(Z), axis=0)
         return (1.0 - epsilon) * F.softmax_cross_entropy(Z, Y) - epsilon * uniform
 

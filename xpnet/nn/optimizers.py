@@ -1,7 +1,7 @@
-"""Optimizers: how a gradient changes the parameters, in place.
+"""Optimizers: they change the parameters in place, given the gradient.
 
-The formulas are PyTorch's, so that both take the same steps: momentum accumulates v = beta v + g, without a
-factor 1 - beta.
+The formulas are those of PyTorch, so that both take the same steps. For example, momentum is v = beta v + g,
+without a factor of 1 - beta on g.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def descend(p: Array, g: Array, *, rate: float) -> None:
 
 @dispatched
 def momentum(p: Array, g: Array, v: Array, *, rate: float, beta: float, nesterov: bool) -> None:
-    """Step v = beta v + g; p -= rate v, or with Nesterov's look ahead p -= rate (g + beta v)."""
+    """Step v = beta v + g; p -= rate v, or with Nesterov momentum p -= rate (g + beta v)."""
     v *= beta
     v += g
     p -= rate * (g + beta * v) if nesterov else rate * v
@@ -43,7 +43,7 @@ def rmsprop(p: Array, g: Array, s: Array, *, rate: float, rho: float, epsilon: f
 def adam(
     p: Array, g: Array, v: Array, s: Array, *, rate: float, beta1: float, beta2: float, epsilon: float, t: int
 ) -> None:
-    """First and second moments v and s, both corrected for their start at 0 (Kingma and Ba 2015)."""
+    """Step by the moments v of g and s of g^2, corrected for their start at 0 (Kingma and Ba 2015)."""
     v *= beta1
     v += (1.0 - beta1) * g
     s *= beta2
@@ -62,14 +62,23 @@ def _refuse_outside(name: str, value: float) -> None:
 
 @dataclass(frozen=True)
 class GradientDescent:
-    """Plain gradient descent."""
+    """Gradient descent without momentum.
+
+    Attributes:
+        slots: number of arrays of state, each in the shape of the parameters and 0 at the start.
+    """
 
     slots: ClassVar[int] = 0
 
     def update(self, p: Array, g: Array, slots: tuple[Array, ...], rate: float, t: int) -> None:
-        """Change p in place. g: its gradient; rate: the learning rate; t: this step, from 1; slots: none.
+        """Take a step: change p and the slots in place.
 
-        Both may lie on the device: rate as (1, 1) or a column, t as (1, 1) float64.
+        Args:
+            p: the parameters.
+            g: their gradient, in the same shape.
+            slots: the arrays of state, as many as `slots`.
+            rate: the learning rate; may be an array (1, 1) or (rows, 1) on the device.
+            t: number of the step, from 1; may be an array (1, 1) float64 on the device.
         """
         del slots, t
         descend(p, g, rate=rate)
@@ -77,7 +86,12 @@ class GradientDescent:
 
 @dataclass(frozen=True)
 class Momentum:
-    """Gradient descent with momentum, optionally Nesterov's."""
+    """Gradient descent with momentum.
+
+    Attributes:
+        beta: factor on the momentum in each step, at least 0 and below 1.
+        nesterov: whether to use Nesterov momentum.
+    """
 
     beta: float = 0.9
     nesterov: bool = False
@@ -88,14 +102,19 @@ class Momentum:
         _refuse_outside("beta", self.beta)
 
     def update(self, p: Array, g: Array, slots: tuple[Array, ...], rate: float, t: int) -> None:
-        """As `GradientDescent.update`, with one slot."""
+        """See `GradientDescent.update`. There is one slot."""
         del t
         momentum(p, g, *slots, rate=rate, beta=self.beta, nesterov=self.nesterov)
 
 
 @dataclass(frozen=True)
 class RMSProp:
-    """RMSProp."""
+    """RMSProp.
+
+    Attributes:
+        rho: factor on the mean square of the gradient in each step, at least 0 and below 1.
+        epsilon: added to the denominator.
+    """
 
     rho: float = 0.99
     epsilon: float = 1e-8
@@ -106,14 +125,21 @@ class RMSProp:
         _refuse_outside("rho", self.rho)
 
     def update(self, p: Array, g: Array, slots: tuple[Array, ...], rate: float, t: int) -> None:
-        """As `GradientDescent.update`, with one slot."""
+        """See `GradientDescent.update`. There is one slot."""
         del t
         rmsprop(p, g, *slots, rate=rate, rho=self.rho, epsilon=self.epsilon)
 
 
 @dataclass(frozen=True)
 class Adam:
-    """Adam; with `decay` above 0 AdamW, whose decay of the parameters bypasses the moments."""
+    """Adam; with `decay` above 0 AdamW, which applies weight decay to the parameters, not to the gradient.
+
+    Attributes:
+        beta1: factor on the first moment in each step, at least 0 and below 1.
+        beta2: factor on the second moment in each step, at least 0 and below 1.
+        epsilon: added to the denominator.
+        decay: weight decay, at least 0.
+    """
 
     beta1: float = 0.9
     beta2: float = 0.999
@@ -130,7 +156,7 @@ class Adam:
             raise ConfigurationError(msg)
 
     def update(self, p: Array, g: Array, slots: tuple[Array, ...], rate: float, t: int) -> None:
-        """As `GradientDescent.update`, with two slots."""
+        """See `GradientDescent.update`. There are two slots."""
         if self.decay:
             p *= 1.0 - rate * self.decay
         adam(

@@ -1,4 +1,4 @@
-"""The parameters of a network: one buffer, named views into it, and how they begin."""
+"""The parameters of a network: one buffer, views of it by name, and their initial values."""
 
 from __future__ import annotations
 
@@ -22,15 +22,18 @@ INITIALIZERS: dict[str, Callable[[int, int], float]] = {
     "he": lambda n_out, n_in: 2.0 / n_in,  # noqa: ARG005
     "xavier": lambda n_out, n_in: 2.0 / (n_out + n_in),
 }
-"""Variance of the weights of a layer at the beginning, by the initializer's name."""
+"""Variance of a layer's initial weights as a function of n_out and n_in, by the initializer's name."""
 
 
 class Parameters:
     """The parameters of a network, in one buffer.
 
     Attributes:
-        buffer: all of them, a column (count, 1).
-        views: W1, b1, W2, ...: parts of the buffer in their shapes, which share its memory.
+        buffer: all parameters, a column (count, 1).
+        views: W1, b1, W2, ... by name: views of the buffer in the shapes of `Network.shapes`.
+
+    Raises:
+        ShapeError: the buffer has another shape.
     """
 
     def __init__(self, model: Network, buffer: Array) -> None:
@@ -49,7 +52,7 @@ class Parameters:
 
     @classmethod
     def of(cls, model: Network, views: Mapping[str, Array]) -> Parameters:
-        """Return parameters copied from arrays by name, in one new buffer."""
+        """Return parameters in a new buffer. views: arrays W1, b1, W2, ... by name, which are copied."""
         xp = namespace(views["W1"])
         return cls(model, xp.concat([xp.reshape(views[name], (-1, 1)) for name in model.shapes], axis=0))
 
@@ -57,18 +60,18 @@ class Parameters:
 def initialize(
     model: Network, backend: Backend, kind: str = "he", seed: int = 0, dtype: str = "float32"
 ) -> Parameters:
-    """Return new parameters: biases 0, weights random from a seed, the same on every backend.
+    """Return initial parameters: biases 0, and random weights that are the same on every backend.
 
     Args:
         model: the network.
-        backend: where the parameters shall lie.
+        backend: the device.
         kind: "zeros"; "he", variance 2 / n_in (He et al. 2015), for relu; "xavier", variance
             2 / (n_in + n_out) (Glorot and Bengio 2010), for tanh and sigmoid.
-        seed: of the random numbers, which are drawn on the host.
+        seed: seed of the random numbers, which are drawn on the host.
         dtype: "float32" or "float64".
 
     Raises:
-        ConfigurationError: an unknown kind.
+        ConfigurationError: the kind is unknown.
     """
     if kind not in INITIALIZERS:
         msg = f"initializer is {kind!r}, expected one of {', '.join(INITIALIZERS)}"

@@ -1,4 +1,4 @@
-"""Learning-rate schedules: the rate of each epoch, as a factor on the first."""
+"""Learning-rate schedules: a factor on the initial learning rate for each epoch."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Constant:
-    """The same rate throughout."""
+    """The same learning rate in all epochs."""
 
     def factor(self, epoch: int, epochs: int, costs: Sequence[float]) -> float:
-        """Return what the learning rate is multiplied by in an epoch.
+        """Return the factor on the initial learning rate in an epoch.
 
         Args:
-            epoch: counted from 0.
-            epochs: how many there are in all.
-            costs: what to judge by, of the epochs so far: the validation cost, or else the training cost.
+            epoch: number of the epoch, from 0.
+            epochs: number of all epochs.
+            costs: validation cost (training cost without validation data) of each epoch so far.
         """
         del epoch, epochs, costs
         return 1.0
@@ -30,37 +30,48 @@ class Constant:
 
 @dataclass(frozen=True)
 class Step:
-    """Multiplied by `gamma` after every `every` epochs."""
+    """The learning rate is multiplied by `gamma` after every `every` epochs.
+
+    Raises:
+        ConfigurationError: an attribute is out of range.
+    """
 
     every: int = 10
     gamma: float = 0.1
 
     def __post_init__(self) -> None:
         if self.every < 1 or not 0 < self.gamma <= 1:
-            msg = f"step: every is {self.every} and gamma {self.gamma}, expected at least 1, and 0 to 1"
+            msg = (
+                f"step: every is {self.every} and gamma is {self.gamma}, "
+                "expected every >= 1 and 0 < gamma <= 1"
+            )
             raise ConfigurationError(msg)
 
     def factor(self, epoch: int, epochs: int, costs: Sequence[float]) -> float:
-        """As `Constant.factor`."""
+        """See `Constant.factor`."""
         del epochs, costs
         return float(self.gamma ** (epoch // self.every))
 
 
 @dataclass(frozen=True)
 class Cosine:
-    """Down half a cosine, from 1 in the first epoch towards `floor` after the last."""
+    """The factor falls along half a cosine, from 1 in the first epoch to `floor` after the last."""
 
     floor: float = 0.0
 
     def factor(self, epoch: int, epochs: int, costs: Sequence[float]) -> float:
-        """As `Constant.factor`."""
+        """See `Constant.factor`."""
         del costs
         return self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * epoch / epochs))
 
 
 @dataclass(frozen=True)
 class Plateau:
-    """Multiplied by `gamma` whenever the cost has not fallen for `patience` epochs."""
+    """The learning rate is multiplied by `gamma` whenever the cost did not fall for `patience` epochs.
+
+    Raises:
+        ConfigurationError: an attribute is out of range.
+    """
 
     patience: int = 5
     gamma: float = 0.5
@@ -68,13 +79,13 @@ class Plateau:
     def __post_init__(self) -> None:
         if self.patience < 1 or not 0 < self.gamma <= 1:
             msg = (
-                f"plateau: patience is {self.patience} and gamma {self.gamma}, "
-                "expected at least 1, and 0 to 1"
+                f"plateau: patience is {self.patience} and gamma is {self.gamma}, "
+                "expected patience >= 1 and 0 < gamma <= 1"
             )
             raise ConfigurationError(msg)
 
     def factor(self, epoch: int, epochs: int, costs: Sequence[float]) -> float:
-        """As `Constant.factor`."""
+        """See `Constant.factor`."""
         del epoch, epochs
         factor, best, waited = 1.0, math.inf, 0
         for cost in costs:

@@ -1,4 +1,4 @@
-"""How to train: every choice in one frozen object."""
+"""The settings of a training, in one frozen object."""
 
 from dataclasses import dataclass
 
@@ -7,44 +7,45 @@ from xpnet.nn.optimizers import OPTIMIZERS, Optimizer
 from xpnet.nn.schedules import SCHEDULES, Schedule
 
 PRECISIONS = ("float32", "tf32", "bfloat16")
-"""Of products of float32 matrices: exact factors, or rounded ones, which only GPUs have."""
+"""Precisions of products of float32 matrices. The last two round the factors, and need a GPU."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How to train.
+    """The settings of a training.
 
     Attributes:
-        epochs: passes over the examples.
-        batch_size: examples of a step; None for all of them, full-batch descent.
-        learning_rate: of the first epoch.
-        optimizer: what makes a step of a gradient.
-        schedule: of the learning rate.
+        epochs: number of passes over the examples.
+        batch_size: examples in a step; None for all of them.
+        learning_rate: learning rate of the first epoch.
+        optimizer: the optimizer.
+        schedule: the schedule of the learning rate.
         l1: strength of the penalty l1 / m * sum |W|.
         l2: strength of the penalty l2 / (2 m) * sum W^2.
-        dropout: share of the hidden units to silence in each step, at least 0 and below 1.
+        dropout: share of the hidden units to drop in each step, at least 0 and below 1.
         label_smoothing: share of each label that is spread over all classes, at least 0 and below 1.
-        clip: largest Euclidean norm of the whole gradient, or None.
+        clip: limit of the Euclidean norm of the whole gradient, or None.
         class_weight: None, "balanced", or a weight for each class.
-        patience: epochs without a lower validation cost (training cost without validation data) after which
-            to stop and restore the best parameters; None to run all epochs and keep the last.
-        initializer: "he", "xavier" or "zeros".
-        seed: of the initial weights and of the shuffling.
-        dtype: of the parameters and the arithmetic, "float32" or "float64".
-        precision: of products of float32 matrices: "float32", or on a GPU "tf32" or "bfloat16", which round
-            the factors to 11 and to 8 significant bits, and sum in float32.
-        cuda_graph: whether to record a step as a CUDA graph, which is launched at once. It makes small
-            networks faster, whose kernels take less time than their launches. None to do so where that is
-            possible and leaves the same bits; True to raise an error where it is not. Not with dropout,
-            which differs from step to step. Data that streams, and a smaller last batch, are trained without
-            it. On a CPU it changes nothing.
-        resident_bytes: most raw data to keep on the device; more streams through it. None for three quarters
-            of the device's free memory.
-        metric_examples: the most training examples to compute the metric of after each epoch, chosen by
-            `seed`; 0 for none. It changes no weight. Not for sweeps.
+        patience: number of epochs without a lower validation cost (training cost without validation data)
+            after which to stop and restore the best parameters; None to run all epochs and keep the last
+            parameters.
+        initializer: "he", "xavier" or "zeros"; see `initialize`.
+        seed: seed of the initial weights, the order of the examples, and the dropout.
+        dtype: dtype of the parameters and the arithmetic, "float32" or "float64".
+        precision: precision of products of float32 matrices: "float32"; or on a GPU "tf32" or "bfloat16",
+            which round the factors to 11 and to 8 significant bits, and sum in float32.
+        cuda_graph: whether to record a step as a CUDA graph, and launch it as a whole. That makes small
+            networks faster, because their kernels take less time than their launches. None: if it is possible
+            and gives the same bits. True: raise an error if it is not possible. It cannot be combined with
+            dropout, whose masks differ from step to step. Examples that do not stay on the device, and a
+            smaller last batch, are trained without it. On a CPU it has no effect.
+        resident_bytes: size limit of raw examples that stay on the device. Larger ones are sent in chunks in
+            each epoch. None: three quarters of the device's free memory.
+        metric_examples: limit of the number of training examples on which the metric is computed after each
+            epoch; 0 for none. `seed` chooses them. It does not change the training. Not for sweeps.
 
     Raises:
-        ConfigurationError: a value that is not possible.
+        ConfigurationError: a value is out of range, or two settings contradict each other.
     """
 
     epochs: int = 10
@@ -93,14 +94,14 @@ class Settings:
             msg = f"dtype is {self.dtype!r}, expected 'float32' or 'float64'"
             raise ConfigurationError(msg)
         if self.cuda_graph and self.dropout:
-            msg = "cuda_graph records one step, and dropout differs from step to step: use one of them"
+            msg = "a CUDA graph repeats a recorded step, but dropout differs in each step: use one of them"
             raise ConfigurationError(msg)
         if self.precision not in PRECISIONS:
             msg = f"precision is {self.precision!r}, expected one of {', '.join(PRECISIONS)}"
             raise ConfigurationError(msg)
         if self.precision != "float32" and self.dtype != "float32":
             msg = (
-                f"precision is {self.precision!r}, which is of float32 arithmetic, and dtype is "
-                f"{self.dtype!r}: use one"
+                f"precision is {self.precision!r}, which needs float32 arithmetic, but dtype is "
+                f"{self.dtype!r}: change one of them"
             )
             raise ConfigurationError(msg)

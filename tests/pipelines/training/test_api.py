@@ -58,7 +58,7 @@ def test_train_on_columns_and_on_numbers_to_predict() -> None:
         ((np.zeros((3, 5)),), {}, xpnet.UsageError, "arrays need their labels"),
         ((np.zeros((3, 5)), [0, 1]), {}, xpnet.ShapeError, r"Y has shape \(2,\), expected a label for each of 5"),
         ((np.zeros((5, 2, 2)), [0] * 5), {}, xpnet.ShapeError, "expected images"),
-        ((np.zeros((3, 2)), [None, 1]), {}, xpnet.DtypeError, "expected texts or integers"),
+        ((np.zeros((3, 2)), [None, 1]), {}, xpnet.DtypeError, "expected strings or integers"),
         (("nowhere",), {}, xpnet.DataError, "nowhere: "),
         (("nowhere", [1]), {}, xpnet.UsageError, "leave out Y"),
         ((np.zeros((3, 2)), [0, 1]), {"epoch": 3}, xpnet.UsageError, "got 'epoch', expected one of model, hidden"),
