@@ -182,7 +182,11 @@ def sweep_text(outcome: TrainOutcome) -> str:
         note = "best" if row["best"] else "diverged" if run.history.has_diverged else ""
         best = i if row["best"] else best
         rows.append([*(row[name] for name in names), note])
-    lines = [text_table(rows, marked=best), "", f"Trained together, by the method {done.method}: {done.reason}"]
+    lines = [
+        text_table(rows, marked=best),
+        "",
+        f"Trained together, by the method {done.method}: {done.reason}",
+    ]
     if outcome.validation is None:
         lines.append(
             "The best has the lowest cost on the training data. To choose by how well a model predicts new "
