@@ -1,4 +1,4 @@
-"""The backends every test runs on, and how hidden synchronization is refused on each."""
+"""The backends of the tests, and how each finds hidden synchronization with the device."""
 
 import contextlib
 import warnings
@@ -16,9 +16,10 @@ array_api_strict = optional.module("array_api_strict")
 
 
 class StrictBackend(Backend):
-    """array-api-strict: the standard and nothing beyond it.
+    """array-api-strict: the array API standard, and nothing else.
 
-    Not on its default device: an array made without saying where lands elsewhere, and mixing is refused.
+    It does not use the default device of the library: an array made without a device is on another one, and
+    arrays of two devices cannot be used together.
     """
 
     def __init__(self) -> None:
@@ -52,8 +53,8 @@ def make(name: str) -> Backend:
 
 @contextlib.contextmanager
 def no_sync(backend: Backend) -> Iterator[None]:
-    """Refuse, inside, all that would make the host wait for the device."""
-    if hasattr(backend.xp, "no_sync"):  # the fake
+    """Return a context in which everything that waits for the device raises an error."""
+    if hasattr(backend.xp, "no_sync"):  # the fake CuPy
         with backend.xp.no_sync():
             yield
     elif backend.xp is array_api_strict:
@@ -64,7 +65,7 @@ def no_sync(backend: Backend) -> Iterator[None]:
 
         with contextlib.ExitStack() as stack:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # CuPy warns that it does not find every wait
+                warnings.simplefilter("ignore")  # CuPy warns that it does not find all of them
                 stack.enter_context(cupyx.allow_synchronize(False))
             yield
     else:
@@ -73,7 +74,7 @@ def no_sync(backend: Backend) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _no_scalars(kind: type) -> Iterator[None]:
-    """Make Python's conversions of an array to a number raise: each would read a device back."""
+    """Let conversions of an array to a number raise an error: on a GPU they would wait for it."""
 
     def refuse(array: Any) -> Any:
         raise fakecupy.HiddenSynchronization(f"an array of shape {array.shape} was made a Python number")

@@ -1,10 +1,10 @@
-"""Every test that takes `backend` runs on NumPy, array-api-strict, the fake CuPy, and CuPy where it works."""
+"""Fixtures: a test with `backend` runs on NumPy, array-api-strict, the fake CuPy, and CuPy on a GPU."""
 
 import backends
 import hostcupy
 import pytest
 
-from xpnet.backend.backend import Backend
+from xpnet.backend import Backend
 from xpnet.errors import DeviceError
 
 _passed: set[str] = set()
@@ -15,13 +15,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--require",
         choices=["browser", "cuda", "gpu"],
-        help="fail, and do not skip, where what these tests need is missing, and if none of them ran",
+        help="fail instead of skip if something that these tests need is missing, or if none of them ran",
     )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if config.getoption("--require") == "cuda":
-        import cupy  # noqa: F401  (an error here, where every test would skip)
+        import cupy  # noqa: F401  (raises an error if it is missing; otherwise all tests would be skipped)
 
 
 @pytest.fixture(params=["numpy", "strict", "fake", pytest.param("cupy", marks=pytest.mark.gpu)])
@@ -49,7 +49,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    # Selecting tests that all skip is a success to pytest, and no proof of anything.
+    # For pytest it is a success if all selected tests are skipped.
     required = session.config.getoption("--require")
     if (
         required

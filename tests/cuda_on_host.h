@@ -1,5 +1,5 @@
-// CUDA's blocks, run by a host compiler: the threads of a block are fibers of one thread, which take turns
-// whenever one waits for the others. It ends the process with a reason where a GPU would hang or go astray.
+// Runs CUDA kernels on the CPU, compiled by a host compiler. The threads of a block are fibers of one thread: when one
+// waits for the others, the next one runs. Where a GPU would hang or compute nonsense, the process ends with a message.
 #include <ucontext.h>
 
 #include <algorithm>
@@ -36,7 +36,7 @@ struct Fiber {
     std::vector<char> stack;
     unsigned index = 0;
     bool finished = false;
-    long at_block = 0, at_warp = 0;  // barriers reached so far, of the block and of the warp
+    long at_block = 0, at_warp = 0;  // number of barriers reached, of the block and of the warp
     std::vector<std::vector<Copy>> groups{1};
 };
 
@@ -101,7 +101,7 @@ static void launch(const unsigned* grid, const unsigned* block, size_t shared_by
                     fiber.context.uc_link = nullptr;
                     makecontext(&fiber.context, run_fiber, 0);
                 }
-                // Turns without an end are a hang: many more than any kernel of ours takes.
+                // More turns than any of the kernels needs: it would hang on a GPU.
                 for (long turns = 0;; turns++) {
                     bool all = true;
                     for (auto& fiber : fibers) {
@@ -154,7 +154,7 @@ static inline float __uint_as_float(unsigned bits) {
     return value;
 }
 
-// A warp's product of two matrices of float16: each lane gives its parts of both, and takes its part of the sums.
+// The product of two matrices of float16 by a warp: each lane has parts of both matrices, and gets a part of the sums.
 #define XPNET_OWN_TENSORS
 static inline float half_of(unsigned pair, int which) {
     _Float16 value;
@@ -190,7 +190,7 @@ static inline void multiply(float* sums, const unsigned* left, const unsigned* r
     }
 }
 
-// Asynchronous copies may arrive as soon as they are begun, or as late as when they are waited for: early says.
+// Asynchronous copies run when they are begun, if `early` is set; otherwise when they are waited for.
 #define XPNET_OWN_COPIES
 static inline void keep(float&) {}
 static inline void begin_copy(void* to, const void* from, size_t size) {
@@ -204,7 +204,7 @@ static inline void begin_copy_16(void* to, const void* from) { begin_copy(to, fr
 static inline void begin_copy_4(void* to, const void* from) { begin_copy(to, from, 4); }
 static inline void end_group() { on_host::current->groups.emplace_back(); }
 template <int NEWER> static inline void wait_for_all_but() {
-    auto& groups = on_host::current->groups;  // the last is not yet ended
+    auto& groups = on_host::current->groups;  // the last group is not complete yet
     while ((int)groups.size() - 1 > NEWER) {
         for (const auto& copy : groups.front()) std::memcpy(copy.to, copy.from, copy.size);
         groups.erase(groups.begin());

@@ -1,10 +1,10 @@
-"""A CuPy without a GPU: NumPy underneath, loud wherever CuPy is loud or silently slow.
+"""A fake CuPy without a GPU, computed by NumPy. It raises errors where CuPy does, or where CuPy would be slow.
 
-It refuses what CuPy refuses: conversion to NumPy behind one's back, NumPy arrays as arguments, `where=` in
-ufuncs, functions CuPy lacks. It counts what would make the host wait for the device, and inside `no_sync()`
-refuses it. It is stricter in one place: scattering to one index twice is undefined on CuPy, an error here.
+As CuPy, it refuses implicit conversion to NumPy, NumPy arrays as arguments, `where=` in ufuncs, and functions
+that CuPy does not have. It counts operations that make the host wait for the device, and refuses them inside
+`no_sync()`. In one point it is stricter: writing to one index twice is undefined in CuPy, and an error here.
 
-The module is used like `cupy` itself; `CudaBackend(fakecupy, 0, ...)` is the real GPU code path on it.
+The module is used like `cupy` itself: `CudaBackend(fakecupy, 0, ...)` runs xpnet's code for a GPU on it.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ _WAITING = frozenset({"allclose", "argwhere", "array_equal", "extract", "flatnon
 
 
 class HiddenSynchronization(RuntimeError):
-    """The host would have waited for the device."""
+    """The host would have to wait for the device."""
 
 
 class _Counter:
@@ -49,7 +49,7 @@ def _synchronize(what: str) -> None:
 
 @contextlib.contextmanager
 def no_sync() -> Iterator[None]:
-    """Refuse, inside, everything that would make the host wait for the device."""
+    """Return a context in which everything that waits for the device raises an error."""
     before, _Counter.allowed = _Counter.allowed, False
     try:
         yield
@@ -60,11 +60,11 @@ def no_sync() -> Iterator[None]:
 DEVICES = 2
 
 _current = [0]
-"""Ordinals of the devices entered and not yet left; the last is the current one."""
+"""Numbers of the devices whose contexts are entered; the last is the current device."""
 
 
 class Device:
-    """One of two devices. An array can only be used while its own is the current one."""
+    """One of two devices. An array can be used only while its device is the current one."""
 
     def __init__(self, id: int | None = None) -> None:
         self.id = _current[-1] if id is None else id
@@ -89,7 +89,7 @@ class Device:
 
     @property
     def mem_info(self) -> tuple[int, int]:
-        """Free and total bytes."""
+        """Free and total bytes of memory."""
         return 1 << 30, 1 << 30
 
     def synchronize(self) -> None:
@@ -97,7 +97,7 @@ class Device:
 
 
 class ndarray(NDArrayOperatorsMixin):
-    """A NumPy array that pretends to lie on the device that was current when it was made."""
+    """A NumPy array that pretends to be on the device that was current when it was made."""
 
     __slots__ = ("_id", "_on_host")
 
@@ -293,28 +293,28 @@ def from_dlpack(array: Any) -> ndarray:
 
 
 def synchronizations() -> int:
-    """How often the host waited so far."""
+    """How often the host has waited for the device."""
     return _Counter.synchronizations
 
 
 def uploads() -> int:
-    """How often host data was made a device array so far."""
+    """How often host data was copied to a device."""
     return _Counter.uploads
 
 
 class OutOfMemoryError(MemoryError):
-    """Of the device."""
+    """The device has no memory left."""
 
     def __init__(self, size: int, total: int) -> None:
         super().__init__(f"Out of memory allocating {size:,} bytes (allocated so far: {total:,} bytes).")
 
 
 class CUDARuntimeError(RuntimeError):
-    """Any other."""
+    """Any other error of CUDA."""
 
 
 class Stream:
-    """A queue of copies that run as late as they may: when somebody waits for them."""
+    """A queue of copies. They run as late as possible: when something waits for them."""
 
     def __init__(self, non_blocking: bool = False) -> None:
         self.queue: list[Callable[[], None]] = []
@@ -339,13 +339,13 @@ class Stream:
             self.done += 1
 
     def wait_event(self, event: "Event") -> None:
-        # What is computed runs at once; so has everything that a copy could wait for.
+        # Computations run at once, so a copy never has to wait for them.
         if self is _computing:
             event.arrive()
 
 
 class Event:
-    """A place in the queue of a stream."""
+    """A position in the queue of a stream."""
 
     def __init__(self, disable_timing: bool = False) -> None:
         self._timed = not disable_timing
@@ -393,11 +393,11 @@ _core = types.SimpleNamespace(
 )
 
 _pinned: dict[int, tuple[int, int]] = {}
-"""Where pinned memory begins and ends."""
+"""Addresses at which pinned memory begins and ends."""
 
 
 class PinnedMemory(bytearray):
-    """Host memory that the device may copy from by itself."""
+    """Pinned host memory, from which a device can copy asynchronously."""
 
     def __init__(self, size: int) -> None:
         super().__init__(b"\xab" * size)
@@ -421,7 +421,7 @@ def get_default_memory_pool() -> _Pool:
 
 
 _ATTRIBUTES = {16: 3, 81: 228 << 10, 97: 227 << 10}
-"""Multiprocessors, shared memory of each, and the most of it for one block."""
+"""Attributes of the device: multiprocessors, shared memory of each, and the most for one block."""
 
 _runtime = types.SimpleNamespace(
     cudaDevAttrMultiProcessorCount=16,

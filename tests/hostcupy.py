@@ -1,7 +1,7 @@
-"""A fake CuPy whose kernels run: a host compiler builds the CUDA sources, and on_cupy.py launches them.
+"""A fake CuPy that runs the CUDA kernels: a C++ compiler compiles them for the CPU, and on_cupy.py launches them.
 
-It is a second `fakecupy` with what kernels are made by. Where CuPy is silent this is loud: an argument of
-another type than the kernel's parameter is refused.
+It is a second `fakecupy` that also has the functions that make kernels. It is stricter than CuPy: an argument
+whose type is not that of the kernel's parameter is an error.
 """
 
 import contextlib
@@ -30,14 +30,14 @@ TYPES = {
     "float32": "float", "float64": "double",
 }  # fmt: skip
 OF_KERNELS = tuple(f"xpnet.kernels.cuda_{name}" for name in ("elementwise", "passes", "products", "tensor"))
-"""What on_cupy.py imports that imports CuPy itself."""
+"""Modules that on_cupy.py imports, and that import CuPy."""
 
 _builds = tempfile.TemporaryDirectory(prefix="hostcupy-")
 
 
 @functools.cache
 def missing() -> str:
-    """Return why kernels cannot be built here; nothing if they can."""
+    """Return why kernels cannot be compiled here; an empty text if they can."""
     if COMPILER is None:
         return "no C++ compiler, which the kernels for CUDA are built by"
     probe = Path(_builds.name, "probe.cpp")
@@ -51,7 +51,7 @@ def missing() -> str:
 
 @functools.cache
 def _header() -> Path:
-    """Return the header's folder, compiled there: it takes longer than any kernel."""
+    """Return the folder of the precompiled header, which takes longer to compile than a kernel."""
     copy = Path(_builds.name, HEADER.name)
     shutil.copy(HEADER, copy)
     _compile("-x", "c++-header", copy, "-o", f"{copy}.gch")
@@ -78,7 +78,7 @@ def _pointers(values: list[Any]) -> Any:
 
 
 class RawModule:
-    """Kernels of one source, their asynchronous copies as late as can be, or as early."""
+    """The kernels of one source. Their asynchronous copies run as late as possible, or as early as possible."""
 
     early = False
 
@@ -89,7 +89,7 @@ class RawModule:
         return RawKernel(self, name)
 
     def signature(self, name: str) -> list[tuple[str, bool]]:
-        """Return type and whether it is a pointer, of each parameter."""
+        """Return the type of each parameter, and whether it is a pointer."""
         found = re.search(rf"\b{name}\(([^)]*)\)\s*{{", self._code)
         assert found, f"no kernel {name}"
         parameters = [" ".join(p.split()) for p in found[1].split(",")]
@@ -112,7 +112,7 @@ class RawModule:
 
 
 class RawKernel:
-    """A kernel that is launched as CuPy's."""
+    """A kernel that is launched like a kernel of CuPy."""
 
     def __init__(self, module: RawModule, name: str) -> None:
         self._module, self._name = module, name
@@ -139,7 +139,7 @@ class RawKernel:
 
 
 class ElementwiseKernel:
-    """One formula for each element: types by the letters of the parameters, arguments broadcast."""
+    """An elementwise kernel: its parameters have letters for their types, its arguments are broadcast."""
 
     def __init__(
         self, in_params: str, out_params: str, operation: str, name: str, preamble: str = "", **_: Any
@@ -184,7 +184,7 @@ class ElementwiseKernel:
         return results[0] if len(results) == 1 else tuple(results)
 
     def cuda(self, letters: dict[str, np.dtype], contiguous: bool) -> str:
-        """Return the kernel as CuPy makes it, of its own array type; the preamble has to come before it."""
+        """Return the CUDA source as CuPy makes it, with CuPy's array type, to be put after the preamble."""
         parameters, inside = (
             [],
             [f"typedef {TYPES[dtype.name]} {letter};" for letter, dtype in letters.items()],
@@ -229,7 +229,7 @@ class ElementwiseKernel:
 
 
 class Cublas:
-    """What xpnet calls of cuBLAS, on host memory, with cuBLAS's own parameters."""
+    """The functions of cuBLAS that xpnet calls, on host memory, with the same parameters."""
 
     def cublasCreate_v2(self, handle: Any) -> int:
         return 0
@@ -259,7 +259,7 @@ class Cublas:
 
         A = rounded(seen(a, *((k, m) if turn_a else (m, k)), a_step), compute)
         B = rounded(seen(b, *((n, k) if turn_b else (k, n)), b_step), compute)
-        # Not by BLAS, whose sums depend on where its arrays lie: cuBLAS's do not.
+        # Not computed by BLAS: its sums depend on the addresses of the arrays, those of cuBLAS do not.
         sums = np.zeros((m, n), number)
         for column, row in zip((A if turn_a else A.T), (B.T if turn_b else B), strict=True):
             sums += column[:, None] * row
@@ -268,7 +268,7 @@ class Cublas:
 
 
 class CUBLASError(RuntimeError):
-    """CuPy's, whose module xpnet tells it by."""
+    """The error of CuPy. xpnet recognizes it by its module."""
 
     __module__ = "cupy_backends.cuda.libs.cublas"
 
@@ -277,18 +277,18 @@ class CUBLASError(RuntimeError):
 
 
 def rounded(factor: np.ndarray, compute: int) -> np.ndarray:
-    """Return a factor of a product as cuBLAS takes it: float32 loses bits for TF32 and bfloat16."""
+    """Return a factor of a product as cuBLAS uses it: rounded for TF32 and bfloat16."""
     lost = {68: 0, 70: 0, 77: 13, 75: 16}[compute]
     assert (factor.dtype == np.float64) == (compute == 70)
     if not lost:
         return factor
-    bits = factor.view(np.uint32).astype(np.uint64)  # to the nearest, ties to even
+    bits = factor.view(np.uint32).astype(np.uint64)  # round to nearest, ties to even
     bits += (1 << (lost - 1)) - 1 + (bits >> lost & 1)
     return (bits >> lost << lost).astype(np.uint32).view(np.float32)
 
 
 def again(function: Callable[[], None]) -> Callable[[], None]:
-    """Return a function that runs another as it would run now: a graph keeps the handle it was recorded with."""
+    """Return a function that calls another with the cuBLAS handle of now, as a CUDA graph keeps its handle."""
     loaded = sys.modules.get("xpnet.kernels.on_kernelcupy")
     own = getattr(loaded.cuda_products._used, "products", None) if loaded else None
 
@@ -311,7 +311,7 @@ def _loaded(name: str, path: str) -> types.ModuleType:
 
 @functools.cache
 def module() -> types.ModuleType:
-    """Return the library, `xp`; xpnet finds the kernels of on_cupy.py for its arrays."""
+    """Return the fake library `xp`. xpnet finds the kernels of on_cupy.py for its arrays."""
     from xpnet import kernels
 
     host = _loaded("kernelcupy", str(fakecupy.__file__))

@@ -1,4 +1,4 @@
-"""Where things are that tests need, from wherever a test lies."""
+"""Paths that tests in any folder need."""
 
 from pathlib import Path
 
@@ -6,6 +6,6 @@ TESTS = Path(__file__).parent
 ROOT = TESTS.parent
 
 DATA = ROOT.parent / "shared" / "data"
-"""Real data, beside the repository where there is some; what needs it is skipped elsewhere."""
+"""Real data next to the repository. Tests that need it are skipped where it is missing."""
 
 CATS = DATA / "cats"

@@ -1,4 +1,4 @@
-"""Packages that a bare machine may lack: tests that need them are skipped there and say why; the others run."""
+"""Packages that may be missing. Tests that need one are then skipped, with the reason; the others run."""
 
 import importlib
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 
 
 class _Missing:
-    """Stands for a module: to call any function of it skips the test."""
+    """Replaces a missing module: a call of any of its functions skips the test."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -20,7 +20,7 @@ class _Missing:
 
 
 class _Anything:
-    """Stands for Hypothesis's strategies, which are made while a file is read."""
+    """Replaces the strategies of Hypothesis, which are used when a test file is imported."""
 
     def __getattr__(self, attribute: str) -> Any:
         return self
@@ -30,7 +30,7 @@ class _Anything:
 
 
 def module(name: str) -> Any:
-    """Return a module, or what skips the tests that use it."""
+    """Return a module, or its replacement that skips the tests."""
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError:

@@ -1,4 +1,4 @@
-"""The numbers that the course prints, on every backend."""
+"""The results that the course prints, on every backend."""
 
 import numpy as np
 import pytest

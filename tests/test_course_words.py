@@ -1,4 +1,4 @@
-"""The course's five functions return the course's numbers."""
+"""The five functions of the course return its results."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The fake is as loud as CuPy; and what it leaves out, CuPy leaves out."""
+"""The fake CuPy raises errors where CuPy does, and has no names that CuPy does not have."""
 
 from collections.abc import Callable
 

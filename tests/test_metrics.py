@@ -1,4 +1,4 @@
-"""Metrics against scikit-learn's, closed forms, and what they refuse."""
+"""Metrics compared with scikit-learn and with formulas; arguments that are refused."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""The assertions can fail, each for its own reason."""
+"""The assertions of xpnet.testing fail when they should."""
 
 from typing import Any
 
@@ -48,7 +48,7 @@ def test_an_array_on_another_device_fails() -> None:
 
 
 def test_a_forgotten_half_is_found(backend: Backend) -> None:
-    """A wrong derivative, of the size of a lost constant factor, does not pass."""
+    """A derivative that is wrong by a constant factor does not pass."""
 
     def wrong_pullback(grad: Any, a: Any, z: Any) -> tuple[Any, ...]:
         return (2.0 * grad * a * (1.0 - a),)
@@ -78,7 +78,7 @@ def test_a_small_error_in_a_gradient_of_any_size_is_found(size: float, backend: 
 
 
 def test_every_element_of_a_gradient_counts(backend: Backend) -> None:
-    """Errors that cancel in the sum of all derivatives do not cancel along a random direction."""
+    """Errors that cancel in the sum of all derivatives do not cancel in a random direction."""
 
     def shifted_pullback(grad: Any, a: Any, z: Any) -> tuple[Any, ...]:
         return (grad * 1.0 + (z - z + F.sum(grad)) * 0.0 + (grad[:, ::-1] - grad) * 0.5,)

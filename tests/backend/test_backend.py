@@ -1,4 +1,4 @@
-"""The selector, and what crosses between host and device."""
+"""Selecting a backend, sending and fetching arrays, precisions."""
 
 import pickle
 import threading
@@ -135,7 +135,7 @@ def test_an_object_whose_conversion_fails_is_refused(backend: Backend) -> None:
 
 def test_what_cannot_be_fetched_is_refused(backend: Backend) -> None:
     if backend.name == "strict":
-        return  # a test's own backend
+        return  # this backend exists only in the tests
     with pytest.raises(DtypeError, match="fetch: got a str"):
         backend.fetch("cat")
     assert backend.crossings.fetched == 0
@@ -186,7 +186,7 @@ def test_a_foreign_array_of_a_second_device_is_shared_there(monkeypatch: pytest.
     assert second.send(Foreign(np.ones((2, 2)), (2, 1))).device.id == 1
     with pytest.raises(
         DeviceError, match=r"CuPy is not installed|cannot copy the array"
-    ):  # the real CuPy would have to copy it
+    ):  # the real CuPy would have to copy it from the device
         first.send(Foreign(np.ones((2, 2)), (2, 1)))
 
 
@@ -196,7 +196,7 @@ def test_pinned_host_memory_is_host_memory() -> None:
 
 
 class Foreign:
-    """An array of a library xpnet has never heard of, known by the DLPack protocol alone."""
+    """An array of an unknown library, which has only the DLPack protocol."""
 
     def __init__(self, array: np.ndarray, device: tuple[int, int] = (1, 0)) -> None:
         self.array = array
@@ -311,7 +311,7 @@ def test_the_real_cupy_has_the_compute_types() -> None:
 @pytest.mark.gpu
 @pytest.mark.parametrize("name", ["tf32", "bfloat16"])
 def test_a_gpu_rounds_the_factors_of_affine(name: str) -> None:
-    """bfloat16 is of xpnet's own products alone: CuPy has no word for it."""
+    """CuPy itself does not give bfloat16 to cuBLAS: only xpnet's own products use it."""
     try:
         backend = select("gpu")
     except DeviceError as error:

@@ -1,7 +1,7 @@
-"""Steps that are recorded and launched as one are the steps themselves.
+"""A recorded CUDA graph does the same as the function.
 
-A graph of the fakes runs the function again, on the same arrays: what would be frozen on a GPU, a number of the
-host, must not change from call to call, and these trainings change it.
+The fakes cannot record: their graphs call the function again, on the same arrays. A number of the host would
+be constant in a graph on a GPU, so some of these tests change such a number between calls.
 """
 
 import gc
@@ -38,7 +38,7 @@ def problem(m: int = 70) -> tuple[ColumnMatrix, np.ndarray]:
 
 @pytest.fixture(autouse=True)
 def graphs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """Let the fakes run what they cannot record; return the graphs that were made."""
+    """Let a fake CUDA graph call the function again; return the graphs that were made."""
     made: list[Any] = []
     real = cuda_graph.record_cuda_graph
 
@@ -64,7 +64,7 @@ on_each = pytest.mark.parametrize(
 @on_each
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_recorded_steps_are_the_steps(name: str, backend: Backend, dtype: str, graphs: list[Any]) -> None:
-    """With a rate that changes from epoch to epoch, a batch that is smaller, and penalties."""
+    """With a learning rate that changes between epochs, a smaller last batch, and penalties."""
     data, Y = problem()
     trained = [
         fit(
@@ -80,7 +80,7 @@ def test_recorded_steps_are_the_steps(name: str, backend: Backend, dtype: str, g
     rtol = 1e-5 if dtype == "float32" else 1e-12
     np.testing.assert_allclose(trained[1].history.costs, trained[0].history.costs, rtol=rtol)
     metrics = [[epoch.metric for epoch in each.history] for each in trained]
-    np.testing.assert_allclose(*metrics, atol=0.05)  # rounding may move two of the 40
+    np.testing.assert_allclose(*metrics, atol=0.05)  # rounding may change two of the 40 predictions
     there, here = (backend.fetch(each.parameters.buffer) for each in trained)
     np.testing.assert_allclose(here, there, rtol=20 * rtol, atol=20 * rtol)
     assert len(graphs) == 1
@@ -124,7 +124,7 @@ def test_the_first_calls_compile_and_the_next_records(backend: Backend, graphs: 
         function()
     assert (
         calls == [0] * (cuda_graph.WARM_UP_CALLS + 1) + [1] * 3
-    )  # the third is done, and done again as recorded
+    )  # the third call runs the function, records it, and launches the recording
 
 
 @pytest.mark.parametrize("backend", ["fake", "kernels"], indirect=True)
@@ -141,11 +141,11 @@ def test_the_first_calls_compile_and_the_next_records(backend: Backend, graphs: 
 def test_what_is_not_the_same_when_recorded_is_not_used(
     fault: str, said: str, required: bool, backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The function goes on being called, and what it changed is as if nothing had been tried."""
+    """The function is still called, and the arrays are as if nothing had been recorded."""
 
     def record(stream: Any, function: Callable[[], None]) -> Any:
         if fault == "refused":
-            counter[...] += 5.0  # halfway
+            counter[...] += 5.0  # the function fails after a change
             raise RuntimeError("cudaErrorStreamCaptureInvalidated")
         if fault == "frozen":
             return types.SimpleNamespace(launch=lambda: None)
@@ -169,9 +169,7 @@ def test_what_is_not_the_same_when_recorded_is_not_used(
     if required:
         with pytest.raises((DeviceError, MemoryError, RuntimeError), match=said):
             function_or_graph()
-        calls = cuda_graph.WARM_UP_CALLS + (
-            fault != "no memory"
-        )  # it is the last thing that is tried before the work
+        calls = cuda_graph.WARM_UP_CALLS + (fault != "no memory")  # the last allocation before the recording
     else:
         for _ in range(4):
             function_or_graph()
@@ -216,7 +214,7 @@ def test_a_resumed_training_says_once_that_nothing_is_recorded(
 
 
 def test_a_training_goes_on_where_there_is_no_handle_to_record_with(monkeypatch: pytest.MonkeyPatch) -> None:
-    """cuBLAS of another name than ours, or no memory left for a handle's workspace."""
+    """cuBLAS has another file name, or there is no memory for the workspace of its handle."""
 
     def own_products(self: Any) -> Any:
         raise OSError("libcublas.so.13: cannot open shared object file")
@@ -253,7 +251,7 @@ def test_an_error_ends_the_recording() -> None:
 
 @pytest.mark.parametrize("enabled", [True, False])
 def test_no_garbage_is_collected_while_recording(enabled: bool) -> None:
-    """A handle of cuBLAS that is freed there would wait for the device, and end the recording."""
+    """To free a handle of cuBLAS would wait for the device, and end the recording."""
     seen = []
     stream = types.SimpleNamespace(
         begin_capture=lambda: None, end_capture=lambda: seen.append(gc.isenabled())
@@ -278,7 +276,7 @@ RECORD = cuda_graph.record_cuda_graph
 
 
 def test_what_cannot_be_recorded_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="dropout differs from step to step"):
+    with pytest.raises(ConfigurationError, match="dropout differs in each step"):
         Settings(cuda_graph=True, dropout=0.1)
     data, Y = problem()
     with pytest.raises(ConfigurationError, match="leave it out for a sweep"):

@@ -1,4 +1,4 @@
-"""Each reason why a GPU cannot be used is told apart, and says what to do."""
+"""Each reason why a GPU cannot be used has its own error, with a remedy."""
 
 import builtins
 import importlib
@@ -30,7 +30,7 @@ def a_cupy(
     version: str = "14.2.0",
     **broken: Any,
 ) -> types.ModuleType:
-    """Return a module shaped like CuPy on a working machine with two devices, but for what is given."""
+    """Return a module like CuPy on a working machine with two devices, except for what is given."""
 
     def count() -> int:
         if isinstance(devices, Exception):
@@ -69,7 +69,7 @@ def a_cupy(
 
 @pytest.fixture
 def install(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Make a module the installed CuPy, brought by the wheels named."""
+    """Install a module as CuPy, from packages with these names."""
 
     def installed(module: Any, *wheels: str) -> None:
         monkeypatch.setitem(sys.modules, "cupy", module)
@@ -89,7 +89,7 @@ def problem(device: str = "gpu") -> tuple[str, str]:
 
 def test_a_working_gpu(install: Any) -> None:
     install(a_cupy())
-    for name, device in [
+    for name, expected in [
         ("gpu", "gpu:0"),
         ("cuda", "gpu:0"),
         ("gpu:1", "gpu:1"),
@@ -97,7 +97,7 @@ def test_a_working_gpu(install: Any) -> None:
         ("auto", "gpu:0"),
     ]:
         backend = select(name)
-        assert (backend.name, backend.device) == ("gpu", device)
+        assert (backend.name, backend.device) == ("gpu", expected)
 
 
 def test_not_installed(install: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -255,7 +255,7 @@ def test_missing_headers(install: Any) -> None:
 
 
 def test_a_cupy_that_does_not_import_says_its_cause(install: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """CuPy packs it into a page of advice."""
+    """The cause is inside a long message of CuPy."""
 
     def broken(name: str) -> Any:
         cause = ImportError("libcudart.so.13: cannot open shared object file")
@@ -381,7 +381,7 @@ def test_out_of_memory_says_how_much_and_what_to_change() -> None:
     ],
 )
 def test_memory_that_cupys_pool_does_not_serve_runs_out_too(name: str, status: int, expected: str) -> None:
-    """Kernels that are loaded, and cuBLAS's own, where the pool has taken the rest."""
+    """The memory pool has taken all memory, and the loading of kernels or cuBLAS itself needs some."""
     kind = type(name, (RuntimeError,), {"__module__": "cupy_backends.cuda", "status": status})
     with pytest.raises(DeviceError) as error, backends.make("fake").activate():
         raise kind("cudaErrorMemoryAllocation: out of memory")
@@ -425,4 +425,4 @@ def test_more_than_the_device_has_is_refused_in_words() -> None:
         backend.xp.empty(10**15, dtype="uint8")
     assert error.value.problem == "out-of-memory"
     with backend.activate():
-        assert int(backend.fetch(backend.xp.ones(3).sum())) == 3  # and goes on working
+        assert int(backend.fetch(backend.xp.ones(3).sum())) == 3  # the device still works

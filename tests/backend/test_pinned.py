@@ -1,4 +1,4 @@
-"""Arrays that stream to a device: all of them, in order, whatever becomes of the host's buffers meanwhile."""
+"""Streams of arrays to a device: all arrive, in order, even if the buffers in host memory change meanwhile."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -15,7 +15,7 @@ SIZES = [5, 1000, 3, 3, 700, 0, 1]
 
 
 def items(buffer: np.ndarray) -> Iterator[tuple[np.ndarray | None, ...]]:
-    """Yield arrays that lie in one buffer, each written over the one before."""
+    """Yield arrays in one buffer, each of which overwrites the one before."""
     for i, size in enumerate(SIZES):
         part = buffer[: 3 * size].reshape(size, 3)
         part[...] = np.arange(3 * size).reshape(size, 3) + i
@@ -33,7 +33,7 @@ def check(got: list[Any], backend: Backend) -> None:
 
 
 def streamed(backend: Backend) -> list[Any]:
-    """Return copies of what arrives: computed on the device, at once."""
+    """Return copies of the arrays that arrive, made on the device immediately."""
     got = []
     for part, nothing, labels in backend.stream(items(np.zeros(3000, np.float32))):
         got.append((part + 0, nothing, labels + 0))
@@ -115,10 +115,10 @@ def test_pinned_memory_is_two_buffers(backend: Backend, monkeypatch: pytest.Monk
 def test_the_fake_notices_what_is_not_waited_for(
     forgotten: str, backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Copies run as late as they may: without a wait the old bytes are computed with, or newer ones copied."""
+    """The fake copies as late as possible: without the wait, old bytes are used, or newer ones are copied."""
     kind = fakecupy.Stream if forgotten == "wait_event" else fakecupy.Event
     monkeypatch.setattr(kind, forgotten, lambda *_: None)
-    if forgotten == "synchronize":  # the device is slow: nothing has come before the next but one is written
+    if forgotten == "synchronize":  # a slow device: nothing is copied before its buffer is used again
         monkeypatch.setattr(fakecupy.Stream, "wait_event", lambda *_: None)
         got = list(backend.stream((np.full((4, 4), i),) for i in range(6)))
         for stream in {event._stream for event in _events}:

@@ -1,4 +1,4 @@
-"""Known constants, tails and derivatives of the activation functions."""
+"""Activation functions: known values, large numbers, and derivatives."""
 
 from collections.abc import Callable
 
@@ -38,7 +38,7 @@ def test_tails_are_exact(function: Callable, expected: Callable, backend: Backen
 def test_sigmoid_keeps_its_relative_precision_in_the_left_tail(backend: Backend, dtype: str) -> None:
     z = np.array([[-80.0, -50.0, -20.0, -1.0]], dtype=dtype)
     want = special.expit(z.astype("float64")).astype(dtype)
-    # e^z carries a relative error of |z| rounding errors of z.
+    # The rounding error of z gives e^z a relative error |z| times as large.
     assert_close(F.sigmoid(backend.send(z)), want, backend, rtol=100 * np.finfo(dtype).eps)
 
 

@@ -1,4 +1,4 @@
-"""What holds for each primitive on each backend."""
+"""Tests of all primitives on each backend."""
 
 import inspect
 
@@ -108,7 +108,7 @@ def test_never_changes_its_arguments(case: Case, backend: Backend, dtype: str) -
 def test_neither_crosses_nor_waits(case: Case, backend: Backend) -> None:
     arrays = case.arrays(backend)
     constants = case.sent_constants(backend)
-    case.call(*arrays, constants=constants)  # kernels compile now
+    case.call(*arrays, constants=constants)  # compiles the kernels
     before = backend.crossings.total
     with backends.no_sync(backend):
         nodes = [Node(array) for array in arrays]
@@ -230,7 +230,7 @@ def test_shapes_that_do_not_broadcast_are_refused(x: tuple[int, ...], y: tuple[i
 
 
 def test_the_fake_would_notice() -> None:
-    """The checks above can fail: on the fake, reading a value back is refused."""
+    """The test above can fail: the fake raises an error if a value is read back."""
     backend = backends.make("fake")
     z = backend.send(np.ones((2, 2)))
     with backends.no_sync(backend), pytest.raises(fakecupy.HiddenSynchronization):

@@ -52,7 +52,7 @@ def test_a_number_is_no_bias() -> None:
 
 
 def test_gradients_are_computed_only_when_wanted(backend: Backend) -> None:
-    """The first layer's dX, as large as the data, is never computed: see graph/test_reverse.py."""
+    """The dX of the first layer, as large as the data, is never computed: see autodiff/test_reverse.py."""
     W, b = Node(backend.send(np.ones((2, 3)))), Node(backend.send(np.ones((2, 1))))
     Z = F.affine(W, backend.send(np.ones((3, 4))), b)
     ones = backend.xp.ones_like(Z.value)
@@ -69,12 +69,12 @@ def test_gradients_are_computed_only_when_wanted(backend: Backend) -> None:
 )
 @pytest.mark.parametrize("name", ["sigmoid", "tanh", "relu", "leaky_relu"])
 def test_dense_is_the_activation_of_affine(name: str, backend: Backend, dtype: str) -> None:
-    """In its value and in its derivatives, also where units are off, saturated or not numbers."""
+    """Same value and same derivatives, also where units are 0, saturated or NaN."""
     rng = np.random.default_rng(0)
     W, b = rng.standard_normal((5, 3)), rng.standard_normal((5, 1))
     X = rng.standard_normal((3, 40)) * np.logspace(-6, 4, 40)
     X[:, :2] = 0.0, np.nan
-    b[0] = 0.0  # at the kink, for the first example
+    b[0] = 0.0  # Z is 0 for the first example
     nodes = [[Node(backend.send(array, dtype=dtype)) for array in (W, X, b)] for _ in range(2)]
     with backend.activate():
         A = F.dense(*nodes[0], activation=name)

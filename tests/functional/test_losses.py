@@ -1,4 +1,4 @@
-"""Losses against closed forms, SciPy and their tails; labels that are refused."""
+"""Losses compared with formulas and SciPy, at large logits; labels that are refused."""
 
 import numpy as np
 import optional

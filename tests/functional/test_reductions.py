@@ -1,4 +1,4 @@
-"""Sum and mean keep the rank."""
+"""Sums and means."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Our products are CuPy's, in each precision, into memory of their own or of somebody else."""
+"""The matrix products equal CuPy's in each precision, in new memory or in a given array."""
 
 import re
 import types
@@ -64,9 +64,9 @@ def skip_without_bfloat16(backend: Backend) -> None:
 @pytest.mark.parametrize("own", [False, True], ids=["CuPy's handle", "a handle of our own"])
 @pytest.mark.parametrize("given", [False, True], ids=["new", "out"])
 def test_bfloat16_rounds_the_factors_and_not_the_sum(given: bool, own: bool, backend: Backend) -> None:
-    """Factors of 8 bits are exact in it, those of 9 are not.
+    """Factors with 8 significant bits are exact in bfloat16, those with 9 are not.
 
-    cuBLAS is allowed to round, and not bound to: for a product as small as this it may have no such kernel.
+    cuBLAS may round, but does not have to: it may have no such kernel for a product as small as this one.
     """
     skip_without_bfloat16(backend)
     products = products_of(backend)
@@ -105,7 +105,7 @@ def test_bfloat16_is_of_float32_alone(backend: Backend) -> None:
 
 @on_kernels
 def test_a_product_that_fails_is_a_device_that_fails(backend: Backend) -> None:
-    """A kernel may have failed before, and cuBLAS be the first to hear of it."""
+    """A kernel may have failed before, and cuBLAS is the first to report it."""
     with backend.activate():
         own = products_of(backend).Products(backend.xp.cuda.Stream(non_blocking=True))
         A = backend.send(np.ones((2, 2)))
@@ -121,7 +121,7 @@ def test_cublas_has_the_functions_that_are_called() -> None:
     pathfinder = pytest.importorskip("cuda.pathfinder")
     try:
         path = pathfinder.load_nvidia_dynamic_lib("cublas").abs_path
-    except Exception as error:  # of a kind of its own for each reason
+    except Exception as error:  # the type of error depends on the reason
         pytest.skip(f"cuBLAS is not installed: {error}")
     library = ctypes.CDLL(path)
     for name in ("Create_v2", "Destroy_v2", "SetStream_v2", "SetWorkspace_v2", "GemmEx"):
@@ -132,7 +132,7 @@ def test_cublas_has_the_functions_that_are_called() -> None:
 def test_cupy_multiplies_by_the_same_parameters() -> None:
     cuda = pytest.importorskip("cupy").cuda
     try:
-        cublas = cuda.cublas  # which loads the library
+        cublas = cuda.cublas  # the attribute loads the library
     except ImportError as error:
         pytest.skip(f"cuBLAS is not installed: {error}")
     parameters = "handle transa transb m n k alpha A Atype lda B Btype ldb beta C Ctype ldc computeType algo"

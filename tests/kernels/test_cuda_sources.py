@@ -1,4 +1,4 @@
-"""Every CUDA source compiles through NVRTC, which needs no device, and keeps to the registers it has."""
+"""All CUDA sources compile with NVRTC, which needs no device, and use no more registers than there are."""
 
 import re
 from pathlib import Path
@@ -29,7 +29,7 @@ def nvrtc(request: pytest.FixtureRequest) -> Any:
 
 
 def compiled(nvrtc: Any, text: str, architecture: str, **macros: int) -> dict[str, tuple[int, int]]:
-    """Compile; return the registers and the spilled bytes of each kernel."""
+    """Compile a source; return the number of registers and of spilled bytes of each kernel."""
     program = nvrtc.createProgram(text, "source.cu", (), ())
     include = Path(pytest.importorskip("cupy").__file__).parent / "_core" / "include"
     options = (
@@ -92,7 +92,7 @@ def test_the_two_passes_compile(architecture: str, rows: int, aligned: int, nvrt
     text = (FOLDER / "one_pass.cu").read_text()
     found = compiled(nvrtc, text, architecture, ROWS=rows, ALIGNED=aligned)
     assert set(found) == {"add_up", "gradient", "logits"}
-    few = 16 if aligned == 1 else 0  # byte by byte is slow anyway
+    few = 16 if aligned == 1 else 0  # reading byte by byte is slow anyway
     assert all(spilled <= few for _, spilled in found.values())
 
 

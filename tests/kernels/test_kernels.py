@@ -1,6 +1,6 @@
-"""Each kernel is held to the portable function of its name: by its parameters, and by its values.
+"""Each kernel has the parameters and returns the values of the portable function of its name.
 
-Those for CuPy run on a GPU where there is one, and anywhere else built by a host compiler; see hostcupy.py.
+The kernels for CuPy run on a GPU, and also on the CPU, compiled by a host compiler: see hostcupy.py.
 """
 
 import ast
@@ -47,7 +47,7 @@ PORTABLE |= {
 
 
 def definitions(module: str) -> dict[str, ast.FunctionDef]:
-    """Return the public functions of a kernel module, read and not imported: CuPy may be missing."""
+    """Return the public functions of a kernel module. It is parsed, not imported: CuPy may be missing."""
     tree = ast.parse((FOLDER / f"{module}.py").read_text(encoding="utf-8"))
     found = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
     return {name: node for name, node in found.items() if not name.startswith("_")}
@@ -122,7 +122,7 @@ def test_kernels_compute_what_the_portable_function_does(
         for g, w in zip(got, want, strict=True) if isinstance(got, tuple) else [(got, want)]:
             assert (g is None) == (w is None)
             if callable(g):
-                g, w = evaluate_pullback(g), evaluate_pullback(w)  # noqa: PLW2901  (if they are wanted)
+                g, w = evaluate_pullback(g), evaluate_pullback(w)  # noqa: PLW2901
             if g is not None:
                 assert type(g) is type(w)
                 assert g.dtype == w.dtype
@@ -212,7 +212,7 @@ def test_optimizers_take_the_portable_step(
         given = options | ({"t": t} if name == "adam" else {})
         for function, (p, *moments) in ((getattr(optimizers, name), ours), (PORTABLE[name], portable)):
             function(p, g, *moments, rate=rate, **given)
-    eps = np.finfo(dtype).eps  # a sum that cancels is as exact as its terms, which are up to about 4
+    eps = np.finfo(dtype).eps  # the terms of the sums are up to about 4
     for got, want in zip(ours, portable, strict=True):
         np.testing.assert_allclose(backend.fetch(got), backend.fetch(want), rtol=8 * eps, atol=4 * eps)
     assert not np.array_equal(backend.fetch(ours[0]), start)
@@ -236,7 +236,7 @@ def test_batches_are_gathered_as_by_the_portable_function(
     got, want = gather(*arguments), PORTABLE["gather"](*arguments)
     assert got.dtype == want.dtype == getattr(backend.xp, dtype)
     np.testing.assert_allclose(backend.fetch(got), backend.fetch(want), rtol=4 * np.finfo(dtype).eps)
-    got[...] = 0  # a new array, not a view
+    got[...] = 0  # the result is a new array, not a view
     assert backend.fetch(examples).any()
 
 

@@ -1,4 +1,4 @@
-"""The loops in C are held to the portable functions; without them everything runs all the same."""
+"""The kernels in C equal the portable functions. Without them, everything gives the same results."""
 
 import shutil
 from typing import Any
@@ -20,7 +20,7 @@ TAILS = np.array([-np.inf, -1e4, -708.5, -88.0, -87.0, -30, -1, -1e-9, -0.0, 0.0
 
 
 on_both = pytest.mark.parametrize("kernels", [on_native, on_numpy], ids=["in C", "by NumPy"])
-"""Of kernels that there are in C, those that run without a compiler are held to the portable text too."""
+"""For functions with a kernel in C, the kernel in NumPy, used without a compiler, is tested too."""
 
 
 def portable(function: Any) -> Any:
@@ -73,7 +73,7 @@ def test_tails_and_nan_are_as_in_the_portable_text(kernels: Any, dtype: str) -> 
 def test_a_pass_sums_what_the_portable_one_does(
     kernels: Any, shape: tuple[int, int], weighted: bool, dtype: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(on_native, "SHARE", 1 << 12)  # so that there are several threads
+    monkeypatch.setattr(on_native, "SHARE", 1 << 12)  # so that several threads are used
     rng = np.random.default_rng(0)
     examples = rng.integers(0, 256, shape, dtype=np.uint8)
     labels = rng.integers(0, 2, (1, shape[0])).astype(dtype)
@@ -123,7 +123,7 @@ def test_products_of_bytes_are_exact(shape: tuple[int, int]) -> None:
 def test_shares_of_the_triangle_end_with_its_last_row(
     m: int, threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A few images of many pixels are worth several threads."""
+    """Several threads are used for a few images of many pixels."""
     called: list[tuple[int, int, int]] = []
 
     def gram(block: int, n: int, first: int, last: int, G: int, rows: int) -> None:

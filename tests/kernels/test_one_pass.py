@@ -1,4 +1,4 @@
-"""one_pass.cu is held to the portable sums: on a GPU where there is one, and anywhere by a host compiler."""
+"""one_pass.cu gives the sums of the portable function: on a GPU, and compiled for the CPU by a host compiler."""
 
 import os
 import subprocess
@@ -27,19 +27,19 @@ on_each = pytest.mark.parametrize(
 
 
 def passes(backend: Backend) -> ModuleType:
-    """Return the backend's own xpnet.kernels.cuda_passes."""
+    """Return the module xpnet.kernels.cuda_passes of the backend."""
     (on_cupy,) = kernels.modules(kernels.library_name(backend.xp))
     return on_cupy.cuda_passes
 
 
 @pytest.fixture(params=[False, True], ids=["late", "early"])
 def arrival(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let asynchronous copies arrive when they are waited for, or at once. Only the host compiler has a choice."""
+    """Let asynchronous copies run when they are waited for, or at once. Only for the host compiler."""
     monkeypatch.setattr(hostcupy.RawModule, "early", request.param)
 
 
 class Sums:
-    """Random arguments of `linear_loss_and_gradient`, and what they give in float64."""
+    """Random arguments of `linear_loss_and_gradient`, and the results in float64."""
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class Sums:
     def check(self, got: Any, backend: Backend) -> None:
         for name, sums, want in zip(("loss", "G", "r"), got, self.wanted, strict=True):
             assert sums.dtype == np.float32
-            # Rounding is of the size of what is added up, not of the sum.
+            # The rounding error depends on the size of the terms, not of the sum.
             size = max(np.abs(want).max(), len(self.examples) ** 0.5 * (255 if name == "G" else 1))
             np.testing.assert_allclose(backend.fetch(sums), want, rtol=3e-6, atol=1e-6 * size, err_msg=name)
 
@@ -115,7 +115,7 @@ BUILDS = [
 def test_every_shape_of_a_build_gives_the_same(
     build: tuple[int, ...], m: int, n_x: int, backend: Backend, arrival: None
 ) -> None:
-    """With fewer and with more examples of a block than the 32 whose losses are summed at once."""
+    """With fewer and with more than the 32 examples of a block whose losses are added at once."""
     sums = Sums(m, n_x, 1, 1, weighted=True)
     aligned = next(size for size in (16, 4, 1) if n_x % size == 0)
     shape = passes(backend).Build(*build, aligned)
@@ -150,7 +150,7 @@ def test_weights_that_are_no_numbers_show(backend: Backend) -> None:
 
 @on_each
 def test_many_examples_go_some_at_a_time(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a sweep of many rates over many examples the logits would be larger than the raw bytes."""
+    """With many learning rates, the logits of all examples would need more memory than the raw bytes."""
     monkeypatch.setattr(passes(backend), "TEMPORARY_BYTES", 4 * 3 * 70)
     sums = Sums(333, 20, 1, 3, weighted=True)
     with backend.activate():
@@ -168,10 +168,10 @@ def test_many_examples_go_some_at_a_time(backend: Backend, monkeypatch: pytest.M
     ids=lambda sizes: "m={},n_x={},runs={},n_out={}".format(*sizes),
 )  # fmt: skip
 def test_tensor_cores_give_the_portable_sums(sizes: tuple[int, int, int, int], backend: Backend) -> None:
-    """As exactly as float32: bytes lose nothing, and the other factor is the sum of two float16."""
+    """As exactly as with float32: bytes are exact, and the other factor is the sum of two float16."""
     sums = Sums(*sizes, weighted=True)
     sums.W[0] = 0.0
-    sums.W[-1] *= 1e-3  # each row has its own scale
+    sums.W[-1] *= 1e-3  # each row has a different scale
     examples, *arrays = sums.arrays(backend)
     with backend.activate():
         if not passes(backend).cuda_tensor.handles(examples):
@@ -227,7 +227,7 @@ def test_more_features_than_registers_go_in_two_passes(backend: Backend) -> None
 
 @on_each
 def test_examples_at_an_odd_address_are_read_byte_by_byte(backend: Backend) -> None:
-    """A view of a larger array may begin anywhere."""
+    """A view of a larger array may begin at any address."""
     sums = Sums(40, 48, 1, 1)
     examples, *arrays = sums.arrays(backend)
     with backend.activate():
@@ -249,7 +249,7 @@ def test_a_step_neither_crosses_nor_waits(backend: Backend) -> None:
         problem = LinearObjective.of(LogisticRegression(48), data, Y, backend)
         stepper = make_stepper(problem, Method.FUSED, problem.runs((0.01,), (0.1,)), [None])
         costs = problem.zeros(1, 1)
-        stepper.steps(costs)  # the kernels are compiled now
+        stepper.steps(costs)  # compiles the kernels
         before = backend.crossings.total
         with backends.no_sync(backend):
             stepper.steps(costs)
@@ -257,7 +257,7 @@ def test_a_step_neither_crosses_nor_waits(backend: Backend) -> None:
 
 
 def test_the_host_notices_what_a_gpu_would_not_survive() -> None:
-    """A barrier that not all threads reach, and an argument of another size than the parameter."""
+    """The fake reports a barrier that not all threads reach, and an argument of a wrong size."""
     if hostcupy.missing():
         pytest.skip(hostcupy.missing())
     code = (
