@@ -1,6 +1,6 @@
-"""Files of trained models: safetensors in and out, the model file, and scoring with it.
+"""Files of trained models: safetensors files, the model file, and predictions with a trained network.
 
-Nothing that is read can execute anything, and a file is written whole or not at all.
+Reading a file never executes anything in it. A file is written completely or not at all.
 """
 
 from xpnet.io.model_file import SavedModel, read_model_file, write_model_file

@@ -1,4 +1,4 @@
-"""The model file: all that is needed to score a raw example, and to know where the model came from."""
+"""The model file: everything that predictions for raw examples need, and a summary of the training."""
 
 from __future__ import annotations
 
@@ -16,23 +16,27 @@ if TYPE_CHECKING:
     import os
 
 FORMAT = 1
-"""Version of the file's layout; a newer one is refused."""
+"""Version of the layout of the file. Other versions are refused."""
 
-MEAN, SCALE = "standardizer.mean", "standardizer.scale"
+MEAN = "standardizer.mean"
+"""Name of the array with the means of the standardization."""
+
+SCALE = "standardizer.scale"
+"""Name of the array with the factors of the standardization."""
 
 
 @dataclass(frozen=True)
 class SavedModel:
-    """What a model file holds.
+    """The content of a model file.
 
     Attributes:
-        model: the network's configuration.
-        parameters: W1, b1, W2, ... in host memory, float32 or float64, all of one dtype.
-        standardizer: of the raw columns the model was trained on.
-        classes: their names, by index; empty for regression.
-        recipe: how an input becomes a raw column: plain data, of whoever makes columns.
-        history: summary of the training: plain data.
-        versions: of the programs that trained it.
+        model: the configuration of the network.
+        parameters: W1, b1, W2, ... by name, in host memory, all float32 or all float64.
+        standardizer: the standardization of the raw columns.
+        classes: names of the classes, by index; empty for regression.
+        recipe: how an input becomes a raw column, as plain data. It is only stored here, not used.
+        history: summary of the training, as plain data.
+        versions: versions of the software that trained the model, by name.
     """
 
     model: Network
@@ -45,13 +49,13 @@ class SavedModel:
 
 
 def write_model_file(path: str | os.PathLike[str], saved: SavedModel) -> None:
-    """Write a model file, whole or not at all. Equal models are equal bytes.
+    """Write a model file, completely or not at all. Equal models give equal bytes.
 
     Raises:
-        ModelFileError: the file cannot be written, or its parts do not fit together.
+        ModelFileError: the file cannot be written, or its parts do not match.
     """
     arrays = {**saved.parameters, MEAN: saved.standardizer.mean, SCALE: saved.standardizer.scale}
-    _require_fitting(path, saved.model, arrays, saved.classes)
+    _require_matching(path, saved.model, arrays, saved.classes)
     description = {
         "kind": "model",
         "format": FORMAT,
@@ -69,8 +73,8 @@ def read_model_file(path: str | os.PathLike[str]) -> SavedModel:
     """Read a model file. Nothing in it is executed.
 
     Raises:
-        ModelFileError: the file is missing, truncated, foreign, of a newer format, or its parts do not fit
-            together.
+        ModelFileError: the file is missing, damaged, not a model file or of another format, or its parts do
+            not match.
     """
     description, arrays = tensor_file.read_tensors(path, "model")
     if description.get("format") != FORMAT:
@@ -84,9 +88,9 @@ def read_model_file(path: str | os.PathLike[str]) -> SavedModel:
         kind = description["standardize"]
         plain = [dict(description[name]) for name in ("recipe", "history", "versions")]
     except (KeyError, TypeError, ValueError, XpnetError) as error:
-        msg = f"{path}: is no description of a model: {type(error).__name__}: {error}"
+        msg = f"{path}: its description is not that of a model: {type(error).__name__}: {error}"
         raise ModelFileError(msg) from error
-    _require_fitting(path, model, arrays, classes)
+    _require_matching(path, model, arrays, classes)
     mean, scale = arrays.pop(MEAN), arrays.pop(SCALE)
     if kind not in STANDARDIZATIONS or mean.dtype != np.float64 or scale.dtype != np.float64:
         msg = (
@@ -99,10 +103,10 @@ def read_model_file(path: str | os.PathLike[str]) -> SavedModel:
     return SavedModel(model, parameters, Standardizer(kind, mean, scale), classes, recipe, history, versions)
 
 
-def _require_fitting(
+def _require_matching(
     path: str | os.PathLike[str], model: Network, arrays: dict[str, np.ndarray], classes: tuple[str, ...]
 ) -> None:
-    """Refuse arrays that are not those of the configuration, saying which differs and how."""
+    """Raise `ModelFileError` if the arrays or classes do not match the configuration."""
     expected: dict[str, Any] = dict(model.shapes)
     rows = arrays[MEAN].shape if MEAN in arrays else ()
     expected[MEAN] = expected[SCALE] = (1, 1) if rows == (1, 1) else (model.n_x, 1)

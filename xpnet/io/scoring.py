@@ -1,4 +1,4 @@
-"""Score raw examples with a trained network: the standardization is folded into its first layer, once."""
+"""Predictions for raw examples: the standardization is folded into the first layer of the network, once."""
 
 from __future__ import annotations
 
@@ -17,29 +17,30 @@ if TYPE_CHECKING:
     from xpnet.data import Standardizer
     from xpnet.nn import Network
 
-BLOCK = {"cpu": 16, "gpu": 1024}
-"""Examples that are multiplied at a time, always so many, filled up with zeros if need be.
+BLOCK_EXAMPLES = {"cpu": 16, "gpu": 1024}
+"""Number of examples in a block. All matrix products have this size; a smaller block is filled with zeros.
 
-A matrix product of another size may sum in another order, and how many others are scored beside an example
-must not change its digits. With OpenBLAS a block of 16 is one tile, in which not even the place matters, and
-takes about a quarter more time than 64; a GPU needs more to be busy.
+A matrix product of another size may sum in another order. Then the digits of an example would depend on the
+number of examples that are computed with it. With OpenBLAS, 16 examples are one tile: there even the position
+in the block does not matter, and it takes only a quarter more time than 64. A GPU needs more to be busy.
 """
 
 
 class Scorer:
-    """A network on a device, ready for raw examples.
+    """A network on a device that takes raw examples.
 
-    With x̂ = (x - mean) scale, W x̂ + b = (W scale^T) x + (b - W (mean scale)): no example is standardized.
+    No example is standardized: with x̂ = (x - mean) scale, W x̂ + b = (W scale^T) x + (b - W (mean scale)).
 
     Args:
         model: the network.
-        parameters: W1, b1, W2, ... in host memory.
-        standardizer: of the raw columns.
-        backend: where to score.
-        dtype: of the arithmetic.
+        parameters: W1, b1, W2, ... by name, in host memory.
+        standardizer: the standardization of the raw columns.
+        backend: the device.
+        dtype: dtype of the arithmetic, "float32" or "float64".
 
     Attributes:
-        block: how many examples are multiplied at a time.
+        model: the network.
+        block: number of examples in a block; see `BLOCK_EXAMPLES`.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class Scorer:
         dtype: str = "float32",
     ) -> None:
         self.model = model
-        self.block = BLOCK["gpu" if backend.name == "gpu" else "cpu"]
+        self.block = BLOCK_EXAMPLES["gpu" if backend.name == "gpu" else "cpu"]
         self._backend, self._dtype = backend, dtype
         self._center = standardizer.mean.T
         self._blanks: dict[str, Array] = {}
@@ -66,17 +67,17 @@ class Scorer:
             self._raw = Parameters.of(model, sent)
 
     def __call__(self, examples: np.ndarray, first: int = 0) -> np.ndarray:
-        """Return probabilities (n_out, k), or the predicted numbers, in host memory.
+        """Return probabilities (for regression the predicted numbers), (n_out, k), in host memory.
 
-        An example's digits do not depend on the others, or on how many there are, as long as it keeps its
-        place: the remainder of its index divided by `block`.
+        The digits of an example do not depend on the other examples or on their number, if its position in
+        the block, which is its index modulo `block`, is the same.
 
         Args:
-            examples: (k, n_x), raw: bytes or floats.
-            first: index of the first of them, if others were scored before.
+            examples: raw examples, (k, n_x), bytes or floats.
+            first: index of the first example, if others were computed before.
 
         Raises:
-            ShapeError: they have another number of features.
+            ShapeError: the examples have another number of features.
         """
         k = self._count(examples)
         results = np.empty((self.model.n_out, k), self._dtype)
@@ -84,9 +85,9 @@ class Scorer:
             pending: tuple[slice, int, Array] | None = None
             parts = self._parts(k, first)
             blocks = self._backend.stream((self._raw_rows(examples[part]),) for part, _ in parts)
-            for (part, place), (rows,) in zip(parts, blocks, strict=True):
-                scored = part, place, self._score(rows, place)
-                # On a GPU the next block is under way while the one before is fetched.
+            for (part, position), (rows,) in zip(parts, blocks, strict=True):
+                scored = part, position, self._score(rows, position)
+                # On a GPU the next block is computed while the one before is fetched.
                 if pending is not None:
                     self._fetch(*pending, results)
                 pending = scored
@@ -95,15 +96,15 @@ class Scorer:
         return results
 
     def begin(self, examples: np.ndarray, first: int = 0) -> Callable[[], np.ndarray]:
-        """Begin to score; return a function that waits for what calling would return.
+        """Start the computation, and return a function that waits for its result and returns it.
 
-        On a GPU the work goes on meanwhile. Arguments and errors as for calling.
+        On a GPU the computation continues in the meantime. Arguments, result and errors: see `__call__`.
         """
         k = self._count(examples)
         with self._backend.activate():
             begun = [
-                (part, place, self._score(self._backend.send(self._raw_rows(examples[part])), place))
-                for part, place in self._parts(k, first)
+                (part, position, self._score(self._backend.send(self._raw_rows(examples[part])), position))
+                for part, position in self._parts(k, first)
             ]
 
         def fetched() -> np.ndarray:
@@ -116,7 +117,7 @@ class Scorer:
         return fetched
 
     def _count(self, examples: np.ndarray) -> int:
-        """Return how many examples there are, if they have the features of the model."""
+        """Return the number of examples; raise `ShapeError` if their features are not those of the model."""
         n_x = examples.shape[1]
         if n_x != self.model.n_x:
             msg = f"examples have {n_x} features, and the model expects {self.model.n_x}"
@@ -124,32 +125,32 @@ class Scorer:
         return len(examples)
 
     def _parts(self, k: int, first: int) -> list[tuple[slice, int]]:
-        """Return the examples of each block, and their place in it."""
+        """Return for each block the slice of its examples, and the position of the first one in the block."""
         starts = range(-(first % self.block), k, self.block)
         parts = [slice(max(start, 0), min(start + self.block, k)) for start in starts]
         return [(part, part.start - start) for part, start in zip(parts, starts, strict=True)]
 
     def _raw_rows(self, examples: np.ndarray) -> np.ndarray:
-        # Floats may lie far from 0, so they are centered before they are rounded.
+        # Floats may be far from 0, so they are centered before they are rounded to the dtype.
         return examples if examples.dtype == np.uint8 else examples - self._center
 
-    def _score(self, rows: Array, place: int) -> Array:
-        """Return the answers to a block that holds raw rows from a place on, and zeros elsewhere."""
+    def _score(self, rows: Array, position: int) -> Array:
+        """Return the outputs of a block, (n_out, block): raw rows from a position on, and zeros elsewhere."""
         xp = self._backend.xp
         parameters = self._raw if rows.dtype == xp.uint8 else self._centered
         if rows.shape[0] < self.block:
             block = xp.zeros_like(self._blank(rows.dtype))
-            block[place : place + rows.shape[0], :] = rows
+            block[position : position + rows.shape[0], :] = rows
             rows = block
         X = xp.astype(rows, getattr(xp, self._dtype)).T
         return self.model.activate_output(self.model.forward(parameters.views, X))
 
     def _blank(self, dtype: Any) -> Array:
-        """Return a block of zeros on the device: its shape is what is asked for, and never changes."""
+        """Return a block of zeros on the device, (block, n_x). It is sent once and never changed."""
         name = np.dtype(str(dtype).rpartition(".")[2]).name
         if name not in self._blanks:
             self._blanks[name] = self._backend.send(np.zeros((self.block, self.model.n_x), name))
         return self._blanks[name]
 
-    def _fetch(self, part: slice, place: int, answers: Array, results: np.ndarray) -> None:
-        results[:, part] = self._backend.fetch(answers)[:, place : place + part.stop - part.start]
+    def _fetch(self, part: slice, position: int, outputs: Array, results: np.ndarray) -> None:
+        results[:, part] = self._backend.fetch(outputs)[:, position : position + part.stop - part.start]

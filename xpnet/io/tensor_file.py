@@ -1,4 +1,4 @@
-"""Files of arrays with a description: safetensors, read with suspicion and written whole or not at all."""
+"""Safetensors files of arrays with a description. Every file is checked when it is read."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 KEY = "xpnet"
-"""The entry of the header that holds the description: a single one, so that equal content is equal bytes."""
+"""Name of the header's entry with the description. It is the only one, so equal content gives equal bytes."""
 
-MOST_HEADER = 16 << 20
-"""The longest header that is read: a real one has some kilobytes, a hostile one any size."""
+MAX_HEADER_BYTES = 16 << 20
+"""Limit of the header's length. A real header has some kilobytes; a forged one may claim any length."""
 
 
 def write_tensors(
@@ -30,9 +30,9 @@ def write_tensors(
     """Write a file under a temporary name, and rename it when it is complete and on the disk.
 
     Args:
-        path: of the file; one that exists is replaced.
-        description: plain data.
-        arrays: by name.
+        path: path of the file; an existing file is replaced.
+        description: plain data that JSON can hold; its "kind" says what the file is.
+        arrays: float32 or float64 arrays by name, in host memory.
 
     Raises:
         ModelFileError: the file cannot be written.
@@ -52,12 +52,14 @@ def write_tensors(
 
 @contextlib.contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Give a temporary name beside `path`; when the block ends well, make the file there durable as `path`.
+    """Yield a temporary path beside `path`; after the block flush the file to the disk, and rename it.
+
+    If the block raises an error, the temporary file is removed and `path` is unchanged.
 
     Raises:
-        OSError: from the file system; then `path` is as it was.
+        OSError: from the file system; `path` is unchanged.
     """
-    path = path.resolve()  # of a link, what it points to
+    path = path.resolve()  # replace the target of a link, not the link
     handle, name = tempfile.mkstemp(prefix=f".{path.name[:100]}.", suffix=".part", dir=path.parent)
     os.close(handle)
     temporary = Path(name)
@@ -67,24 +69,24 @@ def atomic_write(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         umask = os.umask(0)
         os.umask(umask)
-        temporary.chmod(0o666 & ~umask)  # mkstemp's own mode is for secrets
+        temporary.chmod(0o666 & ~umask)  # mkstemp lets only the owner read it
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def read_tensors(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Read a file that `write` wrote.
+    """Read a file that `write_tensors` wrote.
 
     Args:
-        path: of the file.
-        kind: what its description must say it is.
+        path: path of the file.
+        kind: the "kind" that its description must have.
 
     Returns:
-        Its description and its arrays, which are copies: the file may change or vanish.
+        The description, and the arrays by name. The arrays are copies: the file may change later.
 
     Raises:
-        ModelFileError: it cannot be read, is truncated, or is something else.
+        ModelFileError: the file cannot be read, is damaged, or is of another kind.
     """
     path = Path(path)
     try:
@@ -99,7 +101,7 @@ def read_kind(path: str | os.PathLike[str]) -> str | None:
     """Return the kind of a file that `write_tensors` wrote, such as "model"; None for other safetensors files.
 
     Raises:
-        ModelFileError: it cannot be read, or is not a safetensors file.
+        ModelFileError: the file cannot be read, or is not a safetensors file.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -120,6 +122,7 @@ def read_kind(path: str | os.PathLike[str]) -> str | None:
 
 
 def _refuse_foreign(path: Path) -> None:
+    """Raise `ModelFileError` if the file does not begin like a safetensors file."""
     if not path.is_file():
         msg = f"{path}: " + ("is not a file" if path.exists() else "there is no such file")
         raise ModelFileError(msg)
@@ -127,8 +130,8 @@ def _refuse_foreign(path: Path) -> None:
     with path.open("rb") as file:
         start = file.read(9)
     length = struct.unpack("<Q", start[:8])[0] if len(start) == 9 else 0
-    if start[8:] != b"{" or length > MOST_HEADER:
-        what = "is empty" if not size else "does not begin as a safetensors file does"
+    if start[8:] != b"{" or length > MAX_HEADER_BYTES:
+        what = "is empty" if not size else "does not begin like a safetensors file"
         msg = f"{path}: {what}: expected a file that xpnet wrote"
         raise ModelFileError(msg)
     if length > size - 8:
@@ -137,6 +140,7 @@ def _refuse_foreign(path: Path) -> None:
 
 
 def _read(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Return description and arrays of a file, as `read_tensors`."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -163,13 +167,14 @@ def _read(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]
 
 
 def _described(path: Path, text: str | None, kind: str) -> dict[str, Any]:
+    """Return the description in a header's entry; raise `ModelFileError` if it is not of this kind."""
     if text is None:
         msg = f"{path}: is a safetensors file of another program: expected one that xpnet wrote"
         raise ModelFileError(msg)
     try:
         description = json.loads(text)
     except (ValueError, RecursionError) as error:
-        msg = f"{path}: its description is no JSON: {error}"
+        msg = f"{path}: its description is not JSON: {error}"
         raise ModelFileError(msg) from error
     found = description.get("kind") if isinstance(description, dict) else None
     if found != kind:

@@ -1,6 +1,6 @@
-"""Linear models, trained on all examples at once: gradient descent and L-BFGS.
+"""Training of linear models on all examples at once: gradient descent and L-BFGS.
 
-For logistic and softmax regression, whose cost is convex.
+It is for logistic and softmax regression, whose cost is convex.
 """
 
 from xpnet.linear.descent import (

@@ -1,10 +1,10 @@
-"""Full-batch gradient descent of logistic and softmax regression: three methods, the same result.
+"""Full-batch gradient descent of logistic and softmax regression, by three methods with the same result.
 
 - "autodiff": the computation graph on the standardized matrix. It is the specification of the other two.
 - "fused": each step reads the raw examples once; see fused.py.
-- "gram": each step computes with the Gram matrix of the examples; see gram.py. Chosen if m < n_x.
+- "gram": each step computes with the Gram matrix of the examples; see gram.py. It is chosen if m < n_x.
 
-Several runs, each with its own learning rate and penalty, descend together; see `xpnet.training.sweep`.
+Several runs with their own learning rates and penalties can be trained together; see `xpnet.training.sweep`.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ if TYPE_CHECKING:
     from xpnet.nn import Network
 
 METHODS = ("auto", "autodiff", "fused", "gram")
-"""Methods that can be asked for; "auto" chooses."""
+"""Values of the argument `method`; "auto" chooses one of the others."""
 
 WINDOW = 500
-"""Steps whose costs are kept on the device before they are fetched at once."""
+"""Number of steps whose costs stay on the device before they are fetched together."""
 
 
 class Stepper(Protocol):
-    """One way to descend."""
+    """A method of gradient descent with its current parameters, for several runs at once."""
 
     def steps(self, costs: Array) -> None:
-        """Take as many steps as `costs` (runs, steps) has columns; leave in each the costs before it."""
+        """Take a step for each column of `costs`, (runs, steps); write into it the costs before the step."""
 
     def parameters(self) -> tuple[Array, Array]:
-        """Return W (runs n_out, n_x) and b (runs n_out, 1) as they are now."""
+        """Return the current parameters, W (runs n_out, n_x) and b (runs n_out, 1)."""
 
 
 def descend(
@@ -70,19 +70,19 @@ def descend(
         data: the examples.
         Y: their labels (1, m), in host memory.
         backend: where to compute.
-        iterations: steps.
-        learning_rate: of each.
+        iterations: number of steps.
+        learning_rate: learning rate of all steps.
         l2: strength of the penalty.
         class_weight: None, "balanced", or a weight for each class.
         start: parameters to start from; zeros by default.
         method: "autodiff", "fused", "gram", or "auto": gram if m < n_x, else fused.
-        dtype: of the arithmetic, "float32" or "float64".
-        resident_bytes: the most raw bytes to keep on the device; see `xpnet.data.DeviceMatrix`.
-        on_progress: is called with the steps done and the last cost, each time costs are fetched.
+        dtype: dtype of the arithmetic, "float32" or "float64".
+        resident_bytes: size limit of examples that stay on the device; see `xpnet.data.DeviceMatrix`.
+        on_progress: called with the number of steps done and the last cost, each time costs are fetched.
 
     Raises:
-        ConfigurationError: another model or method, or settings that are not possible.
-        ShapeError, DtypeError: data or labels that cannot be learned from.
+        ConfigurationError: the model is not logistic or softmax regression, or a setting is out of range.
+        ShapeError, DtypeError: the data or the labels cannot be used.
         DivergenceError: a cost is not finite.
     """
     chosen, reason = choose_method(method, data)
@@ -103,10 +103,14 @@ def descend(
 
 
 def choose_method(method: str, data: ColumnMatrix | DeviceMatrix) -> tuple[Method, str]:
-    """Return the method of descent, and why it was chosen.
+    """Return the method of descent, and as a sentence why it was chosen.
+
+    Args:
+        method: one of `METHODS`.
+        data: the examples.
 
     Raises:
-        ConfigurationError: an unknown method.
+        ConfigurationError: the method is unknown.
     """
     if method not in METHODS:
         msg = f"method is {method!r}, expected one of {', '.join(METHODS)}"
@@ -134,13 +138,13 @@ def require_valid_descent(iterations: int, learning_rates: Sequence[float], l2s:
 def make_stepper(
     objective: LinearObjective, method: Method, runs: Runs, starts: Sequence[Parameters | None]
 ) -> Stepper:
-    """Return what takes the steps of a method.
+    """Return the stepper of a method.
 
     Args:
         objective: the cost to minimize.
         method: `Method.AUTODIFF`, `Method.FUSED` or `Method.GRAM`.
         runs: learning rates and penalties.
-        starts: parameters of each run on the device, which are copied; None for zeros.
+        starts: initial parameters of each run on the device, which are copied; None for zeros.
     """
     W, b = stack_parameters(objective, starts)
     if method == Method.GRAM:
@@ -157,18 +161,20 @@ def run_descent(
     strict: bool = True,
     on_progress: Callable[[int, float], object] | None = None,
 ) -> np.ndarray:
-    """Take steps; return the costs, (runs, iterations) float64, in host memory.
+    """Take steps; return the costs before them, (runs, iterations) float64, in host memory.
 
     Args:
-        stepper: what takes them.
+        stepper: takes the steps.
         objective: the cost that it minimizes.
-        iterations: how many.
-        count: of runs.
-        strict: whether the first cost that is not finite ends it all. Otherwise when no run has finite ones.
-        on_progress: is called with the steps done and the lowest last cost, each time costs are fetched.
+        iterations: number of steps.
+        count: number of runs.
+        strict: whether to raise an error at the first cost that is not finite. If not, the steps end when no
+            run has a finite cost, and the costs that are missing are NaN.
+        on_progress: called with the number of steps done and the lowest last cost, each time costs are
+            fetched.
 
     Raises:
-        DivergenceError: a cost is not finite, with `strict`.
+        DivergenceError: with `strict`, a cost is not finite.
     """
     window = objective.zeros(count, min(WINDOW, iterations))
     costs = np.full((count, iterations), np.nan)
@@ -192,7 +198,7 @@ def run_descent(
 
 
 def stack_parameters(objective: LinearObjective, starts: Sequence[Parameters | None]) -> tuple[Array, Array]:
-    """Return W (runs n_out, n_x) and b (runs n_out, 1): copies of the parameters of all runs, by rows."""
+    """Return W (runs n_out, n_x) and b (runs n_out, 1): the parameters of all runs, copied and stacked."""
     model, xp = objective.model, objective.backend.xp
     stacked = []
     for name in ("W1", "b1"):
@@ -206,7 +212,7 @@ def stack_parameters(objective: LinearObjective, starts: Sequence[Parameters | N
 
 
 def unstack_parameters(model: Network, W: Array, b: Array) -> list[Parameters]:
-    """Return the parameters of each run."""
+    """Return the parameters of each run. W: (runs n_out, n_x); b: (runs n_out, 1)."""
     results = []
     for start in range(0, W.shape[0], model.n_out):
         rows = slice(start, start + model.n_out)
@@ -215,7 +221,7 @@ def unstack_parameters(model: Network, W: Array, b: Array) -> list[Parameters]:
 
 
 class _WeightDescent:
-    """Gradient descent on the weights themselves."""
+    """Gradient descent with W and b on the device."""
 
     def __init__(
         self, passes: Callable[[Array, Array], LossAndGradient], runs: Runs, W: Array, b: Array, m: int
@@ -225,7 +231,7 @@ class _WeightDescent:
         self._step, self._shrink = runs.rate / m, 1.0 - runs.rate * runs.l2 / m
 
     def steps(self, costs: Array) -> None:
-        """As `Stepper.steps`."""
+        """See `Stepper.steps`."""
         for i in range(costs.shape[1]):
             costs[:, i : i + 1] = self._step_once()
 
@@ -241,5 +247,5 @@ class _WeightDescent:
         return cost
 
     def parameters(self) -> tuple[Array, Array]:
-        """As `Stepper.parameters`."""
+        """See `Stepper.parameters`."""
         return self._W, self._b

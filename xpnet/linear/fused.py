@@ -1,8 +1,8 @@
 """Loss and gradient of logistic and softmax regression in one fused pass: each raw byte is read once.
 
-Each block of raw examples is cast, and both products with it are computed, while it is in the cache. That
-needs half the memory traffic of W X followed by dZ X^T, and a quarter of that of a float32 matrix. The
-standardized matrix is never made: with x̂ = (x - mean) scale,
+A block of raw examples is cast, and both products with it are computed while it is in the cache. That needs
+half the memory traffic of W X followed by dZ X^T, and reads a quarter of the bytes of a float32 matrix. The
+standardized matrix is never made. With x̂ = (x - mean) scale,
 
     W x̂ + b = (W scale^T) x + (b - W (mean scale))        dW = (dZ x^T - (sum dZ) mean^T) scale^T
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from xpnet.data import DeviceMatrix
 
 BLOCK_BYTES = {"cpu": 4 << 20, "gpu": 256 << 20}
-"""Bytes of a block after the cast: on a CPU about the cache of one core, on a GPU enough work for all of it."""
+"""Bytes of a block after the cast: on a CPU it fits a core's cache, on a GPU it keeps the device busy."""
 
 
 @dataclass(frozen=True)
@@ -43,14 +43,14 @@ class LossAndGradient:
 
 
 class FusedPass:
-    """Computes loss and gradient in one pass over raw examples.
+    """A function that computes loss and gradient in one pass over the raw examples.
 
     Args:
         data: the examples, on their device.
-        labels: (n_out, m) on the device, floats: 0 and 1, or one-hot columns.
-        weights: of the examples, (1, m) on the device, or None.
+        labels: (n_out, m) floats on the device: 0 and 1, or one-hot columns.
+        weights: weights of the examples, (1, m) on the device, or None.
         output: "sigmoid" or "softmax".
-        dtype: of the arithmetic, "float32" or "float64".
+        dtype: dtype of the arithmetic, "float32" or "float64".
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class FusedPass:
         self._data, self._labels, self._weights = data, labels, weights
         self._residual = RESIDUALS[output]
         mean = data.standardizer.mean.T
-        # The mean of bytes is folded into the result. Floats may be far from 0: theirs is subtracted first.
+        # The mean of bytes is folded into W and b. Floats may be far from 0: their mean is subtracted first.
         self._center = None if raw == "uint8" else backend.send(mean, raw.name)
         self._mean = backend.send(mean if self._center is None else 0.0 * mean, dtype=dtype)
         self._scale = backend.send(data.standardizer.scale.T, dtype=dtype)
@@ -69,7 +69,7 @@ class FusedPass:
         self._rows = max(1, min(data.m, block_bytes // (data.n_x * itemsize)))
 
     def __call__(self, W: Array, b: Array) -> LossAndGradient:
-        """Return the summed losses and gradients at W (runs n_out, n_x), b (runs n_out, 1)."""
+        """Return loss and gradient at W (runs n_out, n_x) and b (runs n_out, 1)."""
         xp = namespace(W)
         folded = W * self._scale
         shift = b - xp.sum(folded * self._mean, axis=1, keepdims=True)
@@ -102,17 +102,17 @@ def linear_loss_and_gradient(
     residual: Callable[..., tuple[Array, Array]],
     rows: int,
 ) -> tuple[Array, Array, Array]:
-    """Return the summed losses (runs, 1), G = dZ X^T (runs n_out, n_x) and the summed dZ (runs n_out, 1).
+    """Return the sum of the losses (runs, 1), dZ X^T (runs n_out, n_x), and the sum of dZ (runs n_out, 1).
 
     Args:
-        examples: (m, n_x), raw.
+        examples: raw examples, (m, n_x).
         labels: (n_out, m), floats.
-        weights: of the examples, (1, m), or None.
+        weights: weights of the examples, (1, m), or None.
         W: weights with the scale folded in, (runs n_out, n_x).
         b: biases with the mean folded in, (runs n_out, 1).
         center: subtracted from each example before the cast, (1, n_x) or (1, 1), or None.
-        residual: computes losses and dZ from Z and the labels of a block.
-        rows: examples of a block.
+        residual: function that computes losses and dZ from Z and the labels of a block.
+        rows: number of examples in a block.
     """
     xp = namespace(W)
     m = examples.shape[0]
@@ -133,7 +133,7 @@ def linear_loss_and_gradient(
 
 @dispatched
 def logistic_residual(Z: Array, Y: Array) -> tuple[Array, Array]:
-    """Return the logistic losses and dZ = A - Y, sharing one exponential.
+    """Return the logistic losses and dZ = A - Y, both (runs, k). They share one exponential.
 
     Args:
         Z: logits (runs, k).
@@ -147,7 +147,7 @@ def logistic_residual(Z: Array, Y: Array) -> tuple[Array, Array]:
 
 @dispatched
 def softmax_residual(Z: Array, Y: Array) -> tuple[Array, Array]:
-    """Return the softmax cross-entropies (runs, k) and dZ = A - Y, sharing one exponential.
+    """Return the cross-entropies (runs, k) and dZ = A - Y (runs n_out, k). They share one exponential.
 
     Args:
         Z: logits (runs n_out, k).
@@ -163,4 +163,4 @@ def softmax_residual(Z: Array, Y: Array) -> tuple[Array, Array]:
 
 
 RESIDUALS = {"sigmoid": logistic_residual, "softmax": softmax_residual}
-"""Losses and dZ of a block of logits, by the model's output."""
+"""Functions that compute losses and dZ from logits and labels, by the model's output."""

@@ -1,8 +1,8 @@
-"""Full-batch gradient descent on the Gram matrix G = X̂^T X̂ of the examples, for fewer examples than features.
+"""Full-batch gradient descent with the Gram matrix G = X̂^T X̂, for fewer examples than features.
 
-The gradient of a full batch is dZ X̂^T, a linear combination of the examples. So the weights stay of the form
-W = c W0 + C X̂^T, and the logits are Z = c W0 X̂ + C G + b. A step computes with G (m, m) alone, and costs m^2
-operations instead of 2 n_x m. Several runs share G: their rows are stacked.
+X̂ is the standardized matrix. The gradient of a full batch is dZ X̂^T, a linear combination of the examples.
+So the weights keep the form W = c W0 + C X̂^T, and the logits are Z = c W0 X̂ + C G + b. A step only needs G,
+(m, m), and takes m^2 operations instead of 2 n_x m. Several runs share G; their rows are stacked.
 """
 
 from __future__ import annotations
@@ -23,15 +23,16 @@ if TYPE_CHECKING:
     from xpnet.linear.objective import LinearObjective, Runs
 
 BLOCK_BYTES = 16 << 20
-"""Bytes of examples, or of standardized features, that are computed with at a time."""
+"""Approximate size in bytes of a block of examples or features in float64."""
 
 
 class GramMatrix:
-    """The products of the examples of an objective, and what can be computed without a standardized matrix.
+    """The Gram matrix of the examples, and products of other matrices with them.
+
+    The standardized matrix is never made as a whole.
 
     Args:
-        objective: few examples of many features.
-
+        objective: an objective on fewer examples than features.
     """
 
     def __init__(self, objective: LinearObjective) -> None:
@@ -42,16 +43,16 @@ class GramMatrix:
         self._bytes = objective.data.host.examples.dtype == np.uint8 and standardizer.is_uniform
 
     def combine(self, C: Array) -> Array:
-        """Return C X̂^T, (rows, n_x): linear combinations of the examples. C: coefficients, (rows, m)."""
+        """Return C X̂^T, linear combinations of the examples, (rows, n_x). C: coefficients, (rows, m)."""
         xp, total = namespace(C), None
         for part, raw, mean in self._raw():
             own = C[:, part]
-            spanned = own @ raw - xp.sum(own, axis=1, keepdims=True) * mean
-            total = spanned if total is None else total + spanned
+            product = own @ raw - xp.sum(own, axis=1, keepdims=True) * mean
+            total = product if total is None else total + product
         return total * self._scale
 
     def logits(self, W: Array) -> Array:
-        """Return W X̂, (rows, m); the standardization is folded into W."""
+        """Return W X̂, (rows, m). The standardization is folded into W. W: (rows, n_x)."""
         xp, folded = namespace(W), W * self._scale
         parts = [
             folded @ raw.T - xp.sum(folded * mean, axis=1, keepdims=True) for _, raw, mean in self._raw()
@@ -59,7 +60,10 @@ class GramMatrix:
         return xp.concat(parts, axis=1)
 
     def _raw(self) -> Iterator[tuple[slice, Array, Array]]:
-        """Yield examples (k, n_x), cast, and the mean that is still in them: that of floats is subtracted."""
+        """Yield blocks of examples: their indices, the examples after the cast (k, n_x), the mean (1, n_x).
+
+        The mean is what must still be subtracted. It is 0 for floats: they are centered before the cast.
+        """
         objective, data = self._objective, self._objective.data
         xp, dtype = objective.backend.xp, getattr(objective.backend.xp, objective.dtype)
         rows = max(1, BLOCK_BYTES // (8 * data.n_x))
@@ -98,21 +102,21 @@ class GramMatrix:
         return self._products() if self._bytes else self._objective.backend.fetch(self.G)
 
     def _products(self) -> np.ndarray:
-        """Return the same of uint8 examples with one scale for all features, computed by the host."""
+        """Return X̂^T X̂ of uint8 examples with one scale for all features, (m, m) float64, from the host."""
         data = self._objective.data
         products: np.ndarray = byte_gram(data.host.examples) * float(data.standardizer.scale[0, 0]) ** 2
         return products
 
 
 class GramDescent:
-    """Gradient descent on the coefficients of the examples.
+    """A stepper of gradient descent that changes c, C and b; see the top of this file.
 
     Args:
-        objective: few examples of many features.
+        objective: an objective on fewer examples than features.
         runs: learning rates and penalties.
-        W: weights to start from, (runs n_out, n_x).
-        b: biases to start from, (runs n_out, 1); changed in place.
-        from_zero: whether all weights are known to be 0.
+        W: initial weights, (runs n_out, n_x).
+        b: initial biases, (runs n_out, 1); changed in place.
+        from_zero: whether W is known to be 0.
     """
 
     def __init__(
@@ -126,7 +130,7 @@ class GramDescent:
         self._square0 = xp.sum(W * W, axis=1, keepdims=True)
 
     def steps(self, costs: Array) -> None:
-        """As `descent.Stepper.steps`."""
+        """See `descent.Stepper.steps`."""
         objective, runs = self._objective, self._runs
         gram_steps(
             self._C, self._c, self._b, costs, self._gram.G, self._Z0, objective.labels, objective.weights,
@@ -135,17 +139,17 @@ class GramDescent:
         )  # fmt: skip
 
     def parameters(self) -> tuple[Array, Array]:
-        """Return W (runs n_out, n_x) and b (runs n_out, 1) after the last step."""
+        """See `descent.Stepper.parameters`."""
         xp = self._objective.backend.xp
         return self._c * self._W0 + self._gram.combine(self._C), xp.asarray(self._b, copy=True)
 
 
 @dispatched
 def byte_gram(examples: Array) -> Array:
-    """Return the products of all pairs of examples, (m, m) float64, exactly. examples: uint8, (m, n_x).
+    """Return the exact products of all pairs of examples, (m, m) float64. examples: uint8, (m, n_x).
 
-    Products of x - 128 are at most 2^14, so 2^10 of them sum to at most 2^24: exactly in float32, in any
-    order. x y = (x - 128) (y - 128) + 128 (x + y) - 128^2 gives the rest.
+    A product of x - 128 and y - 128 is at most 2^14 in size, and a sum of 2^10 of them at most 2^24. So
+    float32 sums them exactly, in any order. Then x y = (x - 128) (y - 128) + 128 (x + y) - 128^2.
     """
     xp = namespace(examples)
     m, n_x = examples.shape
@@ -176,17 +180,17 @@ def gram_steps(
     penalized: bool,
     output: str,
 ) -> None:
-    """Take steps of gradient descent: change C, c and b in place, and write the cost before each step.
+    """Take steps of gradient descent: change C, c and b in place, and write the costs before each step.
 
     Args:
         C: coefficients of the examples, (runs n_out, m).
-        c: share of W0 that is left, (runs n_out, 1).
+        c: factor of W0, (runs n_out, 1).
         b: biases, (runs n_out, 1).
-        costs: (runs, steps), written.
+        costs: (runs, steps); written, a column for each step.
         G: X̂^T X̂, (m, m).
         Z0: W0 X̂, (runs n_out, m).
         labels: (n_out, m), floats.
-        weights: of the examples, (1, m), or None.
+        weights: weights of the examples, (1, m), or None.
         rate: learning rate of each row, (runs n_out, 1).
         l2: penalty of each row, (runs n_out, 1).
         share: l2 / (2 m) of each run, (runs, 1).
@@ -195,7 +199,7 @@ def gram_steps(
         output: "sigmoid" or "softmax".
     """
     xp, m, residual = namespace(C), C.shape[1], RESIDUALS[output]
-    ones = xp.ones_like(G[:, :1])  # a product with them is a sum, in a third of its time
+    ones = xp.ones_like(G[:, :1])  # A @ ones sums the columns of A in a third of the time of xp.sum
     step, shrink = rate / m, 1.0 - rate * l2 / m
     for i in range(costs.shape[1]):
         CG = C @ G

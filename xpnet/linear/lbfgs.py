@@ -1,9 +1,9 @@
-"""L-BFGS for logistic and softmax regression: the minimum of the cost, in few passes over the examples.
+"""L-BFGS for logistic and softmax regression: it finds the minimum in few passes over the examples.
 
-Nocedal and Wright, Numerical Optimization (2006): algorithm 7.4, with steps by Armijo's condition and
-backtracking by quadratic interpolation (3.57). Near the minimum, rounding may hide what a step gains; then its
-slope decides: Hager and Zhang, A New Conjugate Gradient Method (2005), (27). With few examples it works on
-their coordinates: see reduced.py.
+It is algorithm 7.4 of Nocedal and Wright, Numerical Optimization (2006). The length of a step satisfies
+Armijo's condition, by backtracking with quadratic interpolation (3.57). Near the minimum, rounding may hide
+that a step lowers the cost. Then the slope decides: Hager and Zhang, A New Conjugate Gradient Method (2005),
+(27). If there are far fewer examples than features, it works in reduced coordinates: see reduced.py.
 """
 
 from __future__ import annotations
@@ -33,23 +33,23 @@ if TYPE_CHECKING:
     from xpnet.data import ColumnMatrix, DeviceMatrix
     from xpnet.nn import Network, Parameters
 
-MOST_ITERATIONS = 500
-"""Iterations at most, by default."""
+MAX_ITERATIONS = 500
+"""Default limit of the number of iterations."""
 
-MOST_ITERATIONS_REDUCED = 10_000
-"""The same on coordinates of few examples, where an iteration takes little time."""
+MAX_ITERATIONS_REDUCED = 10_000
+"""Default limit of the number of iterations in reduced coordinates, which take little time each."""
 
 MEMORY = 10
-"""Iterations whose changes of weights and gradient are kept, to approximate the curvature."""
+"""Number of past iterations whose changes of weights and gradient approximate the curvature."""
 
-MOST_BACKTRACKS = 30
-"""Shorter steps that are tried in one iteration before it ends without progress."""
+MAX_BACKTRACKS = 30
+"""Limit of the number of step lengths to try in an iteration."""
 
 ROUNDING_UNITS = 16
-"""A cost that is higher by so many units of rounding counts as equal: it is a sum, and its digits end there."""
+"""A cost that is higher by at most this many rounding units counts as equal: its last bits are not exact."""
 
-MOST_STALLED = 5
-"""Iterations in a row without a lower cost, after which no progress is expected any more."""
+MAX_STALLED = 5
+"""Number of iterations in a row without a lower cost after which the training ends."""
 
 
 def minimize(
@@ -69,31 +69,31 @@ def minimize(
 ) -> TrainingResult:
     """Minimize J = mean loss + l2 / (2 m) sum W^2 by L-BFGS.
 
-    With few examples of many features, it works on their coordinates, in float64. To choose the length of a
-    step, the host fetches one number for each pass over the examples.
+    If there are far fewer examples than features, it works in reduced coordinates, in float64. To choose the
+    length of a step, a few numbers are fetched for each pass over the examples.
 
     Args:
         model: logistic or softmax regression, a network without hidden layers.
         data: the examples.
         Y: their labels (1, m), in host memory.
         backend: where to compute.
-        iterations: at most; None for 500, or 10,000 on coordinates, where they take little time.
-        tolerance: it has converged when no derivative of J is larger.
-        l2: strength of the penalty. Without one, classes that a plane separates have no minimum.
+        iterations: limit of the number of iterations; None for 500, or 10,000 in reduced coordinates.
+        tolerance: L-BFGS has converged when no derivative of J is larger.
+        l2: strength of the penalty. Without a penalty, linearly separable classes have no minimum.
         class_weight: None, "balanced", or a weight for each class.
         start: parameters to start from; zeros by default.
-        dtype: of the arithmetic, "float32" or "float64".
-        resident_bytes: the most raw bytes to keep on the device; see `xpnet.data.DeviceMatrix`.
-        on_progress: is called with the iterations done and the cost, after each.
+        dtype: dtype of the arithmetic, "float32" or "float64".
+        resident_bytes: size limit of examples that stay on the device; see `xpnet.data.DeviceMatrix`.
+        on_progress: called after each iteration with their number and the cost.
 
     Returns:
-        The result. The first record of its history is the start, with learning rate 0; each further one is
+        The result. The first record of its history is the start, with learning rate 0. Each further record is
         an iteration, with the length of its step as learning rate.
 
     Raises:
-        ConfigurationError: another model, or settings that are not possible.
-        ShapeError, DtypeError: data or labels that cannot be learned from.
-        DivergenceError: the cost of the start, or the product of two examples, is not finite.
+        ConfigurationError: the model is not logistic or softmax regression, or a setting is out of range.
+        ShapeError, DtypeError: the data or the labels cannot be used.
+        DivergenceError: the cost at the start or the product of two examples is not finite.
     """
     given = {
         "iterations": (1 if iterations is None else iterations, 1),
@@ -110,12 +110,12 @@ def minimize(
             class_weight=class_weight, dtype=dtype, resident_bytes=resident_bytes,
         )  # fmt: skip
         few = start is None and is_worthwhile(objective)
-        most = iterations or (MOST_ITERATIONS_REDUCED if few else MOST_ITERATIONS)
+        limit = iterations or (MAX_ITERATIONS_REDUCED if few else MAX_ITERATIONS)
         with one_for_each_product() if few else nullcontext():
             reduced = ReducedObjective(objective) if few else None
             cost = _Cost(reduced.objective if reduced else objective, l2, reduced=few)
             P = cost.joined(*stack_parameters(cost.objective, [start]))
-            P, history = _minimized(cost, P, most, tolerance, on_progress)
+            P, history = _minimized(cost, P, limit, tolerance, on_progress)
         W, b = cost.split(P)
         if reduced is not None:
             W, b = (backend.send(part, dtype=dtype) for part in (reduced.weights(W), b))
@@ -125,12 +125,12 @@ def minimize(
 
 
 class _Cost:
-    """J and its gradient, at W and b in one matrix (n_out, n_x + 1).
+    """The cost J and its gradient. W and b are the columns of one matrix P, (n_out, n_x + 1).
 
     Args:
-        objective: on features, or on coordinates.
+        objective: the cost without the penalty, on features or on reduced coordinates.
         l2: strength of the penalty.
-        reduced: whether it is on coordinates.
+        reduced: whether the objective is on reduced coordinates.
     """
 
     def __init__(self, objective: LinearObjective, l2: float, *, reduced: bool) -> None:
@@ -138,6 +138,7 @@ class _Cost:
         self._m, self._l2, self._reduced = objective.data.m, l2, reduced
 
     def __call__(self, P: Array) -> tuple[float, Array]:
+        """Return J and its gradient with respect to P."""
         W, b = self.split(P)
         done = self._passes(W, b)
         J = F.sum(done.loss) / self._m
@@ -149,14 +150,16 @@ class _Cost:
 
     @staticmethod
     def split(P: Array) -> tuple[Array, Array]:
+        """Return W and b of P."""
         return P[:, :-1], P[:, -1:]
 
     @staticmethod
     def joined(W: Array, b: Array) -> Array:
+        """Return P of W and b."""
         return namespace(W).concat([W, b], axis=1)
 
-    def steepest(self, g: Array) -> float:
-        """Return the largest absolute derivative; on coordinates an upper bound for that of all features."""
+    def largest_derivative(self, g: Array) -> float:
+        """Return the largest absolute derivative; in reduced coordinates an upper bound of it on features."""
         xp = namespace(g)
         if self._reduced:
             W, b = self.split(g)
@@ -164,6 +167,7 @@ class _Cost:
         return self.number(xp.max(xp.abs(g)))
 
     def number(self, value: Array) -> float:
+        """Fetch an array with one element as a number."""
         return float(self.objective.backend.fetch(value))
 
 
@@ -174,7 +178,7 @@ def _minimized(
     tolerance: float,
     on_progress: Callable[[int, float], object] | None,
 ) -> tuple[Array, History]:
-    """Return the parameters at the end, and the history."""
+    """Minimize from P; return the parameters P at the end, and the history."""
     xp, clock = namespace(P), [time.perf_counter()]
     J, g = cost(P)
     if not math.isfinite(J):
@@ -192,13 +196,13 @@ def _minimized(
 
     no_progress = StopReason.ROUNDING, "no step lowers the cost any more, in this dtype"
     for _ in range(iterations):
-        if cost.steepest(g) <= tolerance:
+        if cost.largest_derivative(g) <= tolerance:
             return ended(StopReason.CONVERGED, f"converged, no derivative is larger than {tolerance:g}")
         direction = _direction(g, memory)
         slope = cost.number(F.sum(g * direction))
-        # The first direction is the gradient itself, whose length says nothing about that of the step.
+        # The first direction is minus the gradient. Its length is no hint for the length of the step.
         length = 1.0 if memory else min(1.0, 1.0 / cost.number(F.sum(xp.abs(g))))
-        for _ in range(MOST_BACKTRACKS):
+        for _ in range(MAX_BACKTRACKS):
             P_next = P + length * direction
             J_next, g_next = cost(P_next)
             if J_next <= J + 1e-4 * length * slope:
@@ -206,8 +210,9 @@ def _minimized(
             equal = J_next <= J + ROUNDING_UNITS * float(xp.finfo(P.dtype).eps) * abs(J)
             if equal and abs(cost.number(F.sum(g_next * direction))) <= abs(slope):
                 break
-            bent = 2.0 * (J_next - J - length * slope)
-            shorter = -slope * length**2 / bent if math.isfinite(bent) and bent > 0 else 0.0
+            # Next try the minimum of the parabola through J and J_next with the slope at the start.
+            bend = 2.0 * (J_next - J - length * slope)
+            shorter = -slope * length**2 / bend if math.isfinite(bend) and bend > 0 else 0.0
             length = min(max(shorter, 0.1 * length), 0.5 * length)
         else:
             return ended(*no_progress)
@@ -222,13 +227,13 @@ def _minimized(
         clock.append(time.perf_counter())
         if on_progress is not None:
             on_progress(len(costs) - 1, J)
-        if stalled == MOST_STALLED:
+        if stalled == MAX_STALLED:
             return ended(*no_progress)
     return ended(StopReason.ALL_EPOCHS, f"not converged after {iterations} iterations")
 
 
 def _direction(g: Array, memory: deque[tuple[Array, Array, Array]]) -> Array:
-    """Return minus the gradient times the inverse Hessian as far as it is known: the two-loop recursion."""
+    """Return minus the approximate inverse Hessian times the gradient, by the two-loop recursion."""
     q, alphas = g, []
     for s, y, curvature in reversed(memory):
         alpha = F.sum(s * q) / curvature

@@ -1,4 +1,4 @@
-"""The objective of full-batch training: the cost of all examples, for one or several runs at once."""
+"""The objective of full-batch training: the cost on all examples, for one or several runs at once."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def is_linear_classifier(model: Network) -> bool:
 
 @dataclass(frozen=True)
 class Runs:
-    """Learning rates and penalties of several runs, on the device. Their weights are stacked by rows.
+    """Learning rates and penalties of several runs on the device. Their weights are stacked by rows.
 
     Attributes:
-        n_out: rows of W of each run.
+        n_out: number of rows of W of each run.
         rate: learning rate of each row, (runs n_out, 1).
         l2: penalty of each row, (runs n_out, 1).
         share: l2 / (2 m) of each run, (runs, 1).
@@ -49,7 +49,7 @@ class Runs:
     penalized: bool
 
     def penalty(self, squares: Array) -> Array:
-        """Return l2 / (2 m) sum W^2 of each run, (runs, 1). squares: of each row, (runs n_out, 1)."""
+        """Return l2 / (2 m) sum W^2 of each run, (runs, 1). squares: sums of W^2 by row, (runs n_out, 1)."""
         by_run = namespace(squares).reshape(squares, (-1, self.n_out))
         return self.share * F.sum(by_run, axis=1)
 
@@ -61,9 +61,9 @@ class LinearObjective:
     Attributes:
         model: a network without hidden layers.
         data: the examples, on their device.
-        labels: (n_out, m) on the device, floats: 0 and 1, or one-hot columns.
-        weights: of the examples, (1, m) on the device, or None.
-        dtype: of the arithmetic, "float32" or "float64".
+        labels: (n_out, m) floats on the device: 0 and 1, or one-hot columns.
+        weights: weights of the examples, (1, m) on the device, or None.
+        dtype: dtype of the arithmetic, "float32" or "float64".
     """
 
     model: Network
@@ -84,16 +84,18 @@ class LinearObjective:
         dtype: str = "float32",
         resident_bytes: int | None = None,
     ) -> LinearObjective:
-        """Check model, data and labels, and send what is needed.
+        """Return the objective of a model on examples: check them, and send them with the labels.
+
+        Args: those of `xpnet.linear.descend`.
 
         Raises:
-            ConfigurationError: a model with hidden layers or another output, or an unknown dtype.
-            ShapeError, DtypeError: data or labels that cannot be learned from.
+            ConfigurationError: the model is not logistic or softmax regression, or the dtype is unknown.
+            ShapeError, DtypeError: the data or the labels cannot be used.
         """
         if not is_linear_classifier(model):
             msg = (
                 f"full-batch training is for logistic and softmax regression, and the model is {model}: "
-                "train it by fit"
+                "train it with fit"
             )
             raise ConfigurationError(msg)
         if dtype not in ("float32", "float64"):
@@ -114,15 +116,15 @@ class LinearObjective:
 
     @property
     def backend(self) -> Backend:
-        """Where it is computed."""
+        """The device."""
         return self.data.backend
 
     def zeros(self, *shape: int) -> Array:
-        """Return zeros on the device."""
+        """Return zeros on the device, in the dtype of the arithmetic."""
         return self.backend.send(np.zeros(shape), dtype=self.dtype)
 
     def runs(self, learning_rates: Sequence[float], l2s: Sequence[float]) -> Runs:
-        """Send the learning rates and penalties of several runs."""
+        """Send the learning rates and penalties of several runs; return them as `Runs`."""
 
         def column(values: Sequence[float], repeat: int) -> Array:
             return self.backend.send(np.repeat(values, repeat)[:, None], dtype=self.dtype)
@@ -132,11 +134,11 @@ class LinearObjective:
         return Runs(n_out, column(learning_rates, n_out), column(l2s, n_out), share, any(l2s))
 
     def fused_pass(self) -> FusedPass:
-        """Return what computes loss and gradient in one pass over the raw examples."""
+        """Return a function of W and b that computes loss and gradient in one pass over the raw examples."""
         return FusedPass(self.data, self.labels, self.weights, self.model.output, self.dtype)
 
     def autodiff_pass(self, W: Array, b: Array) -> LossAndGradient:
-        """Return the same loss and gradient, from the computation graph on the standardized matrix."""
+        """Return the same loss and gradient by the computation graph on the standardized matrix."""
         xp, n_out = self.backend.xp, self.model.n_out
         X = self.backend.send(self.data.host.standardized(), dtype=self.dtype)
         results = []

@@ -1,9 +1,9 @@
-"""Few examples of many features, in the subspace that they span in an orthonormal basis of their span.
+"""Reduced coordinates: m examples of n_x > m features become examples of at most m coordinates.
 
-With G = X̂^T X̂ = U Λ U^T, the columns of Q = X̂ U Λ^(-1/2) are such a basis, and X̂ = Q (Λ^(1/2) U^T). A minimum
-of logistic or softmax regression with a penalty lies in the span of the examples, W = V Q^T. Then W X̂ =
-V Λ^(1/2) U^T, and V has the same lengths and angles as W. So L-BFGS takes the same steps on the coordinates,
-which are far fewer than the features.
+The coordinates belong to an orthonormal basis of the subspace that the standardized examples X̂ span. With
+X̂^T X̂ = U Λ U^T, the columns of Q = X̂ U Λ^(-1/2) are such a basis, and X̂ = Q (Λ^(1/2) U^T). The minimum of
+logistic or softmax regression with a penalty is in this subspace: W = V Q^T. Then W X̂ = V Λ^(1/2) U^T, and V
+has the same norm as W. So L-BFGS takes the same steps on V as on W, but V has far fewer columns.
 """
 
 from __future__ import annotations
@@ -22,30 +22,31 @@ if TYPE_CHECKING:
     from xpnet.arrays import Array
     from xpnet.linear.objective import LinearObjective
 
-MOST_EXAMPLES = 1024
-"""The most examples whose G is decomposed: for more, that takes longer than many passes over them."""
+MAX_EXAMPLES = 1024
+"""Limit of the number of examples. With more, to decompose X^T X takes longer than many passes over them."""
 
 
 def is_worthwhile(objective: LinearObjective) -> bool:
-    """Return whether about a hundred passes take less time on the coordinates, with the time to compute them.
+    """Return whether L-BFGS takes less time in reduced coordinates, with the time to compute them.
 
-    Not with one row of weights: then a pass over the bytes takes hardly longer than one over coordinates.
+    About a hundred passes are assumed. With one row of weights it does not: a pass over the raw bytes takes
+    hardly more time than one over the coordinates.
     """
     m = objective.data.m
-    return objective.model.n_out > 1 and m <= MOST_EXAMPLES and 4 * m <= objective.data.n_x
+    return objective.model.n_out > 1 and m <= MAX_EXAMPLES and 4 * m <= objective.data.n_x
 
 
 class ReducedObjective:
-    """An objective on the coordinates of its examples.
+    """An objective in reduced coordinates.
 
     Args:
-        objective: of logistic or softmax regression.
+        objective: the objective of logistic or softmax regression on features.
 
     Attributes:
-        objective: the same in float64, on at most m coordinates instead of n_x features.
+        objective: the same objective in float64, on at most m coordinates.
 
     Raises:
-        DivergenceError: products of examples overflow.
+        DivergenceError: the product of two examples is not finite.
     """
 
     def __init__(self, objective: LinearObjective) -> None:
@@ -57,9 +58,10 @@ class ReducedObjective:
             msg = "products of two examples are not finite: try standardized features"
             raise DivergenceError(msg, step=1)
         values, U = np.linalg.eigh(G)
-        known = values > values[-1] * len(values) * np.finfo(np.float64).eps  # smaller ones are rounding
-        known[-1] = True  # also if all examples are zeros
-        self._U, self._lengths = U[:, known], np.sqrt(np.maximum(values[known], 0.0))
+        # Smaller eigenvalues are rounding errors.
+        kept = values > values[-1] * len(values) * np.finfo(np.float64).eps
+        kept[-1] = True  # keep one coordinate if all examples are 0
+        self._U, self._lengths = U[:, kept], np.sqrt(np.maximum(values[kept], 0.0))
         coordinates = ColumnMatrix(np.ascontiguousarray(self._U * self._lengths))
         self.objective = replace(
             exact,
@@ -70,7 +72,7 @@ class ReducedObjective:
         )
 
     def weights(self, V: Array) -> Array:
-        """Return W = V Q^T, (n_out, n_x). V: weights of the coordinates, (n_out, coordinates)."""
+        """Return W = V Q^T, the weights on features, (n_out, n_x). V: weights, (n_out, coordinates)."""
         lengths = np.where(self._lengths > 0.0, self._lengths, np.inf)
         C = self._backend.fetch(V) / lengths @ self._U.T
         return self._gram.combine(self._backend.send(C))
