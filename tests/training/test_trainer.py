@@ -314,7 +314,7 @@ def test_balanced_weights_make_classes_count_alike() -> None:
 def test_a_batch_larger_than_the_data_is_clipped_and_said() -> None:
     data, Y = blobs(m=30)
     fitted = fit(MLP, data, Y, select("cpu"), Settings(epochs=1, batch_size=256))
-    assert fitted.history.notes == ["a batch of 256 is more than the 30 examples: it holds them all"]
+    assert fitted.history.notes == ["batch_size is 256, but there are 30 examples: one batch has them all"]
     assert not fit(MLP, data, Y, select("cpu"), Settings(epochs=1, batch_size=30)).history.notes
 
 

@@ -98,7 +98,7 @@ def read_tensors(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any
 
 
 def read_kind(path: str | os.PathLike[str]) -> str | None:
-    """Return the kind of a file that `write_tensors` wrote, such as "model"; None for other safetensors files.
+    """Return the kind of a file of `write_tensors`, such as "model"; None for other safetensors files.
 
     Raises:
         ModelFileError: the file cannot be read, or is not a safetensors file.

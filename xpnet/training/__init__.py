@@ -1,4 +1,4 @@
-"""Training of networks: epochs and steps, evaluation, checkpoints, and several trainings at once.
+"""Training of networks in epochs and steps, with evaluation and checkpoints, of one or several networks.
 
 `fit` trains one network; `sweep` trains one for each combination of hyperparameters.
 """

@@ -1,4 +1,4 @@
-"""Checkpoints: a training that was killed resumes after its last saved epoch, and ends with the same bytes."""
+"""Checkpoints: a killed training can resume after its last saved epoch, and ends with the same bytes."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from xpnet.data import ColumnMatrix
     from xpnet.nn import Network, Settings
 
-SAMPLE = 2048
-"""About how many examples are hashed to recognize data: to hash all would take as long as an epoch."""
+FINGERPRINT_EXAMPLES = 2048
+"""Approximate number of examples to hash. To hash all of them would take as long as an epoch."""
 
 MAY_CHANGE = ("resident_bytes", "metric_examples")
-"""Settings that change no weight: a training may resume with other ones."""
+"""Settings that may differ when a training resumes: they do not change the weights."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,10 @@ class Checkpoint:
     """The state of a training between two epochs.
 
     Attributes:
-        key: what must be the same to resume, as plain data; see `training_key`.
-        step: steps taken.
-        history: epochs done.
-        arrays: parameters and the optimizer's state by name, in host memory.
+        key: everything that must be the same to resume, as plain data; see `training_key`.
+        step: number of steps done.
+        history: the epochs done.
+        arrays: parameters and state of the optimizer by name, in host memory.
     """
 
     key: dict[str, Any]
@@ -44,7 +44,7 @@ class Checkpoint:
 
 
 def write_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> None:
-    """Write a checkpoint, whole or not at all.
+    """Write a checkpoint, completely or not at all.
 
     Raises:
         ModelFileError: the file cannot be written.
@@ -64,13 +64,13 @@ def read_checkpoint(
     """Read the checkpoint of a training.
 
     Args:
-        path: of the file.
-        key: of the training that resumes.
-        shapes: of its arrays, by name.
+        path: path of the file.
+        key: key of the training that resumes.
+        shapes: shapes of its arrays, by name.
 
     Raises:
-        ModelFileError: the file cannot be read, or belongs to another training: the message says what
-            differs.
+        ModelFileError: the file cannot be read, or belongs to another training; the message says which
+            settings differ.
     """
     description, arrays = read_tensors(path, "checkpoint")
     found = description.get("about")
@@ -97,18 +97,18 @@ def read_checkpoint(
 def training_key(
     model: Network, settings: Settings, data: Sequence[tuple[ColumnMatrix, np.ndarray]]
 ) -> dict[str, Any]:
-    """Return what must be the same for a training to resume, as plain data.
+    """Return everything that must be the same for a training to resume, as plain data.
 
     Args:
         model: the network.
-        settings: how it is trained.
-        data: training data and validation data, each with its labels.
+        settings: the settings of the training.
+        data: training data, and validation data if there is any, each with its labels.
     """
     plain = {name: _plain(value) for name, value in asdict(settings).items() if name not in MAY_CHANGE}
     plain["optimizer"] = [type(settings.optimizer).__name__, plain["optimizer"]]
     plain["schedule"] = [type(settings.schedule).__name__, plain["schedule"]]
     if not isinstance(settings.schedule, Cosine):
-        del plain["epochs"]  # may grow, unless the learning rates depend on their number
+        del plain["epochs"]  # may differ, unless the learning rates depend on it
     return {**plain, "model": model.to_dict(), "data": [fingerprint(*part) for part in data]}
 
 
@@ -117,10 +117,10 @@ def _plain(value: Any) -> Any:
 
 
 def fingerprint(data: ColumnMatrix, Y: np.ndarray) -> str:
-    """Return a hash of labels, standardization, and a few thousand examples spread over all."""
+    """Return a hash of the labels, the standardization, and some of the examples at equal distances."""
     digest = hashlib.blake2b(digest_size=16)
     digest.update(repr((data.m, data.n_x, str(data.examples.dtype), data.standardizer.kind)).encode())
-    sample = data.examples[:: max(1, data.m // SAMPLE)]
+    sample = data.examples[:: max(1, data.m // FINGERPRINT_EXAMPLES)]
     for part in (Y, data.standardizer.mean, data.standardizer.scale, sample):
         digest.update(np.ascontiguousarray(part).data)
     return digest.hexdigest()

@@ -1,6 +1,7 @@
-"""Several networks of one shape as one: the rows of their parameters lie below each other.
+"""Ensembles: several networks of the same configuration, computed as one.
 
-Their first layers are one matrix product with the batch they share; later layers multiply run by run.
+Their parameters are stacked by rows. The first layers are one matrix product with the batch, which all runs
+share. In later layers there is a matrix product for each run.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ if TYPE_CHECKING:
 
 
 def by_run(A: Array, runs: int) -> Array:
-    """Return a matrix (runs n, k) as (runs, n, k)."""
+    """Return a stacked matrix (runs n, k) as (runs, n, k)."""
     return namespace(A).reshape(A, (runs, A.shape[0] // runs, A.shape[1]))
 
 
-def _below(A: Array) -> Array:
+def _stacked(A: Array) -> Array:
     """Undo `by_run`."""
     return namespace(A).reshape(A, (-1, A.shape[2]))
 
@@ -33,12 +34,12 @@ def _below(A: Array) -> Array:
 def ensemble_affine_pullback(
     grad: Array, Z: Array, W: Array, X: Array, b: Array, *, runs: int
 ) -> tuple[Any, ...]:
-    """Gradient of `stacked_affine`."""
+    """Gradient of `ensemble_affine`."""
     del Z, b
     xp, dZ = namespace(grad), by_run(grad, runs)
     return (
-        lambda: _below(dZ @ xp.matrix_transpose(by_run(X, runs))),
-        lambda: _below(xp.matrix_transpose(by_run(W, runs)) @ dZ),
+        lambda: _stacked(dZ @ xp.matrix_transpose(by_run(X, runs))),
+        lambda: _stacked(xp.matrix_transpose(by_run(W, runs)) @ dZ),
         lambda: xp.sum(grad, axis=1, keepdims=True),
     )
 
@@ -46,7 +47,7 @@ def ensemble_affine_pullback(
 @primitive(ensemble_affine_pullback)
 def ensemble_affine(W: Array, X: Array, b: Array, *, runs: int) -> Array:
     """Return W X + b of each run. W: (runs n_out, n_in), X: (runs n_in, k), b: (runs n_out, 1)."""
-    return _below(by_run(W, runs) @ by_run(X, runs)) + b
+    return _stacked(by_run(W, runs) @ by_run(X, runs)) + b
 
 
 def _losses_and_dz(Z: Array, Y: Array, output: str) -> tuple[Array, Array]:
@@ -64,9 +65,9 @@ def _losses_and_dz(Z: Array, Y: Array, output: str) -> tuple[Array, Array]:
 
 
 def ensemble_loss_pullback(grad: Array, losses: Array, Z: Array, Y: Array, *, output: str) -> tuple[Any, ...]:
-    """Gradient of `stacked_loss`."""
+    """Gradient of `ensemble_loss`."""
     each = namespace(grad).reshape(grad, (losses.shape[0], 1, losses.shape[1]))
-    return _below(_losses_and_dz(Z, Y, output)[1] * each), None
+    return _stacked(_losses_and_dz(Z, Y, output)[1] * each), None
 
 
 @primitive(ensemble_loss_pullback, constants=("Y",))
@@ -74,41 +75,41 @@ def ensemble_loss(Z: Array, Y: Array, *, output: str) -> Array:
     """Return the loss of each run and example, (runs, k).
 
     Args:
-        Z: what the networks' last layers give, (runs n_out, k).
-        Y: labels or targets they share, (n_out, k), floats; for a softmax columns that sum to 1.
-        output: of the networks.
+        Z: results of `Ensemble.forward`, (runs n_out, k).
+        Y: labels or targets of all runs, (n_out, k), floats; for "softmax" the columns sum to 1.
+        output: output activation of the networks.
     """
     return _losses_and_dz(Z, Y, output)[0]
 
 
 def ensemble_sum_pullback(grad: Array, total: Array, A: Array, *, runs: int) -> tuple[Any, ...]:
-    """Gradient of `stacked_sum`."""
+    """Gradient of `ensemble_sum`."""
     del total
     xp = namespace(grad)
-    return (_below(xp.broadcast_to(xp.reshape(grad, (runs, 1, 1)), by_run(A, runs).shape)),)
+    return (_stacked(xp.broadcast_to(xp.reshape(grad, (runs, 1, 1)), by_run(A, runs).shape)),)
 
 
 @primitive(ensemble_sum_pullback)
 def ensemble_sum(A: Array, *, runs: int) -> Array:
-    """Return the sum over each run's rows and all columns, (runs, 1). A: (runs n, k)."""
+    """Return the sum of all elements of each run, (runs, 1). A: (runs n, k)."""
     xp = namespace(A)
     return xp.sum(xp.reshape(A, (runs, -1)), axis=1, keepdims=True)
 
 
 @dataclass(frozen=True)
 class Ensemble:
-    """Several networks as one.
+    """Several networks of the same configuration.
 
     Attributes:
-        model: what each looks like.
-        runs: how many.
+        model: the configuration of each network.
+        runs: number of networks.
     """
 
     model: Network
     runs: int
 
     def joined(self, parts: Sequence[Parameters]) -> dict[str, Array]:
-        """Return parameters by name, each run's rows below those of the run before it: a copy."""
+        """Return the stacked parameters by name: a copy. parts: the parameters of each run."""
         xp = namespace(parts[0].buffer)
         return {name: xp.concat([part.views[name] for part in parts], axis=0) for name in self.model.shapes}
 
@@ -125,7 +126,7 @@ class Ensemble:
     def forward(
         self, parameters: Mapping[str, Any], X: Array, drop: Callable[[Any, int], Any] = no_dropout
     ) -> Any:
-        """Propagate all runs forward: (runs n_out, k). As `Network.forward`."""
+        """See `Network.forward`, for the stacked parameters of all runs. Return (runs n_out, k)."""
         model, A = self.model, F.affine(parameters["W1"], X, parameters["b1"])
         for i, layer in enumerate(model.hidden, start=1):
             several = Layer(layer.groups * self.runs) if len(layer.groups) > 1 else layer
@@ -134,7 +135,12 @@ class Ensemble:
         return F.relu(A) if model.output == "relu" else A
 
     def targets(self, Y: Array, like: Array) -> Array:
-        """Return labels as `loss` takes them, from what the model's loss takes: in the dtype of an array."""
+        """Return labels in the form that `loss` takes, (n_out, k), in the dtype of `like`.
+
+        Args:
+            Y: labels or targets in the form that the model's loss takes.
+            like: an array of the dtype.
+        """
         return F.one_hot(Y, self.model.n_out, like.dtype) if self.model.output == "softmax" else Y
 
     def loss(self, Z: Any, Y: Array, smoothing: float = 0.0) -> Any:
@@ -142,7 +148,7 @@ class Ensemble:
 
         Args:
             Z: what `forward` returns.
-            Y: labels or targets (n_out, k), floats; one-hot columns for a softmax.
+            Y: what `targets` returns, (n_out, k), floats; one-hot columns for "softmax".
             smoothing: share of each label that is spread over all classes.
         """
         if smoothing:

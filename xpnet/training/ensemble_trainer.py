@@ -1,4 +1,4 @@
-"""Training of several networks at once through the computation graph: one step for all of them."""
+"""Training of several networks at once by the computation graph: each step changes all of them."""
 
 from __future__ import annotations
 
@@ -38,9 +38,12 @@ if TYPE_CHECKING:
 
 
 class EnsembleTrainer:
-    """The state of several trainings that differ in learning rate, l2 and seed. They share batches and dropout.
+    """The state of several trainings that differ in learning rate, l2 and seed. Batches and dropout are shared.
 
-    Args and errors as for `fit`, but for `each`: the settings of each training.
+    Arguments and errors: see `fit`. `each` has the settings of each training.
+
+    Attributes:
+        histories: the epochs of each training so far.
     """
 
     def __init__(
@@ -83,7 +86,7 @@ class EnsembleTrainer:
         self._dropout = Dropout(shared.dropout, shared.seed, backend) if shared.dropout else None
 
     def epoch(self) -> None:
-        """Run one epoch of all; record it in the history of each that has a finite cost."""
+        """Run one epoch of all trainings; add its record to the histories of those with finite costs."""
         began = time.perf_counter()
         shared, done = self._shared, max(len(history) for history in self.histories)
         factors = [
@@ -92,7 +95,7 @@ class EnsembleTrainer:
         ]
         totals = np.zeros(len(self._each))
         with self._backend.activate():
-            # Each parameter's rows at the learning rate of their run.
+            # A learning rate for each row of a parameter: that of its run.
             rates = {
                 name: self._backend.send(np.repeat(factors, n)[:, None], dtype=shared.dtype)
                 for name, (n, _) in self._ensemble.model.shapes.items()
@@ -124,45 +127,45 @@ class EnsembleTrainer:
                     history.end(StopReason.ALL_EPOCHS, f"all {shared.epochs} epochs done")
 
     def step(self, batch: Batch, rates: dict[str, Array], slot: int) -> None:
-        """Change the parameters of all runs by one step; nothing in it crosses to the host.
+        """Take one step of all runs. Nothing is sent or fetched.
 
         Args:
-            batch: the examples they share.
-            rates: the learning rates by parameter, (runs n_out, 1) for its rows.
-            slot: where in the window to leave the costs.
+            batch: the examples, shared by all runs.
+            rates: learning rates of the rows of each parameter, (runs n, 1), by its name.
+            slot: column of the array of costs on the device for the costs of this step.
         """
-        views, shared, stack = self._views, self._shared, self._ensemble
+        views, shared, ensemble = self._views, self._shared, self._ensemble
         nodes = {name: Node(view, name) for name, view in views.items()}
         costs = self._cost(nodes, batch)
         self._costs[:, slot : slot + 1] = costs.value
         computed = gradients(F.sum(costs), nodes.values())
         if shared.clip is not None:
-            computed = clipped_by_run(computed, shared.clip, stack.runs)
+            computed = clipped_by_run(computed, shared.clip, ensemble.runs)
         self._t += 1
         for name, gradient in zip(views, computed, strict=True):
             slots = tuple(part[name] for part in self._slots)
             shared.optimizer.update(views[name], gradient, slots, rates[name], self._t)
 
     def parameters(self) -> list[Parameters]:
-        """Return the parameters of each run as they are now."""
+        """Return the current parameters of each run."""
         with self._backend.activate():
             return self._ensemble.split(self._views)
 
     def _cost(self, nodes: dict[str, Node], batch: Batch) -> Node:
         """Return J of each run, (runs, 1)."""
-        stack, shared = self._ensemble, self._shared
-        Z = stack.forward(nodes, batch.X, self._drop)
-        loss = stack.loss(Z, stack.targets(batch.Y, Z.value), shared.label_smoothing)
+        ensemble, shared = self._ensemble, self._shared
+        Z = ensemble.forward(nodes, batch.X, self._drop)
+        loss = ensemble.loss(Z, ensemble.targets(batch.Y, Z.value), shared.label_smoothing)
         if batch.weights is not None:
             loss = loss * batch.weights
         costs: Node = F.mean(loss, axis=1)
         for name, node in nodes.items():
             if name.startswith("W"):
                 if any(s.l2 for s in self._each):
-                    costs = costs + ensemble_sum(node * node, runs=stack.runs) * self._l2
+                    costs = costs + ensemble_sum(node * node, runs=ensemble.runs) * self._l2
                 if shared.l1:
                     size = F.relu(node) + F.relu(-node)
-                    costs = costs + (shared.l1 / self._m) * ensemble_sum(size, runs=stack.runs)
+                    costs = costs + (shared.l1 / self._m) * ensemble_sum(size, runs=ensemble.runs)
         return costs
 
     def _drop(self, A: Node, layer: int) -> Any:
@@ -176,7 +179,11 @@ class EnsembleTrainer:
         return self._backend.send(np.tile(np.asarray(values)[:, None], columns), dtype=self._shared.dtype)
 
     def _gathered(self, sizes: list[int]) -> np.ndarray:
-        """Fetch the costs of the window's steps; return their sums over it, each times its batch's size."""
+        """Fetch the costs of the last steps; return for each run their sum, weighted with the batch sizes.
+
+        Args:
+            sizes: number of examples in the batch of each step.
+        """
         costs = self._backend.fetch(self._costs)[:, : len(sizes)].astype(np.float64)
         for history, row in zip(self.histories, costs, strict=True):
             bad = np.flatnonzero(~np.isfinite(row))
@@ -187,7 +194,7 @@ class EnsembleTrainer:
 
 
 def clipped_by_run(computed: list[Array], limit: float, runs: int) -> list[Array]:
-    """Scale the gradients of each run, all together, to a Euclidean norm of at most `limit`."""
+    """Return gradients, scaled so that the Euclidean norm of all gradients of a run is at most `limit`."""
     xp = namespace(computed[0])
     squares = [xp.sum(by_run(g * g, runs), axis=(1, 2), keepdims=True) for g in computed]
     norm = xp.sqrt(sum(squares[1:], start=squares[0]))

@@ -1,4 +1,4 @@
-"""Evaluation: cost and metric of parameters on examples, held back or from the training data."""
+"""Evaluation: cost and metric of a network on validation or training examples."""
 
 from __future__ import annotations
 
@@ -19,28 +19,30 @@ if TYPE_CHECKING:
     from xpnet.nn import Network, Parameters
 
 BATCH_BYTES = 64 << 20
-"""About how many bytes of standardized examples exist at a time."""
+"""Limit of the size of a batch of standardized examples, in bytes."""
 
-MOST_BATCH = 1024
-"""Examples of a batch, at most."""
+MAX_BATCH_EXAMPLES = 1024
+"""Limit of the number of examples in a batch."""
 
 
 class Evaluator:
-    """Computes cost and metric on some examples, batch by batch; the result is fetched once.
+    """Computes cost and metric of a network on some examples, in batches. The result is fetched once.
+
+    The cost is the mean loss, without penalties. The metric is the accuracy, or R² for regression.
 
     Args:
         model: the network.
-        batches: the examples, on their device.
-        Y: their labels, in host memory.
+        batches: the examples with their labels, on the device.
+        Y: the labels in host memory, (1, m) or (n_out, m).
         backend: the device.
-        dtype: of the arithmetic.
+        dtype: dtype of the arithmetic, "float32" or "float64".
     """
 
     def __init__(self, model: Network, batches: Batches, Y: np.ndarray, backend: Backend, dtype: str) -> None:
         self._model, self._batches, self._backend, self._dtype = model, batches, backend, dtype
         self._m = Y.shape[1]
         itemsize = 4 if dtype == "float32" else 8
-        self._size = max(1, min(MOST_BATCH, BATCH_BYTES // (model.n_x * itemsize)))
+        self._size = max(1, min(MAX_BATCH_EXAMPLES, BATCH_BYTES // (model.n_x * itemsize)))
         self._squares = float(((Y - Y.mean(axis=1, keepdims=True)) ** 2).sum())
 
     @classmethod
@@ -48,49 +50,49 @@ class Evaluator:
         """Return an evaluator on all examples of a device matrix.
 
         Raises:
-            ShapeError, DtypeError: labels that do not fit the model or the data.
+            ShapeError, DtypeError: the labels do not fit the model or the examples.
         """
         require_labels(model, Y, data.m)
         batches = make_batches(data, labels_for_loss(model, Y, dtype), None, dtype)
         return cls(model, batches, Y, data.backend, dtype)
 
     def __call__(self, parameters: Parameters) -> tuple[float, float]:
-        """Return the cost, and the accuracy (for regression R²)."""
+        """Return cost and metric."""
         return self.each(parameters.views, Ensemble(self._model, 1))[0]
 
     def each(self, views: Mapping[str, Array], ensemble: Ensemble) -> list[tuple[float, float]]:
-        """Return the cost, and the accuracy (for regression R²), of each network of an ensemble."""
+        """Return cost and metric of each network of an ensemble. views: its stacked parameters, by name."""
         xp, output = self._backend.xp, self._model.output
         sums = self._backend.send(np.zeros((ensemble.runs, 2)), dtype=self._dtype)
         for X, Y, _ in self._batches.epoch(None, self._size):
             Z = ensemble.forward(views, X)
             sums[:, 0] += xp.sum(ensemble.loss(Z, ensemble.targets(Y, Z)), axis=1)
             if output == "sigmoid":
-                right = xp.astype(by_run(Z > 0, ensemble.runs) == (Y > 0.5), sums.dtype)
-                sums[:, 1] += xp.sum(right, axis=(1, 2)) / self._model.n_out
+                correct = xp.astype(by_run(Z > 0, ensemble.runs) == (Y > 0.5), sums.dtype)
+                sums[:, 1] += xp.sum(correct, axis=(1, 2)) / self._model.n_out
             elif output == "softmax":
                 hits = xp.argmax(by_run(Z, ensemble.runs), axis=1) == Y
                 sums[:, 1] += xp.sum(xp.astype(hits, sums.dtype), axis=1)
         fetched = self._backend.fetch(sums).astype(np.float64)
         return [self._cost_and_metric(*row) for row in fetched.tolist()]
 
-    def _cost_and_metric(self, loss: float, right: float) -> tuple[float, float]:
+    def _cost_and_metric(self, loss: float, correct: float) -> tuple[float, float]:
         if self._model.output in ("sigmoid", "softmax"):
-            return loss / self._m, right / self._m
+            return loss / self._m, correct / self._m
         return loss / self._m, 1.0 - loss / self._squares if self._squares else float("nan")
 
 
 def sample_indices(m: int, count: int, seed: int) -> np.ndarray | None:
-    """Return indices of `count` of m examples, ascending, the same ones for a seed; None for all of them.
+    """Return the indices of a random sample of m examples, ascending, (count,); None if it is all of them.
 
     Args:
-        m: examples in all.
-        count: examples to choose, at least 1.
-        seed: of the choice.
+        m: number of examples.
+        count: number of examples to choose, at least 1.
+        seed: seed of the choice.
     """
     if m <= count:
         return None
-    # The order of an epoch is seeded by two numbers. With a third one this choice is independent of it.
+    # The order of an epoch has a seed of two numbers. With a third one the sample is independent of it.
     rows = np.random.default_rng([seed, 0, 1]).choice(m, count, replace=False)
     rows.sort()
     return rows

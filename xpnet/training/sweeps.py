@@ -1,4 +1,4 @@
-"""Several trainings at once: learning rates, penalties and seeds as one more axis of W."""
+"""Sweeps: training with each combination of learning rates, penalties and seeds, all at once."""
 
 from __future__ import annotations
 
@@ -39,10 +39,9 @@ class SweepRun:
     """One training of a sweep.
 
     Attributes:
-        settings: of this run.
-        parameters: as they ended, on their device.
-        history: its epochs; of a full-batch descent each iteration is one. It ends where the cost was last
-            finite.
+        settings: the settings of this run.
+        parameters: the parameters at the end, on their device.
+        history: the epochs; for full-batch descent the iterations. It ends at the last finite cost.
     """
 
     settings: Settings
@@ -57,11 +56,11 @@ class SweepRun:
 
 @dataclass(frozen=True)
 class SweepResult:
-    """What `sweep` returns.
+    """The result of `sweep`.
 
     Attributes:
-        runs: in the order of the learning rates, for each the penalties, for each the seeds.
-        method: how they were trained.
+        runs: the runs, ordered by learning rate, then penalty, then seed, each in the given order.
+        method: how the runs were trained.
         reason: why this method was chosen, as a sentence.
     """
 
@@ -90,24 +89,25 @@ def sweep(
 ) -> SweepResult:
     """Train a model with each combination of learning rate, penalty and seed, all at once.
 
-    Full-batch gradient descent of logistic and softmax regression goes by `xpnet.linear.descent`; everything else by
-    the computation graph, with one batch for all runs. A run that diverges leaves the others alone.
+    `xpnet.linear.descend` does full-batch gradient descent of logistic and softmax regression. Everything else
+    is done by the computation graph, with one batch for all runs. A run that diverges does not stop the others.
 
     Args:
         model: the network.
         data: the training examples.
-        Y: their labels, in host memory.
-        backend: where to train.
-        settings: how, in all that the runs share; also the order of the examples, by `settings.seed`.
-        learning_rates: by default that of `settings`, and so the
-        l2s: strengths of the penalty, and the
-        seeds: of the initial parameters.
-        validation: examples and labels to judge by, or None.
-        method: as for `xpnet.linear.descent.descend`, "auto" or "autodiff" for other models.
+        Y: their labels, in host memory: (1, m), or targets (n_out, m).
+        backend: the device to train on.
+        settings: the settings that the runs share. Its seed gives the order of the examples.
+        learning_rates: the learning rates; by default that of `settings`.
+        l2s: the strengths of the penalty; by default that of `settings`.
+        seeds: the seeds of the initial parameters; by default that of `settings`.
+        validation: examples and labels to validate with, or None.
+        method: see `xpnet.linear.descend`; for other models and settings "auto" or "autodiff".
 
     Raises:
-        ConfigurationError: nothing to compare, or a setting that is for one training only, such as patience.
-        ShapeError, DtypeError: data or labels that cannot be learned from.
+        ConfigurationError: a setting cannot be used for several trainings, such as patience, or is out of
+            range.
+        ShapeError, DtypeError: the data or the labels cannot be used.
         DivergenceError: no run has a finite cost.
     """
     each = [
@@ -117,10 +117,10 @@ def sweep(
         )
     ]
     if settings.patience is not None:
-        msg = "patience stops one training: the runs of a sweep go on together, to the last epoch"
+        msg = "patience stops one training, but the runs of a sweep are trained together: leave it out"
         raise ConfigurationError(msg)
     if settings.cuda_graph:
-        msg = "cuda_graph records the steps of one training: leave it out for a sweep"
+        msg = "cuda_graph is for one training: leave it out for a sweep"
         raise ConfigurationError(msg)
     if settings.metric_examples:
         msg = "metric_examples is for one training: a sweep computes no training metric"
@@ -134,7 +134,7 @@ def sweep(
         reason = "it is not full-batch gradient descent of logistic or softmax regression"
         runs = _trained(model, examples, Y, backend, each, validation)
     else:
-        msg = f"method is {method!r}, which is for full-batch descent of logistic and softmax regression"
+        msg = f"method is {method!r}, which is for full-batch descent of linear classifiers: use 'auto'"
         raise ConfigurationError(msg)
     if not any(math.isfinite(each_run.final_cost) for each_run in runs):
         raise DivergenceError(runs[0].history.stopped, step=len(runs[0].history) + 1)
@@ -142,11 +142,11 @@ def sweep(
 
 
 def _is_descent(model: Network, m: int, settings: Settings) -> bool:
-    """Return whether the settings are those of `xpnet.linear.descent`."""
+    """Return whether the training can be done by `xpnet.linear.descend`."""
     plain = (
         settings.optimizer == GradientDescent()
         and settings.schedule == Constant()
-        and settings.precision == "float32"  # which full-batch descent always has
+        and settings.precision == "float32"  # full-batch descent has no other precision
         and not (settings.l1 or settings.label_smoothing or settings.clip)
     )
     full = settings.batch_size is None or settings.batch_size >= m
@@ -194,7 +194,7 @@ def _descended(
 def _history(
     costs: np.ndarray, rate: float, seconds: float, validated: tuple[float, float] | None
 ) -> History:
-    """Return the history of one run, up to its last finite cost."""
+    """Return the history of one run, up to its last finite cost. costs: (iterations,)."""
     bad = np.flatnonzero(~np.isfinite(costs))
     good = int(bad[0]) if bad.size else len(costs)
     history = History.of_costs(costs[:good].tolist(), [rate] * good, [seconds] * good)
@@ -214,7 +214,7 @@ def _trained(
     each: list[Settings],
     validation: tuple[ColumnMatrix | DeviceMatrix, np.ndarray] | None,
 ) -> list[SweepRun]:
-    """Train all runs together through the computation graph."""
+    """Train all runs together by the computation graph."""
     trainer = EnsembleTrainer(model, data, Y, backend, each, validation)
     for _ in range(each[0].epochs):
         trainer.epoch()

@@ -1,4 +1,4 @@
-"""Training by mini-batches through the computation graph: `fit` runs epochs, an epoch runs steps.
+"""Training in mini-batches by the computation graph: `fit` runs epochs, an epoch runs steps.
 
 A `Trainer` holds the state of one training. On a GPU a step can be recorded as a CUDA graph.
 """
@@ -43,13 +43,13 @@ if TYPE_CHECKING:
     from xpnet.nn import Network, Settings
 
 WINDOW = 256
-"""Steps whose costs stay on the device before they are fetched together."""
+"""Number of steps whose costs stay on the device before they are fetched together."""
 
 CHECKPOINT_SECONDS = 2.0
-"""Least seconds between two checkpoints, except the first and the last."""
+"""Shortest time between two checkpoints, in seconds. The last one is always written."""
 
 CHECKPOINT_PAUSE = 20
-"""Least time between two checkpoints, as a multiple of the time that writing one takes."""
+"""Shortest time between two checkpoints, as a multiple of the time to write one."""
 
 
 def fit(
@@ -63,24 +63,24 @@ def fit(
     on_epoch: Callable[[Epoch], Any] | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
 ) -> TrainingResult:
-    """Train a model by mini-batches.
+    """Train a model in mini-batches.
 
     Args:
         model: the network.
         data: the training examples.
         Y: their labels, in host memory: (1, m), or targets (n_out, m).
         backend: the device to train on.
-        settings: how to train.
+        settings: the settings of the training.
         validation: examples and labels to validate with after each epoch, or None.
-        start: parameters to start from, which are copied; new ones by default.
+        start: initial parameters, which are copied; by default those of `initialize`.
         on_epoch: called after each epoch with its record.
-        checkpoint: file to save the training to, and to resume from if it exists. On a CPU a killed and
-            resumed training ends with the same bytes as one that was never killed.
+        checkpoint: path of a file to save the training to, and to resume from if it exists. On a CPU a killed
+            and resumed training ends with the same bytes as one that was never killed.
 
     Raises:
-        ShapeError, DtypeError: data or labels that cannot be learned from.
-        ConfigurationError: settings that do not fit the data.
-        DeviceError: a precision that the device does not have.
+        ShapeError, DtypeError: the data or the labels cannot be used.
+        ConfigurationError: the settings do not fit the model or the data.
+        DeviceError: the device does not have the precision.
         ModelFileError: the checkpoint is damaged, or belongs to another training.
         DivergenceError: a cost is not finite.
     """
@@ -102,14 +102,17 @@ def fit(
 
 
 class Trainer:
-    """The state of one training, epoch by epoch. `fit` is the short way to use it.
+    """The state of one training, which runs epoch by epoch. `fit` does all of it.
 
-    Args and errors as for `fit`.
+    Arguments and errors: see `fit`.
 
     Attributes:
-        parameters: of the network, on the device.
+        parameters: the current parameters, on the device.
         history: the epochs so far.
-        t: steps taken so far.
+        t: number of steps so far.
+        m: number of training examples.
+        batch_size: number of examples in a step.
+        batches: the training examples on the device.
     """
 
     def __init__(
@@ -136,7 +139,7 @@ class Trainer:
         self.history = History()
         if settings.batch_size and settings.batch_size > self.m:
             self.history.notes.append(
-                f"a batch of {settings.batch_size} is more than the {self.m} examples: it holds them all"
+                f"batch_size is {settings.batch_size}, but there are {self.m} examples: one batch has them all"
             )
         self.t = 0
         xp = backend.xp
@@ -171,7 +174,7 @@ class Trainer:
             self._recorded = step, self.batches
 
     def is_done(self) -> bool:
-        """Return whether the training is over; if so, the history says why."""
+        """Return whether the training has ended. If so, record the reason in the history."""
         done, settings = len(self.history), self.settings
         patience = settings.patience
         if patience is not None and done - self.history.best_epoch >= patience:
@@ -183,7 +186,7 @@ class Trainer:
         return True
 
     def epoch(self) -> Epoch:
-        """Run one epoch; return and record what happened.
+        """Run one epoch; add its record to the history and return it.
 
         Raises:
             DivergenceError: a cost is not finite.
@@ -209,7 +212,7 @@ class Trainer:
             metric = self._sample(self.parameters)[1] if self._sample else None
         if self._recorded and self._recorded[0].problem:
             note = f"steps are not launched as one CUDA graph: {self._recorded[0].problem}"
-            if note not in self.history.notes:  # a resumed training says it once
+            if note not in self.history.notes:  # a resumed training may have it already
                 self.history.notes.append(note)
             self._recorded = None
         seconds = time.perf_counter() - began
@@ -219,12 +222,12 @@ class Trainer:
         return record
 
     def step(self, batch: Batch, rate: float, slot: int) -> None:
-        """Change the parameters by one step; nothing in it crosses to the host, or waits for the device.
+        """Take one step. Nothing is sent or fetched, and nothing waits for the device.
 
         Args:
             batch: the examples of the step.
             rate: the learning rate.
-            slot: where in the window to leave the cost.
+            slot: index in the array of costs on the device for the cost of this step.
         """
         self._costs[0, slot] = self._change(batch, rate, self.t + 1)
         self.t += 1
@@ -232,10 +235,10 @@ class Trainer:
     def steps(self, order: np.ndarray | None, rate: float) -> Iterator[int]:
         """Take the steps of an epoch; yield the number of examples of each batch.
 
-        It leaves the costs of the last steps on the device, and fetches nothing.
+        The costs of the last `WINDOW` steps stay on the device. Nothing is fetched.
 
         Args:
-            order: indices of the examples, (m,), in host memory; None for their own order.
+            order: indices of the examples, (m,), in host memory; None for the stored order.
             rate: the learning rate.
         """
         if self._recorded is None or order is None:
@@ -256,7 +259,7 @@ class Trainer:
             yield int(indices.shape[0])
 
     def _change(self, batch: Batch, rate: float | Array, t: int | Array) -> Array:
-        """Change the parameters by step t; return the cost before."""
+        """Take step t; return the cost before it, a scalar array."""
         views = self.parameters.views
         nodes = {name: Node(view, name) for name, view in views.items()}
         J = self._objective(nodes, batch, self.t)
@@ -269,13 +272,13 @@ class Trainer:
 
     @property
     def state(self) -> dict[str, Array]:
-        """All arrays that change during training, by name: what a checkpoint holds."""
+        """The arrays of a checkpoint by name: all that change during the training."""
         slots = {f"slot{i}": slot for i, slot in enumerate(self._slots)}
         best = {"best": self._best} if self.settings.patience is not None else {}
         return {"parameters": self.parameters.buffer, **slots, **best}
 
     def save_checkpoint(self, path: str | os.PathLike[str]) -> None:
-        """Write what is needed to resume, whole or not at all. To be called between epochs.
+        """Write a checkpoint, completely or not at all. Call it between epochs only.
 
         Raises:
             ModelFileError: the file cannot be written.
@@ -287,14 +290,14 @@ class Trainer:
         """Resume from a checkpoint of the same model, settings and data.
 
         Raises:
-            ModelFileError: the file cannot be read, or belongs to another training: the message says what
-                differs.
+            ModelFileError: the file cannot be read, or belongs to another training; the message says which
+                settings differ.
         """
         shapes = {name: tuple(array.shape) for name, array in self.state.items()}
         saved = read_checkpoint(path, self._key(), shapes)
         done, wanted = len(saved.history), self.settings.epochs
         if done > wanted:
-            msg = f"{path}: has {done} epochs done, and this training is to have {wanted}"
+            msg = f"{path}: has {done} epochs, and the training {wanted}: use at least {done}, or remove the file"
             raise ModelFileError(msg)
         for name, array in self.state.items():
             array[...] = self.backend.send(saved.arrays[name], dtype=self.settings.dtype)
@@ -305,12 +308,16 @@ class Trainer:
         return training_key(self.model, self.settings, data)
 
     def restore_best(self) -> None:
-        """Go back to the parameters of the best epoch, if `patience` kept them."""
+        """Restore the parameters of the best epoch, if `patience` is set."""
         if self.settings.patience is not None and self.history.best_epoch:
             self.parameters.buffer[...] = self._best
 
     def _gathered(self, sizes: list[int]) -> float:
-        """Fetch the costs of the window's steps; return their sum, each times its batch's size."""
+        """Fetch the costs of the last steps; return their sum, weighted with the batch sizes.
+
+        Args:
+            sizes: number of examples in the batch of each step.
+        """
         costs = self.backend.fetch(self._costs)[0, : len(sizes)].astype(np.float64)
         bad = np.flatnonzero(~np.isfinite(costs))
         if bad.size:
@@ -320,32 +327,34 @@ class Trainer:
 
 
 def shuffled(seed: int, epoch: int, m: int, batch_size: int) -> np.ndarray | None:
-    """Return an epoch's order of the examples, of its own seed, so that a resumed one is the same.
+    """Return the order of the examples in an epoch, (m,). It only depends on the arguments.
 
-    None, the order they lie in, if one batch holds them all.
+    If one batch has all examples, return None, which is the stored order.
     """
     return None if batch_size == m else np.random.default_rng([seed, epoch]).permutation(m)
 
 
 def clip(gradient: Array, limit: float) -> None:
-    """Scale a gradient, in place, to a Euclidean norm of at most `limit`; any shape, no branch on values."""
+    """Scale a gradient of any shape, in place, to a Euclidean norm of at most `limit`. Nothing is fetched."""
     xp = namespace(gradient)
     norm = xp.sqrt(xp.sum(gradient * gradient))
     gradient *= limit / xp.maximum(norm, limit)
 
 
 class RecordedStep:
-    """Steps on batches of one size, each launched as one CUDA graph. What changes between steps is on the device.
+    """A step on batches of one size that is recorded once, and then launched as a CUDA graph.
+
+    The values that differ between steps are in arrays on the device.
 
     Args:
-        backend: where.
-        batches: of examples that lie there.
-        size: of each batch.
-        dtype: of the parameters.
-        change: changes the parameters by a step, given the batch, the learning rate (1, 1) and the number of
-            the step (1, 1); returns the cost.
-        changed: the arrays that it changes, of any shapes.
-        required: raise what keeps a step from being recorded.
+        backend: the device.
+        batches: the training examples, which stay on the device.
+        size: number of examples in each batch.
+        dtype: dtype of the parameters.
+        change: function that takes a step, given the batch, the learning rate (1, 1) and the number of the
+            step (1, 1), and returns the cost.
+        changed: the arrays that `change` changes, of any shapes.
+        required: whether to raise an error if the step cannot be recorded.
     """
 
     def __init__(
@@ -369,11 +378,11 @@ class RecordedStep:
 
     @property
     def problem(self) -> str:
-        """Why steps are not launched as one; nothing as long as they are, or are yet to be."""
+        """Why steps are not launched as a CUDA graph; empty if they are, or before the first step."""
         return str(getattr(self._step, "problem", ""))
 
     def begin(self, rate: float, t: int) -> None:
-        """Set the learning rate, and how many steps were taken before."""
+        """Set the learning rate and the number of steps before the next one."""
         self._rate[...] = rate
         self._t[...] = float(t)
 
