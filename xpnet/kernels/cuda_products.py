@@ -118,7 +118,7 @@ def _multiplied(gemm: Callable[..., int | None], handle: Any, A: Array, B: Array
 
 
 def _seen(array: Array) -> tuple[Array, int, int]:
-    """Return a contiguous array, whether cuBLAS is to transpose it in C^T = B^T A^T (0, 1), and its stride."""
+    """Return a contiguous array, whether cuBLAS transposes it in C^T = B^T A^T (0, 1), and its stride."""
     if array.flags.c_contiguous or not array.flags.f_contiguous:
         return cupy.ascontiguousarray(array), 0, max(1, array.shape[1])
     return array, 1, max(1, array.shape[0])
