@@ -18,7 +18,7 @@ PAGES = sorted(path for path in DOCS.rglob("*.md") if "_build" not in path.parts
 ARCHITECTURE = DOCS / "architecture.md"
 
 sys.path.insert(0, str(DOCS / "_ext"))
-import pages  # noqa: E402  (from docs/_ext)
+import references  # noqa: E402  (from docs/_ext)
 import picture  # noqa: E402
 
 sys.path.pop(0)
@@ -64,7 +64,7 @@ def options_of_the_program() -> dict[str, set[str]]:
 
 
 def test_each_command_and_option_is_in_the_reference() -> None:
-    parts = re.split(r"^## xpnet (\S+)$", pages.commands_page(), flags=re.MULTILINE)
+    parts = re.split(r"^## xpnet (\S+)$", references.commands_page(), flags=re.MULTILINE)
     documented = dict(zip(parts[1::2], parts[2::2], strict=True))
     wanted = options_of_the_program()
     assert set(documented) == set(wanted)
@@ -88,24 +88,24 @@ def test_each_option_has_a_help_text() -> None:
 # The reference of the Python API.
 
 
-@pytest.mark.parametrize("package", pages.PACKAGES)
+@pytest.mark.parametrize("package", references.PACKAGES)
 def test_each_public_name_is_in_the_reference(package: str) -> None:
     module = importlib.import_module(package)
-    entries = {entry.name: entry for entry in pages.entries(package)}
+    entries = {entry.name: entry for entry in references.entries(package)}
     if hasattr(module, "__all__"):
         assert {name.removeprefix(f"{package}.") for name in entries} == set(module.__all__)
     assert entries
     for entry in entries.values():
         assert entry.summary, f"{entry.name} has no docstring"
         if entry.kind != "module":
-            home = next(each for each in pages.PACKAGES if entry.home.rpartition(".")[0] == each)
-            assert entry.home in {each.name for each in pages.entries(home)}
+            home = next(each for each in references.PACKAGES if entry.home.rpartition(".")[0] == each)
+            assert entry.home in {each.name for each in references.entries(home)}
 
 
 def test_each_package_of_the_reference_has_a_page() -> None:
     folder = DOCS / "reference" / "api"
     texts = [path.read_text(encoding="utf-8") for path in folder.glob("*.md")]
-    assert {re.search(r"\{package\} (\S+)", text)[1] for text in texts} == set(pages.PACKAGES)  # type: ignore[index]
+    assert {re.search(r"\{package\} (\S+)", text)[1] for text in texts} == set(references.PACKAGES)  # type: ignore[index]
 
 
 # Architecture.
@@ -227,6 +227,6 @@ def test_the_site_has_an_anchor_for_each_option(site: Path) -> None:
 def test_the_site_has_an_anchor_for_each_public_name(site: Path) -> None:
     anchors = set().union(*(read_page(path).anchors for path in (site / "reference" / "api").glob("*.html")))
     wanted = {
-        entry.home for package in pages.PACKAGES for entry in pages.entries(package) if entry.kind != "module"
+        entry.home for package in references.PACKAGES for entry in references.entries(package) if entry.kind != "module"
     }
     assert wanted <= anchors

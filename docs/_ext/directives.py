@@ -1,8 +1,8 @@
-"""Directives of the documentation site: the reference pages that `pages` makes."""
+"""Directives of the documentation site: the reference pages that `references` makes."""
 
 from typing import Any
 
-import pages
+import references
 import picture
 from docutils import nodes
 from sphinx.application import Sphinx
@@ -16,7 +16,7 @@ class Package(SphinxDirective):
 
     def run(self) -> list[Any]:
         """Return the nodes of the page."""
-        return self.parse_text_to_nodes(pages.package_page(self.arguments[0]), allow_section_headings=True)
+        return self.parse_text_to_nodes(references.package_page(self.arguments[0]), allow_section_headings=True)
 
 
 class Commands(SphinxDirective):
@@ -24,7 +24,7 @@ class Commands(SphinxDirective):
 
     def run(self) -> list[Any]:
         """Return the nodes of the page."""
-        return self.parse_text_to_nodes(pages.commands_page(), allow_section_headings=True)
+        return self.parse_text_to_nodes(references.commands_page(), allow_section_headings=True)
 
 
 class Packages(SphinxDirective):
@@ -52,7 +52,7 @@ def _plain(*arguments: Any) -> None:
             example = True
         elif line and not indented:
             example = False
-        changed.append(line if example else pages.escaped(line))
+        changed.append(line if example else references.escaped(line))
     if what in ("property", "attribute", "data"):
         changed.insert(0, "")  # or napoleon takes what stands before a colon for a type
     lines[:] = changed
