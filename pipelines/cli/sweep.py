@@ -67,7 +67,7 @@ def sweep(
     best has the lowest cost on the validation data, or on DATA without --val and --val-split.
     """
     from ..report import plot_sweep, require_plot
-    from ..training import Plan, TrainJob, sweep_job, told_apart
+    from ..training import Plan, TrainJob, compared_values, sweep_job
     from .text import report_skipped, sweep_report, sweep_text, to_json
 
     require_plot(plot)
@@ -89,7 +89,7 @@ def sweep(
         runs, winner = outcome.sweep.runs, outcome.sweep.best
         histories = (run.history for run in runs)
         best = next(i for i, run in enumerate(runs) if run is winner)
-        plot_sweep(plot, list(zip(told_apart(outcome, compared), histories, strict=True)), best)
+        plot_sweep(plot, list(zip(compared_values(outcome, compared), histories, strict=True)), best)
     report_skipped(console, outcome.skipped)
     typer.echo(to_json(sweep_report(outcome)) if as_json else sweep_text(outcome))
     return SOME_FAILED if outcome.skipped else 0

@@ -1,6 +1,6 @@
-"""Training from data to a model file: read the data, choose the model, train, save, evaluate.
+"""Training jobs: read the data, choose the model, train it, save it, evaluate it.
 
-A `Plan` holds what the user asked for, and decides what follows from the data.
+A `Plan` has the choices of the user, and chooses the rest from the data.
 """
 
 from typing import TYPE_CHECKING
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from .plan import Plan as Plan
     from .preparation import TrainJob as TrainJob
     from .summary import training_name as training_name
+    from .sweeps import compared_values as compared_values
     from .sweeps import sweep_job as sweep_job
-    from .sweeps import told_apart as told_apart
     from .trainer import TrainOutcome as TrainOutcome
     from .trainer import train_job as train_job
 
@@ -25,7 +25,7 @@ __getattr__, __dir__, __all__ = lazy_door(
         "plan": "MODELS Plan",
         "preparation": "TrainJob",
         "summary": "training_name",
-        "sweeps": "sweep_job told_apart",
+        "sweeps": "compared_values sweep_job",
         "trainer": "TrainOutcome train_job",
     },
 )

@@ -1,11 +1,10 @@
-"""`xpnet.train`: train a model from Python, the way the command does."""
+"""`xpnet.train`: train a model from Python. It does the same as the command `xpnet train`."""
 
 from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING, Any
 
-from xpnet.data import ColumnMatrix
 from xpnet.errors import UsageError
 
 from ..datasets import DataOptions, Dataset, dataset_from_arrays
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from xpnet.backend import Backend
+    from xpnet.data import ColumnMatrix
 
 
 def train(
@@ -48,29 +48,34 @@ def train(
     """Train a model, and return it.
 
     Args:
-        data: a folder with a subfolder for each class, a file of `xpnet preprocess`, an HDF5 file of the
-            course, or a CSV table; or arrays: images (m, height, width, channels) uint8, or raw columns
-            (n_x, m), with their labels Y.
-        Y: a label for each example of arrays: texts or integers are classes, floats are numbers to predict.
-        output: the model file to write, or None.
-        val: other data to validate with; for arrays the pair of examples and labels.
-        val_split: the share of the data to hold back for validation.
+        data: path of a folder with a subfolder for each class, of a file of `xpnet preprocess`, of an HDF5
+            file of the course, or of a CSV table. Or arrays: images (m, height, width, channels) uint8, or
+            raw columns (n_x, m); they need labels Y.
+        Y: a label for each example of arrays. Strings and integers are classes, floats are numbers to
+            predict.
+        output: path of the model file to write, or None.
+        val: other data to validate with; for arrays a pair of examples and labels.
+        val_split: share of the data to hold back for validation.
         device: "auto", "cpu", "gpu", "gpu:N", or a backend of `xpnet.select`.
-        workers: processes that decode images; one for each core by default. In a script, more than one needs
-            the guard `if __name__ == "__main__":`.
-        labels: a CSV file of path,label, for a folder without a subfolder for each class.
-        target: the column to predict, for a table.
-        image_size: pixels to scale images to: 64, or "96x64" for width x height.
-        resize_mode, color_mode, decoder: how images are decoded; see `Recipe`.
-        standardize: "unit", "channel", "feature" or "none".
-        on_error: "skip" inputs that cannot be used, or "fail".
-        resume: whether to resume a training that was killed, from the checkpoint beside the output.
-        messages: takes progress and messages; by default only warnings are given, as Python's warnings.
-        plan: how to train: model, hidden, optimizer, epochs, iterations, learning_rate, batch_size, schedule,
-            l1, l2, dropout, label_smoothing, clip, class_weight, patience, seed, dtype, precision; see `Plan`.
+        workers: number of processes that decode images; by default one for each core. In a script, more than
+            one needs the guard `if __name__ == "__main__":`.
+        labels: path of a CSV file of path,label, for a folder without a subfolder for each class.
+        target: name of the column to predict, for a table.
+        image_size: size of the scaled images in pixels: 64, or "96x64" for width x height.
+        resize_mode: how images are scaled; see `Recipe`.
+        color_mode: "rgb" or "grayscale"; see `Recipe`.
+        decoder: which library decodes JPEG files; see `Recipe`.
+        standardize: "unit", "channel", "feature" or "none"; see `xpnet.data.STANDARDIZATIONS`.
+        on_error: "skip" or "fail" when an input cannot be used.
+        resume: whether to resume a killed training from the checkpoint beside the output.
+        messages: takes progress and messages. By default warnings become Python warnings, and the rest is
+            dropped.
+        plan: how to train: model, hidden, optimizer, epochs, iterations, learning_rate, batch_size,
+            schedule, l1, l2, dropout, label_smoothing, clip, class_weight, patience, initializer, seed,
+            dtype, precision; see `Plan`.
 
     Raises:
-        XpnetError: of a kind that says what is wrong: `UsageError`, `DataError`, `DeviceError`, ...
+        XpnetError: the subclass says what is wrong: `UsageError`, `DataError`, `DeviceError`, ...
     """
     unknown = sorted(set(plan) - set(Plan.__dataclass_fields__))
     if unknown:
@@ -78,9 +83,13 @@ def train(
         raise UsageError(msg)
     size = None if image_size is None else str(image_size)
     options = DataOptions(
-        recipe=Recipe.from_options(size, resize_mode, color_mode, decoder), standardize=standardize, labels=labels,
-        target=target, workers=workers_for(workers), on_error=on_error,
-    )  # fmt: skip
+        recipe=Recipe.from_options(size, resize_mode, color_mode, decoder),
+        standardize=standardize,
+        labels=labels,
+        target=target,
+        workers=workers_for(workers),
+        on_error=on_error,
+    )
     job = TrainJob(
         data=_source(data, Y, standardize),
         val=_source(*val, standardize) if isinstance(val, tuple) else None if val is None else os.fspath(val),
@@ -99,7 +108,7 @@ def _source(
     Y: Sequence[Any] | np.ndarray | None,
     standardize: str | None,
 ) -> str | Dataset:
-    """Return a path, or a dataset in memory."""
+    """Return data as a training job takes it: a path, or a dataset in memory."""
     if isinstance(data, Dataset):
         return data
     if isinstance(data, str | os.PathLike):
@@ -108,6 +117,6 @@ def _source(
             raise UsageError(msg)
         return os.fspath(data)
     if Y is None:
-        msg = "arrays need their labels: train(X, Y)"
+        msg = "arrays need their labels: call train(X, Y)"
         raise UsageError(msg)
     return dataset_from_arrays(data, Y, standardize)

@@ -1,4 +1,4 @@
-"""What the user asked for, and what follows from it: the model, the labels, the way to train."""
+"""The plan of a training: the choices of the user, and the model and settings that follow from them."""
 
 from __future__ import annotations
 
@@ -16,37 +16,54 @@ if TYPE_CHECKING:
     from ..datasets import Dataset
 
 MODELS = ("logistic", "softmax", "network", "regression")
-LBFGS = "lbfgs"
-LEARNING_RATE = 0.001
-BATCH_SIZE, SMALL_BATCH, FEW = 256, 32, 5000
-"""Examples of a step; the second where there are fewer examples than the third."""
+"""Names of the kinds of models."""
 
-EPOCHS, STEPS = 20, 1000
-"""Epochs, or as many more as make so many steps of them: with few examples an epoch has few."""
+LBFGS = "lbfgs"
+"""Name of the optimizer L-BFGS, which is not one of `xpnet.nn.OPTIMIZERS`."""
+
+LEARNING_RATE = 0.001
+"""Default learning rate."""
+
+SMALL_DATASET = 5000
+"""A training set with fewer examples than this has the smaller default batch size."""
+
+BATCH_SIZE = 256
+"""Default batch size."""
+
+SMALL_BATCH_SIZE = 32
+"""Default batch size for fewer than `SMALL_DATASET` examples."""
+
+MIN_EPOCHS = 20
+"""Default number of epochs, if they have at least `MIN_STEPS` steps."""
+
+MIN_STEPS = 1000
+"""Default number of steps for small training sets: they get more than `MIN_EPOCHS` epochs."""
 
 METRIC_EXAMPLES = 1000
-"""The most training examples that the metric of each epoch is computed on: with 20,000 examples of a network
-3072-512-10, that adds a fiftieth to the time of an epoch."""
+"""Limit of the number of training examples on which the metric of each epoch is computed.
+
+For a network 3072-512-10 and 20,000 examples this takes 2 % of the time of an epoch.
+"""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What the user asked for; None is for what follows from the data and the rest.
+    """The choices of the user. None: chosen from the data and the other choices.
 
     Attributes:
         model: one of `MODELS`.
-        hidden: layers as in "256:relu,32:relu+16:tanh".
+        hidden: hidden layers, such as "256:relu,32:relu+16:tanh"; see `xpnet.nn.Layer`.
         optimizer: one of `xpnet.nn.OPTIMIZERS`, or "lbfgs" for logistic and softmax regression.
-        epochs: passes over the data in batches.
-        iterations: full-batch steps instead.
-        learning_rate: of the first epoch.
-        batch_size: examples of a step.
+        epochs: number of passes over the data, in batches.
+        iterations: number of full-batch steps; in place of `epochs` and `batch_size`.
+        learning_rate: learning rate of the first epoch.
+        batch_size: number of examples in a step.
         schedule: one of `xpnet.nn.SCHEDULES`.
-        l2: strength of the penalty; 1 for L-BFGS by default, else 0.
-        seed, dtype and all others: as in `xpnet.nn.Settings`.
+        l2: strength of the penalty; by default 1 for L-BFGS, else 0.
+        all others: see `xpnet.nn.Settings`.
 
     Raises:
-        UsageError: choices that contradict each other.
+        UsageError: a name is unknown, or choices contradict each other.
     """
 
     model: str | None = None
@@ -79,21 +96,21 @@ class Plan:
                 msg = f"{name} is {value!r}, expected one of {', '.join(possible)}"
                 raise UsageError(msg)
         if self.iterations is not None and (self.epochs is not None or self.batch_size is not None):
-            msg = "--iterations counts steps of all examples: leave out --epochs and --batch-size"
+            msg = "--iterations is the number of full-batch steps: leave out --epochs and --batch-size"
             raise UsageError(msg)
-        if self.optimizer == LBFGS and (useless := self.only_of_descent):
-            msg = f"--optimizer lbfgs has no use for {', '.join(useless)}: name another optimizer"
+        if self.optimizer == LBFGS and (unused := self.options_without_lbfgs):
+            msg = f"--optimizer lbfgs does not use {', '.join(unused)}: choose another optimizer"
             raise UsageError(msg)
 
     @property
-    def only_of_descent(self) -> list[str]:
-        """The options given that L-BFGS has no use for."""
+    def options_without_lbfgs(self) -> list[str]:
+        """The options of the command line that were given, but that L-BFGS does not use."""
         known = {"model", "hidden", "optimizer", "iterations", "l2", "class_weight", "seed", "dtype"}
         given = [f.name for f in fields(self) if f.name not in known and getattr(self, f.name) is not None]
         return [f"--{name.replace('_', '-')}" for name in given]
 
     def optimizer_for(self, model: Network) -> str:
-        """Return the optimizer's name: as asked for, else the one that suits the model.
+        """Return the name of the optimizer: the choice of the user, or the default for the model.
 
         Raises:
             UsageError: L-BFGS for a network.
@@ -103,19 +120,19 @@ class Plan:
             raise UsageError(msg)
         if self.optimizer is not None:
             return self.optimizer
-        if is_linear_classifier(model) and not self.only_of_descent:
+        if is_linear_classifier(model) and not self.options_without_lbfgs:
             return LBFGS
         return "sgd" if is_linear_classifier(model) and self.iterations is not None else "adam"
 
     def settings(self, model: Network, m: int) -> Settings:
-        """Return the settings of a training by steps on m examples.
+        """Return the settings of a training on m examples.
 
         Raises:
-            ConfigurationError: a value that is not possible.
+            ConfigurationError: a value is out of range.
         """
         full = self.iterations is not None
-        batch_size = self.batch_size or (SMALL_BATCH if m < FEW else BATCH_SIZE)
-        enough = max(EPOCHS, math.ceil(STEPS / math.ceil(m / batch_size)))
+        batch_size = self.batch_size or (SMALL_BATCH_SIZE if m < SMALL_DATASET else BATCH_SIZE)
+        enough = max(MIN_EPOCHS, math.ceil(MIN_STEPS / math.ceil(m / batch_size)))
         named: Any = {
             "epochs": self.iterations if full else self.epochs or enough,
             "batch_size": None if full else batch_size,
@@ -134,11 +151,11 @@ class Plan:
         return Settings(**named, **shares)
 
     def is_full_batch(self, model: Network) -> bool:
-        """Return whether the training is done at once, by L-BFGS or plain descent: it has no checkpoints."""
+        """Return whether the training is by L-BFGS or plain descent. Then it has no checkpoints."""
         return self.optimizer_for(model) == LBFGS or self.is_plain_descent(model)
 
     def is_plain_descent(self, model: Network) -> bool:
-        """Return whether this is full-batch gradient descent as of `xpnet.linear.descent`."""
+        """Return whether the training can be done by `xpnet.linear.descend`."""
         involved: list[Any] = [self.l1, self.dropout, self.label_smoothing, self.clip, self.patience]
         return (
             is_linear_classifier(model)
@@ -152,15 +169,16 @@ class Plan:
 
 
 def choose_model(plan: Plan, dataset: Dataset) -> Network:
-    """Return the network that the plan asks for, or that fits the labels.
+    """Return the configuration of the model: the choice of the user, or the default for the labels.
 
     Raises:
-        UsageError: the plan and the data do not fit together.
-        ConfigurationError: a hidden layer that cannot be.
+        UsageError: the plan does not fit the data.
+        DataError: all examples have the same class.
+        ConfigurationError: a hidden layer is not valid.
     """
     n_x, n_classes = dataset.data.n_x, len(dataset.classes)
     if dataset.classes and len(present := np.unique(dataset.Y)) < 2:
-        msg = f"all examples are of the class {dataset.classes[int(present[0])]}: expected two or more"
+        msg = f"all examples have the class {dataset.classes[int(present[0])]}: expected two or more classes"
         raise DataError(msg)
     hidden = tuple(Layer.parse(text) for text in plan.hidden.split(",")) if plan.hidden else ()
     kind = plan.model or ("regression" if not n_classes else "network" if hidden else "")

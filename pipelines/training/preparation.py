@@ -1,9 +1,9 @@
-"""What a training starts from: the job, the examples to train on and to validate with, and the device."""
+"""The preparation of a training: the job, the training and validation examples, and the device."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,23 +22,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainJob:
-    """What to train on, how, and where the results go.
+    """A training job: the data, how to train, and the files to write.
 
     Attributes:
-        data: what to train on: a path, or a dataset in memory.
-        options: how the data is read.
+        data: the training data: a path, or a dataset in memory.
         plan: how to train.
-        device: a name as for `xpnet.select`, or a backend.
+        options: how to read the data.
+        device: a name for `xpnet.select`, or a backend.
         val: other data to validate with, or None.
-        val_split: the share of the data to hold back for validation, or None.
-        output: the model file, or None.
-        history: the CSV file of the cost of each epoch, or None.
-        other_outputs: further files that will be written after the training.
+        val_split: share of the data to hold back for validation, or None.
+        output: path of the model file, or None.
+        history: path of the CSV file with the record of each epoch, or None.
+        other_outputs: paths of other files that are written after the training.
+
+    Raises:
+        UsageError: both `val` and `val_split` are given.
     """
 
     data: str | Dataset
     plan: Plan
-    options: DataOptions = DataOptions()
+    options: DataOptions = field(default_factory=DataOptions)
     device: str | Backend | None = None
     val: str | Dataset | None = None
     val_split: float | None = None
@@ -54,13 +57,13 @@ class TrainJob:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a training starts from.
+    """The data of a training, and its device.
 
     Attributes:
-        dataset: the examples to train on.
-        validation: the examples to validate with, or None.
+        dataset: the training examples.
+        validation: the validation examples, or None.
         backend: the device.
-        skipped: inputs that cannot be used, each with its reason.
+        skipped: inputs that cannot be used, each with the reason.
     """
 
     dataset: Dataset
@@ -70,20 +73,24 @@ class Prepared:
 
 
 def prepare(job: TrainJob, messages: Messages) -> Prepared:
-    """Open the data of a job, and choose the device.
+    """Read the data of a job, and select the device.
+
+    Args:
+        job: the training job.
+        messages: takes messages and the progress of decoding.
 
     Raises:
-        UsageError: options that contradict each other or the data.
-        DataError, NoInputError: data that cannot be read or used.
-        OutputError: an output that cannot be written.
-        DeviceError: a device that cannot be used.
+        UsageError: options contradict each other or the data.
+        DataError, NoInputError: the data cannot be read or used.
+        OutputError: an output cannot be written.
+        DeviceError: the device cannot be used.
     """
     inputs = [name for name in (job.data, job.val, job.options.labels) if isinstance(name, str)]
     require_writable([job.output, job.history, *job.other_outputs], inputs)
     backend = job.device if isinstance(job.device, Backend) else select(job.device)
     messages.detail(f"Device {backend.device}: {backend.reason}")
     dataset = _opened(job.data, job.options, job.plan, messages)
-    choose_model(job.plan, dataset)  # raises for a plan that does not fit, before more data is read
+    choose_model(job.plan, dataset)  # if the plan does not fit, this raises before more data is read
     skipped = [] if _was_reported(job.data) else list(dataset.skipped)
     validation = None
     if job.val is not None:
@@ -113,17 +120,22 @@ def _opened(data: str | Dataset, options: DataOptions, plan: Plan, messages: Mes
 
 
 def _was_reported(data: str | Dataset) -> bool:
-    """Return whether the inputs that cannot be used were reported when a data file was made."""
+    """Return whether the data is an HDF5 file: skipped inputs were reported when it was made."""
     return isinstance(data, str) and os.path.isfile(data) and not data.lower().endswith(TABLE_SUFFIXES)
 
 
 def hold_out(dataset: Dataset, share: float, seed: int) -> tuple[Dataset, Dataset]:
-    """Split a dataset into one to train on and one to validate with: the same share of each class.
+    """Split a dataset into one to train on and one to validate with, with the same share of each class.
 
-    The standardization is fitted again, to the examples to train on.
+    The standardization is fitted again to the examples to train on.
+
+    Args:
+        dataset: the examples.
+        share: share of the examples to validate with, more than 0 and less than 1.
+        seed: seed of the random choice.
 
     Raises:
-        UsageError: one of the two would be empty.
+        UsageError, ConfigurationError, ShapeError: the share is out of range, or one part would be empty.
     """
     if dataset.classes:
         kept, held = stratified_split(dataset.Y, share, seed)
@@ -151,10 +163,10 @@ def hold_out(dataset: Dataset, share: float, seed: int) -> tuple[Dataset, Datase
 
 
 def standardized_alike(validation: Dataset, dataset: Dataset) -> Dataset:
-    """Return validation data with the standardization of the training data.
+    """Return the validation data with the standardization of the training data.
 
     Raises:
-        DataError: it has other features, or they were made in another way.
+        DataError: the two have different features, or their images were decoded in different ways.
     """
     if validation.data.n_x != dataset.data.n_x or validation.recipe != dataset.recipe:
         msg = (

@@ -1,4 +1,4 @@
-"""What a model file says of its training: of bounded size, without times and paths."""
+"""The summary of a training in a model file. Its size is limited, and it has no times and no paths."""
 
 from __future__ import annotations
 
@@ -23,14 +23,26 @@ if TYPE_CHECKING:
 
     from ..datasets import Dataset
 
-POINTS = 200
-"""Epochs that a curve keeps, about, of more than that."""
+CURVE_EPOCHS = 200
+"""Approximate limit of the number of epochs in the curve of a training."""
 
-RUNS, RUN_POINTS = 24, 100
-"""Runs of a sweep that are kept, beside the best, and epochs of each, about."""
+SWEEP_RUNS = 24
+"""Limit of the number of runs of a sweep that are kept, in addition to the best one."""
 
-CURVE = ("cost", "learning_rate", "val_cost", "val_metric", "metric")
-"""What a curve says of an epoch."""
+SWEEP_CURVE_EPOCHS = 100
+"""Approximate limit of the number of epochs in the curve of each run of a sweep."""
+
+CURVE_COLUMNS = ("cost", "learning_rate", "val_cost", "val_metric", "metric")
+"""Attributes of an epoch in a curve, in addition to its number."""
+
+
+FULL_BATCH_METHODS = {
+    Method.FUSED: "gradient descent, one pass over all examples per step ({reason})",
+    Method.GRAM: "gradient descent on the Gram matrix of the examples ({reason})",
+    Method.LBFGS: "L-BFGS on all examples",
+    Method.LBFGS_REDUCED: "L-BFGS on all examples, in the subspace that they span",
+}
+"""Sentences for the methods of full-batch training."""
 
 
 def saved_model(
@@ -42,16 +54,16 @@ def saved_model(
     metric_examples: int = 0,
     sweep: dict[str, Any] | None = None,
 ) -> SavedModel:
-    """Return what the model file holds. No times and no paths: the same training gives the same bytes.
+    """Return the content of the model file. The same training gives the same bytes: no times and no paths.
 
     Args:
         result: the trained model.
-        dataset: the examples that it was trained on.
-        backend: the device that it was trained on.
-        method: how it was trained, as a sentence.
+        dataset: the training examples.
+        backend: the device of the training.
+        method: how the model was trained, as a sentence.
         metrics: cost and metric at the end, for "training" and "validation" data.
-        metric_examples: how many training examples each epoch's metric was computed on; 0 for none.
-        sweep: the summary of the sweep that it is the best of, or None.
+        metric_examples: number of training examples on which the metric of each epoch was computed, or 0.
+        sweep: if the model is the best of a sweep, the summary of the sweep.
     """
     recipe, history = dataset.recipe, result.history
     last = asdict(history[-1])
@@ -66,7 +78,7 @@ def saved_model(
         "last": last,
         "metrics": {name: {"cost": cost, "metric": metric} for name, (cost, metric) in metrics.items()},
         "metric_examples": metric_examples or None,
-        "curve": curve(history, POINTS),
+        "curve": curve(history, CURVE_EPOCHS),
     }
     if sweep is not None:
         summary["sweep"] = sweep
@@ -76,52 +88,43 @@ def saved_model(
         dataset.data.standardizer,
         dataset.classes,
         recipe.to_dict() if recipe else {"features": list(dataset.features), "target": dataset.target},
-        dict(finite(summary)),  # a file holds finite numbers only, and R² of equal targets is none
+        dict(finite(summary)),  # R² of equal targets is NaN, and a file has finite numbers only
         {"xpnet": __version__, "numpy": np.__version__, "python": platform.python_version()},
     )
 
 
 def method_sentence(result: TrainingResult, batch_size: int | None) -> str:
-    """Return how a model was trained, as a sentence. batch_size: None for all examples at once."""
+    """Return how a model was trained, as a sentence. batch_size: None for full-batch training."""
     if result.method is Method.AUTODIFF:
         batches = "all examples" if batch_size is None else f"batches of {batch_size}"
         return f"the computation graph, {batches}"
-    return METHODS[result.method].format(reason=result.reason)
-
-
-METHODS = {
-    Method.FUSED: "gradient descent, one pass over all examples a step ({reason})",
-    Method.GRAM: "gradient descent on the Gram matrix of the examples ({reason})",
-    Method.LBFGS: "L-BFGS on all examples",
-    Method.LBFGS_REDUCED: "L-BFGS on all examples, in the subspace that they span",
-}
-"""Sentences for the methods of full-batch training."""
+    return FULL_BATCH_METHODS[result.method].format(reason=result.reason)
 
 
 def training_name(metric_examples: int, m: int) -> str:
-    """Return the name of the training metric's curve: it says so if it is of some of the m examples."""
+    """Return the name of the training metric's curve. It says if only some of the m examples were used."""
     return f"training, on {metric_examples} of them" if 0 < metric_examples < m else "training"
 
 
 def sweep_summary(runs: Sequence[tuple[dict[str, Any], History]], best: int) -> dict[str, Any]:
-    """Return the summary of a sweep as plain data: some of its runs with the best one, and their number.
+    """Return the summary of a sweep as plain data: the number of its runs, and some of them with the best.
 
     Args:
-        runs: what tells each apart, by name, with its history.
-        best: index of the best.
+        runs: for each run its values of the compared hyperparameters, by name, and its history.
+        best: index of the best run.
     """
     kept = [
-        {"apart": runs[i][0], "best": i == best, "curve": curve(runs[i][1], RUN_POINTS)}
-        for i in spread(len(runs), RUNS, best)
+        {"apart": runs[i][0], "best": i == best, "curve": curve(runs[i][1], SWEEP_CURVE_EPOCHS)}
+        for i in spread(len(runs), SWEEP_RUNS, best)
     ]
     return {"count": len(runs), "runs": finite(kept)}
 
 
 def curve(history: History, most: int) -> dict[str, list[Any]]:
-    """Return at most about `most` epochs by column, without empty columns.
+    """Return about `most` epochs at most, as columns by name, without empty columns.
 
-    The first, the best and the last epoch are kept. The others are cut into equal parts, and of each part the
-    epochs with the lowest and the highest cost are kept, so that a curve with peaks still shows them.
+    The first, the best and the last epoch are kept. The epochs are also divided into equal parts, and the
+    epochs with the lowest and the highest cost of each part are kept. So the curve still shows all peaks.
     """
     count, costs = len(history), np.asarray(history.costs)
     if count <= most:
@@ -133,9 +136,9 @@ def curve(history: History, most: int) -> dict[str, list[Any]]:
 
 
 def columns(epochs: Sequence[Epoch]) -> dict[str, list[Any]]:
-    """Return epochs by column, without empty columns."""
+    """Return epochs as columns by name, without empty columns."""
     named: dict[str, list[Any]] = {"epoch": [epoch.epoch for epoch in epochs]}
-    for name in CURVE:
+    for name in CURVE_COLUMNS:
         values = [getattr(epoch, name) for epoch in epochs]
         if name == "cost" or any(value is not None for value in values):
             named[name] = values
@@ -143,7 +146,7 @@ def columns(epochs: Sequence[Epoch]) -> dict[str, list[Any]]:
 
 
 def spread(count: int, most: int, also: int) -> list[int]:
-    """Return indices below `count`: all, or, evenly from first to last, `most` of them and `also`."""
+    """Return about `most` indices below `count`, ascending, evenly from first to last, and `also`."""
     if count <= most:
         return list(range(count))
     return sorted({round(i) for i in np.linspace(0, count - 1, most).tolist()} | {also})

@@ -11,10 +11,10 @@ from xpnet.nn import TrainingResult
 from xpnet.training import sweep as train_together
 
 from .plan import LBFGS, choose_model
-from .preparation import prepare
+from .preparation import TrainJob, prepare
 from .summary import method_sentence, sweep_summary
 from .targets import TargetScale
-from .trainer import OnDevice, TrainJob, TrainOutcome, save_and_evaluate, write_history
+from .trainer import OnDevice, TrainOutcome, save_and_evaluate, write_history
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from ..messages import Messages
 
 SWEEP_ITERATIONS = 1000
-"""Steps of full-batch descent, if nothing else is asked for."""
+"""Default number of full-batch steps, if neither epochs nor a batch size is given."""
 
 COMPARED = {"learning_rates": "rate", "l2s": "l2", "seeds": "seed"}
-"""The hyperparameters that can be compared, with the names of their columns."""
+"""Hyperparameters that can be compared: the arguments of `xpnet.sweep`, with the names of their columns."""
 
 
 def sweep_job(
@@ -36,12 +36,12 @@ def sweep_job(
     """Train several models at once; save the best.
 
     Args:
-        job: what to train.
-        compared: for each of `COMPARED` a list of values, or None.
-        messages: takes what is said meanwhile.
+        job: the training job.
+        compared: for each name in `COMPARED` a list of values, or None.
+        messages: takes messages and progress.
 
     Raises:
-        XpnetError: of any kind, if the job cannot be done.
+        XpnetError: the job cannot be done; the subclass says what is wrong.
     """
     given: Any = {name: list(values) for name, values in compared.items() if values}
     if min(given.get("seeds", [0])) < 0:
@@ -52,7 +52,7 @@ def sweep_job(
         raise UsageError(msg)
     plan = job.plan
     if plan.optimizer == LBFGS:
-        msg = "--optimizer lbfgs has no learning rate to compare: a sweep needs one of the others"
+        msg = "--optimizer lbfgs cannot be used for a sweep: choose another optimizer"
         raise UsageError(msg)
     prepared = prepare(job, messages)
     dataset, backend = prepared.dataset, prepared.backend
@@ -75,7 +75,7 @@ def sweep_job(
     index = next(i for i, run in enumerate(done.runs) if run is best)
     done = replace(done, runs=tuple(restored))
     best = done.runs[index]
-    runs = [(_told_apart(run, given), run.history) for run in done.runs]
+    runs = [(_values_of(run, given), run.history) for run in done.runs]
     result = TrainingResult(model, best.parameters, best.history, done.method, done.reason)
     method = f"{method_sentence(result, settings.batch_size)}, the best of a sweep"
     outcome = save_and_evaluate(
@@ -86,12 +86,17 @@ def sweep_job(
     return outcome
 
 
-def told_apart(outcome: TrainOutcome, compared: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return for each run of a sweep its values of the compared hyperparameters, by column."""
-    return [] if outcome.sweep is None else [_told_apart(run, compared) for run in outcome.sweep.runs]
+def compared_values(outcome: TrainOutcome, compared: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return for each run of a sweep its values of the compared hyperparameters, by column.
+
+    Args:
+        outcome: the outcome of `sweep_job`.
+        compared: the argument of `sweep_job`.
+    """
+    return [] if outcome.sweep is None else [_values_of(run, compared) for run in outcome.sweep.runs]
 
 
-def _told_apart(run: SweepRun, compared: Mapping[str, Any]) -> dict[str, Any]:
+def _values_of(run: SweepRun, compared: Mapping[str, Any]) -> dict[str, Any]:
     settings = run.settings
     values = {"rate": settings.learning_rate, "l2": settings.l2, "seed": settings.seed}
     return {column: values[column] for name, column in COMPARED.items() if compared.get(name)}

@@ -1,7 +1,8 @@
-"""Regression targets are scaled for training, to mean 0 and standard deviation 1.
+"""Scaling of regression targets to mean 0 and standard deviation 1 for the training.
 
-Usual learning rates are made for such targets: for prices in the hundred thousands, training would need very
-many steps. After training, the last layer undoes the scaling: s (W a + b) + t = W' a + b'.
+The usual learning rates suit such targets. With prices of several hundred thousand, for example, a training
+would need very many steps. After the training, the last layer undoes the scaling: s (W a + b) + t is
+W' a + b' with W' = s W and b' = s b + t.
 """
 
 from __future__ import annotations
@@ -20,27 +21,32 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TargetScale:
-    """Mean and standard deviation of the targets; 0 and 1 for classes, which are not scaled."""
+    """The scale of regression targets. Classes are not scaled: they have the default values.
+
+    Attributes:
+        mean: mean of the targets.
+        deviation: standard deviation of the targets.
+    """
 
     mean: float = 0.0
     deviation: float = 1.0
 
     @classmethod
     def of(cls, dataset: Dataset) -> TargetScale:
-        """Return the scale of a dataset's targets."""
+        """Return the scale of the targets of a dataset."""
         if dataset.classes:
             return cls()
         return cls(float(dataset.Y.mean()), float(dataset.Y.std()) or 1.0)
 
     def scaled(self, Y: np.ndarray) -> np.ndarray:
-        """Return targets at this scale. Y: (n_out, m)."""
+        """Return scaled targets, (n_out, m). Y: targets, (n_out, m)."""
         return Y if self == TargetScale() else (Y - self.mean) / self.deviation
 
     def undo(self, result: TrainingResult, backend: Backend) -> TrainingResult:
-        """Return a model that predicts the targets themselves, trained at this scale.
+        """Return a model for unscaled targets, from one that was trained on scaled targets.
 
-        The parameters of its last layer are changed in place; the costs, which are squared errors, become
-        those of the targets themselves.
+        The parameters of the last layer are changed in place. The costs in the history, which are squared
+        errors, become those of the unscaled targets.
         """
         if self == TargetScale():
             return result
@@ -51,7 +57,7 @@ class TargetScale:
         return replace(result, history=result.history.scale_costs(self.deviation**2))
 
     def epoch(self, epoch: Epoch) -> Epoch:
-        """Return an epoch with the costs of the targets themselves."""
+        """Return the record of an epoch with the costs of the unscaled targets."""
         square = self.deviation**2
         val_cost = None if epoch.val_cost is None else epoch.val_cost * square
         return replace(epoch, cost=epoch.cost * square, val_cost=val_cost)

@@ -38,16 +38,16 @@ class TrainOutcome:
     """The outcome of a training job.
 
     Attributes:
-        job: what was asked for.
-        dataset: the examples that the model was trained on.
-        validation: the examples held back or given for validation, or None.
-        result: the trained model with its history; the best one of a sweep.
-        method: how it was trained, as a sentence.
+        job: the job.
+        dataset: the training examples.
+        validation: the validation examples, or None.
+        result: the trained model with its history; for a sweep the best one.
+        method: how the model was trained, as a sentence.
         metrics: cost and metric at the end, for "training" and, if there is any, "validation" data.
-        metric_examples: how many training examples each epoch's metric was computed on; 0 for none.
-        saved: what the model file holds.
-        skipped: inputs that cannot be used, each with its reason.
-        sweep: all runs, of a sweep.
+        metric_examples: number of training examples on which the metric of each epoch was computed, or 0.
+        saved: the content of the model file.
+        skipped: inputs that cannot be used, each with the reason.
+        sweep: all runs of a sweep, or None.
     """
 
     job: TrainJob
@@ -63,20 +63,20 @@ class TrainOutcome:
 
     @property
     def restored_best(self) -> bool:
-        """Whether the weights are those of the best epoch, which is not the last one."""
+        """Whether the parameters are those of the best epoch, and it is not the last one."""
         history = self.result.history
         return self.job.plan.patience is not None and history.best_epoch != len(history)
 
 
 @dataclass(frozen=True)
 class OnDevice:
-    """The examples of a training on the device: sent once, used for training and evaluation.
+    """The examples of a training on the device. They are sent once, and used for training and evaluation.
 
     Attributes:
-        dataset: the training examples.
-        data: the same on the device.
-        validation: the validation examples, or None.
-        held: the same on the device.
+        dataset: the training examples with their labels.
+        data: the training examples on the device.
+        validation: the validation examples with their labels, or None.
+        held: the validation examples on the device, or None.
     """
 
     dataset: Dataset
@@ -92,13 +92,18 @@ class OnDevice:
         return cls(dataset, on_device(dataset.data, prepared.backend), validation, held)
 
     def validation_for(self, scale: TargetScale) -> tuple[DeviceMatrix, Any] | None:
-        """Return validation examples and labels as the trainers take them."""
+        """Return the validation examples on the device and their scaled labels, or None."""
         if self.validation is None or self.held is None:
             return None
         return self.held, scale.scaled(self.validation.Y)
 
     def evaluate(self, result: TrainingResult, dtype: str) -> dict[str, tuple[float, float]]:
-        """Return cost and metric on the training and the validation examples."""
+        """Return cost and metric on the "training" and, if there are any, the "validation" examples.
+
+        Args:
+            result: the trained model.
+            dtype: dtype of the arithmetic.
+        """
         sets = {"training": (self.data, self.dataset)}
         if self.validation is not None and self.held is not None:
             sets["validation"] = self.held, self.validation
@@ -113,12 +118,12 @@ def train_job(job: TrainJob, messages: Messages, *, resume: bool = False) -> Tra
     """Train a model, save it, then evaluate it.
 
     Args:
-        job: what to train, with an output or without.
-        messages: takes what is said meanwhile.
-        resume: whether to resume from the checkpoint that a killed run left beside the output.
+        job: the training job.
+        messages: takes messages and progress.
+        resume: whether to resume from the checkpoint that a killed training left beside the output.
 
     Raises:
-        XpnetError: of any kind, if the job cannot be done.
+        XpnetError: the job cannot be done; the subclass says what is wrong.
     """
     prepared = prepare(job, messages)
     model = choose_model(job.plan, prepared.dataset)
@@ -140,7 +145,7 @@ def train_job(job: TrainJob, messages: Messages, *, resume: bool = False) -> Tra
         if checkpoint is not None and os.path.exists(checkpoint):
             messages.warn(f"{checkpoint} holds the training so far: --resume continues it")
         else:
-            messages.warn("nothing is kept: only training in batches writes checkpoints, after its epochs")
+            messages.warn("nothing is saved: only a training in batches writes checkpoints, after each epoch")
         raise
     for note in result.history.notes:
         messages.warn(note)
@@ -173,9 +178,20 @@ def save_and_evaluate(
     sweep: SweepResult | None = None,
     sweep_summary: dict[str, Any] | None = None,
 ) -> TrainOutcome:
-    """Save a trained model, evaluate it, and save it again with what the evaluation says.
+    """Save a trained model, evaluate it, and save it again with the metrics.
 
-    It is saved first, so that an evaluation that fails does not lose it.
+    The model is saved first so that it is not lost if the evaluation fails.
+
+    Args:
+        job: the training job.
+        prepared: its data and device.
+        examples: the examples on the device.
+        result: the trained model; for a sweep the best one.
+        method: how it was trained, as a sentence.
+        metric_examples: number of training examples on which the metric of each epoch was computed, or 0.
+        validate_last: whether to add cost and metric on the validation examples to the last epoch.
+        sweep: all runs of a sweep.
+        sweep_summary: the summary of a sweep for the model file.
     """
     dataset, backend = prepared.dataset, prepared.backend
 
@@ -205,19 +221,19 @@ def train_examples(
     on_epoch: Callable[[Epoch], object] | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
 ) -> TrainingResult:
-    """Train a model the way a plan says.
+    """Train a model by the trainer of a plan.
 
     Args:
         plan: how to train.
         model: the network.
-        examples: to train on and to validate with.
+        examples: training and validation examples on the device.
         on_epoch: called after each epoch; for full-batch training from time to time.
-        checkpoint: a file to resume from, and to save to. Not for full-batch training: it is done again,
-            and ends with the same bytes.
+        checkpoint: path of a file to resume from if it exists, and to save to. Full-batch training does not
+            use it: it starts again, and ends with the same bytes.
 
     Raises:
         UsageError: the plan does not fit the data.
-        ConfigurationError, ShapeError, DivergenceError, ModelFileError: as for `xpnet.fit`.
+        ConfigurationError, ShapeError, DivergenceError, ModelFileError: see `xpnet.fit`.
     """
     dataset, data = examples.dataset, examples.data
     backend = data.backend
@@ -269,11 +285,11 @@ def write_history(path: str, runs: list[tuple[dict[str, Any], History]]) -> None
     """Write a CSV file with a line for each epoch of each run.
 
     Args:
-        path: of the file.
-        runs: what tells each run apart, by column, with its history.
+        path: path of the file.
+        runs: for each run its values of the compared hyperparameters, by column, and its history.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the file cannot be written.
     """
     try:
         with (
@@ -282,10 +298,10 @@ def write_history(path: str, runs: list[tuple[dict[str, Any], History]]) -> None
         ):
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow([*runs[0][0], *Epoch.__dataclass_fields__])
-            for apart, history in runs:
+            for values, history in runs:
                 for epoch in history:
                     cells = ("" if cell is None else cell for cell in astuple(epoch))
-                    writer.writerow([*apart.values(), *cells])
+                    writer.writerow([*values.values(), *cells])
     except OSError as error:
         msg = f"{path}: cannot be written: {error.strerror or error}"
         raise OutputError(msg) from error
@@ -294,7 +310,12 @@ def write_history(path: str, runs: list[tuple[dict[str, Any], History]]) -> None
 def _check_checkpoint(
     checkpoint: str, job: TrainJob, model: Network, resume: bool, messages: Messages
 ) -> None:
-    """Make sure that the checkpoint exists only if the training resumes from it."""
+    """Remove a checkpoint from which the training does not resume; tell the user about the rest.
+
+    Raises:
+        UsageError: the training cannot resume.
+        ModelFileError: the file at the path of the checkpoint is not a checkpoint.
+    """
     if not os.path.exists(checkpoint):
         if resume and os.path.exists(str(job.output)):
             msg = f"{job.output}: this training is done, and has no checkpoint: leave out --resume"
@@ -302,11 +323,12 @@ def _check_checkpoint(
         if resume:
             messages.say(f"There is no {checkpoint}: the training starts from the beginning")
     elif not resume:
-        read_tensors(checkpoint, "checkpoint")  # raises for a file that is not ours to remove
+        read_tensors(checkpoint, "checkpoint")  # raises if it is another file, which must not be removed
         os.unlink(checkpoint)
     elif job.plan.is_full_batch(model):
         msg = (
-            f"{checkpoint} is of a training in batches, and this one is not: leave out --resume to start anew"
+            f"{checkpoint}: is the checkpoint of a training in batches, and this training is full-batch: "
+            "leave out --resume to start again"
         )
         raise UsageError(msg)
     else:
@@ -314,11 +336,12 @@ def _check_checkpoint(
 
 
 def _iterations(plan: Plan, model: Network, m: int) -> int | None:
-    """Return how many epochs or iterations there will be, if that is known."""
+    """Return the number of epochs or iterations, or None if it is not known before."""
     return None if plan.optimizer_for(model) == LBFGS else plan.settings(model, m).epochs
 
 
 def _note(epoch: Epoch) -> str:
+    """Return cost and metrics of an epoch for the line of progress."""
     if epoch.val_cost is None or epoch.val_metric is None:
         metric = "" if epoch.metric is None else f" ({epoch.metric:.4f})"
         return f"cost {epoch.cost:.4f}{metric}"

@@ -63,7 +63,7 @@ main()
     before = checkpoint.read_bytes()
     for other, said in (
         ([*plan], b"leave out --resume"),
-        ([*plan, "--hidden", "4", "--epochs", "2"], b"has 5 epochs, and the training 2: use at least 5"),
+        ([*plan, "--hidden", "4", "--epochs", "2"], b"has 5 epochs, and the training 2: train for more"),
         ([*plan, "--hidden", "5", "--epochs", "5"], b"was made with"),
     ):
         done = xpnet(*other, "--resume")

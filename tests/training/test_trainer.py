@@ -96,7 +96,7 @@ def test_precision_is_of_the_steps_alone(
 def test_a_precision_that_the_device_lacks_is_refused_before_training() -> None:
     data, Y = blobs()
     for refused in (fit, lambda *a: sweep(*a, learning_rates=[0.01])):
-        with pytest.raises(DeviceError, match="precision tf32 is of GPUs"):
+        with pytest.raises(DeviceError, match="precision tf32 needs a GPU"):
             refused(MLP, data, Y, select("cpu"), Settings(precision="tf32"))
     with pytest.raises(ConfigurationError, match="precision is 'float16', expected one of float32, tf32, b"):
         Settings(precision="float16")
@@ -314,7 +314,7 @@ def test_balanced_weights_make_classes_count_alike() -> None:
 def test_a_batch_larger_than_the_data_is_clipped_and_said() -> None:
     data, Y = blobs(m=30)
     fitted = fit(MLP, data, Y, select("cpu"), Settings(epochs=1, batch_size=256))
-    assert fitted.history.notes == ["batch_size is 256, but there are 30 examples: one batch has them all"]
+    assert fitted.history.notes == ["batch_size is 256, but there are 30 examples: a batch has them all"]
     assert not fit(MLP, data, Y, select("cpu"), Settings(epochs=1, batch_size=30)).history.notes
 
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 class EnsembleTrainer:
-    """The state of several trainings that differ in learning rate, l2 and seed. Batches and dropout are shared.
+    """The state of trainings that differ in learning rate, l2 and seed, and share batches and dropout.
 
     Arguments and errors: see `fit`. `each` has the settings of each training.
 

@@ -89,8 +89,9 @@ def sweep(
 ) -> SweepResult:
     """Train a model with each combination of learning rate, penalty and seed, all at once.
 
-    `xpnet.linear.descend` does full-batch gradient descent of logistic and softmax regression. Everything else
-    is done by the computation graph, with one batch for all runs. A run that diverges does not stop the others.
+    `xpnet.linear.descend` does full-batch gradient descent of logistic and softmax regression. Everything
+    else is done by the computation graph, with one batch for all runs. A run that diverges does not stop the
+    others.
 
     Args:
         model: the network.

@@ -139,7 +139,7 @@ class Trainer:
         self.history = History()
         if settings.batch_size and settings.batch_size > self.m:
             self.history.notes.append(
-                f"batch_size is {settings.batch_size}, but there are {self.m} examples: one batch has them all"
+                f"batch_size is {settings.batch_size}, but there are {self.m} examples: a batch has them all"
             )
         self.t = 0
         xp = backend.xp
@@ -297,7 +297,7 @@ class Trainer:
         saved = read_checkpoint(path, self._key(), shapes)
         done, wanted = len(saved.history), self.settings.epochs
         if done > wanted:
-            msg = f"{path}: has {done} epochs, and the training {wanted}: use at least {done}, or remove the file"
+            msg = f"{path}: has {done} epochs, and the training {wanted}: train for more, or remove the file"
             raise ModelFileError(msg)
         for name, array in self.state.items():
             array[...] = self.backend.send(saved.arrays[name], dtype=self.settings.dtype)
