@@ -18,8 +18,8 @@ PAGES = sorted(path for path in DOCS.rglob("*.md") if "_build" not in path.parts
 ARCHITECTURE = DOCS / "architecture.md"
 
 sys.path.insert(0, str(DOCS / "_ext"))
-import references  # noqa: E402  (from docs/_ext)
 import picture  # noqa: E402
+import references  # noqa: E402  (from docs/_ext)
 
 sys.path.pop(0)
 
@@ -227,6 +227,9 @@ def test_the_site_has_an_anchor_for_each_option(site: Path) -> None:
 def test_the_site_has_an_anchor_for_each_public_name(site: Path) -> None:
     anchors = set().union(*(read_page(path).anchors for path in (site / "reference" / "api").glob("*.html")))
     wanted = {
-        entry.home for package in references.PACKAGES for entry in references.entries(package) if entry.kind != "module"
+        entry.home
+        for package in references.PACKAGES
+        for entry in references.entries(package)
+        if entry.kind != "module"
     }
     assert wanted <= anchors

@@ -59,8 +59,9 @@ __getattr__, __dir__, __all__ = lazy_door(
         "autodiff": "Node Primitive draw gradients primitive",
         "backend": "Backend select",
         "data": "ColumnMatrix DeviceMatrix",
-        "errors": "ArrayTypeError ConfigurationError DataError DeviceError DivergenceError DtypeError GraphError "
-        "ImageError ModelFileError NoInputError OutputError ShapeError UsageError WorkerError XpnetError",
+        "errors": "ArrayTypeError ConfigurationError DataError DeviceError DivergenceError DtypeError "
+        "GraphError ImageError ModelFileError NoInputError OutputError ShapeError UsageError WorkerError "
+        "XpnetError",
         "functional": "",
         "linear": "descend minimize",
         "nn": "Layer LogisticRegression Network Settings SoftmaxRegression TrainingResult",

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-import references
 import picture
+import references
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
@@ -16,7 +16,8 @@ class Package(SphinxDirective):
 
     def run(self) -> list[Any]:
         """Return the nodes of the page."""
-        return self.parse_text_to_nodes(references.package_page(self.arguments[0]), allow_section_headings=True)
+        page = references.package_page(self.arguments[0])
+        return self.parse_text_to_nodes(page, allow_section_headings=True)
 
 
 class Commands(SphinxDirective):
