@@ -1,14 +1,19 @@
-"""Batches on a device: standardized there, the same whether the data lies there or streams through."""
+"""Batches on a device: standardized there, and the same for resident and streamed examples."""
 
 import backends
 import numpy as np
 import pytest
 
-from xpnet.backend.backend import Backend
-from xpnet.data.batches import Resident, Streamed, make_batches
-from xpnet.data.column_matrix import ColumnMatrix
-from xpnet.data.device_matrix import DeviceMatrix, on_device
-from xpnet.data.standardize import STANDARDIZATIONS
+from xpnet.backend import Backend
+from xpnet.data import (
+    STANDARDIZATIONS,
+    ColumnMatrix,
+    DeviceMatrix,
+    Resident,
+    Streamed,
+    make_batches,
+    on_device,
+)
 from xpnet.testing import assert_close
 
 Y = np.arange(20.0)[None]
@@ -47,7 +52,9 @@ def test_the_raw_columns_are_left_alone(raw: str, backend: Backend) -> None:
     np.testing.assert_array_equal(data.examples, before)
 
 
-@pytest.mark.parametrize("order", [None, np.random.default_rng(1).permutation(20)], ids=["as is", "shuffled"])
+@pytest.mark.parametrize(
+    "order", [None, np.random.default_rng(1).permutation(20)], ids=["stored order", "shuffled"]
+)
 @pytest.mark.parametrize("weights", [None, Y + 1.0], ids=["plain", "weighted"])
 @pytest.mark.parametrize("size", [1, 6, 20])
 def test_streamed_batches_are_those_of_resident_data(
@@ -68,8 +75,8 @@ def test_streamed_batches_are_those_of_resident_data(
                 np.testing.assert_array_equal(backend.fetch(a), backend.fetch(b))
 
 
-def test_streaming_crosses_once_a_chunk(backend: Backend) -> None:
-    """Not once a batch: examples, labels and the scale of each chunk."""
+def test_each_chunk_is_sent_once(backend: Backend) -> None:
+    """Examples and labels are sent for each chunk, not for each batch."""
     data = ColumnMatrix.of(pixels().T)
     counts = []
     for chunk in (12 * 4, 12 * 10, 12 * 20):
@@ -79,7 +86,7 @@ def test_streaming_crosses_once_a_chunk(backend: Backend) -> None:
     assert counts == [10, 4, 2]
 
 
-def test_what_does_not_fit_streams(backend: Backend) -> None:
+def test_examples_above_the_limit_are_streamed(backend: Backend) -> None:
     data = ColumnMatrix.of(pixels().T)
     assert isinstance(make_batches(on_device(data, backend), Y, None, "float32"), Resident)
     assert isinstance(make_batches(on_device(data, backend, 20 * 12), Y, None, "float32"), Resident)

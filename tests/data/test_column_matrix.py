@@ -1,12 +1,11 @@
-"""Column matrices: what is shared, what is refused, and batches on a device."""
+"""Column matrices: shared memory, standardization, and data that is refused."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from xpnet.data.column_matrix import ColumnMatrix
-from xpnet.data.standardize import STANDARDIZATIONS, fit_standardizer
+from xpnet.data import STANDARDIZATIONS, ColumnMatrix, fit_standardizer
 from xpnet.errors import ArrayTypeError, DtypeError, ShapeError
 
 
@@ -63,7 +62,7 @@ def test_a_part_is_a_view_by_a_slice_and_keeps_its_standardization() -> None:
         ([[1.0]], ArrayTypeError, "ColumnMatrix: examples: expected an array, got a list"),
     ],
 )
-def test_what_is_no_column_matrix_is_refused(examples: np.ndarray, error: type, message: str) -> None:
+def test_invalid_examples_are_refused(examples: np.ndarray, error: type, message: str) -> None:
     with pytest.raises(error, match=message):
         ColumnMatrix(examples)
 

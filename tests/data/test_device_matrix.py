@@ -1,4 +1,4 @@
-"""Examples on a device: sent once, however often they are used."""
+"""Examples on a device: they are sent once, even if they are used often."""
 
 import numpy as np
 import pytest
@@ -66,7 +66,7 @@ def test_one_training_sends_its_examples_once(
     assert sum(sent) == data.examples.nbytes
 
 
-def test_more_than_the_limit_streams(backend: Backend) -> None:
+def test_examples_above_the_limit_do_not_stay(backend: Backend) -> None:
     data, _ = examples()
     assert DeviceMatrix(data, backend, data.examples.nbytes).is_resident
     assert not DeviceMatrix(data, backend, data.examples.nbytes - 1).is_resident

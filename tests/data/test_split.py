@@ -1,10 +1,10 @@
-"""Held-back examples: the share of each class, no example twice, the same for a seed."""
+"""Examples held back: the share of each class, no example twice, the same choice for a seed."""
 
 import numpy as np
 import pytest
 from optional import given, st
 
-from xpnet.data.split import stratified_split
+from xpnet.data import stratified_split
 from xpnet.errors import ConfigurationError, ShapeError
 
 

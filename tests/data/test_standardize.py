@@ -1,11 +1,10 @@
-"""Standardization against NumPy's own mean and standard deviation, and what must not depend on the blocks."""
+"""Standardization, compared with mean and standard deviation of NumPy, and its independence of the blocks."""
 
 import numpy as np
 import pytest
 from optional import given, st
 
-from xpnet.data import standardize
-from xpnet.data.standardize import Moments, fit_standardizer
+from xpnet.data import Moments, fit_standardizer, standardize
 from xpnet.errors import ShapeError
 
 
@@ -56,7 +55,7 @@ def test_constant_features_become_zeros(dtype: str, value: int) -> None:
     np.testing.assert_array_equal(standardizer.apply(data.T)[3], 0)
 
 
-def test_bytes_are_summed_exactly_however_they_are_cut() -> None:
+def test_sums_of_bytes_do_not_depend_on_the_blocks() -> None:
     data = examples("uint8", m=3000)
     whole = fit_standardizer([data], "feature")
     for rows in (1, 255, 256, 257, 1024):
@@ -96,7 +95,7 @@ def test_floats_far_from_zero_keep_their_variance() -> None:
     np.testing.assert_allclose(1 / got.scale[:, 0], data.std(axis=0), rtol=1e-6)
 
 
-def test_what_cannot_be_fitted_is_refused() -> None:
+def test_invalid_arguments_are_refused() -> None:
     with pytest.raises(ShapeError, match="kind is 'unity', expected one of none, unit, channel, feature"):
         fit_standardizer([examples("uint8")], "unity")
     with pytest.raises(ShapeError, match="no examples to fit 'feature' to"):

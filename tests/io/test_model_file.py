@@ -1,4 +1,4 @@
-"""The model file: what goes in comes out, equal bytes for equal models, and one error for all that is wrong."""
+"""The model file: it is read as it was written, equal models give equal bytes, and bad files are refused."""
 
 import json
 import os
@@ -13,13 +13,11 @@ import pytest
 from optional import given, settings, st
 from safetensors import numpy as safetensors
 
-from xpnet.backend.backend import select
-from xpnet.data.standardize import fit_standardizer
+from xpnet.backend import select
+from xpnet.data import fit_standardizer
 from xpnet.errors import ModelFileError
-from xpnet.io import model_file
-from xpnet.io.model_file import SavedModel
-from xpnet.nn.network import Layer, LogisticRegression, Network
-from xpnet.nn.parameters import initialize
+from xpnet.io import SavedModel, model_file
+from xpnet.nn import Layer, LogisticRegression, Network, initialize
 
 MODEL = Network(12, 3, "softmax", (Layer.parse("4:relu+2:tanh"), Layer.parse("5:sigmoid")))
 PIXELS = np.random.default_rng(0).integers(0, 256, (20, 12), dtype=np.uint8)
@@ -39,7 +37,7 @@ def saved(folder: Path, changed: SavedModel = SAVED) -> Path:
     return folder / "m.safetensors"
 
 
-def test_what_goes_in_comes_out(tmp_path: Path) -> None:
+def test_a_model_is_read_as_it_was_written(tmp_path: Path) -> None:
     loaded = model_file.read_model_file(saved(tmp_path))
     for name in ("model", "standardizer", "classes", "recipe", "history", "versions"):
         assert getattr(loaded, name) == getattr(SAVED, name)
@@ -124,7 +122,7 @@ CONFIGURATION = MODEL.to_dict()
         ({"arrays": {"standardizer.scale": np.ones((1, 1))}}, r"standardizer.scale has shape \(1, 1\)"),
     ],
 )  # fmt: skip
-def test_what_does_not_fit_together_is_named(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
+def test_parts_that_do_not_match_are_refused(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
     path = rewritten(saved(tmp_path), **changes)
     with pytest.raises(ModelFileError, match=message) as caught:
         model_file.read_model_file(path)
@@ -177,6 +175,6 @@ def test_a_damaged_file_loads_or_is_refused(
     assert {name: array.shape for name, array in loaded.parameters.items()} == loaded.model.shapes
 
 
-def test_saving_what_does_not_fit_is_refused(tmp_path: Path) -> None:
+def test_writing_parts_that_do_not_match_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match=r"W1 has shape \(6, 12\), and the configuration says \(1, 12\)"):
         saved(tmp_path, replace(SAVED, model=LogisticRegression(12)))

@@ -1,16 +1,14 @@
-"""Scores of raw examples, against the network on standardized ones."""
+"""Predictions for raw examples, compared with the network on standardized examples."""
 
 import numpy as np
 import pytest
 from optional import given, settings, st
 
-from xpnet.backend.backend import Backend, select
-from xpnet.data.column_matrix import ColumnMatrix
-from xpnet.data.standardize import STANDARDIZATIONS
+from xpnet.backend import Backend, select
+from xpnet.data import STANDARDIZATIONS, ColumnMatrix
 from xpnet.errors import ShapeError
-from xpnet.io.scoring import Scorer
-from xpnet.nn.network import Layer, LogisticRegression, Network, SoftmaxRegression
-from xpnet.nn.parameters import initialize
+from xpnet.io import Scorer
+from xpnet.nn import Layer, LogisticRegression, Network, SoftmaxRegression, initialize
 
 MODELS = [
     LogisticRegression(12),
@@ -35,7 +33,7 @@ def scored(
 @pytest.mark.parametrize("model", MODELS, ids=lambda m: f"{m.output}{len(m.hidden)}")
 @pytest.mark.parametrize("kind", STANDARDIZATIONS)
 @pytest.mark.parametrize("raw", ["uint8", "float32", "float64"])
-def test_scores_are_those_of_the_standardized_matrix(
+def test_outputs_are_those_of_the_standardized_matrix(
     model: Network, kind: str, raw: str, backend: Backend
 ) -> None:
     examples = np.random.default_rng(0).integers(0, 256, (37, 12)).astype(raw)
@@ -48,7 +46,7 @@ def test_scores_are_those_of_the_standardized_matrix(
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 95), st.integers(1, 70))
-def test_the_neighbours_change_no_bit(first: int, size: int) -> None:
+def test_other_examples_change_no_bit(first: int, size: int) -> None:
     examples = np.random.default_rng(0).integers(0, 256, (96, 3 * 32 * 32), dtype=np.uint8)
     data = ColumnMatrix.of(examples.T, "unit")
     model = Network(3072, 3, "softmax", (Layer.parse("20"),))
@@ -67,7 +65,7 @@ def test_floats_far_from_zero_keep_their_digits(raw: str, backend: Backend) -> N
     np.testing.assert_allclose(scorer(data.examples), want, rtol=1e-4 if raw == "float64" else 1e-3)
 
 
-def test_no_examples_are_no_scores() -> None:
+def test_no_examples_have_no_outputs() -> None:
     data = ColumnMatrix.of(np.ones((12, 1)))
     scorer, _ = scored(MODELS[1], data, select("cpu"))
     assert scorer(np.zeros((0, 12), np.uint8)).shape == (3, 0)
@@ -82,7 +80,7 @@ def test_other_features_are_refused() -> None:
 
 @pytest.mark.parametrize("raw", ["uint8", "float64"])
 @pytest.mark.parametrize("first", [0, 5, 1030])
-def test_what_was_begun_is_what_calling_gives(raw: str, first: int, backend: Backend) -> None:
+def test_begin_returns_the_same_as_a_call(raw: str, first: int, backend: Backend) -> None:
     examples = np.random.default_rng(0).integers(0, 256, (1200, 12)).astype(raw)
     scorer, _ = scored(MODELS[2], ColumnMatrix.of(examples.T, "unit"), backend)
     waits = [scorer.begin(examples[start : start + 500], first + start) for start in (0, 500, 1000)]

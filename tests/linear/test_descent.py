@@ -1,4 +1,4 @@
-"""Three ways to the same answer; and the course's numbers by each."""
+"""Full-batch gradient descent: three methods with the same result, and the numbers of the course."""
 
 from typing import Any
 
@@ -7,17 +7,13 @@ import numpy as np
 import pytest
 from locations import CATS
 
-from xpnet.backend.backend import Backend, select
-from xpnet.data.column_matrix import ColumnMatrix
-from xpnet.data.device_matrix import DeviceMatrix, on_device
-from xpnet.data.standardize import STANDARDIZATIONS, fit_standardizer
+from xpnet.backend import Backend, select
+from xpnet.data import STANDARDIZATIONS, ColumnMatrix, DeviceMatrix, fit_standardizer, on_device
 from xpnet.errors import ConfigurationError, DivergenceError, ShapeError
-from xpnet.linear.descent import METHODS, descend
-from xpnet.linear.fused import FusedPass
-from xpnet.nn.network import Layer, LogisticRegression, Network, SoftmaxRegression
-from xpnet.nn.parameters import Parameters, initialize
+from xpnet.linear import METHODS, FusedPass, descend
+from xpnet.nn import Layer, LogisticRegression, Network, Parameters, SoftmaxRegression, initialize
 
-WAYS = METHODS[1:]
+DESCENT_METHODS = METHODS[1:]
 
 
 def pictures(
@@ -32,7 +28,7 @@ def pictures(
 @pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.parametrize("shape", [(40, 60), (200, 12)], ids=["few examples", "many examples"])
 @pytest.mark.parametrize("kind", STANDARDIZATIONS)
-def test_three_ways_to_the_same_answer(
+def test_three_methods_have_the_same_result(
     n_classes: int, shape: tuple[int, int], kind: str, backend: Backend
 ) -> None:
     data, Y = pictures(*shape, kind, n_classes)
@@ -42,20 +38,20 @@ def test_three_ways_to_the_same_answer(
     results = [
         descend(
             model, data, Y, backend, iterations=30, learning_rate=rate, l2=3.0, class_weight="balanced",
-            start=start, method=way, dtype="float64",
+            start=start, method=method, dtype="float64",
         )
-        for way in WAYS
+        for method in DESCENT_METHODS
     ]  # fmt: skip
-    for result, way in zip(results, WAYS, strict=True):
-        assert (result.method, result.reason) == (way, "it was asked for")
+    for result, method in zip(results, DESCENT_METHODS, strict=True):
+        assert (result.method, result.reason) == (method, "it was asked for")
         np.testing.assert_allclose(result.costs, results[0].costs, rtol=1e-9)
         buffers = [backend.fetch(r.parameters.buffer) for r in (result, results[0])]
         np.testing.assert_allclose(*buffers, rtol=1e-7, atol=1e-10)
     assert results[0].costs[-1] < results[0].costs[0]
 
 
-@pytest.mark.parametrize("way", ["fused", "gram"])
-def test_float32_is_close(way: str) -> None:
+@pytest.mark.parametrize("method", ["fused", "gram"])
+def test_float32_is_close(method: str) -> None:
     data, Y = pictures()
     results = [
         descend(
@@ -65,7 +61,7 @@ def test_float32_is_close(way: str) -> None:
             select("cpu"),
             iterations=50,
             learning_rate=0.1,
-            method=way,
+            method=method,
             dtype=dtype,
         )
         for dtype in ("float32", "float64")
@@ -85,7 +81,9 @@ def test_the_choice_is_made_by_the_shape() -> None:
         assert (result.method, result.reason) == (method, reason)
 
 
-def test_a_pass_is_the_same_however_it_is_cut(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fused_pass_does_not_depend_on_the_block_size(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
     data, Y = pictures(301, 12)
     labels = backend.send(Y, dtype="float64")
     W, b = backend.send(np.random.default_rng(0).standard_normal((1, 12))), backend.send([[0.1]])
@@ -99,16 +97,16 @@ def test_a_pass_is_the_same_however_it_is_cut(backend: Backend, monkeypatch: pyt
             np.testing.assert_allclose(got, want, rtol=1e-10)
 
 
-@pytest.mark.parametrize("way", ["fused", "gram"])
-def test_nothing_in_a_step_crosses_or_waits(way: str, backend: Backend) -> None:
+@pytest.mark.parametrize("method", ["fused", "gram"])
+def test_nothing_in_a_step_crosses_or_waits(method: str, backend: Backend) -> None:
     from xpnet.linear import descent
 
     data, Y = pictures(n_classes=3)
     waiting = backends.no_sync(backend)
     seen = []
 
-    def run(stepper: Any, problem: Any, iterations: int, *_: Any, **__: Any) -> np.ndarray:
-        costs = problem.zeros(1, iterations)
+    def run(stepper: Any, objective: Any, iterations: int, *_: Any, **__: Any) -> np.ndarray:
+        costs = objective.zeros(1, iterations)
         stepper.steps(costs)  # kernels compile now
         before = backend.crossings.total
         with waiting:
@@ -119,14 +117,14 @@ def test_nothing_in_a_step_crosses_or_waits(way: str, backend: Backend) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(descent, "run_descent", run)
         descend(
-            SoftmaxRegression(60, 3), data, Y, backend, iterations=3, learning_rate=0.1, l2=1.0, method=way
+            SoftmaxRegression(60, 3), data, Y, backend, iterations=3, learning_rate=0.1, l2=1.0, method=method
         )
     assert seen == [0]
 
 
 def test_divergence_names_the_step() -> None:
     data, Y = pictures(kind="none")
-    for way in WAYS:
+    for method in DESCENT_METHODS:
         with pytest.raises(
             DivergenceError, match=r"the cost became (inf|nan) at step \d+: try a smaller learning rate"
         ) as caught:
@@ -137,7 +135,7 @@ def test_divergence_names_the_step() -> None:
                 select("cpu"),
                 iterations=600,
                 learning_rate=1e38,
-                method=way,
+                method=method,
             )
         assert 1 < caught.value.step < 600
 
@@ -146,7 +144,7 @@ def test_the_start_is_left_alone() -> None:
     data, Y = pictures()
     start = initialize(LogisticRegression(60), select("cpu"), seed=1)
     before = start.buffer.copy()
-    for way in WAYS:
+    for method in DESCENT_METHODS:
         descend(
             LogisticRegression(60),
             data,
@@ -155,7 +153,7 @@ def test_the_start_is_left_alone() -> None:
             iterations=3,
             learning_rate=0.1,
             start=start,
-            method=way,
+            method=method,
         )
     np.testing.assert_array_equal(start.buffer, before)
 
@@ -194,11 +192,11 @@ COSTS = [
 """What the course prints at iterations 0, 100, ..., 1900."""
 
 
-@pytest.mark.skipif(not CATS.is_dir(), reason="the course's cat pictures are not here")
-@pytest.mark.parametrize("way", ["gram", "fused"])
-def test_the_course_job(way: str, backend: Backend) -> None:
-    if way == "fused" and backend.name != "cpu":
-        pytest.skip("minutes on a fake")
+@pytest.mark.skipif(not CATS.is_dir(), reason="the cat images of the course are missing")
+@pytest.mark.parametrize("method", ["gram", "fused"])
+def test_the_course_job(method: str, backend: Backend) -> None:
+    if method == "fused" and backend.name != "cpu":
+        pytest.skip("it takes minutes on a fake device")
     h5py = pytest.importorskip("h5py")
     with h5py.File(CATS / "train_catvnoncat.h5") as train, h5py.File(CATS / "test_catvnoncat.h5") as test:
         images, Y = train["train_set_x"][:], train["train_set_y"][:][None]
@@ -211,7 +209,7 @@ def test_the_course_job(way: str, backend: Backend) -> None:
         backend,
         iterations=2000,
         learning_rate=0.005,
-        method=way,
+        method=method,
         dtype="float64",
     )
     np.testing.assert_allclose(result.costs[::100], COSTS, atol=5e-7)
@@ -234,22 +232,22 @@ def test_a_buffer_is_returned_in_the_models_order(backend: Backend) -> None:
     assert {name: view.shape for name, view in again.views.items()} == {"W1": (3, 60), "b1": (3, 1)}
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_floats_far_from_zero_keep_their_digits(way: str, backend: Backend) -> None:
+@pytest.mark.parametrize("method", DESCENT_METHODS)
+def test_floats_far_from_zero_keep_their_digits(method: str, backend: Backend) -> None:
     """Times in seconds since 1970: rounded to float32 before their mean is subtracted, they would all be equal."""
     generator = np.random.default_rng(0)
     X = 1.7e9 + np.round(generator.standard_normal((5, 80)) * 50)
     Y = (X[:1] > np.median(X[0])).astype(np.int64)
     data = ColumnMatrix.of(X, "feature")
     results = [
-        descend(LogisticRegression(5), data, Y, backend, iterations=30, learning_rate=0.5, method=method, dtype=dtype)
-        for method, dtype in ((way, "float32"), ("autodiff", "float64"))
+        descend(LogisticRegression(5), data, Y, backend, iterations=30, learning_rate=0.5, method=each, dtype=dtype)
+        for each, dtype in ((method, "float32"), ("autodiff", "float64"))
     ]  # fmt: skip
     np.testing.assert_allclose(results[0].costs, results[1].costs, rtol=1e-4)
 
 
 @pytest.mark.parametrize("chunk", [1, 12 * 7, 1 << 30])
-def test_data_that_does_not_fit_the_device_is_passed_over_in_chunks(chunk: int, backend: Backend) -> None:
+def test_data_that_does_not_fit_the_device_is_sent_in_chunks(chunk: int, backend: Backend) -> None:
     data, Y = pictures(40, 12, n_classes=3)
     results = [
         descend(

@@ -1,4 +1,4 @@
-"""The minimum, against scikit-learn's and against where gradient descent is going."""
+"""L-BFGS: the minimum, compared with scikit-learn and with gradient descent."""
 
 from typing import Any
 
@@ -6,14 +6,11 @@ import numpy as np
 import optional
 import pytest
 
-from xpnet.backend.backend import Backend, select
-from xpnet.data.column_matrix import ColumnMatrix
+from xpnet.backend import Backend, select
+from xpnet.data import ColumnMatrix
 from xpnet.errors import ConfigurationError, DivergenceError, ShapeError
-from xpnet.linear import lbfgs
-from xpnet.linear.descent import descend
-from xpnet.linear.lbfgs import minimize
-from xpnet.nn.network import Layer, LogisticRegression, Network, SoftmaxRegression
-from xpnet.nn.parameters import initialize
+from xpnet.linear import descend, lbfgs, minimize
+from xpnet.nn import Layer, LogisticRegression, Network, SoftmaxRegression, initialize
 
 sklearn = optional.module("sklearn.linear_model")
 
@@ -61,7 +58,7 @@ def test_rounding_of_the_cost_does_not_keep_it_from_the_minimum(
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
-def test_gradient_descent_is_going_there(n_classes: int) -> None:
+def test_gradient_descent_converges_to_the_same_minimum(n_classes: int) -> None:
     data, Y = problem(n_classes=n_classes)
     model = LogisticRegression(6) if n_classes == 2 else SoftmaxRegression(6, n_classes)
     options: dict[str, Any] = {"l2": 3.0, "class_weight": "balanced", "dtype": "float64"}
@@ -76,7 +73,7 @@ def test_gradient_descent_is_going_there(n_classes: int) -> None:
         assert end.costs[-1] <= went.costs[-1] + 1e-12
 
 
-def test_a_start_far_away_ends_at_the_same_place(backend: Backend) -> None:
+def test_a_distant_start_has_the_same_minimum(backend: Backend) -> None:
     data, Y = problem()
     model = LogisticRegression(6)
     far = initialize(model, backend, "he", seed=1, dtype="float64")
@@ -88,7 +85,7 @@ def test_a_start_far_away_ends_at_the_same_place(backend: Backend) -> None:
     np.testing.assert_allclose(*(backend.fetch(end.parameters.buffer) for end in ends), atol=1e-6)
 
 
-def test_it_ends_when_float32_has_no_more_to_give(backend: Backend) -> None:
+def test_it_ends_when_float32_is_not_precise_enough(backend: Backend) -> None:
     data, Y = problem()
     result = minimize(LogisticRegression(6), data, Y, backend, l2=1.0, tolerance=1e-30, iterations=500)
     assert result.history.stopped == "no step lowers the cost any more, in this dtype"
@@ -105,7 +102,7 @@ def test_separable_classes_stop_at_the_iterations() -> None:
     assert len(result.costs) == 6
 
 
-def test_what_is_not_possible_is_refused() -> None:
+def test_invalid_arguments_are_refused() -> None:
     data, Y = problem()
     cpu = select("cpu")
     with pytest.raises(ConfigurationError, match="for logistic and softmax regression"):

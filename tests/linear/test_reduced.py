@@ -1,4 +1,4 @@
-"""Minimizing in the span of few examples is minimizing: the same weights, in fewer and smaller steps."""
+"""L-BFGS in reduced coordinates finds the same weights as on features."""
 
 from typing import Any
 
@@ -6,15 +6,12 @@ import numpy as np
 import optional
 import pytest
 
-from xpnet.backend.backend import Backend, select
-from xpnet.data.column_matrix import ColumnMatrix
+from xpnet.backend import Backend, select
+from xpnet.data import ColumnMatrix
 from xpnet.errors import DivergenceError
-from xpnet.linear import lbfgs
-from xpnet.linear.lbfgs import minimize
-from xpnet.linear.objective import LinearObjective
+from xpnet.linear import LinearObjective, lbfgs, minimize
 from xpnet.linear.reduced import ReducedObjective, is_worthwhile
-from xpnet.nn.network import LogisticRegression, SoftmaxRegression
-from xpnet.nn.parameters import initialize
+from xpnet.nn import LogisticRegression, SoftmaxRegression, initialize
 
 sklearn = optional.module("sklearn.linear_model")
 
@@ -42,12 +39,12 @@ def test_the_minimum_is_the_same(
     data, Y = pictures(kind, n_classes)
     if kind == "none floats":
         data = ColumnMatrix(data.examples / 255)
-    monkeypatch.setattr(lbfgs, "is_worthwhile", lambda problem: True)
+    monkeypatch.setattr(lbfgs, "is_worthwhile", lambda objective: True)
     options: dict[str, Any] = {"l2": 3.0, "class_weight": "balanced", "tolerance": 1e-8, "iterations": 5000}
     ours = minimize(model_of(n_classes), data, Y, backend, **options, dtype="float64")
     assert ours.method == "lbfgs-reduced"
     assert ours.history.stopped == "converged, no derivative is larger than 1e-08"
-    monkeypatch.setattr(lbfgs, "is_worthwhile", lambda problem: False)
+    monkeypatch.setattr(lbfgs, "is_worthwhile", lambda objective: False)
     theirs = minimize(model_of(n_classes), data, Y, select("cpu"), **options, dtype="float64")
     assert theirs.method == "lbfgs"
     np.testing.assert_allclose(ours.costs[-1], theirs.costs[-1], rtol=1e-9)
@@ -66,13 +63,13 @@ def test_the_coefficients_are_scikit_learns() -> None:
     np.testing.assert_allclose(ours.parameters.views["W1"], theirs.coef_, atol=1e-7)
 
 
-def test_no_derivative_of_a_feature_is_larger_than_is_said() -> None:
+def test_no_derivative_on_features_is_larger_than_the_tolerance() -> None:
     data, Y = pictures("channel", 4)
     cpu = select("cpu")
     found = minimize(model_of(4), data, Y, cpu, l2=1.0, tolerance=1e-3, dtype="float64")
     assert found.history.stopped.startswith("converged")
-    problem = LinearObjective.of(model_of(4), data, Y, cpu, dtype="float64")
-    done = problem.fused_pass()(found.parameters.views["W1"], found.parameters.views["b1"])
+    objective = LinearObjective.of(model_of(4), data, Y, cpu, dtype="float64")
+    done = objective.fused_pass()(found.parameters.views["W1"], found.parameters.views["b1"])
     assert np.abs(done.dW / data.m + found.parameters.views["W1"] / data.m).max() <= 1e-3
     assert np.abs(done.db / data.m).max() <= 1e-3
 
@@ -98,7 +95,7 @@ def test_coordinates_have_the_lengths_and_angles_of_the_examples(backend: Backen
         np.testing.assert_allclose(np.linalg.norm(W), np.linalg.norm(V))
 
 
-def test_a_start_one_row_or_many_examples_go_without() -> None:
+def test_features_are_used_with_a_start_one_row_or_many_examples() -> None:
     data, Y = pictures("unit", 4)
     cpu = select("cpu")
     assert minimize(model_of(4), data, Y, cpu, l2=1.0).method == "lbfgs-reduced"
@@ -119,7 +116,7 @@ def test_examples_that_are_all_zeros_have_coordinates() -> None:
     np.testing.assert_allclose(b[1] - b[0], np.log(4.0))
 
 
-def test_examples_far_away_are_refused_in_words() -> None:
+def test_products_that_overflow_are_refused() -> None:
     data, Y = ColumnMatrix(np.full((6, 200), 1e200)), np.array([[0, 1, 1, 2, 1, 1]])
     with pytest.raises(DivergenceError, match="products of two examples are not finite: try standardized"):
         minimize(model_of(3, 200), data, Y, select("cpu"), l2=1.0)

@@ -1,15 +1,16 @@
-"""Dropout: the right share, at random, the same everywhere, and nothing when scoring."""
+"""Dropout: the share of dropped units, randomness, and the same units on every backend."""
 
 import backends
 import numpy as np
 import pytest
 
-from xpnet.backend.backend import Backend, select
-from xpnet.nn.dropout import Dropout, hashed
+from xpnet.backend import Backend, select
+from xpnet.nn import Dropout
+from xpnet.nn.dropout import hashed
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
-def test_the_share_and_what_is_left(rate: float) -> None:
+def test_the_share_of_dropped_units_and_the_scale_of_the_others(rate: float) -> None:
     A = np.ones((200, 500), dtype=np.float32)
     mask = Dropout(rate, 0, select("cpu")).mask(A, 0, 1)
     assert mask.dtype == np.float32

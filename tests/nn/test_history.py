@@ -1,4 +1,4 @@
-"""What a history says of its epochs, and what of it survives a file."""
+"""Histories: the best epoch, and how a history is stored in a file."""
 
 import json
 import math
@@ -7,12 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from xpnet.backend.backend import select
-from xpnet.data.column_matrix import ColumnMatrix
-from xpnet.nn.history import Epoch, History
-from xpnet.nn.network import Network
-from xpnet.nn.settings import Settings
-from xpnet.training.trainer import fit
+from xpnet.backend import select
+from xpnet.data import ColumnMatrix
+from xpnet.nn import Epoch, History, Network, Settings
+from xpnet.training import fit
 
 NAN, INFINITE = math.nan, math.inf
 
@@ -42,8 +40,8 @@ def test_the_best_epoch_is_that_of_the_lowest_criterion(
     np.testing.assert_array_equal(made.criterion, val or costs)
 
 
-def test_a_file_has_no_word_for_what_is_no_number() -> None:
-    """And after it the best epoch is still the best."""
+def test_values_that_are_not_finite_in_a_file() -> None:
+    """The best epoch is still the best after reading."""
     made = History()
     for epoch in (
         Epoch(1, 3.0, 0.1, 1.0, INFINITE, NAN, 0.5),
@@ -59,8 +57,8 @@ def test_a_file_has_no_word_for_what_is_no_number() -> None:
     assert read.costs == made.costs
 
 
-def test_validation_data_far_away_does_not_end_a_training(tmp_path: Path) -> None:
-    """Its cost overflows; the checkpoint is written all the same."""
+def test_an_infinite_validation_cost_does_not_end_a_training(tmp_path: Path) -> None:
+    """The validation cost overflows, and the checkpoint is still written."""
     rng = np.random.default_rng(0)
     data, Y = ColumnMatrix.of(rng.standard_normal((3, 50)), "none"), rng.standard_normal((1, 50))
     settings = Settings(epochs=2, batch_size=10)
@@ -71,3 +69,9 @@ def test_validation_data_far_away_does_not_end_a_training(tmp_path: Path) -> Non
     assert (tmp_path / "c").exists()
     again = fit(model, data, Y, backend, Settings(epochs=3, batch_size=10), far, checkpoint=tmp_path / "c")
     assert len(again.history) == 3
+
+
+def test_a_metric_that_is_not_finite_is_null_in_a_file() -> None:
+    for value in (float("nan"), float("-inf")):  # R² of equal targets, and of diverged weights
+        made = History([Epoch(1, 0.5, 0.1, 0.1, metric=value)])
+        assert made.to_dict()["epochs"][0]["metric"] is None

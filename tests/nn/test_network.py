@@ -8,17 +8,10 @@ import pytest
 
 from xpnet import functional as F
 from xpnet.autodiff import Node
-from xpnet.backend.backend import Backend
+from xpnet.backend import Backend
 from xpnet.errors import ConfigurationError, ShapeError
-from xpnet.nn.network import (
-    ACTIVATIONS,
-    Layer,
-    LogisticRegression,
-    Network,
-    SoftmaxRegression,
-    activate_groups,
-)
-from xpnet.nn.parameters import initialize
+from xpnet.nn import Layer, LogisticRegression, Network, SoftmaxRegression, initialize
+from xpnet.nn.network import ACTIVATIONS, activate_groups
 from xpnet.testing import assert_close, check_gradients
 
 special = optional.module("scipy.special")
@@ -52,7 +45,7 @@ def test_relu_is_the_default() -> None:
 @pytest.mark.parametrize(
     "text", ["", "relu", "x:relu", "8:rellu", "8:relu+", "0:relu", "-1:relu", "8:relu:tanh", "1.5:relu"]
 )
-def test_what_is_no_layer_is_refused(text: str) -> None:
+def test_an_invalid_layer_is_refused(text: str) -> None:
     with pytest.raises(ConfigurationError):
         Layer.parse(text)
 
@@ -65,7 +58,7 @@ def test_what_is_no_layer_is_refused(text: str) -> None:
         ((4, 1, "tanh"), "output is 'tanh', expected one of sigmoid, softmax, identity, relu"),
     ],
 )
-def test_what_is_no_network_is_refused(arguments: tuple, message: str) -> None:
+def test_an_invalid_network_is_refused(arguments: tuple, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         Network(*arguments)
 
@@ -82,7 +75,7 @@ def test_a_configuration_survives_a_file(model: Network) -> None:
 @pytest.mark.parametrize(
     "data", [{}, {"n_x": "x"}, {"n_x": 1, "n_out": 1, "output": "sigmoid", "hidden": [3]}, []]
 )
-def test_what_is_no_configuration_is_refused(data: object) -> None:
+def test_an_invalid_configuration_is_refused(data: object) -> None:
     with pytest.raises(ConfigurationError):
         Network.from_dict(data)
 
@@ -122,7 +115,7 @@ def test_gradients_of_groups(backend: Backend) -> None:
     assert_close(activate_groups(Z, groups=groups), backend.fetch(backend.xp.concat(parts, axis=0)), backend)
 
 
-def test_answers() -> None:
+def test_outputs() -> None:
     Z = np.array([[0.0, 2.0]])
     np.testing.assert_allclose(LogisticRegression(1).activate_output(Z), special.expit(Z))
     np.testing.assert_array_equal(Network(1, 1, "identity").activate_output(Z), Z)

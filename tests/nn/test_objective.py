@@ -1,4 +1,4 @@
-"""The cost of a batch: closed forms of its parts, and its gradient."""
+"""The cost of a batch, compared with closed forms of its parts, and its gradient."""
 
 from typing import Any
 
@@ -7,13 +7,10 @@ import optional
 import pytest
 
 from xpnet.autodiff import Node, gradients
-from xpnet.backend.backend import Backend, select
-from xpnet.data.batches import Batch
+from xpnet.backend import Backend, select
+from xpnet.data import Batch
 from xpnet.errors import ConfigurationError
-from xpnet.nn.network import Layer, LogisticRegression, Network, SoftmaxRegression
-from xpnet.nn.objective import Objective
-from xpnet.nn.parameters import initialize
-from xpnet.nn.settings import Settings
+from xpnet.nn import Layer, LogisticRegression, Network, Objective, Settings, SoftmaxRegression, initialize
 
 special = optional.module("scipy.special")
 
@@ -82,7 +79,7 @@ def test_the_gradient_of_the_whole(settings: dict[str, Any]) -> None:
     np.testing.assert_allclose(slope, (at(h)[0].value - at(-h)[0].value) / (2 * h), rtol=1e-6)
 
 
-def test_the_mean_cost_of_a_linear_reading_is_that_without_dropout() -> None:
+def test_the_mean_output_with_dropout_is_the_output_without() -> None:
     """Inverted dropout: on average over steps, the outputs are those of the whole network."""
     backend = select("cpu")
     model = Network(4, 1, "identity", (Layer.parse("50:relu"),))
@@ -96,7 +93,7 @@ def test_the_mean_cost_of_a_linear_reading_is_that_without_dropout() -> None:
     assert (np.abs(np.mean(outputs, axis=0) - want) < 5 * spread).all()
 
 
-def test_what_a_model_has_no_use_for_is_refused() -> None:
+def test_settings_that_do_not_fit_the_model_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="dropout is for hidden units, and this model has none"):
         cost(LogisticRegression(4), CLASSES, select("cpu"), dropout=0.5)
     with pytest.raises(ConfigurationError, match="label_smoothing is for classifiers"):

@@ -1,4 +1,4 @@
-"""Optimizers against their published formulas, one number at a time, and against PyTorch."""
+"""Optimizers, compared with their formulas in plain Python, and with PyTorch."""
 
 import math
 from collections.abc import Callable
@@ -7,9 +7,9 @@ import backends
 import numpy as np
 import pytest
 
-from xpnet.backend.backend import Backend
+from xpnet.backend import Backend
 from xpnet.errors import ConfigurationError
-from xpnet.nn.optimizers import OPTIMIZERS, Adam, Momentum, Optimizer, RMSProp
+from xpnet.nn import OPTIMIZERS, Adam, Momentum, Optimizer, RMSProp
 from xpnet.testing import assert_close
 
 GRADIENTS = np.random.default_rng(0).standard_normal((12, 5, 3))

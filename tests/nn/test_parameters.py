@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 
-from xpnet.backend.backend import Backend, select
+from xpnet.backend import Backend, select
 from xpnet.errors import ConfigurationError, ShapeError
-from xpnet.nn.network import Layer, LogisticRegression, Network
-from xpnet.nn.parameters import Parameters, initialize
+from xpnet.nn import Layer, LogisticRegression, Network, Parameters, initialize
 
 MIXED = Network(4, 3, "softmax", (Layer.parse("5:relu+2:tanh"), Layer.parse("3:sigmoid")))
 

@@ -1,9 +1,9 @@
-"""The factor on the learning rate, epoch by epoch."""
+"""Schedules: the factor on the learning rate in each epoch."""
 
 import pytest
 
 from xpnet.errors import ConfigurationError
-from xpnet.nn.schedules import SCHEDULES, Constant, Cosine, Plateau, Schedule, Step
+from xpnet.nn import SCHEDULES, Constant, Cosine, Plateau, Schedule, Step
 
 
 def factors(schedule: Schedule, costs: list[float]) -> list[float]:

@@ -1,4 +1,4 @@
-"""Checkpoints: a killed training goes on to the same bytes; another training's checkpoint is refused."""
+"""Checkpoints: a killed training resumes to the same bytes, and the checkpoint of another is refused."""
 
 import signal
 import subprocess
@@ -12,17 +12,12 @@ import numpy as np
 import pytest
 from locations import TESTS
 
-from xpnet.backend.backend import Backend, select
-from xpnet.data.column_matrix import ColumnMatrix
+from xpnet.backend import Backend, select
+from xpnet.data import ColumnMatrix
 from xpnet.errors import ModelFileError
 from xpnet.io import tensor_file
-from xpnet.nn.network import Layer, Network
-from xpnet.nn.optimizers import OPTIMIZERS, Optimizer
-from xpnet.nn.schedules import SCHEDULES
-from xpnet.nn.settings import Settings
-from xpnet.training import checkpoints, trainer
-from xpnet.training.trainer import fit
-from xpnet.training.trainer import Trainer
+from xpnet.nn import OPTIMIZERS, SCHEDULES, Layer, Network, Optimizer, Settings
+from xpnet.training import Trainer, fit, trainer
 
 MODEL = Network(12, 3, "softmax", (Layer.parse("8:relu"),))
 GENERATOR = np.random.default_rng(0)
@@ -50,7 +45,9 @@ def _every_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
-def test_resumed_is_never_interrupted(optimizer: Optimizer, backend: Backend, tmp_path: Path) -> None:
+def test_a_resumed_training_is_one_that_was_never_interrupted(
+    optimizer: Optimizer, backend: Backend, tmp_path: Path
+) -> None:
     settings = replace(
         SETTINGS, optimizer=optimizer, schedule=SCHEDULES["plateau"], patience=4, metric_examples=50
     )
@@ -125,7 +122,7 @@ import numpy as np
 from test_checkpoints import DATA, MODEL, SETTINGS, Y
 from dataclasses import replace
 from xpnet.training import trainer
-from xpnet.backend.backend import select
+from xpnet.backend import select
 
 trainer.CHECKPOINT_SECONDS = 0.0
 fitted = trainer.fit(MODEL, DATA, Y, select("cpu"), replace(SETTINGS, epochs=400),
@@ -134,7 +131,7 @@ sys.stdout.write(fitted.parameters.buffer.tobytes().hex())
 """
 
 
-def test_kill_9_at_any_moment(tmp_path: Path) -> None:
+def test_a_training_that_is_killed_at_any_moment(tmp_path: Path) -> None:
     program = [
         sys.executable,
         "-c",

@@ -1,4 +1,4 @@
-"""Evaluation: the sample that a training metric is computed on."""
+"""Evaluation: the sample of examples for the training metric."""
 
 import numpy as np
 

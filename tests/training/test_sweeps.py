@@ -1,4 +1,4 @@
-"""Runs that are trained together, against runs one after the other."""
+"""Sweeps: runs that are trained together, compared with runs that are trained one by one."""
 
 from dataclasses import replace
 from typing import Any
@@ -7,18 +7,22 @@ import backends
 import numpy as np
 import pytest
 
-from xpnet.backend.backend import Backend, select
-from xpnet.data.column_matrix import ColumnMatrix
+from xpnet.backend import Backend, select
+from xpnet.data import ColumnMatrix
 from xpnet.errors import ConfigurationError, DivergenceError
-from xpnet.linear.descent import descend
-from xpnet.nn.network import Layer, LogisticRegression, Network, SoftmaxRegression
-from xpnet.nn.optimizers import OPTIMIZERS
-from xpnet.nn.parameters import initialize
-from xpnet.nn.schedules import SCHEDULES
-from xpnet.nn.settings import Settings
+from xpnet.linear import descend
+from xpnet.nn import (
+    OPTIMIZERS,
+    SCHEDULES,
+    Layer,
+    LogisticRegression,
+    Network,
+    Settings,
+    SoftmaxRegression,
+    initialize,
+)
+from xpnet.training import SweepResult, fit, sweep
 from xpnet.training.ensemble_trainer import EnsembleTrainer
-from xpnet.training.trainer import fit
-from xpnet.training.sweeps import SweepResult, sweep
 
 DESCENT = Settings(
     epochs=20, batch_size=None, optimizer=OPTIMIZERS["sgd"], initializer="zeros", dtype="float64"
@@ -34,7 +38,7 @@ def problem(m: int = 40, n_x: int = 12, n_classes: int = 2) -> tuple[ColumnMatri
 
 @pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.parametrize("method", ["autodiff", "fused", "gram"])
-def test_a_sweep_of_descents_is_the_descents_in_turn(n_classes: int, method: str, backend: Backend) -> None:
+def test_a_sweep_of_descents_equals_single_descents(n_classes: int, method: str, backend: Backend) -> None:
     data, Y = problem(n_classes=n_classes)
     model = LogisticRegression(12) if n_classes == 2 else SoftmaxRegression(12, 3)
     settings = replace(DESCENT, initializer="xavier", class_weight="balanced")
@@ -68,7 +72,7 @@ NETWORKS = [
 
 @pytest.mark.parametrize("model", NETWORKS, ids=lambda m: f"{m.output}{len(m.hidden)}")
 @pytest.mark.parametrize("optimizer", ["sgd", "nesterov", "adamw"])
-def test_a_sweep_of_networks_is_the_trainings_in_turn(
+def test_a_sweep_of_networks_equals_single_trainings(
     model: Network, optimizer: str, backend: Backend
 ) -> None:
     data, Y = problem(n_classes=3 if model.output == "softmax" else 2)
@@ -99,7 +103,7 @@ def test_a_sweep_of_networks_is_the_trainings_in_turn(
         )
 
 
-def test_seeds_begin_elsewhere_and_share_the_batches(backend: Backend) -> None:
+def test_seeds_change_the_start_but_not_the_batches(backend: Backend) -> None:
     data, Y = problem()
     model = NETWORKS[0]
     swept = sweep(model, data, Y, backend, Settings(epochs=1, batch_size=16), seeds=[1, 2])
@@ -136,7 +140,7 @@ def test_a_run_that_diverges_leaves_the_others_alone(model: Network, backend: Ba
         sweep(model, raw, Y, backend, settings, learning_rates=[1e38, 1e37], l2s=[1.0])
 
 
-def test_nothing_in_a_step_of_all_crosses_or_waits(backend: Backend) -> None:
+def test_a_step_of_an_ensemble_transfers_nothing(backend: Backend) -> None:
     data, Y = problem(n_classes=3)
     settings = Settings(batch_size=16, clip=1.0, dropout=0.5, l1=0.1, optimizer=OPTIMIZERS["adam"])
     each = [replace(settings, l2=l2) for l2 in (0.0, 1.0)]
@@ -151,7 +155,7 @@ def test_nothing_in_a_step_of_all_crosses_or_waits(backend: Backend) -> None:
     assert backend.crossings.total == before
 
 
-def test_the_choice_is_made_by_model_and_settings() -> None:
+def test_model_and_settings_choose_the_method() -> None:
     data, Y = problem()
     cpu = select("cpu")
 

@@ -84,9 +84,12 @@ def read_model_file(path: str | os.PathLike[str]) -> SavedModel:
         raise ModelFileError(msg)
     try:
         model = Network.from_dict(description["model"])
-        classes = tuple(map(str, description["classes"]))
-        kind = description["standardize"]
+        classes = tuple(description["classes"])
+        kind = str(description["standardize"])
         plain = [dict(description[name]) for name in ("recipe", "history", "versions")]
+        if not all(isinstance(name, str) for name in (*classes, *plain[2].values())):
+            msg = "classes and versions: expected strings"
+            raise TypeError(msg)
     except (KeyError, TypeError, ValueError, XpnetError) as error:
         msg = f"{path}: its description is not that of a model: {type(error).__name__}: {error}"
         raise ModelFileError(msg) from error

@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 KEY = "xpnet"
 """Name of the header's entry with the description. It is the only one, so equal content gives equal bytes."""
 
+MAX_INTEGER = 1 << 128
+"""Limit of the size of whole numbers in a description: the largest seed that NumPy draws by itself."""
+
+MAX_DIMENSIONS = 2
+"""Limit of the number of dimensions of an array. All arrays that xpnet writes are matrices."""
+
 MAX_HEADER_BYTES = 16 << 20
 """Limit of the header's length. A real header has some kilobytes; a forged one may claim any length."""
 
@@ -35,10 +41,12 @@ def write_tensors(
         arrays: float32 or float64 arrays by name, in host memory.
 
     Raises:
-        ModelFileError: the file cannot be written.
+        ModelFileError: the file cannot be written, or could not be read again: an array holds a NaN or an
+            infinity.
     """
     from safetensors.numpy import save
 
+    _refuse_nonfinite(path, arrays)
     contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     content = save(contiguous, {KEY: json.dumps(description, allow_nan=False)})
     path = Path(path)
@@ -109,13 +117,15 @@ def read_kind(path: str | os.PathLike[str]) -> str | None:
     try:
         _refuse_foreign(path)
         with safe_open(path, framework="np") as file:
-            description = json.loads((file.metadata() or {}).get(KEY, "null"))
+            text = (file.metadata() or {}).get(KEY, "null")
     except OSError as error:
         msg = f"{path}: cannot be read: {error.strerror or error}"
         raise ModelFileError(msg) from error
     except SafetensorError as error:
         msg = f"{path}: is damaged or truncated: {error}"
         raise ModelFileError(msg) from error
+    try:
+        description = json.loads(text)
     except (ValueError, RecursionError):  # `read_tensors` says what is wrong with the description
         return None
     return str(description["kind"]) if isinstance(description, dict) and "kind" in description else None
@@ -148,22 +158,40 @@ def _read(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]
             description = _described(path, (file.metadata() or {}).get(KEY), kind)
             arrays = {}
             for name in file.keys():  # noqa: SIM118  (not a mapping)
-                dtype = file.get_slice(name).get_dtype()
+                part = file.get_slice(name)
+                dtype, dimensions = part.get_dtype(), len(part.get_shape())
                 if dtype not in ("F32", "F64"):
                     msg = f"{path}: {name} is {dtype}, expected F32 or F64"
+                    raise ModelFileError(msg)
+                if dimensions > MAX_DIMENSIONS:
+                    msg = f"{path}: {name} has {dimensions} dimensions, expected at most {MAX_DIMENSIONS}"
                     raise ModelFileError(msg)
                 arrays[name] = np.array(file.get_tensor(name))
     except MemoryError as error:
         msg = f"{path}: its {path.stat().st_size} bytes do not fit into memory"
         raise ModelFileError(msg) from error
-    except SafetensorError as error:
+    except (SafetensorError, ValueError, OverflowError) as error:
+        if isinstance(error, ModelFileError):
+            raise
         msg = f"{path}: is damaged or truncated: {error}"
         raise ModelFileError(msg) from error
+    _refuse_nonfinite(path, arrays)
+    return description, arrays
+
+
+def _refuse_nonfinite(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray]) -> None:
     for name, array in arrays.items():
         if not np.isfinite(array).all():
             msg = f"{path}: {name} holds a NaN or an infinity"
             raise ModelFileError(msg)
-    return description, arrays
+
+
+def _integer(digits: str) -> int:
+    value = int(digits)
+    if abs(value) > MAX_INTEGER:
+        msg = f"a number of {len(digits)} digits is out of range"
+        raise ValueError(msg)
+    return value
 
 
 def _described(path: Path, text: str | None, kind: str) -> dict[str, Any]:
@@ -172,7 +200,10 @@ def _described(path: Path, text: str | None, kind: str) -> dict[str, Any]:
         msg = f"{path}: is a safetensors file of another program: expected one that xpnet wrote"
         raise ModelFileError(msg)
     try:
-        description = json.loads(text)
+        description = json.loads(text, parse_int=_integer)
+        # Refuse numbers that are not finite, and text that no file can hold. The bytes of a name that is not
+        # UTF-8 may be in it, as Python keeps them.
+        json.dumps(description, ensure_ascii=False, allow_nan=False).encode("utf-8", "surrogateescape")
     except (ValueError, RecursionError) as error:
         msg = f"{path}: its description is not JSON: {error}"
         raise ModelFileError(msg) from error

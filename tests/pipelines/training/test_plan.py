@@ -1,14 +1,14 @@
-"""What follows from what was asked for."""
+"""Plans: the model, the optimizer and the settings that follow from the choices of the user."""
 
 import numpy as np
 import pytest
 
-from xpnet.data.column_matrix import ColumnMatrix
+from xpnet.data import ColumnMatrix
 from xpnet.errors import ConfigurationError, DataError, UsageError
-from xpnet.nn.network import LogisticRegression, SoftmaxRegression
-from xpnet.nn.optimizers import OPTIMIZERS
+from xpnet.nn import OPTIMIZERS, LogisticRegression, SoftmaxRegression
 from xpnet.pipelines.datasets import Dataset, with_labels_for
-from xpnet.pipelines.training.plan import Plan, choose_model
+from xpnet.pipelines.training import Plan
+from xpnet.pipelines.training.plan import choose_model
 
 
 def data(n_classes: int, m: int = 12) -> Dataset:
@@ -44,7 +44,7 @@ def test_a_model_that_does_not_fit_is_refused(plan: Plan, classes: int, said: st
         choose_model(plan, data(classes))
 
 
-def test_layers_that_cannot_be_are_refused() -> None:
+def test_invalid_layers_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="'rleu', expected one of"):
         choose_model(Plan(hidden="8:rleu"), data(2))
 
@@ -69,7 +69,7 @@ def test_the_optimizer_follows(options: dict, classes: int, optimizer: str) -> N
     assert plan.optimizer_for(choose_model(plan, data(classes))) == optimizer
 
 
-def test_settings_are_as_asked() -> None:
+def test_settings_are_those_of_the_plan() -> None:
     plan = Plan(optimizer="sgd", iterations=7, learning_rate=0.5, l2=2.0, seed=3, schedule="cosine")
     settings = plan.settings(LogisticRegression(4), 100)
     assert (settings.epochs, settings.batch_size, settings.learning_rate) == (7, None, 0.5)
@@ -77,7 +77,7 @@ def test_settings_are_as_asked() -> None:
     assert settings.optimizer == OPTIMIZERS["sgd"]
 
 
-def test_a_learning_rate_of_nothing_is_refused_and_not_replaced() -> None:
+def test_a_learning_rate_of_0_is_refused_and_not_replaced() -> None:
     with pytest.raises(ConfigurationError, match="learning_rate is 0"):
         Plan(learning_rate=0.0, epochs=1).settings(LogisticRegression(4), 100)
 

@@ -1,4 +1,4 @@
-"""What a model's file says of its training: bounded, without a spike lost, and a number or nothing."""
+"""The summary of a training in a model file: its size is limited, and no peak of a curve is lost."""
 
 import json
 import math
@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from xpnet.io.model_file import read_model_file
-from xpnet.nn.history import Epoch, History
+from xpnet.io import read_model_file
+from xpnet.nn import Epoch, History
 from xpnet.pipelines.cli.console import Console
-from xpnet.pipelines.datasets.sources import DataOptions
-from xpnet.pipelines.images.recipe import Recipe
+from xpnet.pipelines.datasets import DataOptions
+from xpnet.pipelines.images import Recipe
 from xpnet.pipelines.training import Plan, TrainJob, summary, sweep_job, train_job
 
 
@@ -34,12 +34,12 @@ def test_a_short_curve_is_whole() -> None:
     }
 
 
-def test_the_name_of_a_curve_says_what_it_is_of() -> None:
+def test_the_name_of_the_training_curve() -> None:
     assert summary.training_name(1000, 20_000) == "training, on 1000 of them"
     assert summary.training_name(45, 45) == summary.training_name(0, 45) == "training"
 
 
-def test_what_was_not_measured_has_no_column() -> None:
+def test_values_that_are_missing_have_no_column() -> None:
     assert list(summary.curve(history([1.0]), 200)) == ["epoch", "cost", "learning_rate"]
 
 
@@ -60,7 +60,7 @@ def test_a_cost_that_jumps_is_not_taken_for_a_smooth_one() -> None:
     assert set(summary.curve(history(costs), 200)["cost"]) == {1.0, 2.0}
 
 
-def test_of_many_runs_some_are_kept_and_the_best() -> None:
+def test_some_runs_of_many_are_kept_with_the_best() -> None:
     runs = [({"rate": 0.1 * i}, history([2.0, 1.0])) for i in range(100)]
     swept = summary.sweep_summary(runs, 37)
     assert swept["count"] == 100
@@ -87,7 +87,7 @@ def test_a_file_has_its_curve_device_and_counts(classes: Path, tmp_path: Path) -
     assert found["curve"]["metric"][-1] == found["metrics"]["training"]["metric"]
 
 
-def test_the_best_of_a_sweep_knows_the_others(classes: Path, tmp_path: Path) -> None:
+def test_the_best_model_of_a_sweep_has_a_summary_of_the_sweep(classes: Path, tmp_path: Path) -> None:
     output = str(tmp_path / "m")
     job = TrainJob(
         data=str(classes), options=DataOptions(Recipe(4, 4)), plan=Plan(iterations=30), device="cpu",

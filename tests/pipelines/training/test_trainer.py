@@ -61,9 +61,7 @@ class Recorded(Messages):
     ],
 )
 @pytest.mark.parametrize("n_classes", [2, 3])
-def test_each_way_learns_and_says_which_it_was(
-    plan: Plan, method: str, n_classes: int, tmp_path: Path
-) -> None:
+def test_each_method_learns_and_is_named(plan: Plan, method: str, n_classes: int, tmp_path: Path) -> None:
     held = pictures(30, n_classes, seed=1)
     outcome = trained(plan, pictures(n_classes=n_classes), val=held, output=str(tmp_path / "model"))
     assert outcome.method.startswith(method)
@@ -81,7 +79,7 @@ def test_the_same_training_gives_the_same_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
 
 
-def test_progress_comes_with_its_number() -> None:
+def test_progress_is_reported() -> None:
     for plan, last in ((Plan(), 1), (Plan(epochs=4), 4), (Plan(iterations=600, learning_rate=0.01), 600)):
         recorded = Recorded()
         trained(plan, pictures(), recorded)
@@ -89,7 +87,7 @@ def test_progress_comes_with_its_number() -> None:
         assert recorded.done[-1] >= last
 
 
-def test_what_is_held_back_is_not_seen_by_the_standardization() -> None:
+def test_examples_held_back_are_not_part_of_the_standardization() -> None:
     data = pictures(90)
     kept, held = hold_out(data, 0.2, seed=1)
     assert (kept.data.m, held.data.m) == (72, 18)
@@ -164,7 +162,7 @@ def test_the_metric_of_many_examples_is_of_a_sample() -> None:
         (Plan(hidden="4", iterations=2), None, r"2/2 iterations  cost \d\.\d{4}  "),
     ],
 )
-def test_the_line_has_the_metric_that_there_is(
+def test_the_line_of_progress_has_the_metric(
     classes: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -203,7 +201,7 @@ def test_a_model_is_saved_before_it_is_evaluated(tmp_path: Path, monkeypatch: py
     assert load(str(tmp_path / "model")).predict_proba(pictures().data.X).shape == (3, 60)
 
 
-@pytest.mark.skipif(not CATS.is_dir(), reason="the course's pictures are not here")
+@pytest.mark.skipif(not CATS.is_dir(), reason="the images of the course are missing")
 def test_the_courses_accuracies(tmp_path: Path) -> None:
     plan = Plan(optimizer="sgd", iterations=2000, learning_rate=0.005)
     train, test = (str(CATS / f"{name}_catvnoncat.h5") for name in ("train", "test"))
