@@ -170,7 +170,7 @@ def test_model_and_settings_choose_the_method() -> None:
     assert swept({"batch_size": 16}).method == "autodiff"
     assert swept({"optimizer": OPTIMIZERS["adam"]}).method == "autodiff"
     assert swept({"l1": 1.0}).method == "autodiff"
-    assert swept({}, NETWORKS[0]).reason.startswith("it is not full-batch gradient descent")
+    assert swept({}, NETWORKS[0]).reason.startswith("only full-batch sgd of logistic or softmax regression")
     with pytest.raises(ConfigurationError, match="method is 'gram', which is for full-batch"):
         swept({}, NETWORKS[0], "gram")
     with pytest.raises(ConfigurationError, match="patience stops one training"):

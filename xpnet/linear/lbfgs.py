@@ -200,7 +200,7 @@ def _minimized(
             return ended(StopReason.CONVERGED, f"converged, no derivative is larger than {tolerance:g}")
         direction = _direction(g, memory)
         slope = cost.number(F.sum(g * direction))
-        # The first direction is minus the gradient. Its length is no hint for the length of the step.
+        # The first direction is minus the gradient. Its length says nothing about a good step length.
         length = 1.0 if memory else min(1.0, 1.0 / cost.number(F.sum(xp.abs(g))))
         for _ in range(MAX_BACKTRACKS):
             P_next = P + length * direction

@@ -55,7 +55,7 @@ class Recorded(Messages):
     ("plan", "method"),
     [
         (Plan(), "L-BFGS"),
-        (Plan(iterations=300, learning_rate=0.1), "gradient descent, one pass"),
+        (Plan(iterations=300, learning_rate=0.1), "full-batch gradient descent, one pass"),
         (Plan(epochs=40, batch_size=8), "the computation graph, batches of 8"),
         (Plan(hidden="8:relu", iterations=100, learning_rate=0.01), "the computation graph, all examples"),
     ],
