@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from .sources import open_data as open_data
     from .sources import with_classes as with_classes
     from .sources import write_data as write_data
+    from .table import TableRows as TableRows
+    from .table import read_table_rows as read_table_rows
 
 __getattr__, __dir__, __all__ = lazy_door(
     __name__,
@@ -26,5 +28,6 @@ __getattr__, __dir__, __all__ = lazy_door(
         "dataset": "Dataset class_counts with_labels_for",
         "data_file": "describe_data_file",
         "sources": "TABLE_SUFFIXES DataOptions open_data with_classes write_data",
+        "table": "TableRows read_table_rows",
     },
 )

@@ -19,8 +19,14 @@ if TYPE_CHECKING:
     from .dataset import Dataset
 
 
-TABLE_SUFFIXES = (".csv",)
+TABLE_SUFFIXES = (".csv", ".tsv")
 """The endings of files that are read as tables."""
+
+OTHER_FORMATS = (
+    ".csv.gz", ".csv.bz2", ".csv.xz", ".csv.zip", ".tsv.gz", ".xlsx", ".xls", ".ods", ".parquet", ".feather",
+    ".json", ".jsonl", ".txt",
+)  # fmt: skip
+"""The endings of tables in formats that are not read."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,8 @@ class DataOptions:
             a table, "unit" for images, and the file's own standardization for a data file.
         labels: for folders without a subfolder per class: a CSV file with lines path,label.
         target: for tables: the name of the column to predict.
+        columns: for tables: the names of the features; None for all columns but the target.
+        ignored_columns: for tables: the names of columns that are no features.
         workers: for folders: the number of processes that decode.
         on_error: for folders and tables: "skip" what cannot be used, or "fail".
     """
@@ -43,6 +51,17 @@ class DataOptions:
     target: str | None = None
     workers: int = 1
     on_error: str = "skip"
+    columns: tuple[str, ...] | None = None
+    ignored_columns: tuple[str, ...] = ()
+
+    @property
+    def for_tables(self) -> dict[str, object]:
+        """The options that only tables have, by their names on the command line. None: not given."""
+        return {
+            "--target": self.target,
+            "--columns": self.columns,
+            "--ignore-columns": self.ignored_columns or None,
+        }
 
 
 def open_data(
@@ -67,7 +86,7 @@ def open_data(
     if os.path.isdir(path):
         from .image_folder import list_labelled_images, load_images
 
-        _refuse_options(path, "a folder", {"--target": options.target})
+        _refuse_options(path, "a folder", options.for_tables)
         return load_images(
             list_labelled_images(path, options.labels),
             options.recipe or Recipe(),
@@ -79,6 +98,7 @@ def open_data(
     if not os.path.exists(path):
         msg = f"{path}: there is no such file or folder"
         raise DataError(msg)
+    _refuse_ending(path)
     for_images = {"options for images": options.recipe, "--labels": options.labels}
     if path.lower().endswith(TABLE_SUFFIXES):
         _refuse_options(path, "a table", for_images)
@@ -87,11 +107,18 @@ def open_data(
             raise UsageError(msg)
         from .table import read_table
 
-        return read_table(path, options.target, options.standardize or "feature", options.on_error)
+        return read_table(
+            path,
+            options.target,
+            options.standardize or "feature",
+            options.on_error,
+            options.columns,
+            options.ignored_columns,
+        )
     from .data_file import read_data_file
 
     _refuse_options(
-        path, "a data file, whose images are decoded already", {**for_images, "--target": options.target}
+        path, "a data file, whose images are decoded already", {**for_images, **options.for_tables}
     )
     dataset = read_data_file(path)
     if options.standardize is None:
@@ -122,7 +149,7 @@ def write_data(
     if os.path.isdir(path):
         from .image_folder import list_labelled_images, write_images
 
-        _refuse_options(path, "a folder", {"--target": options.target})
+        _refuse_options(path, "a folder", options.for_tables)
         _, skipped = write_images(
             list_labelled_images(path, options.labels),
             output,
@@ -138,6 +165,16 @@ def write_data(
     dataset = open_data(path, options, on_progress=on_progress)
     write_data_file(output, dataset)
     return list(dataset.skipped)
+
+
+def _refuse_ending(path: str) -> None:
+    """Raise `DataError` for a file whose ending promises a format that is not read."""
+    for ending in OTHER_FORMATS:
+        if path.lower().endswith(ending):
+            msg = (
+                f"{path}: {ending} is not a format that is read: save the table as .csv, without compression"
+            )
+            raise DataError(msg)
 
 
 def _refuse_options(path: str, kind: str, options: Mapping[str, object]) -> None:

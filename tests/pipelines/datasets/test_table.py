@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from xpnet.errors import DataError, NoInputError
 from xpnet.pipelines.datasets.dataset import Dataset
-from xpnet.pipelines.datasets.table import read_table
+from xpnet.pipelines.datasets.table import read_table, read_table_rows
 
 
 def table(folder: Path, text: str | bytes, target: str = "y", **options: str) -> Dataset:
@@ -127,7 +127,7 @@ def test_a_target_that_is_not_one_column_is_refused(tmp_path: Path) -> None:
 
 
 def test_files_that_are_no_tables_are_refused(tmp_path: Path) -> None:
-    for content in (b"a,y\n1,\xff\n", "a,y\n1,2\n".encode("utf-16"), b"a,y\n" + b"1" * 200_000 + b",2\n"):
+    for content in (b"a,y\n1,\xff\n", b"\xff\xfea\0,", b"a,y\n" + b"1" * 200_000 + b",2\n"):
         with pytest.raises(DataError, match=r"t\.csv: cannot be read"):
             table(tmp_path, content)
     with pytest.raises(DataError, match="missing: cannot be read"):
@@ -165,3 +165,81 @@ def test_what_the_csv_module_writes_is_read(
     np.testing.assert_array_equal(dataset.data.examples, [row[:2] for row in rows])
     assert [dataset.classes[k] for k in dataset.Y[0]] == [row[2].strip() for row in rows]
     assert list(dataset.classes) == sorted({row[2].strip() for row in rows})
+
+
+READ_ALIKE = {
+    "a mark": "a,y\n1,p\n2,q\n".encode("utf-8-sig"),
+    "UTF-16": "a,y\n1,p\n2,q\n".encode("utf-16"),
+    "UTF-16 without a mark": "a,y\n1,p\n2,q\n".encode("utf-16-le"),
+    "UTF-32": "a,y\n1,p\n2,q\n".encode("utf-32"),
+    "semicolons": b"a;y\r\n1;p\r\n2;q\r\n",
+    "tabs": b"a\ty\n1\tp\n2\tq\n",
+    "spaces and quotes": b'"a", "y"\n1 , "p"\n 2,q \n',
+    "old line ends": b"a,y\r1,p\r2,q\r",
+    "empty lines": b"\n a,y\n,\n1,p\n \n2,q",
+}
+
+
+@pytest.mark.parametrize("content", READ_ALIKE.values(), ids=READ_ALIKE)
+def test_usual_ways_to_write_a_table_are_read_alike(content: bytes, tmp_path: Path) -> None:
+    dataset = table(tmp_path, content)
+    assert dataset.data.examples.tolist() == [[1], [2]]
+    assert (dataset.features, dataset.classes, dataset.Y.tolist()) == (("a",), ("p", "q"), [[0, 1]])
+    assert not dataset.skipped
+
+
+def test_the_line_that_is_not_utf8_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="line 3 is not utf-8: save the file in the encoding UTF-8"):
+        table(tmp_path, b"a,y\n1,2\n1,\xe9\n")
+    with pytest.raises(DataError, match=r"line 2: .*: check the quotation marks"):
+        table(tmp_path, 'a,y\n1,"2\n')
+
+
+def test_letters_that_look_alike_are_the_same(tmp_path: Path) -> None:
+    dataset = table(tmp_path, "e\u0301,a\n1,\u00fc\n2,u\u0308\n3,x\n", "a")
+    assert (dataset.features, dataset.classes) == (("\u00e9",), ("x", "\u00fc"))
+    assert table(tmp_path, "a,e\u0301\n1,2\n", "\u00e9").target == "\u00e9"
+
+
+def test_a_column_of_words_is_named_with_line_and_cell_and_can_be_ignored(tmp_path: Path) -> None:
+    text = "name,a,y\nann,1,p\nbob,2,q\n"
+    with pytest.raises(NoInputError, match=r"line 2, column name: is 'ann', .*--ignore-columns name"):
+        table(tmp_path, text)
+    dataset = read_table(str(tmp_path / "t.csv"), "y", ignored=["name"])
+    assert (dataset.features, dataset.data.examples.tolist()) == (("a",), [[1], [2]])
+    dataset = read_table(str(tmp_path / "t.csv"), "y", columns=["a"])
+    assert (dataset.features, dataset.data.examples.tolist()) == (("a",), [[1], [2]])
+    for unknown in ({"ignored": ["b"]}, {"columns": ["b"]}):
+        with pytest.raises(DataError, match="expected one column 'b', found 0; its columns are name, a, y"):
+            read_table(str(tmp_path / "t.csv"), "y", **unknown)
+    with pytest.raises(NoInputError, match="has no column left"):
+        read_table(str(tmp_path / "t.csv"), "y", ignored=["name", "a"])
+
+
+def test_a_decimal_comma_is_named(tmp_path: Path) -> None:
+    dataset = table(tmp_path, "a;y\n1,5;2\n1;2\n")
+    assert dataset.skipped[0][1] == "a is '1,5', expected a finite number, with a decimal point"
+
+
+def test_a_feature_that_occurs_twice_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="expected one column 'a', found 2"):
+        table(tmp_path, "a,a,y\n1,2,3\n")
+
+
+def test_a_long_cell_is_cut_off(tmp_path: Path) -> None:
+    dataset = table(tmp_path, f"a,y\n{'x' * 5000},1\n1,2\n")
+    assert len(dataset.skipped[0][1]) < 120
+
+
+def test_the_lines_to_predict_for_need_no_target(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("b,name,a\n1,x,2\noops,y,3\n4\n5,z,6\n")
+    rows = read_table_rows(str(path), ["a", "b"])
+    assert rows.names == ["line 2", "line 3", "line 4", "line 5"]
+    assert rows.examples.tolist() == [[2, 1], [0, 0], [0, 0], [6, 5]]
+    assert rows.errors == ["", "b is 'oops', expected a finite number", "has 1 cells, expected 3", ""]
+    with pytest.raises(DataError, match="expected one column 'c', found 0"):
+        read_table_rows(str(path), ["c"])
+    path.write_text("a,b\n")
+    with pytest.raises(NoInputError, match="has no lines"):
+        read_table_rows(str(path), ["a"])
