@@ -89,8 +89,8 @@ def bench(
 ) -> None:  # fmt: skip
     """Show how much faster vectorized code is.
 
-    Times six computations as a Python loop, in NumPy, in NumPy without new arrays, and in CuPy if there is a
-    GPU.
+    Times six computations as a Python loop, in NumPy, in NumPy that writes into existing arrays (in place),
+    and in CuPy if there is a GPU.
     """
     from .text import to_json
 

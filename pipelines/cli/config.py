@@ -40,7 +40,10 @@ def _tables(path: str) -> dict[str, Any]:
     try:
         with open(path, "rb") as file:
             return tomllib.load(file)
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        msg = f"{path}: cannot be read: {error.strerror or error}"
+        raise typer.BadParameter(msg) from error
+    except ValueError as error:
         msg = f"{path}: cannot be read as TOML: {error}"
         raise typer.BadParameter(msg) from error
 

@@ -53,7 +53,7 @@ def walk(folder: str, device: str | None, run_command: RunCommand, say: Callable
     Raises:
         OutputError: the folder was not made by an earlier demo, or cannot be written.
     """
-    from .landscapes import TRAINING_COUNT, draw
+    from .landscapes import TEST_COUNT, TRAINING_COUNT, draw
 
     on = ["--device", device] if device else []
     train, test, new, data, model, rows, page = (
@@ -63,13 +63,10 @@ def walk(folder: str, device: str | None, run_command: RunCommand, say: Callable
         )
     )  # fmt: skip
     say(
-        f"# Draw images into {folder}: three classes, {TRAINING_COUNT} images of each to train on and "
-        "{TEST_COUNT} to"
+        f"# Draw images into {folder}: three classes, each with {TRAINING_COUNT} images to train and "
+        f"{TEST_COUNT} to test."
     )
-    say(
-        "# test, and some new ones: the camera was turned for one, as its EXIF data says, and two are "
-        "damaged."
-    )
+    say("# Also some new images: one is rotated and says so in its EXIF data, and two are damaged.")
     draw(folder)
     steps = {
         "Decode each image once, into one data file.": [

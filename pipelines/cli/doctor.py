@@ -115,7 +115,8 @@ def _processor() -> list[Finding]:
         compiled = Finding(
             "Loops in C",
             "not compiled: NumPy is used instead, which is slower",
-            "install a C compiler (gcc or clang), then xpnet again: pip install --force-reinstall xpnet",
+            "install a C compiler (gcc or clang), then install again from the clone: "
+            "pip install --force-reinstall .",
         )
     return [
         Finding("Cores", f"{cores} may be used by this process"),

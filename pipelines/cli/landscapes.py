@@ -35,7 +35,7 @@ SKIES = {
     "night": ((5, 5, 25), (40, 45, 90)),
     "sunset": ((90, 40, 110), (250, 150, 60)),
 }
-"""The colours (red, green, blue) of each class's sky, at the top and at the horizon."""
+"""The colors (red, green, blue) of each class's sky, at the top and at the horizon."""
 
 
 def draw(folder: str) -> None:
@@ -86,7 +86,7 @@ def _draw_new(folder: str, generator: np.random.Generator) -> None:
 def landscape(name: str, generator: np.random.Generator) -> Image.Image:
     """Return an image of one class: a sky with a sun or a moon, and hills."""
     width, height = SIZE
-    top, bottom = (np.asarray(colour) + generator.normal(0, 25, 3) for colour in SKIES[name])
+    top, bottom = (np.asarray(color) + generator.normal(0, 25, 3) for color in SKIES[name])
     share = np.linspace(0, 1, height)[:, None, None]
     sky = (1 - share) * top + share * bottom + generator.normal(0, 12, (height, width, 3))
     image = Image.fromarray(np.clip(sky, 0, 255).astype(np.uint8))

@@ -29,7 +29,7 @@ def preprocess(
 
     require_writable([output], [data, reading.labels])
     with console.progress("Decoding") as progress:
-        skipped = write_data(data, output, reading.data_options(), progress)
+        skipped = write_data(data, output, reading.data_options(), progress, console.warn)
     report_skipped(console, skipped)
-    typer.echo(description_text(describe(output)))
+    typer.echo(f"{description_text(describe(output))}\nSaved: {output}")
     return SOME_FAILED if skipped else 0

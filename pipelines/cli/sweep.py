@@ -39,14 +39,14 @@ def sweep(
         int | None,
         o.number(
             "--epochs", least=1, panel=o.OPTIMIZATION,
-            help="How often to go through all examples, in batches, instead of iterations.",
+            help="Number of passes over all examples, in batches, instead of iterations.",
         ),
     ] = None,
     iterations: Annotated[
         int | None,
         o.number(
             "--iterations", least=1, panel=o.OPTIMIZATION, show_default="1000",
-            help="How many steps to take on all examples at once (full batch).",
+            help="Number of steps that use all examples at once (full batch).",
         ),
     ] = None,
     training: o.Training,

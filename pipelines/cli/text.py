@@ -19,8 +19,7 @@ MOST_NAMED = 20
 """How many skipped inputs are named one by one without --verbose."""
 
 WIDE = 10_000
-"""The width of a table in characters, at most: wider than any, so that rich never cuts off or wraps a "
-"cell."""
+"""Limit of the width of a table, in characters. It is so wide that rich never cuts off or wraps a cell."""
 
 
 def to_json(report: Any) -> str:
@@ -49,7 +48,7 @@ def text_table(
     for i, row in enumerate(rows):
         style = "bold" if has_head and i == 0 else "green" if i == marked else None
         table.add_row(*(Text(_cell(cell)) for cell in row), style=style)
-    # The last argument is given: rich would else look into the environment, and could colour a file.
+    # The last argument is given: rich would else look into the environment, and could color a file.
     console = Console(file=sys.stdout, width=WIDE, force_terminal=sys.stdout.isatty())
     with console.capture() as captured:
         console.print(table)
@@ -69,9 +68,9 @@ def report_skipped(console: Console, skipped: Sequence[tuple[str, str]]) -> None
     named = skipped if console.level > 1 else skipped[:MOST_NAMED]
     for name, reason in named:
         console.warn(f"skipped {name}: {reason}")
-    console.warn(
-        f"skipped {len(skipped)} inputs in all" + (" (-v names them)" if len(named) < len(skipped) else "")
-    )
+    more = " (-v names them)" if len(named) < len(skipped) else ""
+    inputs = "1 input" if len(skipped) == 1 else f"{len(skipped)} inputs"
+    console.warn(f"{inputs} skipped in total{more}")
 
 
 def description_text(description: dict[str, Any]) -> str:
@@ -80,7 +79,14 @@ def description_text(description: dict[str, Any]) -> str:
     if kind in ("images", "table", "the course's layout"):
         lines += _data_lines(description)
     else:
-        lines += [f"{name}: {_fact(value)}" for name, value in description.items() if name != "kind"]
+        for name, value in description.items():
+            if name == "training":
+                lines += [
+                    "training:",
+                    *(f"  {each}: {_fact(part)}" for each, part in value.items() if part is not None),
+                ]
+            elif name != "kind":
+                lines.append(f"{name}: {_fact(value)}")
     return "\n".join(lines)
 
 
@@ -164,7 +170,7 @@ def sweep_report(outcome: TrainOutcome) -> dict[str, Any]:
         "method": done.method,
         "reason": done.reason,
         "metric": metric_name(outcome),
-        "judged": outcome.validation is not None,
+        "has_validation": outcome.validation is not None,
         "runs": rows,
         "output": outcome.job.output,
     }
@@ -174,7 +180,7 @@ def sweep_text(outcome: TrainOutcome) -> str:
     """Return the outcome of a sweep as text."""
     report, done = sweep_report(outcome), outcome.sweep
     assert done is not None  # noqa: S101  (`sweep_job` returns one)
-    head = ["learning rate", "l2", "seed", "cost", "validation cost", report["metric"], ""]
+    head = ["learning rate", "l2", "seed", "cost", "validation cost", f"validation {report['metric']}", ""]
     names = ("learning_rate", "l2", "seed", "cost", "val_cost", "val_metric")
     rows, best = [head], None
     for i, (row, run) in enumerate(zip(report["runs"], done.runs, strict=True), start=1):
@@ -182,10 +188,11 @@ def sweep_text(outcome: TrainOutcome) -> str:
         note = "best" if row["best"] else "diverged" if run.history.has_diverged else ""
         best = i if row["best"] else best
         rows.append([*(row[name] for name in names), note])
+    together = " together" if len(done.runs) > 1 else ""
     lines = [
         text_table(rows, marked=best),
         "",
-        f"Trained together, by the method {done.method}: {done.reason}",
+        f"Trained{together} by the method {done.method}: {done.reason}",
     ]
     if outcome.validation is None:
         lines.append(

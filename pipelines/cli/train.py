@@ -23,22 +23,24 @@ def train(
         o.choice(
             "--optimizer", "sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw", "lbfgs",
             panel=o.OPTIMIZATION,
-            help="The optimizer. By default lbfgs for logistic and softmax regression, unless another "
-            "option asks for training in steps; then sgd with --iterations, and adam otherwise.",
+            help="The optimizer. By default lbfgs for logistic and softmax regression. If an option is given "
+            "that lbfgs does not have, such as --epochs or --learning-rate: sgd with --iterations, else "
+            "adam. Networks: adam.",
         ),
     ] = None,
     epochs: Annotated[
         int | None,
         o.number(
             "--epochs", least=1, panel=o.OPTIMIZATION, show_default="20, more for small data",
-            help="How often to go through all examples, in batches.",
+            help="Number of passes over all examples, in batches.",
         ),
     ] = None,
     iterations: Annotated[
         int | None,
         o.number(
             "--iterations", least=1, panel=o.OPTIMIZATION,
-            help="How many steps to take on all examples at once (full batch), instead of epochs.",
+            help="Number of steps that use all examples at once (full batch), instead of epochs. For lbfgs: "
+            "the largest number of steps.",
         ),
     ] = None,
     learning_rate: Annotated[
@@ -65,7 +67,7 @@ def train(
     label_smoothing: Annotated[
         float | None,
         o.number(
-            "--label-smoothing", kind=float, metavar="SHARE", panel=o.OPTIMIZATION, show_default="0",
+            "--label-smoothing", kind=float, metavar="FRACTION", panel=o.OPTIMIZATION, show_default="0",
             help="Spread this share of each label over all classes.",
         ),
     ] = None,

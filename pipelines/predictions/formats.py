@@ -64,16 +64,16 @@ class Csv:
         self._columns = columns
 
     def head(self) -> bytes:
-        """As `Format.head`: the names of the columns."""
+        """See `Format.head`. Returns the names of the columns."""
         return self.rows([dict(zip(self._columns, self._columns, strict=True))])
 
     def rows(self, rows: Iterable[Row]) -> bytes:
-        """As `Format.rows`."""
+        """See `Format.rows`."""
         lines = (",".join(_quoted(str(row.get(name, ""))) for name in self._columns) for row in rows)
         return "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace")
 
     def read(self, path: str) -> Iterator[Row]:
-        """As `Format.read`. All values are strings."""
+        """See `Format.read`. All values are strings."""
         try:
             with open(path, encoding="utf-8", newline="") as file:
                 reader = csv.reader(file)
@@ -103,17 +103,17 @@ class Jsonl:
         self._columns = columns
 
     def head(self) -> bytes:
-        """As `Format.head`: nothing."""
+        """See `Format.head`. There is none."""
         return b""
 
     def rows(self, rows: Iterable[Row]) -> bytes:
-        """As `Format.rows`."""
+        """See `Format.rows`."""
         kept = ({name: row[name] for name in self._columns if name in row} for row in rows)
         lines = "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in kept)
         return lines.encode("utf-8", "backslashreplace")
 
     def read(self, path: str) -> Iterator[Row]:
-        """As `Format.read`."""
+        """See `Format.read`."""
         try:
             with open(path, encoding="utf-8", newline="\n") as file:
                 for line in file:
@@ -161,7 +161,7 @@ class Parquet(Jsonl):
             writer.write_table(pa.Table.from_pylist(group, schema))
 
     def read(self, path: str) -> Iterator[Row]:
-        """As `Format.read`."""
+        """See `Format.read`."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 

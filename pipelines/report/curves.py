@@ -79,7 +79,7 @@ def sweep_charts(runs: Sequence[tuple[Mapping[str, Any], Curve]], best: int) -> 
     """
     series = [
         Series(
-            ", ".join(f"{name} {float(value):g}" for name, value in settings.items()),
+            ", ".join(f"{name.replace('_', ' ')} {float(value):g}" for name, value in settings.items()),
             curve["epoch"],
             curve.get("cost", []),
             strong=i == best,
@@ -88,7 +88,7 @@ def sweep_charts(runs: Sequence[tuple[Mapping[str, Any], Curve]], best: int) -> 
         for i, (settings, curve) in enumerate(runs)
     ]
     charts = [lines("Cost of each epoch of each run", "epoch", "cost", series)]
-    rates = [float(settings.get("rate", math.nan)) for settings, _ in runs]
+    rates = [float(settings.get("learning_rate", math.nan)) for settings, _ in runs]
     if len({rate for rate in rates if rate > 0}) > 1:
         finals = {
             name: [float_or_nan(final(curve, column)) for _, curve in runs]

@@ -1,6 +1,7 @@
 """The sections on the training and the sweep, from the summary in the model file.
 
-Files of older versions have other names: "judged" for "metrics", "judged_examples" for "metric_examples".
+Files of older versions have other names: "judged" for "metrics", "judged_examples" for "metric_examples",
+"apart" for "compared", and there "rate" for "learning_rate".
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 OLD_COSTS = 100
 """The number of costs, about, that a model file of an older version keeps instead of a curve."""
+
+OLD_NAMES = {"rate": "learning_rate"}
+"""Names of compared hyperparameters in files of older versions, with today's names."""
 
 Found = TypeVar("Found")
 
@@ -103,9 +107,10 @@ def _sweep(history: Mapping[str, Any], metric: str) -> dict[str, Any] | None:
     if "sweep" not in history:
         return None
     sweep = history["sweep"]
-    runs = [(dict(run["apart"]), curve_of(run["curve"])) for run in sweep["runs"]]
+    runs = [(_compared(run), curve_of(run["curve"])) for run in sweep["runs"]]
     is_best = [bool(run["best"]) for run in sweep["runs"]]
     names = list(runs[0][0]) if runs else []
+    words = [name.replace("_", " ") for name in names]
     rows = [
         [
             *(settings[name] for name in names),
@@ -116,10 +121,22 @@ def _sweep(history: Mapping[str, Any], metric: str) -> dict[str, Any] | None:
     ]
     return {
         "charts": sweep_charts(runs, is_best.index(True) if any(is_best) else -1),
-        "head": [*names, "training cost", "validation cost", f"validation {metric}", ""],
+        "head": [
+            *words,
+            "training cost",
+            "validation cost",
+            f"validation {metric}",
+            "",
+        ],
         "rows": rows,
         "runs": int(sweep["count"]),
     }
+
+
+def _compared(run: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of the compared hyperparameters of a run of a sweep, by name."""
+    values = dict(run["compared"] if "compared" in run else run["apart"])
+    return {OLD_NAMES.get(str(name), str(name)): value for name, value in values.items()}
 
 
 def _curve_of_old_costs(history: Mapping[str, Any]) -> dict[str, list[Any]]:

@@ -54,8 +54,8 @@ def train(
         Y: a label for each example of arrays. Strings and integers are classes, floats are numbers to
             predict.
         output: path of the model file to write, or None.
-        val: other data to validate with; for arrays a pair of examples and labels.
-        val_split: share of the data to hold back for validation.
+        val: validation data; for arrays a pair (examples, labels).
+        val_split: fraction of the data to hold back for validation.
         device: "auto", "cpu", "gpu", "gpu:N", or a backend of `xpnet.select`.
         workers: number of processes that decode images; by default one for each core. In a script, more than
             one needs the guard `if __name__ == "__main__":`.
@@ -68,18 +68,19 @@ def train(
         standardize: "unit", "channel", "feature" or "none"; see `xpnet.data.STANDARDIZATIONS`.
         on_error: "skip" or "fail" when an input cannot be used.
         resume: whether to resume a killed training from the checkpoint beside the output.
-        messages: takes progress and messages. By default warnings become Python warnings, and the rest is
+        messages: receives messages and progress. By default warnings become Python warnings, and the rest is
             dropped.
         plan: how to train: model, hidden, optimizer, epochs, iterations, learning_rate, batch_size,
             schedule, l1, l2, dropout, label_smoothing, clip, class_weight, patience, initializer, seed,
             dtype, precision; see `Plan`.
 
     Raises:
-        XpnetError: the subclass says what is wrong: `UsageError`, `DataError`, `DeviceError`, ...
+        XpnetError: one of its subclasses, such as `UsageError`, `DataError`, `DeviceError`.
     """
     unknown = sorted(set(plan) - set(Plan.__dataclass_fields__))
     if unknown:
-        msg = f"train() got {unknown[0]!r}, expected one of {', '.join(Plan.__dataclass_fields__)}"
+        known = [*(train.__kwdefaults__ or ()), *Plan.__dataclass_fields__]
+        msg = f"train() got {unknown[0]!r}, expected one of {', '.join(known)}"
         raise UsageError(msg)
     size = None if image_size is None else str(image_size)
     options = DataOptions(

@@ -40,7 +40,7 @@ MIN_STEPS = 1000
 """Default number of steps for small training sets: they get more than `MIN_EPOCHS` epochs."""
 
 METRIC_EXAMPLES = 1000
-"""Limit of the number of training examples on which the metric of each epoch is computed.
+"""Limit of the number of training examples for the metric of each epoch.
 
 For a network 3072-512-10 and 20,000 examples this takes 2 % of the time of an epoch.
 """
@@ -55,7 +55,7 @@ class Plan:
         hidden: hidden layers, such as "256:relu,32:relu+16:tanh"; see `xpnet.nn.Layer`.
         optimizer: one of `xpnet.nn.OPTIMIZERS`, or "lbfgs" for logistic and softmax regression.
         epochs: number of passes over the data, in batches.
-        iterations: number of full-batch steps; in place of `epochs` and `batch_size`.
+        iterations: number of full-batch steps; not together with `epochs` or `batch_size`.
         learning_rate: learning rate of the first epoch.
         batch_size: number of examples in a step.
         schedule: one of `xpnet.nn.SCHEDULES`.
@@ -96,14 +96,17 @@ class Plan:
                 msg = f"{name} is {value!r}, expected one of {', '.join(possible)}"
                 raise UsageError(msg)
         if self.iterations is not None and (self.epochs is not None or self.batch_size is not None):
-            msg = "--iterations is the number of full-batch steps: leave out --epochs and --batch-size"
+            msg = "--iterations uses all examples in each step: leave out --epochs and --batch-size"
             raise UsageError(msg)
-        if self.optimizer == LBFGS and (unused := self.options_without_lbfgs):
-            msg = f"--optimizer lbfgs does not use {', '.join(unused)}: choose another optimizer"
+        if self.optimizer == LBFGS and (unused := self.not_for_lbfgs):
+            msg = (
+                f"--optimizer lbfgs does not use {', '.join(unused)}: "
+                f"leave {'it' if len(unused) == 1 else 'them'} out, or choose another optimizer"
+            )
             raise UsageError(msg)
 
     @property
-    def options_without_lbfgs(self) -> list[str]:
+    def not_for_lbfgs(self) -> list[str]:
         """The options of the command line that were given, but that L-BFGS does not use."""
         known = {"model", "hidden", "optimizer", "iterations", "l2", "class_weight", "seed", "dtype"}
         given = [f.name for f in fields(self) if f.name not in known and getattr(self, f.name) is not None]
@@ -120,12 +123,12 @@ class Plan:
             raise UsageError(msg)
         if self.optimizer is not None:
             return self.optimizer
-        if is_linear_classifier(model) and not self.options_without_lbfgs:
+        if is_linear_classifier(model) and not self.not_for_lbfgs:
             return LBFGS
         return "sgd" if is_linear_classifier(model) and self.iterations is not None else "adam"
 
     def settings(self, model: Network, m: int) -> Settings:
-        """Return the settings of a training on m examples.
+        """Return the settings of a training on m examples (not for L-BFGS).
 
         Raises:
             ConfigurationError: a value is out of range.
@@ -151,7 +154,10 @@ class Plan:
         return Settings(**named, **shares)
 
     def is_full_batch(self, model: Network) -> bool:
-        """Return whether the training is by L-BFGS or plain descent. Then it has no checkpoints."""
+        """Return whether each step uses all examples (L-BFGS, or full-batch gradient descent).
+
+        Such a training has no checkpoints.
+        """
         return self.optimizer_for(model) == LBFGS or self.is_plain_descent(model)
 
     def is_plain_descent(self, model: Network) -> bool:
@@ -173,10 +179,10 @@ def choose_model(plan: Plan, dataset: Dataset) -> Network:
 
     Raises:
         UsageError: the plan does not fit the data.
-        DataError: all examples have the same class.
+        DataError: all examples have the same class, or a regression has fewer than two examples.
         ConfigurationError: a hidden layer is not valid.
     """
-    n_x, n_classes = dataset.data.n_x, len(dataset.classes)
+    n_x, m, n_classes = dataset.data.n_x, dataset.data.m, len(dataset.classes)
     if dataset.classes and len(present := np.unique(dataset.Y)) < 2:
         msg = f"all examples have the class {dataset.classes[int(present[0])]}: expected two or more classes"
         raise DataError(msg)
@@ -192,6 +198,9 @@ def choose_model(plan: Plan, dataset: Dataset) -> Network:
     if kind == "network" and not hidden:
         msg = "--model network needs --hidden, as in --hidden 256:relu,64:tanh"
         raise UsageError(msg)
+    if kind == "regression" and m < 2:
+        msg = f"there is {m} example: a regression needs at least 2"
+        raise DataError(msg)
     if kind == "logistic":
         return LogisticRegression(n_x)
     if kind == "softmax":

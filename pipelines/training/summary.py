@@ -1,4 +1,4 @@
-"""The summary of a training in a model file. Its size is limited, and it has no times and no paths."""
+"""The training summary in a model file: limited in size, without times and paths."""
 
 from __future__ import annotations
 
@@ -24,23 +24,22 @@ if TYPE_CHECKING:
     from ..datasets import Dataset
 
 CURVE_EPOCHS = 200
-"""Approximate limit of the number of epochs in the curve of a training."""
+"""Approximate limit of the number of epochs in a saved curve."""
 
 SWEEP_RUNS = 24
-"""Limit of the number of runs of a sweep that are kept, in addition to the best one."""
+"""Limit of the number of saved runs of a sweep, besides the best one."""
 
 SWEEP_CURVE_EPOCHS = 100
-"""Approximate limit of the number of epochs in the curve of each run of a sweep."""
+"""Approximate limit of the number of epochs in the saved curve of each run of a sweep."""
 
 CURVE_COLUMNS = ("cost", "learning_rate", "val_cost", "val_metric", "metric")
-"""Attributes of an epoch in a curve, in addition to its number."""
-
+"""The columns of a saved curve, besides the number of the epoch."""
 
 FULL_BATCH_METHODS = {
-    Method.FUSED: "gradient descent, one pass over all examples per step ({reason})",
+    Method.FUSED: "full-batch gradient descent, one pass over the raw examples in each step ({reason})",
     Method.GRAM: "gradient descent on the Gram matrix of the examples ({reason})",
     Method.LBFGS: "L-BFGS on all examples",
-    Method.LBFGS_REDUCED: "L-BFGS on all examples, in the subspace that they span",
+    Method.LBFGS_REDUCED: "L-BFGS on all examples, in reduced coordinates (few examples, many features)",
 }
 """Sentences for the methods of full-batch training."""
 
@@ -68,10 +67,13 @@ def saved_model(
     recipe, history = dataset.recipe, result.history
     last = asdict(history[-1])
     del last["seconds"]
+    is_lbfgs = result.method in (Method.LBFGS, Method.LBFGS_REDUCED)
+    if is_lbfgs:  # it has no learning rate, and its last iteration is the best
+        del last["learning_rate"]
     summary = {
         "method": method,
         "stopped": history.stopped,
-        "best_epoch": history.best_epoch,
+        **({} if is_lbfgs else {"best_epoch": history.best_epoch}),
         "m": dataset.data.m,
         "counts": class_counts(dataset.Y[0], dataset.classes),
         "device": backend.device,
@@ -114,7 +116,7 @@ def sweep_summary(runs: Sequence[tuple[dict[str, Any], History]], best: int) -> 
         best: index of the best run.
     """
     kept = [
-        {"apart": runs[i][0], "best": i == best, "curve": curve(runs[i][1], SWEEP_CURVE_EPOCHS)}
+        {"compared": runs[i][0], "best": i == best, "curve": curve(runs[i][1], SWEEP_CURVE_EPOCHS)}
         for i in spread(len(runs), SWEEP_RUNS, best)
     ]
     return {"count": len(runs), "runs": finite(kept)}
@@ -146,7 +148,7 @@ def columns(epochs: Sequence[Epoch]) -> dict[str, list[Any]]:
 
 
 def spread(count: int, most: int, also: int) -> list[int]:
-    """Return about `most` indices below `count`, ascending, evenly from first to last, and `also`."""
+    """Return at most about `most` indices below `count`, evenly spaced, and also the index `also`."""
     if count <= most:
         return list(range(count))
     return sorted({round(i) for i in np.linspace(0, count - 1, most).tolist()} | {also})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -24,9 +25,9 @@ if TYPE_CHECKING:
     from ..messages import Messages
 
 SWEEP_ITERATIONS = 1000
-"""Default number of full-batch steps, if neither epochs nor a batch size is given."""
+"""Default number of steps of full-batch descent."""
 
-COMPARED = {"learning_rates": "rate", "l2s": "l2", "seeds": "seed"}
+COMPARED = {"learning_rates": "learning_rate", "l2s": "l2", "seeds": "seed"}
 """Hyperparameters that can be compared: the arguments of `xpnet.sweep`, with the names of their columns."""
 
 
@@ -38,10 +39,10 @@ def sweep_job(
     Args:
         job: the training job.
         compared: for each name in `COMPARED` a list of values, or None.
-        messages: takes messages and progress.
+        messages: receives messages and progress.
 
     Raises:
-        XpnetError: the job cannot be done; the subclass says what is wrong.
+        XpnetError: one of its subclasses, such as `UsageError`, `DataError`, `DeviceError`.
     """
     given: Any = {name: list(values) for name, values in compared.items() if values}
     if min(given.get("seeds", [0])) < 0:
@@ -54,6 +55,10 @@ def sweep_job(
     if plan.optimizer == LBFGS:
         msg = "--optimizer lbfgs cannot be used for a sweep: choose another optimizer"
         raise UsageError(msg)
+    if len(given.get("l2s", [])) > 1 and job.val is None and job.val_split is None:
+        # The training cost has the penalty in it, so the smallest penalty would nearly always be the best.
+        msg = "comparing penalties needs validation data: give --val or --val-split"
+        raise UsageError(msg)
     prepared = prepare(job, messages)
     dataset, backend = prepared.dataset, prepared.backend
     model = choose_model(plan, dataset)
@@ -62,8 +67,9 @@ def sweep_job(
     if plan.optimizer is None:
         plan = replace(plan, optimizer="sgd" if is_linear_classifier(model) and plan.iterations else "adam")
     examples, scale = OnDevice.of(prepared), TargetScale.of(dataset)
-    messages.say("Training all of them at once ...")
     settings = plan.settings(model, dataset.data.m)
+    count = math.prod(len(values) for values in given.values())
+    messages.say(f"Training {count} models together ..." if count > 1 else "Training one model ...")
     done = train_together(
         model, examples.data, scale.scaled(dataset.Y), backend, settings,
         validation=examples.validation_for(scale), **given,
@@ -98,5 +104,5 @@ def compared_values(outcome: TrainOutcome, compared: Mapping[str, Any]) -> list[
 
 def _values_of(run: SweepRun, compared: Mapping[str, Any]) -> dict[str, Any]:
     settings = run.settings
-    values = {"rate": settings.learning_rate, "l2": settings.l2, "seed": settings.seed}
+    values = {"learning_rate": settings.learning_rate, "l2": settings.l2, "seed": settings.seed}
     return {column: values[column] for name, column in COMPARED.items() if compared.get(name)}

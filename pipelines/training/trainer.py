@@ -38,7 +38,7 @@ class TrainOutcome:
     """The outcome of a training job.
 
     Attributes:
-        job: the job.
+        job: the training job; its `output` may be None.
         dataset: the training examples.
         validation: the validation examples, or None.
         result: the trained model with its history; for a sweep the best one.
@@ -119,11 +119,11 @@ def train_job(job: TrainJob, messages: Messages, *, resume: bool = False) -> Tra
 
     Args:
         job: the training job.
-        messages: takes messages and progress.
+        messages: receives messages and progress.
         resume: whether to resume from the checkpoint that a killed training left beside the output.
 
     Raises:
-        XpnetError: the job cannot be done; the subclass says what is wrong.
+        XpnetError: one of its subclasses, such as `UsageError`, `DataError`, `DeviceError`.
     """
     prepared = prepare(job, messages)
     model = choose_model(job.plan, prepared.dataset)
@@ -221,7 +221,7 @@ def train_examples(
     on_epoch: Callable[[Epoch], object] | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
 ) -> TrainingResult:
-    """Train a model by the trainer of a plan.
+    """Train a model as the plan says.
 
     Args:
         plan: how to train.
@@ -297,7 +297,9 @@ def write_history(path: str, runs: list[tuple[dict[str, Any], History]]) -> None
             open(temporary, "w", encoding="utf-8", newline="") as file,
         ):
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow([*runs[0][0], *Epoch.__dataclass_fields__])
+            columns = Epoch.__dataclass_fields__
+            compared = [f"initial_{name}" if name in columns else name for name in runs[0][0]]
+            writer.writerow([*compared, *columns])
             for values, history in runs:
                 for epoch in history:
                     cells = ("" if cell is None else cell for cell in astuple(epoch))
@@ -323,7 +325,7 @@ def _check_checkpoint(
         if resume:
             messages.say(f"There is no {checkpoint}: the training starts from the beginning")
     elif not resume:
-        read_tensors(checkpoint, "checkpoint")  # raises if it is another file, which must not be removed
+        read_tensors(checkpoint, "checkpoint")  # raises an error if xpnet did not write the file
         os.unlink(checkpoint)
     elif job.plan.is_full_batch(model):
         msg = (

@@ -105,8 +105,8 @@ def test_not_installed(install: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device, "installed_wheels", dict)
     found, message = problem()
     assert found == "not-installed"
-    assert "pip install cupy-cuda13x" in message
-    assert '"cupy-cuda13x[ctk]"' in message
+    assert "pip install 'xpnet[cuda13]'" in message
+    assert "'xpnet[cuda13-runtime]'" in message
 
 
 def test_doubled_wheels(install: Any) -> None:
@@ -230,7 +230,7 @@ def test_missing_nvrtc(install: Any) -> None:
     install(a_cupy(nvrtc=RuntimeError('Failure finding "libnvrtc.so.13": No such file')))
     found, message = problem()
     assert found == "no-nvrtc"
-    assert 'pip install "cupy-cuda13x[ctk]"' in message
+    assert "pip install 'xpnet[cuda13-runtime]'" in message
 
 
 def test_missing_cublas(install: Any) -> None:
@@ -241,7 +241,7 @@ def test_missing_cublas(install: Any) -> None:
     )
     found, message = problem()
     assert found == "no-cublas"
-    assert 'pip install "cupy-cuda12x[ctk]"' in message
+    assert "pip install 'xpnet[cuda12-runtime]'" in message
     assert "libcublas.so.12" in message
 
 
@@ -250,7 +250,7 @@ def test_missing_headers(install: Any) -> None:
     install(a_cupy(ones=RuntimeError(said)))
     found, message = problem()
     assert found == "no-headers"
-    assert 'pip install "cupy-cuda13x[ctk]"' in message
+    assert "pip install 'xpnet[cuda13-runtime]'" in message
     assert "cuda12x" not in message
 
 

@@ -99,7 +99,7 @@ def test_skipped_files_are_named_and_counted(tmp_path: Path, command: str) -> No
     said = done.stderr.decode()
     assert f"skipped {folder / 'red' / '0002.jpg'}: file is empty" in said
     assert f"skipped {folder / 'blue' / 'broken.png'}: not an image" in said
-    assert "skipped 2 inputs in all" in said
+    assert "2 inputs skipped in total" in said
     assert "m = 11" in done.stdout.decode()
     failed = xpnet(command, folder, "-o", tmp_path / "out2", "--on-error", "fail")
     assert failed.returncode == 1

@@ -28,11 +28,8 @@ _ROCM_WHEELS = ("cupy-rocm-7-14", "cupy-rocm-7-1", "cupy-rocm-7-0", "cupy-rocm-5
 COMPUTE_TYPES = {"tf32": "COMPUTE_TYPE_TF32", "bfloat16": "COMPUTE_TYPE_BF16"}
 """CuPy's names of the precisions of matrix products that need compute capability 8.0."""
 
-_INSTALL = (
-    "pip install cupy-cuda13x (or cupy-cuda12x); on a machine without the CUDA Toolkit, "
-    'pip install "cupy-cuda13x[ctk]" (or "cupy-cuda12x[ctk]")'
-)
-_RUNTIME = 'install CUDA\'s own run-time wheels: pip install "cupy-cuda{major}x[ctk]"'
+_INSTALL = "pip install 'xpnet[cuda13]' (or cuda12); without the CUDA Toolkit: 'xpnet[cuda13-runtime]'"
+_RUNTIME = "install CUDA's own run-time wheels: pip install 'xpnet[cuda{major}-runtime]'"
 
 
 def open_cupy(ordinal: int) -> Namespace:

@@ -388,7 +388,7 @@ def test_what_is_saved_is_loaded(trained: Model, tmp_path: Path) -> None:
 
 def test_a_model_says_what_it_is(trained: Model) -> None:
     assert repr(trained) == f"<Model {trained.path}: 3 classes, 192 features>"
-    assert repr(NUMBERS) == "<Model the model: regression, 6 features>"
+    assert repr(NUMBERS) == "<Model: regression, 6 features>"
     assert TABLE.recipe is None
     assert TABLE.path is None
 

@@ -103,10 +103,11 @@ def test_one_epoch_is_a_table(two: World) -> None:
     assert (found["charts"], found["rows"]) == ([], [(1.0, 0.5)])
 
 
-def test_a_sweep_is_on_one_axis_and_by_rate(two: World) -> None:
+@pytest.mark.parametrize(("key", "name"), [("compared", "learning_rate"), ("apart", "rate")])
+def test_a_sweep_is_on_one_axis_and_by_rate(two: World, key: str, name: str) -> None:
     runs = [
         {
-            "apart": {"rate": rate, "seed": 0},
+            key: {name: rate, "seed": 0},
             "best": rate == 0.01,
             "curve": {"epoch": [1, 2], "cost": [2.0, cost]},
         }
@@ -114,7 +115,7 @@ def test_a_sweep_is_on_one_axis_and_by_rate(two: World) -> None:
     ]
     found = sweep_section(opened(two, sweep={"count": 3, "runs": runs}))
     assert titles(found) == {
-        "Cost of each epoch of each run": ["rate 0.1, seed 0", "rate 0.01, seed 0", "rate 0.001, seed 0"],
+        "Cost of each epoch of each run": [f"learning rate {rate}, seed 0" for rate in (0.1, 0.01, 0.001)],
         "Final cost by learning rate": ["training"],
     }
     assert [series.strong for series in found["charts"][0].series] == [False, True, False]
@@ -124,8 +125,8 @@ def test_a_sweep_is_on_one_axis_and_by_rate(two: World) -> None:
 
 def test_a_run_that_diverged_at_once_has_no_point(two: World) -> None:
     runs = [
-        {"apart": {"rate": 0.1}, "best": True, "curve": {"epoch": [1], "cost": [1.0]}},
-        {"apart": {"rate": 9.0}, "best": False, "curve": {"epoch": []}},
+        {"compared": {"learning_rate": 0.1}, "best": True, "curve": {"epoch": [1], "cost": [1.0]}},
+        {"compared": {"learning_rate": 9.0}, "best": False, "curve": {"epoch": []}},
     ]
     found = sweep_section(opened(two, sweep={"count": 2, "runs": runs}))
     assert found["rows"][1][1:] == [None, None, None, ""]

@@ -107,11 +107,11 @@ def test_costs_far_apart_are_on_a_logarithmic_axis(
 
 
 def test_runs_are_in_one_chart_and_their_final_costs_by_rate_in_another(tmp_path: Path) -> None:
-    runs = [({"rate": rate}, history(3.0, 2.0 + rate)) for rate in (0.1, 0.01, 0.001)]
-    runs.append(({"rate": 10.0}, History()))  # diverged in the first step
+    runs = [({"learning_rate": rate}, history(3.0, 2.0 + rate)) for rate in (0.1, 0.01, 0.001)]
+    runs.append(({"learning_rate": 10.0}, History()))  # diverged in the first step
     plot = sweep(tmp_path, runs, 2)
     assert len(plot.lines(0)) == 3
-    assert plot.legend(0) == ["rate 0.1", "rate 0.01", "rate 0.001 (best)", "rate 10"]
+    assert plot.legend(0) == [f"learning rate {rate}" for rate in ("0.1", "0.01", "0.001 (best)", "10")]
     assert plot.titles[1] == "Final cost by learning rate"
     assert {"0.001", "0.01", "0.1"} <= set(texts(plot.charts[1]))  # a logarithmic axis
     assert len(list(plot.charts[1].iter(f"{SVG}circle"))) == 3
@@ -126,7 +126,9 @@ def test_of_many_runs_the_legend_names_the_best(tmp_path: Path) -> None:
 
 
 def test_the_legend_stays_inside_the_document(tmp_path: Path) -> None:
-    runs = [({"rate": 1 / seed, "l2": 0.001, "seed": seed}, history(2.0, 1.0)) for seed in range(1, 13)]
+    runs = [
+        ({"learning_rate": 1 / seed, "l2": 0.001, "seed": seed}, history(2.0, 1.0)) for seed in range(1, 13)
+    ]
     plot = sweep(tmp_path, runs, 4)
     legend = plot.charts[0].findall(f"{SVG}g")[-1]
     places = [re.findall(r"[\d.]+", str(entry.get("transform"))) for entry in legend]

@@ -61,7 +61,10 @@ def test_train_on_columns_and_on_numbers_to_predict() -> None:
         ((np.zeros((3, 2)), [None, 1]), {}, xpnet.DtypeError, "expected strings or integers"),
         (("nowhere",), {}, xpnet.DataError, "nowhere: "),
         (("nowhere", [1]), {}, xpnet.UsageError, "leave out Y"),
-        ((np.zeros((3, 2)), [0, 1]), {"epoch": 3}, xpnet.UsageError, "got 'epoch', expected one of model, hidden"),
+        (
+            (np.zeros((3, 2)), [0, 1]), {"epoch": 3}, xpnet.UsageError,
+            "got 'epoch', expected one of output, val, val_split, device, .*, model, hidden",
+        ),
         ((np.zeros((3, 2)), [0, 1]), {"optimizer": "newton"}, xpnet.UsageError, "'newton'"),
         ((np.zeros((3, 2)), [0, 1]), {"device": "tpu"}, xpnet.DeviceError, "'tpu'"),
     ],

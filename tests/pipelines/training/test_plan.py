@@ -88,7 +88,7 @@ def test_a_learning_rate_of_0_is_refused_and_not_replaced() -> None:
         ({"iterations": 5, "epochs": 5}, "leave out --epochs"),
         ({"iterations": 5, "batch_size": 5}, "leave out --epochs and --batch-size"),
         ({"optimizer": "lbfgs", "dropout": 0.1}, "does not use --dropout"),
-        ({"optimizer": "lbfgs", "learning_rate": 0.1}, "does not use --learning-rate"),
+        ({"optimizer": "lbfgs", "learning_rate": 0.1}, "does not use --learning-rate: leave it out, or choose"),
         ({"model": "cnn"}, "--model is 'cnn', expected one of logistic"),
         ({"optimizer": "sgdd"}, "--optimizer is 'sgdd'"),
     ],

@@ -61,13 +61,13 @@ def test_a_cost_that_jumps_is_not_taken_for_a_smooth_one() -> None:
 
 
 def test_some_runs_of_many_are_kept_with_the_best() -> None:
-    runs = [({"rate": 0.1 * i}, history([2.0, 1.0])) for i in range(100)]
+    runs = [({"learning_rate": 0.1 * i}, history([2.0, 1.0])) for i in range(100)]
     swept = summary.sweep_summary(runs, 37)
     assert swept["count"] == 100
     assert len(swept["runs"]) <= 25
-    assert [run["apart"]["rate"] for run in swept["runs"] if run["best"]] == [pytest.approx(3.7)]
-    assert swept["runs"][0]["apart"] == {"rate": 0.0}
-    assert swept["runs"][-1]["apart"]["rate"] == pytest.approx(9.9)
+    assert [run["compared"]["learning_rate"] for run in swept["runs"] if run["best"]] == [pytest.approx(3.7)]
+    assert swept["runs"][0]["compared"] == {"learning_rate": 0.0}
+    assert swept["runs"][-1]["compared"]["learning_rate"] == pytest.approx(9.9)
 
 
 def test_a_file_has_its_curve_device_and_counts(classes: Path, tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_the_best_model_of_a_sweep_has_a_summary_of_the_sweep(classes: Path, tmp
     )  # fmt: skip
     outcome = sweep_job(job, {"learning_rates": [0.1, 0.1, 0.01]}, Console(0))
     found = read_model_file(output).history["sweep"]
-    assert [run["apart"]["rate"] for run in found["runs"]] == [0.1, 0.1, 0.01]
+    assert [run["compared"]["learning_rate"] for run in found["runs"]] == [0.1, 0.1, 0.01]
     assert sum(run["best"] for run in found["runs"]) == 1
     assert found["runs"][2]["curve"]["cost"][0] == outcome.sweep.runs[2].history.costs[0]
 

@@ -22,7 +22,7 @@ from xpnet.pipelines.images import Recipe
 from xpnet.pipelines.messages import Messages
 from xpnet.pipelines.models import load
 from xpnet.pipelines.training import Plan, TrainJob, TrainOutcome, train_job
-from xpnet.pipelines.training.preparation import hold_out, standardized_alike
+from xpnet.pipelines.training.preparation import validation_split, with_standardization_of
 from xpnet.pipelines.training.trainer import write_history
 
 CPU = select("cpu")
@@ -89,7 +89,7 @@ def test_progress_is_reported() -> None:
 
 def test_examples_held_back_are_not_part_of_the_standardization() -> None:
     data = pictures(90)
-    kept, held = hold_out(data, 0.2, seed=1)
+    kept, held = validation_split(data, 0.2, seed=1)
     assert (kept.data.m, held.data.m) == (72, 18)
     assert np.bincount(held.Y[0]).tolist() == [6, 6, 6]
     assert held.data.standardizer == kept.data.standardizer
@@ -101,18 +101,18 @@ def test_examples_held_back_are_not_part_of_the_standardization() -> None:
 
 def test_numbers_to_predict_are_held_back_too() -> None:
     data = Dataset(ColumnMatrix(np.arange(20.0)[:, None]), np.arange(20.0)[None], ())
-    kept, held = hold_out(data, 0.25, seed=1)
+    kept, held = validation_split(data, 0.25, seed=1)
     assert sorted([*kept.Y[0], *held.Y[0]]) == list(range(20))
     np.testing.assert_array_equal(held.data.examples[:, 0], held.Y[0])
     with pytest.raises(UsageError, match="is 0"):
-        hold_out(data, 0.01, seed=1)
+        validation_split(data, 0.01, seed=1)
 
 
 def test_validation_data_must_be_made_alike() -> None:
     data = pictures()
     other = Dataset(data.data, data.Y, data.classes, Recipe(4, 4, "crop"))
     with pytest.raises(DataError, match="48 features made by Recipe"):
-        standardized_alike(other, data)
+        with_standardization_of(other, data)
 
 
 def test_cost_curves_are_a_line_for_each_epoch(tmp_path: Path) -> None:
