@@ -34,6 +34,26 @@ class ModelFileError(XpnetError, ValueError):
     """A model file or a checkpoint cannot be read or written, is damaged, or is not what was expected."""
 
 
+class CheckpointError(ModelFileError):
+    """A training cannot resume from a checkpoint.
+
+    Attributes:
+        is_intact: whether the file is a checkpoint that another training can use. If not, it is damaged, or
+            another kind of file.
+    """
+
+    def __init__(self, message: str, *, is_intact: bool) -> None:
+        super().__init__(message)
+        self.is_intact = is_intact
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _checkpoint_error, (str(self), self.is_intact)
+
+
+def _checkpoint_error(message: str, is_intact: bool) -> CheckpointError:
+    return CheckpointError(message, is_intact=is_intact)
+
+
 class DivergenceError(XpnetError, ArithmeticError):
     """The cost became NaN or infinite during training.
 

@@ -90,13 +90,37 @@ def test_values_that_cannot_be_read_again_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_tensors(tmp_path / "t", {"kind": "notes", "cost": float("nan")}, ARRAYS)
     assert not list(tmp_path.iterdir())
-    for array, message in [
+    with pytest.raises(ModelFileError, match="a holds a NaN or an infinity"):
+        write_tensors(tmp_path / "t", DESCRIPTION, {"a": np.array([1.0, np.inf])})
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
         (np.array([1.0, np.inf]), "a holds a NaN or an infinity"),
         (np.arange(3), "a is I64, expected F32 or F64"),
-    ]:
-        write_tensors(tmp_path / "t", DESCRIPTION, {"a": array})
-        with pytest.raises(ModelFileError, match=message):
-            read_tensors(tmp_path / "t", "notes")
+        (np.zeros((1, 1, 1)), "a has 3 dimensions, expected at most 2"),
+    ],
+)
+def test_arrays_of_another_kind_are_refused(array: np.ndarray, message: str, tmp_path: Path) -> None:
+    (tmp_path / "t").write_bytes(safetensors.save({"a": array}, {"xpnet": '{"kind": "notes"}'}))
+    with pytest.raises(ModelFileError, match=message):
+        read_tensors(tmp_path / "t", "notes")
+
+
+@pytest.mark.parametrize(
+    "value", ["Infinity", "-Infinity", "NaN", "1e999", "1" + 400 * "0", 5000 * "9", r'"\ud800"', 9999 * "["]
+)
+def test_values_that_no_file_of_ours_holds_are_refused(value: str, tmp_path: Path) -> None:
+    (tmp_path / "t").write_bytes(safetensors.save({}, {"xpnet": f'{{"kind": "notes", "x": {value}}}'}))
+    with pytest.raises(ModelFileError, match="its description is not JSON"):
+        read_tensors(tmp_path / "t", "notes")
+
+
+def test_the_bytes_of_a_name_that_is_not_utf8_are_kept(tmp_path: Path) -> None:
+    write_tensors(tmp_path / "t", {"kind": "notes", "name": "\udcff"}, {})
+    assert read_tensors(tmp_path / "t", "notes")[0]["name"] == "\udcff"
 
 
 def test_an_atomic_write_replaces_the_file_at_the_end(tmp_path: Path) -> None:

@@ -87,12 +87,12 @@ def read_model_file(path: str | os.PathLike[str]) -> SavedModel:
         classes = tuple(description["classes"])
         kind = str(description["standardize"])
         plain = [dict(description[name]) for name in ("recipe", "history", "versions")]
-        if not all(isinstance(name, str) for name in (*classes, *plain[2].values())):
-            msg = "classes and versions: expected strings"
-            raise TypeError(msg)
     except (KeyError, TypeError, ValueError, XpnetError) as error:
         msg = f"{path}: its description is not that of a model: {type(error).__name__}: {error}"
         raise ModelFileError(msg) from error
+    if not all(isinstance(text, str) for text in (*classes, *plain[2].values())):
+        msg = f"{path}: classes and versions are {classes} and {plain[2]}, expected strings"
+        raise ModelFileError(msg)
     _require_matching(path, model, arrays, classes)
     mean, scale = arrays.pop(MEAN), arrays.pop(SCALE)
     if kind not in STANDARDIZATIONS or mean.dtype != np.float64 or scale.dtype != np.float64:

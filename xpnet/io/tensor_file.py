@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xpnet.errors import ModelFileError
+from xpnet.io.locks import Lock, remove_orphans, try_lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -62,14 +63,24 @@ def write_tensors(
 def atomic_write(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; after the block flush the file to the disk, and rename it.
 
-    If the block raises an error, the temporary file is removed and `path` is unchanged.
+    If the block raises an error, the temporary file is removed and `path` is unchanged. Temporary files that
+    killed runs left are removed first.
 
     Raises:
         OSError: from the file system; `path` is unchanged.
     """
     path = path.resolve()  # replace the target of a link, not the link
-    handle, name = tempfile.mkstemp(prefix=f".{path.name[:100]}.", suffix=".part", dir=path.parent)
-    os.close(handle)
+    prefix, suffix = f".{path.name[:100]}.", ".part"
+    remove_orphans(path.parent, prefix, suffix)
+    while True:
+        handle, name = tempfile.mkstemp(prefix=prefix, suffix=suffix, dir=path.parent)
+        lock = try_lock(handle)
+        if lock is Lock.UNSUPPORTED:
+            os.close(handle)  # Windows cannot rename an open file
+            break
+        if lock is Lock.HELD and os.fstat(handle).st_nlink:
+            break
+        os.close(handle)  # another run took it for an orphan, before it was locked
     temporary = Path(name)
     try:
         yield temporary
@@ -81,6 +92,8 @@ def atomic_write(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+        if lock is Lock.HELD:
+            os.close(handle)
 
 
 def read_tensors(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

@@ -83,7 +83,7 @@ def descend(
     Raises:
         ConfigurationError: the model is not logistic or softmax regression, or a setting is out of range.
         ShapeError, DtypeError: the data or the labels cannot be used.
-        DivergenceError: a cost is not finite.
+        DivergenceError: a cost or a parameter is not finite.
     """
     chosen, reason = choose_method(method, data)
     require_valid_descent(iterations, (learning_rate,), (l2,))
@@ -96,6 +96,9 @@ def descend(
         stepper = make_stepper(objective, chosen, objective.runs((learning_rate,), (l2,)), [start])
         costs = run_descent(stepper, objective, iterations, 1, on_progress=on_progress)[0]
         (parameters,) = unstack_parameters(model, *stepper.parameters())
+        if not parameters.is_finite(backend):
+            msg = f"a parameter is not finite after step {iterations}: try a smaller learning rate"
+            raise DivergenceError(msg, step=iterations)
     seconds = (time.perf_counter() - began) / iterations
     history = History.of_costs(costs.tolist(), [learning_rate] * iterations, [seconds] * iterations)
     history.end(StopReason.ALL_EPOCHS, f"all {iterations} iterations done")

@@ -175,11 +175,17 @@ class History(Sequence[Epoch]):
         """Record why training ended, also as a sentence."""
         self.stop, self.stopped = stop, stopped
 
-    def diverge(self, cost: float, step: int) -> str:
-        """Record that a cost is not finite; return that as a sentence. step: counted from 1."""
+    def diverge(self, cost: float, step: int, what: str = "the cost") -> str:
+        """Record that a number is not finite; return that as a sentence.
+
+        Args:
+            cost: the number.
+            step: the step after which it was computed, counted from 1.
+            what: what the number is.
+        """
         self.end(
             StopReason.DIVERGED,
-            f"the cost became {cost} at step {step} (epoch {len(self) + 1}): "
+            f"{what} became {cost} at step {step} (epoch {len(self) + 1}): "
             "try a smaller learning rate, standardized features, or clip",
         )
         return self.stopped
@@ -191,7 +197,7 @@ class History(Sequence[Epoch]):
 
     def _criterion(self, index: int) -> float:
         val_cost = self._columns["val_cost"][index]
-        return float(self._columns["cost"][index] if val_cost is None else val_cost)
+        return _comparable(self._columns["cost"][index] if val_cost is None else val_cost)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the history as plain data with finite numbers only, for a file.
@@ -221,10 +227,31 @@ class History(Sequence[Epoch]):
             KeyError, TypeError, ValueError: the data is not a history.
         """
         history = cls([Epoch(**epoch) for epoch in data["epochs"]])
-        history.best_epoch, history.stopped = int(data["best_epoch"]), str(data["stopped"])
+        history.best_epoch, history.stopped, history.notes = (
+            data["best_epoch"],
+            data["stopped"],
+            data["notes"],
+        )
         history.stop = None if data["stop"] is None else StopReason(data["stop"])
-        history.notes = list(data["notes"])
+        numbers = [value for column in history._columns.values() for value in column if value is not None]
+        is_valid = (
+            history.column("epoch") == list(range(1, len(history) + 1))
+            and all(type(value) in (int, float) and abs(value) <= sys.float_info.max for value in numbers)
+            and None not in history.costs + history.column("learning_rate") + history.column("seconds")
+            and type(history.best_epoch) is int
+            and min(1, len(history)) <= history.best_epoch <= len(history)
+            and isinstance(history.notes, list)
+            and all(isinstance(text, str) for text in [history.stopped, *history.notes])
+        )
+        if not is_valid:
+            msg = "not a history: expected numbered epochs of finite numbers, the best of them, and texts"
+            raise ValueError(msg)
         return history
+
+
+def _comparable(cost: float) -> float:
+    """Return inf for NaN, which is neither lower nor higher than another number."""
+    return math.inf if math.isnan(cost) else float(cost)
 
 
 @dataclass(frozen=True)

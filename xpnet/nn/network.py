@@ -211,11 +211,15 @@ class Network:
             ConfigurationError: the data is not a configuration.
         """
         try:
-            sizes = int(data["n_x"]), int(data["n_out"])
-            return Network(*sizes, str(data["output"]), tuple(Layer.parse(text) for text in data["hidden"]))
+            sizes, output = (data["n_x"], data["n_out"]), str(data["output"])
+            hidden = tuple(Layer.parse(text) for text in data["hidden"])
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             msg = f"not a model's configuration: {type(error).__name__}: {error}"
             raise ConfigurationError(msg) from error
+        if not all(type(size) is int for size in sizes):
+            msg = f"not a model's configuration: n_x and n_out are {sizes}, expected whole numbers"
+            raise ConfigurationError(msg)
+        return Network(*sizes, output, hidden)
 
 
 class LogisticRegression(Network):

@@ -50,6 +50,16 @@ class Parameters:
             self.views[name] = xp.reshape(buffer[start:stop, :], shape)
             start = stop
 
+    def count_nonfinite(self) -> Array:
+        """Return how many parameters are NaN or infinite, (1, 1), on the device, in their dtype."""
+        xp, buffer = namespace(self.buffer), self.buffer
+        is_bad = xp.logical_not(xp.isfinite(buffer))
+        return xp.sum(xp.astype(is_bad, buffer.dtype), axis=0, keepdims=True)
+
+    def is_finite(self, backend: Backend) -> bool:
+        """Return whether all parameters are finite. One number is fetched from the device."""
+        return not backend.fetch(self.count_nonfinite())[0, 0]
+
     @classmethod
     def of(cls, model: Network, views: Mapping[str, Array]) -> Parameters:
         """Return parameters in a new buffer. views: arrays W1, b1, W2, ... by name, which are copied."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xpnet.errors import ModelFileError
+from xpnet.errors import CheckpointError, ModelFileError
 from xpnet.io import read_tensors, write_tensors
 from xpnet.nn import Cosine, History
 
@@ -69,28 +69,29 @@ def read_checkpoint(
         shapes: shapes of its arrays, by name.
 
     Raises:
-        ModelFileError: the file cannot be read, or belongs to another training; the message says which
+        CheckpointError: the file cannot be read, or belongs to another training; the message says which
             settings differ.
     """
-    description, arrays = read_tensors(path, "checkpoint")
+    try:
+        description, arrays = read_tensors(path, "checkpoint")
+    except ModelFileError as error:
+        raise CheckpointError(str(error), is_intact=False) from error
     found = description.get("about")
     then = found if isinstance(found, dict) else {}
     if differing := [name for name in key if key[name] != then.get(name)]:
         name = differing[0]
         msg = f"{path}: was made with {name} {then.get(name)!r}, and this training has {key[name]!r}"
         more = f" (also {', '.join(differing[1:])} differ)" if differing[1:] else ""
-        raise ModelFileError(msg + more)
+        raise CheckpointError(msg + more, is_intact=isinstance(found, dict))
     try:
-        history, step = History.from_dict(description["history"]), int(description["step"])
-        for name, shape in shapes.items():
-            if arrays[name].shape != shape:
-                msg = f"{path}: {name} has shape {arrays[name].shape}, expected {shape}"
-                raise ModelFileError(msg)
+        history, step = History.from_dict(description["history"]), description["step"]
     except (KeyError, TypeError, ValueError) as error:
-        if isinstance(error, ModelFileError):
-            raise
         msg = f"{path}: is not a complete checkpoint: {type(error).__name__}: {error}"
-        raise ModelFileError(msg) from error
+        raise CheckpointError(msg, is_intact=False) from error
+    found_shapes = {name: array.shape for name, array in arrays.items()}
+    if type(step) is not int or step < 0 or found_shapes != dict(shapes):
+        msg = f"{path}: has {step!r} steps and arrays {found_shapes}, expected a number and {dict(shapes)}"
+        raise CheckpointError(msg, is_intact=False)
     return Checkpoint(then, step, history, arrays)
 
 

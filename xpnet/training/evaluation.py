@@ -50,9 +50,10 @@ class Evaluator:
         """Return an evaluator on all examples of a device matrix.
 
         Raises:
-            ShapeError, DtypeError: the labels do not fit the model or the examples.
+            ShapeError, DtypeError: the labels do not fit the model or the examples, or a value is not finite.
         """
         require_labels(model, Y, data.m)
+        data.host.refuse_nonfinite()
         batches = make_batches(data, labels_for_loss(model, Y, dtype), None, dtype)
         return cls(model, batches, Y, data.backend, dtype)
 

@@ -51,7 +51,8 @@ class SweepRun:
     @property
     def final_cost(self) -> float:
         """The last validation cost, or training cost without validation data; inf if the run diverged."""
-        return math.inf if self.history.has_diverged else self.history.criterion[-1]
+        cost = math.inf if self.history.has_diverged else self.history.criterion[-1]
+        return math.inf if math.isnan(cost) else cost
 
 
 @dataclass(frozen=True)
@@ -132,13 +133,20 @@ def sweep(
         runs = _descended(model, examples, Y, backend, each, validation, chosen)
     elif method in ("auto", "autodiff"):
         chosen = Method.AUTODIFF
-        reason = "it is not full-batch gradient descent of logistic or softmax regression"
+        reason = "only full-batch sgd of logistic or softmax regression has a faster method"
         runs = _trained(model, examples, Y, backend, each, validation)
     else:
         msg = f"method is {method!r}, which is for full-batch descent of linear classifiers: use 'auto'"
         raise ConfigurationError(msg)
-    if not any(math.isfinite(each_run.final_cost) for each_run in runs):
-        raise DivergenceError(runs[0].history.stopped, step=len(runs[0].history) + 1)
+    for run in runs:
+        if not run.history.has_diverged and not run.parameters.is_finite(backend):
+            run.history.diverge(math.nan, len(run.history), "a parameter")
+    if not any(math.isfinite(run.final_cost) for run in runs):
+        diverged = next((run.history for run in runs if run.history.has_diverged), None)
+        if diverged is None:
+            msg = "the validation cost of every run is too large for a number: try smaller learning rates"
+            raise DivergenceError(msg, step=len(runs[0].history))
+        raise DivergenceError(diverged.stopped, step=len(diverged) + 1)
     return SweepResult(tuple(runs), chosen, reason)
 
 
@@ -199,7 +207,7 @@ def _history(
     bad = np.flatnonzero(~np.isfinite(costs))
     good = int(bad[0]) if bad.size else len(costs)
     history = History.of_costs(costs[:good].tolist(), [rate] * good, [seconds] * good)
-    history.end(StopReason.ALL_EPOCHS, f"all {len(costs)} epochs done")
+    history.end(StopReason.ALL_EPOCHS, f"all {len(costs)} iterations done")
     if bad.size:
         history.diverge(costs[good], good + 1)
     elif validated is not None:

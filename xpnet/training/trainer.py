@@ -16,7 +16,7 @@ from xpnet.arrays import namespace
 from xpnet.autodiff import Node, gradients
 from xpnet.backend import as_cuda_graph
 from xpnet.data import Resident, make_batches, on_device
-from xpnet.errors import DivergenceError, ModelFileError
+from xpnet.errors import CheckpointError, DivergenceError
 from xpnet.nn import (
     Epoch,
     History,
@@ -81,15 +81,22 @@ def fit(
         ShapeError, DtypeError: the data or the labels cannot be used.
         ConfigurationError: the settings do not fit the model or the data.
         DeviceError: the device does not have the precision.
-        ModelFileError: the checkpoint is damaged, or belongs to another training.
-        DivergenceError: a cost is not finite.
+        CheckpointError: the checkpoint is damaged, or belongs to another training.
+        ModelFileError: the checkpoint cannot be written.
+        DivergenceError: a cost or a parameter is not finite. The checkpoint is removed: a training that
+            resumed from it would diverge again.
     """
     trainer = Trainer(model, data, Y, backend, settings, validation, start)
     if checkpoint is not None and Path(checkpoint).exists():
         trainer.load_checkpoint(checkpoint)
     saved, pause = -math.inf, CHECKPOINT_SECONDS
     while not trainer.is_done():
-        record = trainer.epoch()
+        try:
+            record = trainer.epoch()
+        except DivergenceError:
+            if checkpoint is not None:
+                Path(checkpoint).unlink(missing_ok=True)
+            raise
         if on_epoch is not None:
             on_epoch(record)
         now = time.monotonic()
@@ -162,11 +169,12 @@ class Trainer:
                 rows = sample_indices(self.m, settings.metric_examples, settings.seed)
                 some = self.batches if rows is None else self.batches.subset(rows)
                 self._sample = Evaluator(model, some, Y if rows is None else Y[:, rows], backend, dtype)
-        self._costs = backend.send(np.zeros((1, WINDOW)), dtype=dtype)
-        self._recorded: tuple[RecordedStep, Resident] | None = None
+        # The last column counts the parameters that are not finite after the epoch: one fetch brings both.
+        self._costs = backend.send(np.zeros((1, WINDOW + 1)), dtype=dtype)
+        self._recorded: tuple[CudaGraphStep, Resident] | None = None
         wanted = not settings.dropout if settings.cuda_graph is None else settings.cuda_graph
         if wanted and backend.name == "gpu" and isinstance(self.batches, Resident):
-            step = RecordedStep(
+            step = CudaGraphStep(
                 backend, self.batches, self.batch_size, dtype, self._change,
                 [self.parameters.buffer, self._gradient.buffer, *self._slots],
                 required=bool(settings.cuda_graph),
@@ -180,7 +188,8 @@ class Trainer:
         if patience is not None and done - self.history.best_epoch >= patience:
             self.history.end(StopReason.NO_IMPROVEMENT, f"no lower cost for {patience} epochs")
         elif done >= settings.epochs:
-            self.history.end(StopReason.ALL_EPOCHS, f"all {settings.epochs} epochs done")
+            unit = "iterations" if settings.batch_size is None else "epochs"
+            self.history.end(StopReason.ALL_EPOCHS, f"all {settings.epochs} {unit} done")
         else:
             return False
         return True
@@ -189,7 +198,7 @@ class Trainer:
         """Run one epoch; add its record to the history and return it.
 
         Raises:
-            DivergenceError: a cost is not finite.
+            DivergenceError: a cost or a parameter is not finite.
         """
         began = time.perf_counter()
         done = len(self.history)
@@ -207,6 +216,7 @@ class Trainer:
                     if len(pending) == WINDOW:
                         total += self._gathered(pending)
                         pending = []
+            self._costs[:, WINDOW : WINDOW + 1] = self.parameters.count_nonfinite()
             total += self._gathered(pending)
             val_cost, val_metric = self._validation(self.parameters) if self._validation else (None, None)
             metric = self._sample(self.parameters)[1] if self._sample else None
@@ -280,17 +290,21 @@ class Trainer:
     def save_checkpoint(self, path: str | os.PathLike[str]) -> None:
         """Write a checkpoint, completely or not at all. Call it between epochs only.
 
+        If the state of the optimizer is not finite, which no file can hold, the last checkpoint is kept.
+
         Raises:
             ModelFileError: the file cannot be written.
         """
         arrays = {name: self.backend.fetch(array) for name, array in self.state.items()}
+        if not all(np.isfinite(array).all() for array in arrays.values()):
+            return
         write_checkpoint(path, Checkpoint(self._key(), self.t, self.history, arrays))
 
     def load_checkpoint(self, path: str | os.PathLike[str]) -> None:
         """Resume from a checkpoint of the same model, settings and data.
 
         Raises:
-            ModelFileError: the file cannot be read, or belongs to another training; the message says which
+            CheckpointError: the file cannot be read, or belongs to another training; the message says which
                 settings differ.
         """
         shapes = {name: tuple(array.shape) for name, array in self.state.items()}
@@ -298,7 +312,7 @@ class Trainer:
         done, wanted = len(saved.history), self.settings.epochs
         if done > wanted:
             msg = f"{path}: has {done} epochs, and the training {wanted}: train for more, or remove the file"
-            raise ModelFileError(msg)
+            raise CheckpointError(msg, is_intact=True)
         for name, array in self.state.items():
             array[...] = self.backend.send(saved.arrays[name], dtype=self.settings.dtype)
         self.history, self.t = saved.history, saved.step
@@ -318,11 +332,14 @@ class Trainer:
         Args:
             sizes: number of examples in the batch of each step.
         """
-        costs = self.backend.fetch(self._costs)[0, : len(sizes)].astype(np.float64)
+        fetched = self.backend.fetch(self._costs)[0].astype(np.float64)
+        costs = fetched[: len(sizes)]
         bad = np.flatnonzero(~np.isfinite(costs))
         if bad.size:
             step = self.t - len(sizes) + int(bad[0]) + 1
             raise DivergenceError(self.history.diverge(costs[bad[0]], step), step=step)
+        if fetched[WINDOW]:
+            raise DivergenceError(self.history.diverge(math.nan, self.t, "a parameter"), step=self.t)
         return float(costs @ np.asarray(sizes, dtype=np.float64))
 
 
@@ -341,7 +358,7 @@ def clip(gradient: Array, limit: float) -> None:
     gradient *= limit / xp.maximum(norm, limit)
 
 
-class RecordedStep:
+class CudaGraphStep:
     """A step on batches of one size that is recorded once, and then launched as a CUDA graph.
 
     The values that differ between steps are in arrays on the device.
