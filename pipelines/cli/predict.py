@@ -31,14 +31,15 @@ def predict(
         str | None,
         o.text(
             "--output", "-o", metavar="FILE", panel=o.OUTPUT, show_default="standard output",
-            help="The file to write the predictions to.",
+            help="The file to write the predictions to; - is standard output. An unfinished file of an "
+            "earlier run with the same model, options and inputs is continued.",
         ),
     ] = None,
     format: Annotated[  # noqa: A002  (the option's name)
         str | None,
         o.choice(
-            "--format", "csv", "jsonl", "parquet", panel=o.OUTPUT, show_default="the ending of --output, "
-            "or csv",
+            "--format", "csv", "jsonl", "parquet", panel=o.OUTPUT, show_default="from the file "
+            "name of --output, or csv",
             help="The format of the predictions.",
         ),
     ] = None,
@@ -60,11 +61,18 @@ def predict(
         ),
         o.Formerly("--threshold"),
     ] = 0.0,
+    overwrite: Annotated[
+        bool,
+        o.flag(
+            "--overwrite", panel=o.OUTPUT,
+            help="Replace the unfinished file of an earlier run, in place of continuing it.",
+        ),
+    ] = False,
     resume: Annotated[
         bool,
         o.flag(
             "--resume", panel=o.OUTPUT,
-            help="Continue a run that was interrupted. The file ends up the same, byte for byte.",
+            help="Continue the unfinished file of an earlier run. This is the default.",
         ),
     ] = False,
     retry_errors: Annotated[
@@ -94,6 +102,15 @@ def predict(
     from ..models import RowOptions
     from ..predictions import PredictJob, format_for, run_prediction
 
+    output = None if output == "-" else output
+    if resume and (overwrite or retry_errors or output is None):
+        from xpnet.errors import UsageError
+
+        msg = (
+            "--resume is for an unfinished file: name it with --output, and leave out --overwrite and "
+            "--retry-errors"
+        )
+        raise UsageError(msg)
     job = PredictJob(
         model=model,
         inputs=tuple(inputs or ()),
@@ -104,7 +121,7 @@ def predict(
         device=device,
         workers=workers_for(workers),
         batch_size=batch_size,
-        resume=resume,
+        overwrite=overwrite,
         retry_errors=retry_errors,
     )
     counts = run_prediction(job, sys.stdout.buffer, console)

@@ -11,8 +11,7 @@ from xpnet.errors import DeviceError, UsageError
 
 from ..images import CHUNK_SIZE, expand_inputs
 from ..models import load
-from ..outputs import refuse_output_among, require_writable
-from .formats import FORMATS
+from ..outputs import STANDARD_STREAM, ending_of, refuse_output_among, require_ending, require_writable
 from .predict import DEFAULT_OPTIONS, write_predictions
 from .retry import retry_errors
 
@@ -22,6 +21,10 @@ if TYPE_CHECKING:
     from ..messages import Messages
     from ..models import Model, RowOptions
     from .rows import Counts
+
+
+ENDINGS = {"csv": ("csv",), "jsonl": ("jsonl", "ndjson"), "parquet": ("parquet", "pq")}
+"""The endings of file names that mean a format, without the dot."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +41,7 @@ class PredictJob:
         device: as for `xpnet.select`.
         workers: how many processes decode.
         batch_size: how many images are decoded, scored and written at a time.
-        resume: whether to continue the unfinished file of a run that was killed.
+        overwrite: whether to replace the unfinished file of an earlier run. Otherwise it is continued.
         retry_errors: whether to score only the inputs again that failed in an earlier run.
 
     Raises:
@@ -54,25 +57,28 @@ class PredictJob:
     device: str | None = None
     workers: int = 1
     batch_size: int = CHUNK_SIZE
-    resume: bool = False
+    overwrite: bool = False
     retry_errors: bool = False
 
     def __post_init__(self) -> None:
         if not self.inputs and self.files_from is None:
             msg = "there are no inputs: name images, folders or globs, or a list of paths with --files-from"
             raise UsageError(msg)
-        if self.output is None and (self.resume or self.retry_errors):
-            msg = "--resume and --retry-errors need the file of an earlier run: name it with --output"
+        if STANDARD_STREAM in self.inputs:
+            msg = (
+                "- is not an input: --files-from - reads paths from standard input, and ./- is a file with "
+                "the name -"
+            )
             raise UsageError(msg)
-        if self.resume and self.retry_errors:
-            msg = "--resume is for an unfinished file, --retry-errors for a complete one: give one of them"
+        if self.output is None and (self.overwrite or self.retry_errors):
+            msg = "--overwrite and --retry-errors need the file of an earlier run: name it with --output"
             raise UsageError(msg)
 
 
 def format_for(asked: str | None, output: str | None) -> str:
     """Return the format that was asked for, else the one of the output's file name, else "csv"."""
-    ending = (output or "").rpartition(".")[2].lower()
-    return asked or (ending if ending in FORMATS else "csv")
+    ending = ending_of(output)
+    return asked or next((name for name, endings in ENDINGS.items() if ending in endings), "csv")
 
 
 def run_prediction(job: PredictJob, stdout: IO[bytes], console: Messages) -> Counts:
@@ -89,14 +95,17 @@ def run_prediction(job: PredictJob, stdout: IO[bytes], console: Messages) -> Cou
     Raises:
         XpnetError: of any kind, if the job cannot be done.
     """
-    require_writable([job.output], [job.model, job.files_from])
+    require_writable([job.output], [job.model, job.files_from, *job.inputs])
+    what = f"predictions as {job.format} (the formats are {', '.join(ENDINGS)})"
+    may_be_json = ("json",) if job.format == "jsonl" else ()
+    require_ending(job.output, what, *ENDINGS.get(job.format, ("csv",)), *may_be_json)
     model, backend = load(job.model), select(job.device)
     console.detail(f"Device {backend.device}: {backend.reason}")
     try:
         counts = _score(job, model, backend, stdout, console)
     except (KeyboardInterrupt, DeviceError):
-        if job.output is not None and os.path.exists(f"{job.output}.part"):
-            console.warn(f"{job.output}.part holds the rows written so far: continue with --resume")
+        if job.output is not None and os.path.exists(f"{os.path.realpath(job.output)}.part"):
+            console.warn(f"{job.output}.part holds the rows written so far: the same command continues")
         raise
     if job.output is not None:
         unsure = [f"{counts.unsure} unsure"] if job.options.min_confidence else []
@@ -113,6 +122,9 @@ def _score(job: PredictJob, model: Model, backend: Backend, stdout: IO[bytes], c
             if job.output is not None:  # on standard output the bar would appear between the rows
                 bar(counts.total, note=f"{counts.error} failed" if counts.error else "")
 
+        def on_resume(done: int) -> None:
+            console.say(f"{job.output}: continuing the unfinished file of an earlier run after {done} rows")
+
         if job.retry_errors:
             return retry_errors(
                 model,
@@ -122,6 +134,8 @@ def _score(job: PredictJob, model: Model, backend: Backend, stdout: IO[bytes], c
                 job.options,
                 format=job.format,
                 workers=job.workers,
+                overwrite=job.overwrite,
+                on_resume=on_resume,
                 on_progress=on_progress,
             )
         return write_predictions(
@@ -133,6 +147,7 @@ def _score(job: PredictJob, model: Model, backend: Backend, stdout: IO[bytes], c
             format=job.format,
             workers=job.workers,
             batch_size=job.batch_size,
-            resume=job.resume,
+            overwrite=job.overwrite,
+            on_resume=on_resume,
             on_progress=on_progress,
         )

@@ -16,7 +16,7 @@ from xpnet.errors import NoInputError, OutputError, UsageError
 from ..images import CHUNK_SIZE
 from ..models import RowOptions
 from .formats import new_format
-from .resumable_file import ResumableFile, StreamSink
+from .resumable_file import WAYS_OUT, ResumableFile, StreamSink
 from .rows import Counts, columns_for, row_of
 
 if TYPE_CHECKING:
@@ -40,7 +40,8 @@ def write_predictions(
     format: str = "csv",  # noqa: A002  (the name of the command's option)
     workers: int = 1,
     batch_size: int = CHUNK_SIZE,
-    resume: bool = False,
+    overwrite: bool = False,
+    on_resume: Callable[[int], object] = lambda done: None,  # noqa: ARG005
     on_progress: Callable[[Counts], object] = lambda counts: None,  # noqa: ARG005
 ) -> Counts:
     """Score images and write one row for each, in order.
@@ -54,7 +55,8 @@ def write_predictions(
         format: one of `FORMATS`.
         workers: how many processes decode. It does not change any row.
         batch_size: how many images are decoded, scored and written at a time. It does not change any row.
-        resume: whether to continue the unfinished file that an earlier run left.
+        overwrite: whether to replace the unfinished file that an earlier run left, in place of continuing it.
+        on_resume: called with the number of rows of an unfinished file that is continued.
         on_progress: called with the counts after each batch.
 
     Returns:
@@ -69,13 +71,13 @@ def write_predictions(
     predictor = model.predictor(backend, options)
     format_ = new_format(format, columns_for(model.classes, options))
     counts, digest, iterator = Counts(), InputDigest(), iter(paths)
-    with _open(output, model, options, format, backend, resume) as sink:
+    with _open(output, model, options, format, backend, overwrite) as sink:
         if isinstance(sink, StreamSink) and format_.conversion is not None:
             msg = f"--format {format} cannot be written to standard output: name a file with --output"
             raise UsageError(msg)
         if sink.state:
-            counts = Counts(**sink.state["counts"])
-            _skip_inputs(iterator, counts.total, sink, digest)
+            counts = resumed_counts(sink, digest, iterator)
+            on_resume(counts.total)
         for batch in predictor.predict(iterator, workers, batch_size, start=counts.total):
             head = b"" if counts.total else format_.head()
             counts.add_all(batch)
@@ -134,20 +136,32 @@ def _open(
     options: RowOptions,
     file_format: str,
     backend: Backend,
-    resume: bool,
+    overwrite: bool,
 ) -> ResumableFile | StreamSink:
     if not isinstance(output, str):
         return StreamSink(output)
-    return ResumableFile.open(output, run_identity(model, options, file_format, backend), resume)
+    return ResumableFile.open(output, run_identity(model, options, file_format, backend), overwrite)
 
 
-def _skip_inputs(
-    paths: Iterator[str], done: int, sink: ResumableFile | StreamSink, digest: InputDigest
-) -> None:
-    """Skip the inputs that an earlier run has scored, and refuse other inputs."""
-    if digest.add(itertools.islice(paths, done)) != sink.state["inputs"]:
+def resumed_counts(sink: ResumableFile | StreamSink, digest: InputDigest, paths: Iterator[str]) -> Counts:
+    """Return the counts of an unfinished file, and skip the inputs that it has rows for.
+
+    Args:
+        sink: the file. Its state has "counts" and "inputs".
+        digest: takes the inputs that are skipped.
+        paths: the inputs.
+
+    Raises:
+        OutputError: the file has rows for other inputs, or its journal is damaged.
+    """
+    counts = Counts.from_dict(sink.state.get("counts"))
+    if counts is None:
+        msg = f"{sink.path}: cannot be resumed: the journal of the earlier run is damaged; {WAYS_OUT}"
+        raise OutputError(msg)
+    if digest.add(itertools.islice(paths, counts.total)) != sink.state.get("inputs"):
         msg = (
-            f"{sink.path}: cannot be resumed: its first {done} rows are for other inputs than these; "
-            "without --resume it is written from the start"
+            f"{sink.path}: cannot be resumed: its first {counts.total} rows are for other inputs than these; "
+            f"{WAYS_OUT}"
         )
         raise OutputError(msg)
+    return counts

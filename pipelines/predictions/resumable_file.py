@@ -18,13 +18,13 @@ from typing import IO, TYPE_CHECKING, Any, Self
 from xpnet.errors import OutputError
 from xpnet.io import atomic_write
 
-try:
-    import fcntl
-except ImportError:  # Windows has no such locks: two runs could write the same output
-    fcntl = None  # type: ignore[assignment]
+from ..outputs import is_at, locked_outputs, open_own_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+WAYS_OUT = "to write it from the start, give --overwrite; to keep both, name another output"
+"""What to do if an unfinished file cannot be continued."""
 
 SYNC_SECONDS = 5.0
 """How often the bytes are forced onto the disk, in case the machine loses its power."""
@@ -51,7 +51,13 @@ class StreamSink:
     def append(self, chunk: bytes, state: Mapping[str, Any]) -> None:
         """As `ResumableFile.append`."""
         del state
-        self._stream.write(chunk)
+        remaining = memoryview(chunk)
+        while remaining:  # a stream without a buffer may take a part of the bytes
+            written = self._stream.write(remaining)
+            if written is None:
+                msg = "standard output: is busy, and does not wait for its reader"
+                raise OutputError(msg)
+            remaining = remaining[written:]
         self._stream.flush()
 
     def finish(self, convert: Callable[[str, str], None] | None = None) -> None:
@@ -76,6 +82,7 @@ class ResumableFile:
         self._data: Any = None
         self._journal: Any = None
         self._length, self._synced = 0, time.monotonic()
+        self._lock = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
         return self
@@ -84,29 +91,31 @@ class ResumableFile:
         self._close()
 
     @classmethod
-    def open(cls, path: str, identity: Mapping[str, Any], resume: bool) -> ResumableFile:
-        """Return a file to write.
+    def open(cls, path: str, identity: Mapping[str, Any], overwrite: bool = False) -> ResumableFile:
+        """Return a file to write. An unfinished file of the same run is continued.
 
         Args:
             path: its final name.
             identity: plain data that differs between runs with different results. A run can be resumed only
                 with the same identity.
-            resume: whether to continue an unfinished file. Otherwise an unfinished file is replaced.
+            overwrite: whether to replace an unfinished file, in place of continuing it.
 
         Raises:
-            OutputError: the file cannot be written, or the unfinished file is of another run.
+            OutputError: the file cannot be written, another run is writing it, or there is the unfinished
+                file of a run with another identity.
         """
         file = cls(path, identity)
         if os.path.isdir(path):
             msg = f"{path}: is a folder, expected the name of a file"
             raise OutputError(msg)
         try:
-            file._open(resume)
+            file._open(overwrite)
         except OSError as error:
             file._close()
-            if isinstance(error, OutputError):
-                raise
             raise file._unwritable(error) from error
+        except BaseException:
+            file._close()
+            raise
         return file
 
     def append(self, chunk: bytes, state: Mapping[str, Any]) -> None:
@@ -120,6 +129,7 @@ class ResumableFile:
             OutputError: the bytes cannot be written. The chunks before can be resumed.
         """
         try:
+            self._require_in_place()
             self._data.write(chunk)
             self._data.flush()
             self._length += len(chunk)
@@ -144,29 +154,43 @@ class ResumableFile:
             OutputError: the file cannot be written. What was written so far is kept.
         """
         try:
+            self._require_in_place()
+            os.fsync(self._data.fileno())
+            self._close_files()  # Windows cannot rename an open file
             if convert is None:
-                os.fsync(self._data.fileno())
-                self._close()
                 os.replace(self._part_name, self._target)
             else:
                 with atomic_write(Path(self._target)) as made:
                     convert(self._part_name, str(made))
-                self._close()
             self._unlink()
         except OSError as error:
             raise self._unwritable(error) from error
+        finally:
+            self._close()
 
     def discard(self) -> None:
         """Remove what was written. An earlier file with the final name stays."""
-        self._close()
+        self._close_files()
         self._unlink()
+        self._close()
 
     def _close(self) -> None:
+        """Close the files, and then let other runs write this output."""
+        self._close_files()
+        self._lock.close()
+
+    def _close_files(self) -> None:
         for file in (self._data, self._journal):
             if file is not None:
                 # After a failed write, closing tries to write the buffer again. That error was raised before.
                 with contextlib.suppress(OSError):
                     file.close()
+
+    def _require_in_place(self) -> None:
+        """Raise `OutputError` if the unfinished file was removed, or another one has its name."""
+        if not is_at(self._data.fileno(), self._part_name):
+            msg = f"{self.path}: cannot be written: {self._part_name} was removed or replaced during the run"
+            raise OutputError(msg)
 
     def _unlink(self) -> None:
         for name in (self._part_name, self._journal_name):
@@ -181,15 +205,15 @@ class ResumableFile:
     def _journal_name(self) -> str:
         return f"{self._target}.journal"
 
-    def _open(self, resume: bool) -> None:
-        self._journal = open(self._journal_name, "ab+")  # noqa: SIM115
-        _lock(self._journal, self.path)
-        self._data = open(self._part_name, "ab+")  # noqa: SIM115
+    def _open(self, overwrite: bool) -> None:
+        self._lock.enter_context(locked_outputs(self.path))
+        self._journal = os.fdopen(open_own_file(self._journal_name), "ab+")
+        self._data = os.fdopen(open_own_file(self._part_name), "ab+")
         self._journal.seek(0)
         head = _parse_line(self._journal.readline(), {"about": dict})
         if head is None:
             self._refuse_foreign_files()
-        elif resume:
+        elif not overwrite:
             self._require_same_identity(head["about"])
             self._read_journal()
         if not self.state:
@@ -216,11 +240,14 @@ class ResumableFile:
         lost bytes, so the bytes are read again and compared with their checksums.
         """
         end = self._journal.tell()
+        available = os.fstat(self._data.fileno()).st_size
         self._data.seek(0)
         kinds = {"length": int, "crc": int, "state": dict}
         while (line := _parse_line(self._journal.readline(), kinds)) is not None:
             size = line["length"] - self._length
-            chunk = self._data.read(max(0, size))
+            if not 0 <= size <= available - self._length:
+                break
+            chunk = self._data.read(size)
             if len(chunk) != size or zlib.crc32(chunk) != line["crc"]:
                 break
             self._length, self.state, end = line["length"], line["state"], self._journal.tell()
@@ -231,32 +258,16 @@ class ResumableFile:
         differing = [name for name in {**earlier, **now} if earlier.get(name) != now.get(name)]
         if differing:
             what = _difference(differing[0], earlier, now)
-            msg = (
-                f"{self.path}: cannot be resumed: the earlier run had {what}; "
-                "without --resume the output is written from the start"
-            )
+            msg = f"{self.path}: cannot be resumed: the earlier run had {what}; {WAYS_OUT}"
             raise OutputError(msg)
 
     def _unwritable(self, error: OSError) -> OutputError:
+        if isinstance(error, OutputError):
+            return error
         text = f"{self.path}: cannot be written: {error.strerror or error}"
-        if self.state:
-            text += "; what was written so far is kept: continue with --resume"
+        if self.state and os.path.exists(self._part_name) and os.path.exists(self._journal_name):
+            text += "; what was written so far is kept: the same command continues"
         return OutputError(text)
-
-
-def _lock(file: IO[bytes], path: str) -> None:
-    """Lock the output for this run, as long as the file is open.
-
-    Raises:
-        OutputError: another run has locked it.
-    """
-    if fcntl is None:
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        msg = f"{path}: is being written by another run: wait until it has ended, or name another file"
-        raise OutputError(msg) from error
 
 
 def _difference(name: str, earlier: Mapping[str, Any], now: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +14,7 @@ from xpnet.errors import OutputError
 from ..images import DecodedImages, decode_all, decode_chunk, path_text
 from ..models import ERROR, STATUSES
 from .formats import new_format
-from .predict import DEFAULT_OPTIONS, file_digest, run_identity
+from .predict import DEFAULT_OPTIONS, InputDigest, file_digest, resumed_counts, run_identity
 from .resumable_file import ResumableFile
 from .rows import Counts, columns_for, row_of
 
@@ -39,6 +40,8 @@ def retry_errors(
     *,
     format: str = "csv",  # noqa: A002  (the name of the command's option)
     workers: int = 1,
+    overwrite: bool = False,
+    on_resume: Callable[[int], object] = lambda done: None,  # noqa: ARG005
     on_progress: Callable[[Counts], object] = lambda counts: None,  # noqa: ARG005
 ) -> Counts:
     """Write the output again: inputs whose row has the status "error" are scored again.
@@ -54,16 +57,20 @@ def retry_errors(
         raise OutputError(msg)
     predictor = model.predictor(backend, options)
     format_ = new_format(format, columns_for(model.classes, options))
-    counts, iterator = Counts(), iter(paths)
+    counts, digest, iterator = Counts(), InputDigest(), iter(paths)
     earlier = format_.read(output)
     first = next(earlier, None)  # refuses an output with other columns before anything is written
     if first is not None:
         earlier = itertools.chain([first], earlier)
     identity = {**run_identity(model, options, format, backend), "retry": file_digest(output)}
     is_compared = False
-    with ResumableFile.open(output, identity, resume=False) as sink:
+    with ResumableFile.open(output, identity, overwrite) as sink:
+        resumed = bool(sink.state)
+        if resumed:
+            counts = resumed_counts(sink, digest, iterator)
+            _require_rows(output, earlier, counts.total)
+            on_resume(counts.total)
         try:
-            sink.append(format_.head(), {"retried": 0})
             while batch := list(itertools.islice(iterator, BATCH_SIZE)):
                 rows = list(itertools.islice(earlier, len(batch)))
                 _require_same_inputs(output, batch, rows)
@@ -71,20 +78,36 @@ def retry_errors(
                     output, predictor, format_, batch, rows, start=counts.total
                 )
                 merged = _merge(predictor, batch, rows, workers, start=counts.total)
+                head = b"" if counts.total else format_.head()
                 for row in merged:
                     counts.add(row["status"])
-                sink.append(format_.rows(merged), {"retried": counts.total})
+                state = {"counts": asdict(counts), "inputs": digest.add(batch)}
+                sink.append(head + format_.rows(merged), state)
                 on_progress(counts)
             _require_end(output, earlier, counts.total)
-        except BaseException:
-            sink.discard()
+        except _OtherRowsError:
+            if not resumed:
+                sink.discard()
             raise
+        if not counts.total:
+            sink.append(format_.head(), {})
         sink.finish(format_.conversion)
     return counts
 
 
+class _OtherRowsError(OutputError):
+    """The output has rows for other inputs, or rows that another model made."""
+
+
+def _require_rows(output: str, rows: Iterator[Row], count: int) -> None:
+    """Skip rows; raise `_OtherRowsError` if there are not so many."""
+    if sum(1 for _ in itertools.islice(rows, count)) != count:
+        msg = f"{output}: has less than {count} rows, but a retry of it has written so many: give --overwrite"
+        raise _OtherRowsError(msg)
+
+
 def _require_same_inputs(output: str, batch: list[str], rows: list[Row]) -> None:
-    """Raise `OutputError` unless there is a row for each input."""
+    """Raise `_OtherRowsError` unless there is a row for each input."""
     for i, path in enumerate(batch):
         row = rows[i] if i < len(rows) else {}
         if row.get("path") != path_text(path) or row.get("status") not in STATUSES:
@@ -93,13 +116,13 @@ def _require_same_inputs(output: str, batch: list[str], rows: list[Row]) -> None
                 f"{output}: has {found} where the input is {path_text(path)}: "
                 "it was made from other inputs; name the same inputs in the same order"
             )
-            raise OutputError(msg)
+            raise _OtherRowsError(msg)
 
 
 def _require_end(output: str, rows: Iterator[Row], total: int) -> None:
     if next(rows, None) is not None:
         msg = f"{output}: has more than {total} rows, but there are {total} inputs: name the same inputs"
-        raise OutputError(msg)
+        raise _OtherRowsError(msg)
 
 
 def _compare(
@@ -121,7 +144,7 @@ def _compare(
         Whether there was such an input.
 
     Raises:
-        OutputError: the row differs.
+        _OtherRowsError: the row differs.
     """
     for i, row in enumerate(rows):
         if row["status"] != ERROR:
@@ -133,7 +156,7 @@ def _compare(
                     "another model, with other options, or the image has changed; leave out --retry-errors "
                     "to score all inputs again"
                 )
-                raise OutputError(msg)
+                raise _OtherRowsError(msg)
             return True
     return False
 

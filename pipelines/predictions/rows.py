@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import sys
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from ..images import path_text
@@ -23,6 +24,17 @@ class Counts:
     ok: int = 0
     unsure: int = 0
     error: int = 0
+
+    @classmethod
+    def from_dict(cls, data: Any) -> Counts | None:
+        """Return the counts in plain data, as `dataclasses.asdict` makes it; None for other data."""
+        names = [field.name for field in fields(cls)]
+        if not isinstance(data, dict) or set(data) != set(names):
+            return None
+        if not all(type(count) is int and 0 <= count < sys.maxsize for count in data.values()):
+            return None
+        counts = cls(**data)
+        return counts if counts.total <= sys.maxsize else None
 
     @property
     def total(self) -> int:

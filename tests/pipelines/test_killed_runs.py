@@ -62,7 +62,7 @@ def test_an_interrupted_run_says_so_and_can_be_resumed(model: Path, tmp_path: Pa
     assert process.returncode == 130
     assert b"Traceback" not in said
     assert b"interrupted" in said
-    assert b"--resume" in said
+    assert b"the same command continues" in said
     assert xpnet("predict", model, folder, "-o", output, "--resume").returncode == 0
     assert len(output.read_bytes().splitlines()) == 3001
 
@@ -113,7 +113,7 @@ from xpnet.pipelines.predictions.resumable_file import ResumableFile
 append = ResumableFile.append
 def killed(self, chunk, state):
     append(self, chunk, state)
-    if state["retried"] > 100:
+    if state["counts"]["ok"] > 100:
         import os
         os.kill(os.getpid(), 9)
 ResumableFile.append = killed
@@ -140,8 +140,88 @@ def test_a_full_disk_is_one_message_and_can_be_resumed(model: Path, tmp_path: Pa
     done = xpnet("predict", model, folder, "-o", output, "--workers", 1, preexec_fn=limit)
     assert done.returncode == 1
     assert done.stderr.count(b"\n") == 1
-    assert b"File too large; what was written so far is kept: continue with --resume" in done.stderr
+    assert b"File too large; what was written so far is kept: the same command continues" in done.stderr
     assert not output.exists()
     assert xpnet("predict", model, folder, "-o", output, "--resume").returncode == 0
     assert xpnet("predict", model, folder, "-o", tmp_path / "whole.csv").returncode == 0
     assert output.read_bytes() == (tmp_path / "whole.csv").read_bytes()
+
+
+GAP = """
+import os, sys
+replace, gap = os.replace, sys.argv.pop(1)
+def in_the_gap(*names):
+    if names[1].endswith("rows.csv"):
+        os.write(1, b"gap\\n")
+        sys.stdin.readline()
+        if gap == "kill":
+            os.kill(os.getpid(), 9)
+    replace(*names)
+os.replace = in_the_gap
+from xpnet.pipelines.cli import main
+main()
+"""
+"""The command, but before it gives an output its name it says so, and waits for a line."""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no locks")
+@pytest.mark.parametrize("gap", ["wait", "kill"])
+def test_a_second_run_between_the_last_row_and_the_name(
+    model: Path, classes: Path, tmp_path: Path, gap: str
+) -> None:
+    output = tmp_path / "rows.csv"
+    arguments = ["predict", str(model), str(classes), "-o", str(output)]
+    first = subprocess.Popen(
+        [sys.executable, "-c", GAP, gap, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=ENVIRONMENT,
+    )
+    assert first.stdout.readline() == b"gap\n"
+    part = Path(f"{output}.part").read_bytes()
+    second = xpnet(*arguments)
+    assert second.returncode == 1
+    assert b"is being written by another run" in second.stderr
+    assert Path(f"{output}.part").read_bytes() == part
+    first.communicate(b"\n", timeout=20)
+    if gap == "kill":
+        assert first.returncode == -9
+        third = xpnet(*arguments)
+        assert third.returncode == 0
+        assert f"continuing the unfinished file of an earlier run after {part.count(10) - 1} rows" in str(
+            third
+        )
+    else:
+        assert first.returncode == 0
+    assert output.read_bytes() == part
+    assert list(tmp_path.iterdir()) == [output]
+
+
+def test_a_killed_run_is_continued_by_the_same_command_and_by_no_other(
+    model: Path, classes: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "rows.csv"
+    arguments = ["predict", str(model), str(classes), "-o", str(output), "--batch-size", "10"]
+    code = """
+import os
+from xpnet.pipelines.predictions.resumable_file import ResumableFile
+append = ResumableFile.append
+def killed(self, chunk, state):
+    append(self, chunk, state)
+    if state["counts"]["ok"] == 30:
+        os.kill(os.getpid(), 9)
+ResumableFile.append = killed
+from xpnet.pipelines.cli import main
+main()
+"""
+    assert run_code(code, *arguments).returncode == -9
+    kept = Path(f"{output}.part").read_bytes()
+    refused = xpnet(*arguments, "--topk", "1")
+    assert refused.returncode == 1
+    assert b"--overwrite; to keep both, name another output" in refused.stderr
+    assert Path(f"{output}.part").read_bytes() == kept
+    done = xpnet(*arguments)
+    assert done.returncode == 0
+    assert b"after 30 rows" in done.stderr
+    assert output.read_bytes().startswith(kept)

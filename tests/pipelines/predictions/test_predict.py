@@ -96,7 +96,7 @@ def test_a_run_resumes_to_the_same_bytes(
         pytest.importorskip("pyarrow")
     loaded, options = load(str(model)), RowOptions(topk=2)
 
-    def run(name: str, resume: bool = False, stop: int | None = None, batch: int = 16) -> None:
+    def run(name: str, stop: int | None = None, batch: int = 16) -> None:
         def paths() -> object:
             for i, path in enumerate(many):
                 if i == stop:
@@ -111,15 +111,14 @@ def test_a_run_resumes_to_the_same_bytes(
             options,
             format=format_,
             batch_size=batch,
-            resume=resume,
         )
 
     run("whole")
     for stop in (20, 90, 140):
         with pytest.raises(KeyboardInterrupt):
-            run("resumed", resume=True, stop=stop)
+            run("resumed", stop=stop)
     assert not (tmp_path / "resumed").exists()
-    run("resumed", resume=True, batch=7)
+    run("resumed", batch=7)
     assert (tmp_path / "resumed").read_bytes() == (tmp_path / "whole").read_bytes()
 
 
@@ -139,16 +138,17 @@ def test_resuming_with_something_else_is_refused(
     path = tmp_path / "rows.csv"
     interrupted(model, path, many)
     other = save_model(tmp_path / "other.safetensors", seed=2)
-    with pytest.raises(OutputError, match=f"cannot be resumed.*{what}"):
+    with pytest.raises(
+        OutputError, match=f"cannot be resumed.*{what}.*--overwrite; to keep both, name another"
+    ):
         write_predictions(
             load(str(other if what == "model" else model)),
             iter(many[1:] if what == "inputs" else many),
             CPU,
             str(path),
             RowOptions(topk=2) if what == "options" else RowOptions(),
-            resume=True,
         )
-    write_predictions(load(str(model)), iter(many), CPU, str(path), RowOptions(), resume=True)
+    write_predictions(load(str(model)), iter(many), CPU, str(path), RowOptions())
     assert path.read_bytes() == rows_of(model, many)[1]
 
 
@@ -237,7 +237,7 @@ def test_a_device_that_fails_in_the_middle_leaves_what_can_be_resumed(
     kept = (tmp_path / "stopped.csv.part").read_bytes()
     assert kept.count(b"\n") >= 1 + 10 * (8 - 1 - 2 - 1)
     monkeypatch.undo()
-    counts = run("stopped.csv", resume=True)
+    counts = run("stopped.csv")
     assert counts.total == len(many)
     written = (tmp_path / "stopped.csv").read_bytes()
     assert written == (tmp_path / "whole.csv").read_bytes()
