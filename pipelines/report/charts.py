@@ -1,8 +1,8 @@
 """Charts as SVG: line charts, dots and histograms, for the page and for the plots.
 
 `lines` and `histogram` compute where everything lies; `Chart.svg` draws it. All text is escaped. The light
-colours are attributes of the elements, so a drawing looks right without any style sheet. The class names are
-for style sheets that replace the colours.
+colors are attributes of the elements, so a drawing looks right without any style sheet. The class names are
+for style sheets that replace the colors.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING
 
-from .colours import LIGHT, SERIES_COLOURS
+from .colors import LIGHT, SERIES_COLORS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -69,8 +69,8 @@ class DrawnSeries:
         summary: what it shows, as a sentence for people who do not see the drawing.
         path: the line as an SVG path; empty if there is none.
         dots: x and y of the centre of each dot.
-        look: number of its colour.
-        dashed: whether the line is dashed, because an earlier series has the same colour.
+        look: number of its color.
+        dashed: whether the line is dashed, because an earlier series has the same color.
         shape, strong, note: as in `Series`.
     """
 
@@ -107,11 +107,11 @@ class DrawnSeries:
 
     def _line(self, path: str) -> str:
         is_guide = self.shape == "guide"
-        colour = LIGHT["muted" if is_guide else f"c{self.look}"]
+        color = LIGHT["muted" if is_guide else f"c{self.look}"]
         width = 1 if is_guide else 3 if self.strong else 1.75
         dashes = ' stroke-dasharray="3 4"' if is_guide else ' stroke-dasharray="6 4"' if self.dashed else ""
         return (
-            f'<path class="line" fill="none" stroke="{colour}" stroke-width="{width}" '
+            f'<path class="line" fill="none" stroke="{color}" stroke-width="{width}" '
             f'stroke-linejoin="round"{dashes} d="{path}"/>'
         )
 
@@ -305,8 +305,8 @@ def _drawn(series: Series, x: Axis, y: Axis, index: int) -> DrawnSeries:
         summary=f"{series.name}: {_summary(series.shape, shown)}.",
         path="" if series.shape == "dots" else "".join(path),
         dots=[point for point in points if point is not None] if series.shape == "dots" or alone else [],
-        look=index % SERIES_COLOURS,
-        dashed=index // SERIES_COLOURS % 2 == 1,
+        look=index % SERIES_COLORS,
+        dashed=index // SERIES_COLORS % 2 == 1,
         shape=series.shape,
         strong=series.strong,
         note=series.note,

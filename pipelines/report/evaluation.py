@@ -29,7 +29,7 @@ CLASS_ROWS = 200
 """The most rows of the table of classes: of more classes those with the lowest F1."""
 
 HEAT_LEVELS = 10
-"""Number of colour steps of the confusion matrix; style classes heat-0 to heat-10."""
+"""Number of color steps of the confusion matrix; style classes heat-0 to heat-10."""
 
 THRESHOLDS = 200
 """Number of steps of the threshold from 0 to 1."""
@@ -54,7 +54,7 @@ def evaluation_section(model: Model, dataset: Dataset, backend: Backend) -> dict
 
 
 def _confusions(metrics: dict[str, Any]) -> dict[str, Any]:
-    """Return the confusion matrix with the colour of each cell, frequent confusions, and metrics by class."""
+    """Return the confusion matrix with the color of each cell, frequent confusions, and metrics by class."""
     confusion, names = np.asarray(metrics["confusion"]), [row["class"] for row in metrics["classes"]]
     shares = confusion / np.maximum(1, confusion.sum(axis=1, keepdims=True))
     mistakes = confusion - np.diag(np.diagonal(confusion))

@@ -13,7 +13,7 @@ from typing import Any
 from xpnet.errors import UsageError
 
 from ..outputs import finite
-from .colours import css_variables
+from .colors import css_variables
 
 TEMPLATES = os.path.join(os.path.dirname(__file__), "templates")
 """The folder of the templates, the style sheet and the script."""

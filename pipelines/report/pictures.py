@@ -27,7 +27,7 @@ JPEG_QUALITY = 72
 """Quality of thumbnails: small files in which one still sees what the image shows."""
 
 NEGATIVE, ZERO, POSITIVE = (178, 78, 18), (244, 244, 244), (18, 92, 168)
-"""Colours (RGB) of negative, zero and positive weights, which the colour-blind can tell apart."""
+"""Colors (RGB) of negative, zero and positive weights, which the color-blind can tell apart."""
 
 
 def side_for(count: int) -> int:
@@ -70,12 +70,12 @@ def jpeg(pixels: np.ndarray) -> str:
 def weights_png(weights: np.ndarray, limit: float) -> str:
     """Return weights (height, width, 1 or 3) as PNG in base 64, scaled down to `LARGEST_SIDE`.
 
-    With three channels, each weight changes its own colour, and 0 is grey. With one channel, negative weights
+    With three channels, each weight changes its own color, and 0 is gray. With one channel, negative weights
     are orange, 0 is white, and positive weights are blue.
 
     Args:
         weights: of one unit, finite.
-        limit: the absolute value from which on a colour is full, more than 0.
+        limit: the absolute value from which on a color is full, more than 0.
     """
     shares = np.clip(weights / limit, -1, 1)
     if weights.shape[2] == 3:

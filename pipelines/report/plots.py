@@ -10,7 +10,7 @@ from xpnet.errors import UsageError
 
 from ..outputs import write_text
 from .charts import HEIGHT, LEFT, WIDTH, svg_text
-from .colours import DARK, LIGHT, SERIES_COLOURS
+from .colors import DARK, LIGHT, SERIES_COLORS
 from .curves import COLUMNS, curve_of, sweep_charts, training_charts
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def _curve(history: History) -> Curve:
 def svg_document(title: str, charts: Sequence[Chart]) -> str:
     """Return charts side by side as one SVG document, each with its title and its legend.
 
-    The light colours are attributes, which all viewers know. A style sheet replaces them by dark ones where
+    The light colors are attributes, which all viewers know. A style sheet replaces them by dark ones where
     the user prefers those.
 
     Args:
@@ -137,10 +137,10 @@ def _legend(series: Sequence[DrawnSeries]) -> tuple[str, float]:
 
 
 def _dark_style() -> str:
-    """Return a style sheet with dark colours, for users who prefer them."""
+    """Return a style sheet with dark colors, for users who prefer them."""
     fills = {".background": "surface", "text": "text", ".muted text": "muted", ".bar": "c0"}
     strokes = {".grid path": "line", ".grid .axis": "muted"}
-    for i in range(SERIES_COLOURS):
+    for i in range(SERIES_COLORS):
         fills[f".look-{i}"] = strokes[f".look-{i} .line"] = f"c{i}"
     strokes[".guide .line"] = "muted"
     rules = [f"{selector} {{ fill: {DARK[name]} }}" for selector, name in fills.items()]

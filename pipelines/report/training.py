@@ -121,13 +121,7 @@ def _sweep(history: Mapping[str, Any], metric: str) -> dict[str, Any] | None:
     ]
     return {
         "charts": sweep_charts(runs, is_best.index(True) if any(is_best) else -1),
-        "head": [
-            *words,
-            "training cost",
-            "validation cost",
-            f"validation {metric}",
-            "",
-        ],
+        "head": [*words, "training cost", "validation cost", f"validation {metric}", ""],
         "rows": rows,
         "runs": int(sweep["count"]),
     }

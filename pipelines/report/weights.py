@@ -17,10 +17,10 @@ UNITS = 36
 FEATURES = 40
 """The most columns of a table that are shown: those with the largest weights."""
 
-FULL_COLOUR_QUANTILE = 0.995
-"""The quantile of a unit's absolute weights that gets the full colour.
+FULL_COLOR_QUANTILE = 0.995
+"""The quantile of a unit's absolute weights that gets the full color.
 
-A few outliers would otherwise leave all other weights grey.
+A few outliers would otherwise leave all other weights gray.
 """
 
 
@@ -36,7 +36,7 @@ def weights_section(model: Model) -> dict[str, Any]:
     images = []
     for i in np.sort(order).tolist():
         absolute = np.abs(W[i])
-        limit = float(np.quantile(absolute, FULL_COLOUR_QUANTILE)) or float(absolute.max()) or 1.0
+        limit = float(np.quantile(absolute, FULL_COLOR_QUANTILE)) or float(absolute.max()) or 1.0
         picture = weights_png(W[i].reshape(model.recipe.shape), limit)
         images.append({"name": names[i], "picture": picture, "limit": limit})
     return {"images": images, "units": len(W), "channels": model.recipe.channels}

@@ -13,14 +13,14 @@ from xpnet.nn.network import Layer, Network
 from xpnet.nn.parameters import initialize
 from xpnet.pipelines.images.recipe import Recipe
 
-COLOURS = {"blue": (30, 60, 200), "green": (40, 190, 60), "red": (210, 50, 40)}
-CLASSES = tuple(COLOURS)
+COLORS = {"blue": (30, 60, 200), "green": (40, 190, 60), "red": (210, 50, 40)}
+CLASSES = tuple(COLORS)
 
 
 def picture(name: str, seed: int, size: tuple[int, int] = (40, 30)) -> Image.Image:
-    """Return an image (width, height) in the colour of a class, with noise."""
+    """Return an image (width, height) in the color of a class, with noise."""
     noise = np.random.default_rng(seed).normal(0, 40, (size[1], size[0], 3))
-    return Image.fromarray(np.clip(np.asarray(COLOURS[name]) + noise, 0, 255).astype(np.uint8))
+    return Image.fromarray(np.clip(np.asarray(COLORS[name]) + noise, 0, 255).astype(np.uint8))
 
 
 def draw_classes(folder: Path, count: int, seed: int = 0) -> Path:

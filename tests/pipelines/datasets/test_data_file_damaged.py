@@ -69,7 +69,7 @@ WRONG: dict[str, Change] = {
     "a recipe of other words": edit_description(recipe={"depth": 3}),
     "a recipe that is a number": edit_description(recipe=5),
     "a recipe of another size": edit_description(recipe=Recipe(4, 4).to_dict()),
-    "a recipe of other colours": edit_description(recipe=Recipe(3, 6, color_mode="grayscale").to_dict()),
+    "a recipe of other colors": edit_description(recipe=Recipe(3, 6, color_mode="grayscale").to_dict()),
     "an unknown standardization": edit_description(standardize="whiten"),
     "no standardization": edit_description(standardize=None),
     "labels too high": set_dataset("labels", np.array([0, 1, 2, 3, 0, 0, 0])),

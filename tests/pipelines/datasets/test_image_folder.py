@@ -22,7 +22,7 @@ BAD = {"bad.png": (b"no image", "not an image"), "empty.png": (b"", "file is emp
 
 
 def draw(path: Path, red: int, green: int = 0) -> Path:
-    """Save an image of one colour, which decoding does not change; return its path."""
+    """Save an image of one color, which decoding does not change; return its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", (3, 3), (red, green, 7)).save(path)
     return path
@@ -119,6 +119,129 @@ def test_a_line_that_is_no_path_and_label_is_named(text: str, line: int, tmp_pat
     labels = write(tmp_path / "l.csv", text)
     with pytest.raises(DataError, match=rf"l\.csv: line {line} .*expected path,label"):
         list_labelled_images(str(tmp_path), labels)
+
+
+LABELS = {
+    "other names": b"filename,class\nr.png,red\nb.png,blue\n",
+    "unknown names": b"Bild,Farbe\nr.png,red\nb.png,blue\n",
+    "labels first": b"label;file\nred;r.png\nblue;b.png\n",
+    "spaces": b'r.png , red\n "b.png", "blue"\n',
+    "semicolons": b"r.png;red\r\nb.png;blue\r\n",
+    "tabs": b"r.png\tred\nb.png\tblue\n",
+    "UTF-16": "path,label\nr.png,red\nb.png,blue\n".encode("utf-16"),
+    "a backslash": b".\\r.png,red\n.\\b.png,blue\n",
+    "a comma at the end": b"r.png,red,\nb.png,blue,\n",
+    "old line ends": b"path,label\rr.png,red\rb.png,blue\r",
+}
+
+
+@pytest.mark.parametrize("content", LABELS.values(), ids=LABELS)
+def test_usual_ways_to_write_labels_are_read_alike(content: bytes, tmp_path: Path) -> None:
+    paths = [draw(tmp_path / name, 1) for name in ("r.png", "b.png")]
+    (tmp_path / "l.csv").write_bytes(content)
+    source = list_labelled_images(str(tmp_path), str(tmp_path / "l.csv"))
+    assert [(Path(path).resolve(), source.classes[k]) for path, k in source.items] == [
+        (paths[0], "red"),
+        (paths[1], "blue"),
+    ]
+    assert not source.warnings
+
+
+def test_a_first_line_with_a_file_is_no_header(tmp_path: Path) -> None:
+    draw(tmp_path / "a.png", 1).rename(tmp_path / "image")
+    source = list_labelled_images(str(tmp_path), write(tmp_path / "l.csv", "image,class\nb.png,x\n"))
+    assert source.classes == ("class", "x")
+
+
+def test_an_image_with_two_labels_is_refused_with_both_lines(tmp_path: Path) -> None:
+    labels = write(tmp_path / "l.csv", "a.png,x\nb.png,y\n./a.png,y\n")
+    with pytest.raises(
+        DataError, match=r"line 3: ./a.png has the label 'y', .* already listed in line 1 .*'x'"
+    ):
+        list_labelled_images(str(tmp_path), labels)
+
+
+def test_an_image_that_is_listed_twice_is_used_once(tmp_path: Path) -> None:
+    source = list_labelled_images(str(tmp_path), write(tmp_path / "l.csv", "a.png,x\nb.png,y\na.png,x\n"))
+    assert [k for _, k in source.items] == [0, 1]
+    assert "lists 1 images more than once" in source.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"a.png,x\nb.png,caf\xe9\n", r"line 2: the label caf\\xe9 is not UTF-8"),
+        (b'a.png,"x\ny"\nb.png,z\n', "line 2: the label .* has a line end or a control character"),
+        (b'a.png,x\nb.png,"y\n', "line 2: .*check the quotation marks"),
+        (b"\xff\xfea\0,", "line 1 is not utf-16"),
+    ],
+)
+def test_a_label_that_cannot_be_meant_is_refused_by_line(content: bytes, reason: str, tmp_path: Path) -> None:
+    (tmp_path / "l.csv").write_bytes(content)
+    with pytest.raises(DataError, match=reason):
+        list_labelled_images(str(tmp_path), str(tmp_path / "l.csv"))
+
+
+def test_names_that_look_alike_are_the_same(tmp_path: Path) -> None:
+    composed, decomposed = "\u00fc", "u\u0308"
+    draw(tmp_path / "d" / composed / "a.png", 1)
+    draw(tmp_path / "d" / decomposed / "b.png", 1)
+    if len(list((tmp_path / "d").iterdir())) < 2:
+        pytest.skip("this file system takes the two names for one")
+    source = list_labelled_images(str(tmp_path / "d"))
+    assert (source.classes, [k for _, k in source.items]) == ((composed,), [0, 0])
+    assert "two subfolders" in source.warnings[0]
+    path = draw(tmp_path / "x" / decomposed / f"{decomposed}.png", 1)
+    labels = write(tmp_path / "l.csv", f"{composed}/{composed}.png,{decomposed}\nb.png,{composed}\n")
+    source = list_labelled_images(str(tmp_path / "x"), labels)
+    assert (source.classes, source.items[0]) == ((composed,), (str(path), 0))
+
+
+def test_names_that_differ_in_case_only_are_doubtful(tmp_path: Path) -> None:
+    source = list_labelled_images(str(tmp_path), write(tmp_path / "l.csv", "a.png,Red\nb.png,red\n"))
+    assert source.classes == ("Red", "red")
+    assert "has the classes Red, red: are they the same?" in source.warnings[0]
+
+
+def test_folders_of_other_programs_are_no_classes(tmp_path: Path) -> None:
+    path = draw(tmp_path / "a" / "x.png", 1)
+    spoil(tmp_path / "__MACOSX" / "a" / "x.png")
+    source = list_labelled_images(str(tmp_path))
+    assert (source.classes, source.items) == (("a",), [(str(path), 0)])
+    assert "left out __MACOSX" in source.warnings[0]
+
+
+def test_parts_of_a_dataset_are_no_classes(tmp_path: Path) -> None:
+    draw(tmp_path / "train" / "a" / "x.png", 1)
+    draw(tmp_path / "Val" / "a" / "x.png", 1)
+    with pytest.raises(
+        DataError, match=r"subfolders Val, train are parts of a dataset, not classes: give one"
+    ):
+        list_labelled_images(str(tmp_path))
+    draw(tmp_path / "car" / "x.png", 1)
+    source = list_labelled_images(str(tmp_path))
+    assert source.classes == ("Val", "car", "train")
+    assert "the subfolders Val, train are used as classes: are they?" in source.warnings[0]
+
+
+def test_a_folder_one_level_too_high_is_doubtful(tmp_path: Path) -> None:
+    for name in ("2023/red/x.png", "2023/blue/x.png", "2024/red/x.png"):
+        draw(tmp_path / name, 1)
+    assert "such as blue, red: if those" in list_labelled_images(str(tmp_path)).warnings[0]
+    draw(tmp_path / "2024" / "x.png", 1)
+    assert not list_labelled_images(str(tmp_path)).warnings
+
+
+def test_a_class_without_usable_images_is_left_out_with_a_warning(tmp_path: Path) -> None:
+    spoil(tmp_path / "d" / "a" / "x.png")
+    (tmp_path / "d" / "b").mkdir()
+    draw(tmp_path / "d" / "c" / "x.png", 1)
+    source, warned = list_labelled_images(str(tmp_path / "d")), []
+    dataset = load_images(source, RECIPE, on_warning=warned.append)
+    write_images(source, str(tmp_path / "o.h5"), RECIPE, on_warning=warned.append)
+    assert (dataset.classes, dataset.Y.tolist()) == (("c",), [[0]])
+    assert data_file.read_data_file(tmp_path / "o.h5").classes == ("c",)
+    assert warned == ["left out a, b: a class needs at least one image that can be used"] * 2
 
 
 def test_what_holds_no_labelled_images_is_refused(tmp_path: Path) -> None:

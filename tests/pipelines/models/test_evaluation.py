@@ -138,14 +138,14 @@ def test_numbers_to_predict(tmp_path: Path) -> None:
     assert f"RMSE: {report['rmse']:.6g}" in evaluation_text(report)
 
 
-COLOURS = {"black": 0, "grey": 128, "white": 255}
+COLORS = {"black": 0, "grey": 128, "white": 255}
 
 
 def draw(folder: Path, names: dict[str, str]) -> Path:
-    """Draw a picture into each folder, of the colour given; return the folder."""
-    for name, colour in names.items():
+    """Draw a picture into each folder, of the color given; return the folder."""
+    for name, color in names.items():
         (folder / name).mkdir(parents=True)
-        Image.new("L", (3, 3), COLOURS[colour]).save(folder / name / "x.png")
+        Image.new("L", (3, 3), COLORS[color]).save(folder / name / "x.png")
     return folder
 
 
@@ -154,13 +154,13 @@ def shades(tmp_path: Path) -> Model:
     """Return a model that tells the shades apart without fail."""
     generator = np.random.default_rng(0)
     Y = generator.integers(0, 3, (1, 300))
-    levels = np.array(list(COLOURS.values()))[Y[0]][:, None] + generator.normal(0, 9, (300, 6))
+    levels = np.array(list(COLORS.values()))[Y[0]][:, None] + generator.normal(0, 9, (300, 6))
     data = ColumnMatrix.of(np.clip(levels, 0, 255).astype(np.uint8).T, "channel", 3)
-    return trained(tmp_path, Dataset(data, Y, tuple(COLOURS), SMALL), iterations=200, l2=0.01)
+    return trained(tmp_path, Dataset(data, Y, tuple(COLORS), SMALL), iterations=200, l2=0.01)
 
 
 def test_a_folder_is_read_by_the_models_recipe(shades: Model, tmp_path: Path) -> None:
-    report = evaluate(shades, shades.open_data(draw(tmp_path / "d", {name: name for name in COLOURS})))
+    report = evaluate(shades, shades.open_data(draw(tmp_path / "d", {name: name for name in COLORS})))
     assert (report["m"], report["accuracy"]) == (3, 1.0)
 
 
@@ -209,14 +209,14 @@ OTHER_RECIPES: dict[str, Recipe] = {
     "sides": Recipe(2, 1),
     "resize mode": replace(SMALL, resize_mode="crop"),
     "decoder": replace(SMALL, decoder="simplejpeg"),
-    "colours": Recipe(2, 3, color_mode="grayscale"),
+    "colors": Recipe(2, 3, color_mode="grayscale"),
 }
 
 
 @pytest.mark.parametrize("recipe", OTHER_RECIPES.values(), ids=OTHER_RECIPES)
 def test_data_of_another_recipe_is_refused(recipe: Recipe, shades: Model, tmp_path: Path) -> None:
     data = ColumnMatrix(np.zeros((3, recipe.n_x), np.uint8))
-    data_file.write_data_file(tmp_path / "d.h5", Dataset(data, np.array([[0, 1, 2]]), tuple(COLOURS), recipe))
+    data_file.write_data_file(tmp_path / "d.h5", Dataset(data, np.array([[0, 1, 2]]), tuple(COLORS), recipe))
     with pytest.raises(UsageError, match=r"d\.h5: .* the model expects"):
         shades.open_data(tmp_path / "d.h5")
 
@@ -241,13 +241,20 @@ def test_a_tables_target_is_the_models(tmp_path: Path) -> None:
         model.open_data(tmp_path / "b.csv")
 
 
-@pytest.mark.parametrize("head", ["b,a,y", "a,c,y", "A,b,y"])
+def test_the_columns_of_a_table_are_found_by_name(tmp_path: Path) -> None:
+    model = trained(tmp_path, read_table(str(words(tmp_path / "a.csv", "a,b,y")), "y"))
+    (tmp_path / "b.csv").write_text("b,more,y,a\n1,word,no,2\n3,,yes,4\n")
+    found = model.open_data(tmp_path / "b.csv")
+    assert (found.features, found.data.examples.tolist()) == (("a", "b"), [[2, 1], [4, 3]])
+
+
+@pytest.mark.parametrize("head", ["a,c,y", "A,b,y"])
 def test_a_table_of_other_columns_is_refused(head: str, tmp_path: Path) -> None:
     model = trained(tmp_path, read_table(str(words(tmp_path / "a.csv", "a,b,y")), "y"))
-    with pytest.raises(UsageError, match=r"b\.csv: has the columns .*; the model expects a, b$"):
+    with pytest.raises(DataError, match=r"b\.csv: expected one column '[ab]', found 0; its columns are "):
         model.open_data(words(tmp_path / "b.csv", head))
     (tmp_path / "c.csv").write_text("a,y\n1,no\n2,yes\n")
-    with pytest.raises(UsageError, match=r"c\.csv: has 1 features, and the model expects 2"):
+    with pytest.raises(DataError, match=r"c\.csv: expected one column 'b', found 0; its columns are a, y"):
         model.open_data(tmp_path / "c.csv")
 
 
@@ -279,7 +286,11 @@ def test_numbers_and_classes_are_not_mixed(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="has the class '1', expected only no, yes"):
         model.open_data(words(tmp_path / "b.csv", "a,b,y", ("1", "2")))
     model = trained(
-        tmp_path, read_table(str(words(tmp_path / "c.csv", "a,b,y", ("1", "2"))), "y"), epochs=1, batch_size=4
+        tmp_path,
+        read_table(str(words(tmp_path / "c.csv", "a,b,y", ("1", "2"))), "y"),
+        epochs=1,
+        batch_size=4,
+        model="regression",
     )
     assert model.classes == ()
     with pytest.raises(DataError, match="needs numbers"):

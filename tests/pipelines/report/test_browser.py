@@ -14,7 +14,7 @@ from pages import HOSTILE, Seen, World, draw, page, predicted, trained
 from xpnet.backend.backend import select
 from xpnet.nn.history import Epoch, History
 from xpnet.pipelines.images.inputs import path_text
-from xpnet.pipelines.report.colours import DARK, LIGHT
+from xpnet.pipelines.report.colors import DARK, LIGHT
 from xpnet.pipelines.report.plots import plot_training
 
 pytestmark = pytest.mark.browser
@@ -241,7 +241,7 @@ def test_a_gallery_of_numbers_and_of_failures(two: World, look: Look, tmp_path: 
 def test_a_plot_is_light_or_dark_as_the_user_prefers(look: Look, tmp_path: Path) -> None:
     history = History([Epoch(i, 1 / i, 0.1, 1.0, val_cost=2 / i, val_metric=0.5) for i in (1, 2, 3)])
     plot_training(str(tmp_path / "plot.svg"), history, "accuracy")
-    for scheme, colours in (("light", LIGHT), ("dark", DARK)):
+    for scheme, colors in (("light", LIGHT), ("dark", DARK)):
         seen = look(tmp_path / "plot.svg", color_scheme=scheme)
         for selector, kind, name in (
             (".background", "fill", "surface"),
@@ -250,8 +250,8 @@ def test_a_plot_is_light_or_dark_as_the_user_prefers(look: Look, tmp_path: Path)
             (".grid path", "stroke", "line"),
             (".look-1 .line", "stroke", "c1"),
         ):
-            colour = seen.page.evaluate(
+            color = seen.page.evaluate(
                 "([selector, kind]) => getComputedStyle(document.querySelector(selector))[kind]",
                 [selector, kind],
             )
-            assert colour == f"rgb{tuple(bytes.fromhex(colours[name][1:]))}", selector
+            assert color == f"rgb{tuple(bytes.fromhex(colors[name][1:]))}", selector

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from xpnet.pipelines.report import charts
 from xpnet.pipelines.report.charts import BOTTOM, LEFT, RIGHT, TOP, Axis, Series, histogram, lines
-from xpnet.pipelines.report.colours import DARK, LIGHT, SERIES_COLOURS, css_variables
+from xpnet.pipelines.report.colors import DARK, LIGHT, SERIES_COLORS, css_variables
 
 NUMBERS = st.lists(st.floats(), min_size=1, max_size=20)
 
@@ -80,7 +80,7 @@ def test_one_point_is_a_dot() -> None:
     assert len(drawn.dots) == 1
 
 
-def test_colours_come_again_dashed() -> None:
+def test_colors_come_again_dashed() -> None:
     drawn = lines("t", "x", "y", [Series(str(i), [1, 2], [1.0, 2.0]) for i in range(13)]).series
     assert len({(each.look, each.dashed) for each in drawn[:12]}) == 12
     assert (drawn[12].look, drawn[12].dashed) == (0, False)
@@ -142,7 +142,7 @@ def test_each_look_has_its_classes() -> None:
     ]  # fmt: skip
 
 
-def test_both_backgrounds_have_all_colours() -> None:
+def test_both_backgrounds_have_all_colors() -> None:
     assert list(LIGHT) == list(DARK)
-    assert [name for name in LIGHT if name[1:].isdigit()] == [f"c{i}" for i in range(SERIES_COLOURS)]
+    assert [name for name in LIGHT if name[1:].isdigit()] == [f"c{i}" for i in range(SERIES_COLORS)]
     assert css_variables().count("--c5: ") == 2

@@ -148,7 +148,7 @@ def test_the_document_is_xml_whatever_its_texts_say() -> None:
     assert root.find(f".//{SVG}script") is None
 
 
-def test_a_drawing_has_colours_without_style_sheets_and_dark_ones_with_them(tmp_path: Path) -> None:
+def test_a_drawing_has_colors_without_style_sheets_and_dark_ones_with_them(tmp_path: Path) -> None:
     training(tmp_path, history(3.0, 2.0, val_cost=1.0), "accuracy")
     text = (tmp_path / "plot.svg").read_text(encoding="utf-8")
     assert text.startswith('<?xml version="1.0" encoding="UTF-8"?>\n<svg ')

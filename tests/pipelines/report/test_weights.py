@@ -33,7 +33,7 @@ def decoded(picture: str) -> np.ndarray:
         return np.asarray(image)
 
 
-def test_three_channels_are_colours_around_grey() -> None:
+def test_three_channels_are_colors_around_grey() -> None:
     pixels = decoded(weights_png(np.array([[[0.0, 1.0, -1.0], [0.5, 9.0, 0.0]]]), 1.0))
     assert pixels.tolist() == [[[128, 255, 1], [192, 255, 128]]]
 

@@ -1,4 +1,4 @@
-"""The colours of the page and of the plots, on a light and on a dark background."""
+"""The colors of the page and of the plots, on a light and on a dark background."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ LIGHT = {
     "accent": "#0b5cad", "heat": "#4f93d2", "wrong": "#a8390a", "right": "#0a6b4a", "notice": "#fdf4dc",
     "c0": "#0072b2", "c1": "#c24e00", "c2": "#007a57", "c3": "#a2497f", "c4": "#80650a", "c5": "#4a56b8",
 }  # fmt: skip
-"""Colours on a light background, by their use. `c0` to `c5` are those of the series of a chart.
+"""Colors on a light background, by their use. `c0` to `c5` are those of the series of a chart.
 
-The colours of the series can be told apart by the colour-blind (after Okabe and Ito, 2008).
+The colors of the series can be told apart by the color-blind (after Okabe and Ito, 2008).
 """
 
 DARK = {
@@ -22,19 +22,19 @@ DARK = {
     "accent": "#78b7ff", "heat": "#2c6fb5", "wrong": "#ff9d70", "right": "#5fd0a0", "notice": "#332c17",
     "c0": "#56b4e9", "c1": "#f0934a", "c2": "#35c495", "c3": "#e29cc6", "c4": "#e0c04f", "c5": "#a3afff",
 }  # fmt: skip
-"""Colours on a dark background, by the same names."""
+"""Colors on a dark background, by the same names."""
 
-SERIES_COLOURS = 6
-"""Number of colours for series, `c0` to `c5`."""
+SERIES_COLORS = 6
+"""Number of colors for series, `c0` to `c5`."""
 
 
 def css_variables() -> str:
-    """Return the style sheet that defines the colours as variables, such as `--text`."""
+    """Return the style sheet that defines the colors as variables, such as `--text`."""
     return (
         f":root {{ color-scheme: light dark; {_declarations(LIGHT)} }}\n"
         f"@media (prefers-color-scheme: dark) {{ :root {{ {_declarations(DARK)} }} }}\n"
     )
 
 
-def _declarations(colours: Mapping[str, str]) -> str:
-    return " ".join(f"--{name}: {colour};" for name, colour in colours.items())
+def _declarations(colors: Mapping[str, str]) -> str:
+    return " ".join(f"--{name}: {color};" for name, color in colors.items())
