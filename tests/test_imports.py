@@ -38,7 +38,7 @@ def test_numpy_is_loaded_where_it_is_needed(code: str) -> None:
 
 
 def test_the_script_of_the_command_loads_nothing_until_it_runs() -> None:
-    """A process that decodes images runs this script again, under another name."""
+    """A process of a user's own pool runs this script again, under another name."""
     assert not loaded_by("from xpnet.pipelines.cli import main") & {"numpy", "typer"}
 
 

@@ -5,7 +5,7 @@ Each command imports what it needs only when it runs, so that `xpnet --help` is 
 
 
 def main() -> None:
-    """Run the command line. It is imported only here: processes that decode images start without it."""
+    """Run the command line. It is imported only here, so that importing this package takes no time."""
     from . import app
 
     app.main()

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ..images import isolate_decoding
 from .bench import bench
 from .command import HELP_NAMES, add
 from .demo import demo
@@ -53,6 +54,7 @@ for _command in (preprocess, train, evaluate, predict, sweep, report, info, doct
 
 def main() -> None:
     """Run the command line."""
+    isolate_decoding()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C, so that a run can be resumed
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         stream = getattr(sys, name)

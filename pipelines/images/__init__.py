@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .decode_many import DecodedImages as DecodedImages
     from .decode_many import decode_all as decode_all
     from .decode_many import decode_chunk as decode_chunk
+    from .decode_many import isolate_decoding as isolate_decoding
     from .decode_many import workers_for as workers_for
     from .inputs import class_folders as class_folders
     from .inputs import expand_inputs as expand_inputs
@@ -29,6 +30,6 @@ __getattr__, __dir__, __all__ = lazy_door(
         "recipe": "Recipe",
         "inputs": "class_folders expand_inputs path_text strip_common_folder walk_images",
         "decode": "codec_versions decode_to_bytes ignore_pillow_warnings",
-        "decode_many": "CHUNK_SIZE DecodedImages decode_all decode_chunk workers_for",
+        "decode_many": "CHUNK_SIZE DecodedImages decode_all decode_chunk isolate_decoding workers_for",
     },
 )

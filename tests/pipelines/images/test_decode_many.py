@@ -1,88 +1,72 @@
-"""Decode many images in several processes: order, errors, memory, and processes that die or do not start."""
+"""Decode many images in several processes: order, errors, and memory."""
 
 import itertools
-import multiprocessing
 import os
-import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from pathlib import Path
+from collections.abc import Iterator
+from concurrent.futures import Future
+from typing import Self
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from xpnet.errors import UsageError, WorkerError
-from xpnet.pipelines.images import decode_many, recipe
+from xpnet.pipelines.images import decode_many, recipe, workers
 from xpnet.pipelines.images.decode_many import (
     TASKS_PER_WORKER,
     DecodedImages,
     decode_all,
     decode_chunk,
+    isolate_decoding,
     workers_for,
 )
 from xpnet.pipelines.images.recipe import Recipe
+from xpnet.pipelines.images.worker import Decoded, decode_pixels
 
 RECIPE = Recipe(2, 3)
-DIED = "decoding it ended its process"
 MISSING = "cannot be read: No such file or directory"
 
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Start workers at once, and let them decode everything."""
+    """Start workers at once."""
     monkeypatch.setattr(decode_many, "ALONE_SECONDS", -1.0)
-    monkeypatch.setattr(decode_many, "CHUNKS_DURING_START", 0)
+    monkeypatch.setattr(decode_many, "_is_isolated", False)
 
 
-class Inline(Executor):
-    """A pool without processes. A path with "deadly" in it breaks it, as if a worker died.
+class Inline:
+    """Workers without processes."""
 
-    All tasks submitted later fail too. With `at_once`, the next submission already raises the error.
-    """
+    def __init__(self, count: int, recipe: Recipe) -> None:
+        self.count, self.recipe = count, recipe
+        self.tasks = 0
+        self.is_closed = False
 
-    def __init__(self, at_once: bool) -> None:
-        self.at_once = at_once
-        self.is_broken = False
-        self.is_shut = False
+    def __enter__(self) -> Self:
+        return self
 
-    def submit(self, function, /, *arguments):  # type: ignore[no-untyped-def,override]
-        assert not self.is_shut
-        if self.is_broken and self.at_once:
-            raise BrokenProcessPool
-        self.is_broken |= any("deadly" in path for path in (arguments[0] if arguments else []))
-        future: Future[object] = Future()
-        if self.is_broken:
-            future.set_exception(BrokenProcessPool())
-        else:
-            future.set_result(function(*arguments))
+    def __exit__(self, *raised: object) -> None:
+        self.is_closed = True
+
+    def submit(self, paths: list[str]) -> Future[Decoded]:
+        assert not self.is_closed
+        self.tasks += 1
+        future: Future[Decoded] = Future()
+        future.set_result(decode_pixels(paths, self.recipe))
         return future
 
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        self.is_shut = True
 
-
-class Deadly(str):
-    """A path that ends the worker it is sent to, like a decoder that crashes."""
-
-    __slots__ = ()
-
-    def __reduce__(self) -> tuple[Callable[[int], object], tuple[int]]:
-        return os._exit, (3,)
-
-
-@pytest.fixture(params=[False, True], ids=["found at the result", "found at the next submission"])
-def pools(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> list[Inline]:
-    """Replace the pools by pools without processes; return the list of those made so far."""
+@pytest.fixture
+def pools(monkeypatch: pytest.MonkeyPatch) -> list[Inline]:
+    """Replace workers by workers without processes; return the list of those made so far."""
     made: list[Inline] = []
 
-    def pool(workers: int) -> Inline:
-        made.append(Inline(request.param))
+    def pool(count: int, recipe: Recipe) -> Inline:
+        made.append(Inline(count, recipe))
         return made[-1]
 
-    monkeypatch.setattr(decode_many, "_pool", pool)
+    monkeypatch.setattr(workers, "Workers", pool)
     return made
 
 
@@ -122,44 +106,35 @@ def test_a_chunk_has_a_row_for_each_path(paths: list[str]) -> None:
     assert decoded.errors == ["", MISSING, ""]
 
 
-@pytest.mark.parametrize("workers", [1, 2, 5])
+@pytest.mark.parametrize("count", [1, 2, 5])
 @pytest.mark.parametrize("size", [1, 3, 8, 40, 64])
-def test_order_is_kept(paths: list[str], workers: int, size: int, pools: list[Inline]) -> None:
-    parts = list(decode_all(iter(paths), RECIPE, workers, size))
+def test_order_is_kept(paths: list[str], count: int, size: int, pools: list[Inline]) -> None:
+    parts = list(decode_all(iter(paths), RECIPE, count, size))
     assert [len(part.paths) for part in parts[:-1]] == [size] * (len(parts) - 1)
     assert 1 <= len(parts[-1].paths) <= size
     decoded = join_parts(iter(parts))
     assert decoded.paths == paths
     assert colors(decoded) == list(range(40))
     assert decoded.errors == [""] * 40
-    assert len(pools) == (workers > 1)
-    assert all(pool.is_shut for pool in pools)
+    assert len(pools) == (count > 1)
+    assert all(pool.is_closed for pool in pools)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_errors_are_at_their_place(paths: list[str], workers: int, pools: list[Inline]) -> None:
+@pytest.mark.parametrize("count", [1, 2])
+def test_errors_are_at_their_place(paths: list[str], count: int, pools: list[Inline]) -> None:
     given = list(paths)
     for i in (0, 13, 39):
         given[i] = f"/gone/{i}"
-    decoded = join_parts(decode_all(given, RECIPE, workers, 3))
+    decoded = join_parts(decode_all(given, RECIPE, count, 3))
     assert decoded.paths == given
     assert [i for i, error in enumerate(decoded.errors) if error] == [0, 13, 39]
     assert set(decoded.errors) == {"", MISSING}
     assert colors(decoded) == [0, *range(1, 13), 0, *range(14, 39), 0]
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_no_paths_are_no_parts(workers: int) -> None:
-    assert list(decode_all([], RECIPE, workers)) == []
-
-
-def test_this_process_decodes_while_workers_start(
-    paths: list[str], pools: list[Inline], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(decode_many, "CHUNKS_DURING_START", 5)
-    decoded = join_parts(decode_all(paths, RECIPE, 2, 3))
-    assert decoded.paths == paths
-    assert colors(decoded) == list(range(40))
+@pytest.mark.parametrize("count", [1, 2])
+def test_no_paths_are_no_parts(count: int) -> None:
+    assert list(decode_all([], RECIPE, count)) == []
 
 
 def test_few_images_start_no_worker(paths: list[str], pools: list[Inline]) -> None:
@@ -170,7 +145,7 @@ def test_few_images_start_no_worker(paths: list[str], pools: list[Inline]) -> No
 
 def test_workers_give_the_same_as_one_process(paths: list[str]) -> None:
     given = [*paths[:11], "/gone", *paths[11:]]
-    alone, together = (join_parts(decode_all(given, RECIPE, workers, 3)) for workers in (1, 2))
+    alone, together = (join_parts(decode_all(given, RECIPE, count, 3)) for count in (1, 2))
     assert together.paths == alone.paths == given
     assert together.errors == alone.errors
     np.testing.assert_array_equal(together.columns, alone.columns)
@@ -180,8 +155,8 @@ def test_workers_give_the_same_as_one_process(paths: list[str]) -> None:
 # Memory
 
 
-@pytest.mark.parametrize("workers", [1, 2, 5])
-def test_paths_are_not_taken_far_ahead(workers: int, pools: list[Inline]) -> None:
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_paths_are_not_taken_far_ahead(count: int, pools: list[Inline]) -> None:
     size = 3
     taken: list[str] = []
 
@@ -190,12 +165,12 @@ def test_paths_are_not_taken_far_ahead(workers: int, pools: list[Inline]) -> Non
             taken.append(f"/gone/{i}")
             yield taken[-1]
 
-    parts = decode_all(endless(), RECIPE, workers, size)
+    parts = decode_all(endless(), RECIPE, count, size)
     for i in range(30):
         assert next(parts).paths == taken[size * i : size * (i + 1)]
-        assert len(taken) <= size * (i + 1 + TASKS_PER_WORKER * workers)
+        assert len(taken) <= size * (i + 1 + TASKS_PER_WORKER * count)
     parts.close()  # type: ignore[attr-defined]
-    assert all(pool.is_shut for pool in pools)
+    assert all(pool.is_closed for pool in pools)
 
 
 def test_an_error_among_the_paths_ends_the_processes(paths: list[str], pools: list[Inline]) -> None:
@@ -206,188 +181,50 @@ def test_an_error_among_the_paths_ends_the_processes(paths: list[str], pools: li
 
     with pytest.raises(LookupError, match="no more"):
         list(decode_all(failing(), RECIPE, 2, 2))
-    assert [pool.is_shut for pool in pools] == [True]
+    assert [pool.is_closed for pool in pools] == [True]
 
 
-# Processes that die
+def test_large_columns_come_in_smaller_parts(paths: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decode_many, "CHUNK_BYTES", 3 * RECIPE.n_x + 1)
+    assert [len(part.paths) for part in decode_all(paths[:7], RECIPE, 1)] == [3, 3, 1]
+    monkeypatch.setattr(decode_many, "CHUNK_BYTES", RECIPE.n_x - 1)
+    assert [len(part.paths) for part in decode_all(paths[:2], RECIPE, 1)] == [1, 1]
 
 
-@pytest.mark.parametrize("places", [[0], [1], [7], [39], [4, 5], [0, 20, 21, 38], [2, 9, 16, 23, 30, 37]])
-@pytest.mark.parametrize("size", [1, 3])
-def test_a_process_that_dies_harms_no_neighbours(
-    paths: list[str], places: list[int], size: int, pools: list[Inline]
+# Isolation
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_an_isolated_process_decodes_nothing_itself(
+    paths: list[str], count: int, pools: list[Inline], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given = ["/deadly" if i in places else path for i, path in enumerate(paths)]
-    decoded = join_parts(decode_all(given, RECIPE, 2, size))
-    assert decoded.paths == given
-    assert [i for i, error in enumerate(decoded.errors) if error] == places
-    assert set(decoded.errors) == {"", DIED}
-    assert colors(decoded) == [0 if i in places else i for i in range(40)]
-    assert all(pool.is_shut for pool in pools)
+    monkeypatch.setattr(decode_many, "ALONE_SECONDS", 60.0)
+    isolate_decoding()  # the fixture ends it
+    assert colors(join_parts(decode_all(paths, RECIPE, count, 7))) == list(range(40))
+    assert [(pool.count, pool.tasks) for pool in pools] == [(count, 6)]
 
 
-def test_a_real_process_that_dies_harms_no_neighbours(paths: list[str]) -> None:
-    given = [paths[1], Deadly("deadly"), *paths[2:12]]
-    decoded = join_parts(decode_all(given, RECIPE, 2, 2))
-    assert decoded.paths == given
-    assert decoded.errors == ["", DIED, *[""] * 10]
-    assert colors(decoded) == [1, 0, *range(2, 12)]
-
-
-# Workers that cannot be started
-
-REMEDIES = "if __name__ == .*--workers 1, in Python workers=1"
-
-SCRIPT = """
-import sys
-from pathlib import Path
-from xpnet.pipelines.images import Recipe, decode_all
-
-with open(sys.argv[2], "a") as log:
-    print(__name__, file=log)
-paths = [str(path) for path in Path(sys.argv[1]).iterdir()] * 60
-count = 0
-for part in decode_all(paths, Recipe(2, 3), workers=2, chunk_size=8):
-    count += len(part.paths)
-print("decoded", count)
-"""
-
-GUARDED = """
-import sys
-from pathlib import Path
-from xpnet.pipelines.images import Recipe, decode_all
-
-{before}
-if __name__ == "__main__":
-    paths = [str(path) for path in Path(sys.argv[1]).iterdir()] * 60
-    print("decoded", sum(len(part.paths) for part in decode_all(paths, Recipe(2, 3), workers=2)))
-"""
-
-
-def run_script(folder: Path, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a script, which must end within 30 seconds, with all of its processes."""
-    path = folder / "script.py"
-    path.write_text(script)
-    return subprocess.run(
-        [sys.executable, str(path), *arguments], capture_output=True, text=True, check=False, timeout=30
-    )
-
-
-@pytest.fixture(scope="module")
-def large_images(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Return a folder of 50 images, each of which takes some time: together they are worth workers."""
-    folder = tmp_path_factory.mktemp("large")
-    for i in range(50):
-        Image.new("RGB", (300, 300), (i, i, i)).save(folder / f"{i}.png")
-    return str(folder)
-
-
-def test_a_script_without_a_guard_ends_with_one_clear_error(tmp_path: Path, large_images: str) -> None:
-    done = run_script(tmp_path, SCRIPT, large_images, str(tmp_path / "log"))
-    assert done.returncode == 1
-    assert done.stderr.count("Traceback") == 1, done.stderr
-    last = done.stderr.strip().splitlines()[-1]
-    assert last.startswith("xpnet.errors.WorkerError: the processes that decode images could not be started")
-    assert 'if __name__ == "__main__":' in last
-    assert "--workers 1, in Python workers=1" in last
-    assert "decoded" not in done.stdout
-    ran_as = (tmp_path / "log").read_text().split()
-    assert ran_as[0] == "__main__"
-    assert set(ran_as[1:]) == {"__mp_main__"}
-    assert len(ran_as) <= 1 + 2 + 1  # this process, two workers, and one more to find the reason
-
-
-def test_a_script_with_a_guard_decodes_all(tmp_path: Path, large_images: str) -> None:
-    done = run_script(tmp_path, GUARDED.format(before=""), large_images)
-    assert (done.returncode, done.stdout) == (0, "decoded 3000\n"), done.stderr
-
-
-def test_a_script_that_fails_in_the_workers_is_told(tmp_path: Path, large_images: str) -> None:
-    before = 'if __name__ == "__mp_main__":\n    raise ImportError("no module for workers")'
-    done = run_script(tmp_path, GUARDED.format(before=before), large_images)
-    assert done.returncode == 1
-    assert "ImportError: no module for workers" in done.stderr
-    assert done.stderr.strip().splitlines()[-1].startswith("xpnet.errors.WorkerError: ")
-    assert done.stderr.count("WorkerError: ") == 1
-
-
-def test_a_missing_interpreter_is_told(paths: list[str]) -> None:
-    usual = multiprocessing.spawn.get_executable()
-    multiprocessing.set_executable("/nowhere/python")
-    try:
-        with pytest.raises(WorkerError, match="/nowhere/python cannot be executed.*" + REMEDIES):
-            list(decode_all(paths, RECIPE, 2, 2))
-    finally:
-        multiprocessing.set_executable(os.fsdecode(usual))
-
-
-@pytest.mark.parametrize("error", [OSError(38, "Function not implemented"), ImportError("no semaphores")])
-def test_a_system_without_semaphores_is_told(
-    error: Exception, paths: list[str], monkeypatch: pytest.MonkeyPatch
+def test_one_worker_that_cannot_be_started_is_not_needed(
+    paths: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*arguments: object, **options: object) -> Executor:
-        raise error
-
-    monkeypatch.setattr(decode_many, "ProcessPoolExecutor", refuse)
-    with pytest.raises(WorkerError, match=f"(Function not implemented|no semaphores).*{REMEDIES}"):
-        list(decode_all(paths, RECIPE, 2, 2))
-
-
-class Dead(Inline):
-    """A pool whose workers cannot be started."""
-
-    def submit(self, function, /, *arguments):  # type: ignore[no-untyped-def,override]
-        assert not self.is_shut
-        if self.at_once:
-            raise OSError(11, "Resource temporarily unavailable")
-        future: Future[object] = Future()
-        future.set_exception(BrokenProcessPool())
-        return future
-
-
-@pytest.mark.parametrize(
-    ("submit_fails", "cause"),
-    [(True, "Resource temporarily unavailable"), (False, "ended before its first task")],
-)
-def test_workers_that_end_at_once_are_told(
-    submit_fails: bool, cause: str, paths: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pools: list[Dead] = []
-
-    def pool(workers: int) -> Dead:
-        pools.append(Dead(submit_fails))
-        return pools[-1]
-
-    monkeypatch.setattr(decode_many, "_pool", pool)
-    with pytest.raises(WorkerError, match=cause):
-        list(decode_all(paths, RECIPE, 2, 2))
-    assert len(pools) == 2
-    assert all(pool.is_shut for pool in pools)
-
-
-def test_the_workers_of_others_may_decode(paths: list[str]) -> None:
-    """A process of the user's own pool may decode, also with workers of its own."""
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, spawn) as pool:
-        assert pool.submit(decode_in_two, paths).result(timeout=50) == list(range(40))
-
-
-def decode_in_two(paths: list[str]) -> list[int]:
-    decode_many.ALONE_SECONDS = -1.0
-    return colors(join_parts(decode_all(paths, RECIPE, 2, 4)))
+    monkeypatch.setattr(workers, "get_executable", lambda: "/nowhere/python")
+    isolate_decoding()
+    assert colors(join_parts(decode_all(paths, RECIPE, 1, 7))) == list(range(40))
+    with pytest.raises(WorkerError):
+        list(decode_all(paths, RECIPE, 2, 7))
 
 
 # Options
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("count", [1, 2])
 def test_a_missing_decoder_is_told_before_anything_is_read(
-    workers: int, monkeypatch: pytest.MonkeyPatch
+    count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recipe, "find_spec", lambda name: None)
     given = iter(["/gone"] * 100)
     with pytest.raises(UsageError, match="simplejpeg, which is not installed"):
-        list(decode_all(given, Recipe(decoder="simplejpeg"), workers, 2))
+        list(decode_all(given, Recipe(decoder="simplejpeg"), count, 2))
     assert len(list(given)) == 100
 
 
@@ -402,3 +239,9 @@ def test_workers_are_as_many_as_the_cores_of_this_process(monkeypatch: pytest.Mo
     monkeypatch.delattr(os, "sched_getaffinity")
     monkeypatch.setattr(os, "cpu_count", lambda: None)
     assert workers_for(None) == 1
+
+
+def test_a_frozen_program_has_one_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    assert workers_for(None) == 1
+    assert workers_for(2) == 2

@@ -1,0 +1,94 @@
+"""A worker: a process that decodes images for another process, its parent.
+
+The parent (`workers.py`) starts it, sends tasks through its standard input, and gets the results from its
+standard output. It ends when its standard input ends, so it never outlives its parent. It must not import
+NumPy: it starts faster without it.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import queue
+import signal
+import threading
+from typing import IO, TYPE_CHECKING
+
+from xpnet.errors import ImageError
+
+if TYPE_CHECKING:
+    from .recipe import Recipe
+
+READY = b"xpnet decodes\n"
+"""The line that a worker writes when it has started."""
+
+LENGTH_BYTES = 8
+"""The size of the number before each result: the length of the result in bytes, big-endian."""
+
+Task = tuple[list[str], "Recipe"]
+"""What a worker is sent: the arguments of `decode_pixels`."""
+
+Decoded = tuple[bytes, list[str]]
+"""The result of `decode_pixels`: the bytes of all columns, and the error of each image."""
+
+
+def spawn_main() -> None:
+    """Run a worker until its parent closes the worker's standard input."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # on Ctrl-C the parent ends its workers
+    tasks_in, results_out = _take_standard_streams()
+    tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
+    threading.Thread(target=_receive, args=(tasks_in, tasks), daemon=True).start()
+    try:
+        results_out.write(READY)
+        results_out.flush()
+        while True:
+            result = pickle.dumps(decode_pixels(*tasks.get()), pickle.HIGHEST_PROTOCOL)
+            results_out.write(len(result).to_bytes(LENGTH_BYTES, "big") + result)
+            results_out.flush()
+    except (BrokenPipeError, MemoryError):  # the parent has ended, or decodes these images one by one
+        os._exit(1)
+
+
+def _take_standard_streams() -> tuple[IO[bytes], IO[bytes]]:
+    """Return standard input and output. What decoders print themselves goes to standard error instead."""
+    streams = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nowhere, 0)
+    try:
+        os.dup2(2, 1)
+    except OSError:  # standard error is closed
+        os.dup2(nowhere, 1)
+    return streams
+
+
+def _receive(tasks_in: IO[bytes], tasks: queue.SimpleQueue[Task]) -> None:
+    """Receive tasks. At the end of the stream, end this process, also in the middle of an image."""
+    try:
+        while True:
+            tasks.put(pickle.load(tasks_in))  # noqa: S301  (from the parent)
+    finally:
+        os._exit(0)
+
+
+def decode_pixels(paths: list[str], recipe: Recipe) -> Decoded:
+    """Decode some images. This is the task of a worker.
+
+    Args:
+        paths: k images.
+        recipe: how an image becomes a column.
+
+    Returns:
+        The bytes of all columns (k * n_x), one column after the other, with zeros for an image that failed;
+        and k reasons why an image failed, "" where it did not fail.
+    """
+    from .decode import decode_to_bytes, ignore_pillow_warnings
+
+    columns, errors = [], [""] * len(paths)
+    with ignore_pillow_warnings():
+        for i, path in enumerate(paths):
+            try:
+                columns.append(decode_to_bytes(path, recipe))
+            except ImageError as error:
+                columns.append(bytes(recipe.n_x))
+                errors[i] = str(error)
+    return b"".join(columns), errors

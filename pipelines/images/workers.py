@@ -1,0 +1,219 @@
+"""Workers: processes that decode images for this one.
+
+Each worker has two pipes of its own. When a worker ends, for whatever reason and at whatever moment, its pipe
+ends too: so the loss is noticed, also in the middle of a result, and its images are decoded again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from multiprocessing.spawn import get_executable
+from typing import TYPE_CHECKING, Any, Self
+
+from xpnet.errors import WorkerError
+
+from .worker import LENGTH_BYTES, READY, Decoded
+
+if TYPE_CHECKING:
+    from .recipe import Recipe
+
+ATTEMPTS = 2
+"""How often an image is decoded alone before it is taken for the cause of the end of its workers."""
+
+STARTS = 3
+"""How often a worker is started again that was killed before it was ready."""
+
+DIED = "decoding it ended its process"
+"""The error of an image that ends its worker."""
+
+PROGRAM = """import sys
+sys.path[:] = sys.argv[1:]
+from xpnet.pipelines.images.worker import spawn_main
+spawn_main()
+"""
+"""What a worker runs. Its arguments are its import path."""
+
+Process = subprocess.Popen[bytes]
+
+
+class _WorkerEndedError(Exception):
+    """A worker has ended before it gave a result."""
+
+
+class Workers:
+    """Some workers. Use it in a `with` statement, which ends them.
+
+    For each worker there is a thread of this process, which sends it tasks and waits for the results. Threads
+    and workers are started when there are tasks for them.
+
+    Args:
+        count: how many workers, at most.
+        recipe: how an image becomes a column.
+    """
+
+    def __init__(self, count: int, recipe: Recipe) -> None:
+        self._recipe = recipe
+        self._threads = ThreadPoolExecutor(count, "xpnet-decode", initializer=_block_interrupts)
+        self._own = threading.local()  # the worker of each thread
+        self._lock = threading.Lock()
+        self._processes: set[Process] = set()
+        self._is_closed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        with self._lock:
+            self._is_closed = True
+            for process in self._processes:
+                process.kill()
+        self._threads.shutdown(wait=True, cancel_futures=True)
+        for process in list(self._processes):
+            self._end(process)
+
+    def submit(self, paths: list[str]) -> Future[Decoded]:
+        """Have some images decoded. The result is that of `decode_pixels`; it may raise `WorkerError`."""
+        return self._threads.submit(self._decode, paths)
+
+    def _decode(self, paths: list[str]) -> Decoded:
+        """Return the images decoded. An image that ends its worker becomes an error."""
+        try:
+            return self._ask(paths)
+        except _WorkerEndedError:
+            alone = [self._decode_alone(path) for path in paths]
+        return b"".join(pixels for pixels, _ in alone), [errors[0] for _, errors in alone]
+
+    def _decode_alone(self, path: str) -> Decoded:
+        for _ in range(ATTEMPTS):
+            with contextlib.suppress(_WorkerEndedError):
+                return self._ask([path])
+        return bytes(self._recipe.n_x), [DIED]
+
+    def _ask(self, paths: list[str]) -> Decoded:
+        """Have this thread's worker decode some images.
+
+        Raises:
+            _WorkerEndedError: the worker has ended.
+            WorkerError: a worker could not be started.
+        """
+        process: Process | None = getattr(self._own, "process", None)
+        if process is None:
+            process = self._own.process = self._start()
+        try:
+            result: Decoded = _exchange(process, (paths, self._recipe))
+        except BaseException:
+            self._own.process = None
+            self._end(process)
+            raise
+        return result
+
+    def _start(self) -> Process:
+        """Start a worker, and wait until it is ready."""
+        code = 0
+        for _ in range(STARTS):
+            process = self._launch()
+            if process.stdout is not None and any(line.endswith(READY) for line in process.stdout):
+                return process
+            code = self._end(process)
+            if code >= 0:  # it ended by itself; a signal, for example for lack of memory, may be an accident
+                break
+        cause = f"a new process ended before its first task, with exit code {code}"
+        raise _worker_error(cause)
+
+    def _launch(self) -> Process:
+        if getattr(sys, "frozen", False):
+            cause = "a frozen program has no Python interpreter"
+            raise _worker_error(cause)
+        interpreter = os.fsdecode(get_executable() or "")
+        flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # noqa: SLF001
+        try:
+            with self._lock:
+                if self._is_closed:
+                    raise _WorkerEndedError
+                process = subprocess.Popen(  # noqa: S603  (our own program)
+                    [interpreter, *flags, "-P", "-c", PROGRAM, *import_path()],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    # Windows: Ctrl-C does not reach another group of processes.
+                    creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+                )
+                self._processes.add(process)
+        except (OSError, ValueError) as error:
+            cause = f"{interpreter or 'the Python interpreter'} cannot be executed: {error}"
+            raise _worker_error(cause) from error
+        return process
+
+    def _end(self, process: Process) -> int:
+        """End a worker; return its exit code, which is below 0 if a signal ended it."""
+        process.kill()
+        code = process.wait()
+        for stream in (process.stdin, process.stdout):
+            with contextlib.suppress(OSError):  # a task that could not be sent is still in the buffer
+                if stream is not None:
+                    stream.close()
+        with self._lock:
+            self._processes.discard(process)
+        return code
+
+
+def _exchange(process: Process, task: Any) -> Any:
+    """Send a task to a worker, and return its result.
+
+    Raises:
+        _WorkerEndedError: the worker has ended.
+    """
+    tasks, results = process.stdin, process.stdout
+    if tasks is None or results is None:
+        raise _WorkerEndedError
+    try:
+        pickle.dump(task, tasks, pickle.HIGHEST_PROTOCOL)
+        tasks.flush()
+    except OSError as error:
+        raise _WorkerEndedError from error
+    length = results.read(LENGTH_BYTES)
+    size = int.from_bytes(length, "big")
+    result = results.read(size) if len(length) == LENGTH_BYTES else b""
+    if not size or len(result) != size:
+        raise _WorkerEndedError
+    return pickle.loads(result)  # noqa: S301  (from our own process)
+
+
+def _block_interrupts() -> None:
+    """Block Ctrl-C in this thread, and so in the workers that it starts: the main thread reacts to it."""
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+
+
+def import_path() -> list[str]:
+    """Return this process's import path as a worker needs it: without the working directory at its start.
+
+    `python -c` and `python -m` put that directory first. There may be files such as `signal.py` beside the
+    images, which a worker must not run. The folder of xpnet is added at the end, in case it was found there.
+    """
+    first = sys.path[0] if sys.path else ""
+    is_unsafe = not sys.flags.safe_path and bool(first) and os.path.abspath(first) == _working_directory()
+    path = [os.path.abspath(entry) for entry in sys.path[is_unsafe:] if entry]
+    package = sys.modules["xpnet"].__file__ or ""
+    home = os.path.dirname(os.path.dirname(os.path.abspath(package)))
+    return path if home in path else [*path, home]
+
+
+def _working_directory() -> str:
+    try:
+        return os.getcwd()
+    except OSError:  # it was removed
+        return ""
+
+
+def _worker_error(cause: str) -> WorkerError:
+    return WorkerError(
+        f"the processes that decode images could not be started: {cause}. Decode in one process: "
+        "--workers 1, in Python workers=1"
+    )

@@ -1,0 +1,252 @@
+"""Workers: processes that end at any moment, that cannot start, and that run where others have left files."""
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from xpnet.errors import WorkerError
+from xpnet.pipelines.images import decode_many, workers
+from xpnet.pipelines.images.decode_many import decode_all
+from xpnet.pipelines.images.recipe import Recipe
+from xpnet.pipelines.images.workers import DIED, Workers, import_path
+
+RECIPE = Recipe(2, 3)
+REMEDY = "--workers 1, in Python workers=1"
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start workers at once."""
+    monkeypatch.setattr(decode_many, "ALONE_SECONDS", -1.0)
+
+
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Return the paths of images of one color each: image i has color i."""
+    folder = tmp_path_factory.mktemp("decoding")
+    for i in range(12):
+        Image.new("RGB", (2, 2), (i, i, i)).save(folder / f"{i}.png")
+    return [str(folder / f"{i}.png") for i in range(12)]
+
+
+class Deadly(str):
+    """A path that ends the worker it is sent to, like a decoder that crashes."""
+
+    __slots__ = ()
+
+    def __reduce__(self) -> tuple[Callable[[int], object], tuple[int]]:
+        return os._exit, (3,)
+
+
+def decoded_colors(given: list[str], count: int = 2, size: int = 3) -> list[int | str]:
+    """Decode images; return the color of each, or its error."""
+    found: list[int | str] = []
+    for part in decode_all(given, RECIPE, count, size):
+        found += [error or int(row[0]) for error, row in zip(part.errors, part.columns, strict=True)]
+    return found
+
+
+# Workers that end
+
+
+@pytest.mark.parametrize(
+    ("places", "count", "size"),
+    [([0], 1, 12), ([0], 2, 3), ([11], 1, 3), ([11], 2, 5), ([4, 5], 2, 3), ([0, 3, 11], 2, 1)],
+)
+def test_an_image_that_ends_its_worker_is_one_error(
+    paths: list[str], places: list[int], count: int, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decode_many, "_is_isolated", True)
+    given = [Deadly("deadly") if i in places else path for i, path in enumerate(paths)]
+    assert decoded_colors(given, count, size) == [DIED if i in places else i for i in range(12)]
+
+
+KILLED = """
+import os, signal, sys
+sys.path[:] = sys.argv[1:]
+from xpnet.pipelines.images.worker import READY, spawn_main
+try:
+    os.mkdir({flag!r})
+except FileExistsError:
+    spawn_main()
+{last}
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+"""A worker that is killed, the first time, after its last action."""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no signals")
+@pytest.mark.parametrize(
+    "last",
+    [
+        "",
+        "os.write(1, READY[:5])",
+        "os.write(1, b'noise of a start-up file\\n' + READY)",
+        "os.write(1, READY); os.read(0, 1)",
+        "os.write(1, READY); os.read(0, 1); os.write(1, bytes(5))",
+        "os.write(1, READY); os.read(0, 1); os.write(1, (5000).to_bytes(8, 'big'))",
+        "os.write(1, READY); os.read(0, 1); os.write(1, (5000).to_bytes(8, 'big') + bytes(4999))",
+    ],
+    ids=["start", "half ready", "ready", "task", "in the length", "length", "in the result"],
+)
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_worker_may_be_killed_at_any_moment(
+    paths: list[str], count: int, last: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decode_many, "_is_isolated", True)
+    monkeypatch.setattr(workers, "PROGRAM", KILLED.format(flag=str(tmp_path / "killed"), last=last))
+    assert decoded_colors(paths, count) == list(range(12))
+    assert (tmp_path / "killed").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no signals")
+def test_a_worker_that_is_killed_while_an_image_is_decoded_alone(
+    paths: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Workers(1, RECIPE) as one:
+        ask, asked = one._ask, []
+
+        def ask_and_kill(images: list[str]) -> object:
+            asked.append(images)
+            if len(asked) in (1, 2):  # all images, and the first one alone
+                one._own.process = process = one._start()
+                process.kill()
+                process.wait()
+            return ask(images)
+
+        monkeypatch.setattr(one, "_ask", ask_and_kill)
+        pixels, errors = one.submit(paths[:3]).result()
+    assert errors == ["", "", ""]
+    assert list(pixels) == [i for i in range(3) for _ in range(RECIPE.n_x)]
+
+
+def test_no_worker_is_left(paths: list[str]) -> None:
+    with Workers(2, RECIPE) as pool:
+        for _ in range(4):
+            pool.submit(paths).result()
+        processes = set(pool._processes)
+        assert 1 <= len(processes) <= 2
+    assert all(process.poll() is not None for process in processes)
+    assert not pool._processes
+
+
+def test_workers_end_in_the_middle_of_a_task(paths: list[str]) -> None:
+    with Workers(1, RECIPE) as pool:
+        pool.submit(paths).result()
+        futures = [pool.submit(paths * 5000) for _ in range(3)]
+    assert all(future.done() for future in futures)
+
+
+# Workers that cannot be started
+
+
+def test_a_missing_interpreter_is_told(paths: list[str]) -> None:
+    usual = multiprocessing.spawn.get_executable()
+    multiprocessing.set_executable("/nowhere/python")
+    try:
+        with pytest.raises(
+            WorkerError, match="could not be started: /nowhere/python cannot be executed: .*" + REMEDY
+        ):
+            decoded_colors(paths)
+    finally:
+        multiprocessing.set_executable(os.fsdecode(usual))
+
+
+def test_workers_that_end_at_once_are_told(paths: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "PROGRAM", "import sys; sys.exit(7)")
+    with pytest.raises(WorkerError, match=f"ended before its first task, with exit code 7.*{REMEDY}"):
+        decoded_colors(paths)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no signals")
+def test_workers_that_are_always_killed_are_told(paths: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "PROGRAM", f"import os; os.kill(os.getpid(), {signal.SIGKILL:d})")
+    with pytest.raises(WorkerError, match="ended before its first task, with exit code -9"):
+        decoded_colors(paths)
+
+
+def test_a_frozen_program_starts_none(paths: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    with pytest.raises(WorkerError, match="a frozen program has no Python interpreter"):
+        decoded_colors(paths)
+
+
+# Where workers run
+
+SCRIPT = """
+import sys
+sys.path[:] = {path}
+from xpnet.pipelines.images import Recipe, decode_all, isolate_decoding
+
+isolate_decoding()
+print("decoded", [error for part in decode_all(sys.argv[1:], Recipe(2, 3), 1) for error in part.errors])
+"""
+
+
+def run_script(
+    folder: Path, paths: list[str], *flags: str, environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a script that decodes, and is not guarded by `if __name__ == "__main__"`, in a folder."""
+    (folder / "script.py").write_text(SCRIPT.format(path=sys.path))
+    return subprocess.run(
+        [sys.executable, *flags, str(folder / "script.py"), *paths],
+        capture_output=True, text=True, check=False, timeout=30, cwd=folder, env=environment,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("flags", [["-I", "-B"], ["-P", "-O"], ["-S"], ["-E", "-s", "-X", "utf8"]])
+def test_workers_start_under_each_flag_of_python(paths: list[str], flags: list[str], tmp_path: Path) -> None:
+    done = run_script(tmp_path, paths[:2], *flags)
+    assert (done.returncode, done.stdout) == (0, "decoded ['', '']\n"), done.stderr
+
+
+def test_workers_need_no_semaphores(paths: list[str], tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys; sys.modules['_multiprocessing'] = sys.modules['multiprocessing.synchronize'] = None"
+    )
+    done = run_script(tmp_path, paths[:2], environment={**os.environ, "PYTHONPATH": str(tmp_path)})
+    assert (done.returncode, done.stdout) == (0, "decoded ['', '']\n"), done.stderr
+
+
+def test_no_file_of_the_working_directory_is_run(
+    paths: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("signal", "pickle", "random", "threading", "PIL", "xpnet", "olefile", "struct"):
+        (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'executed')!r}, 'w')")
+    monkeypatch.chdir(tmp_path)
+    for first in ("", str(tmp_path)):  # as `python -c` and `python -m` have it
+        monkeypatch.setattr(sys, "path", [first, *sys.path])
+        assert decoded_colors(paths[:2]) == [0, 1]
+        monkeypatch.undo()
+        monkeypatch.setattr(decode_many, "ALONE_SECONDS", -1.0)
+        monkeypatch.chdir(tmp_path)
+    assert not (tmp_path / "executed").exists()
+
+
+def test_the_import_path_has_xpnet_at_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = str(Path(sys.modules["xpnet"].__file__ or "").parent.parent)
+    monkeypatch.setattr(sys, "path", ["", "/a", "b"])
+    monkeypatch.chdir(tmp_path)
+    assert import_path() == ["/a", str(tmp_path / "b"), home]
+    monkeypatch.setattr(sys, "path", ["/a", home])
+    assert import_path() == ["/a", home]
+
+
+def test_the_workers_of_others_may_decode(paths: list[str]) -> None:
+    """A process of the user's own pool may decode, also with workers of its own."""
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, spawn) as pool:
+        assert pool.submit(decode_in_two, paths).result(timeout=50) == list(range(12))
+
+
+def decode_in_two(paths: list[str]) -> list[int | str]:
+    decode_many.ALONE_SECONDS = -1.0
+    return decoded_colors(paths)
