@@ -42,6 +42,7 @@ def evaluate(
             workers=workers_for(workers),
             on_error=on_error,
             on_progress=progress,
+            on_warning=console.warn,
         )
     metrics = loaded.evaluate_dataset(dataset, backend).metrics
     report_skipped(console, dataset.skipped)

@@ -212,8 +212,8 @@ Val = Annotated[
 ValSplit = Annotated[
     float | None,
     number(
-        "--val-split", kind=float, metavar="SHARE", panel=DATA,
-        help="Hold back this share of DATA as validation data, for example 0.1.",
+        "--val-split", kind=float, metavar="FRACTION", panel=DATA,
+        help="Hold back this fraction of DATA as validation data, for example 0.1.",
     ),
 ]  # fmt: skip
 
@@ -256,6 +256,20 @@ class Reading(NamedTuple):
 
     labels: Labels = None
     target: Target = None
+    columns: Annotated[
+        str | None,
+        text(
+            "--columns", metavar="NAMES", panel=DATA,
+            help="Columns of a table to use as features, such as age,weight. By default all but --target.",
+        ),
+    ] = None  # fmt: skip
+    ignore_columns: Annotated[
+        str | None,
+        text(
+            "--ignore-columns", metavar="NAMES", panel=DATA,
+            help="Columns of a table that are not features, such as name,id.",
+        ),
+    ] = None  # fmt: skip
     image_size: Annotated[
         str | None,
         text(
@@ -275,7 +289,7 @@ class Reading(NamedTuple):
         str | None,
         choice(
             "--color-mode", "rgb", "grayscale", panel=DATA, show_default="rgb",
-            help="Three channels for each pixel, or one.",
+            help="Color: three channels for each pixel. Grayscale: one.",
         ),
     ] = None  # fmt: skip
     decoder: Annotated[
@@ -313,7 +327,14 @@ class Reading(NamedTuple):
             target=self.target,
             workers=workers_for(self.workers),
             on_error=self.on_error,
+            columns=_names(self.columns),
+            ignored_columns=_names(self.ignore_columns) or (),
         )
+
+
+def _names(option: str | None) -> tuple[str, ...] | None:
+    """Return the names in the value of an option, which are separated by commas."""
+    return None if option is None else tuple(name.strip() for name in option.split(",") if name.strip())
 
 
 class Training(NamedTuple):
@@ -338,7 +359,7 @@ class Training(NamedTuple):
     dropout: Annotated[
         float | None,
         number(
-            "--dropout", kind=float, metavar="SHARE", panel=MODEL, show_default="0",
+            "--dropout", kind=float, metavar="RATE", panel=MODEL, show_default="0",
             help="The share of hidden units that are switched off at random in each step.",
         ),
     ] = None  # fmt: skip
@@ -373,7 +394,9 @@ class Training(NamedTuple):
     ] = 0  # fmt: skip
     dtype: Annotated[
         str,
-        choice("--dtype", "float32", "float64", panel=DEVICE, help="The type of numbers to compute with."),
+        choice(
+            "--dtype", "float32", "float64", panel=DEVICE, help="The floating-point type of the computation."
+        ),
     ] = "float32"
     precision: Annotated[
         str | None,

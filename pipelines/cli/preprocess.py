@@ -23,12 +23,13 @@ def preprocess(
     saves the decoding.
     """
     from ..datasets import write_data
-    from ..outputs import require_writable
+    from ..outputs import locked_outputs, require_ending, require_writable
     from .info import describe
     from .text import description_text, report_skipped
 
     require_writable([output], [data, reading.labels])
-    with console.progress("Decoding") as progress:
+    require_ending(output, "a data file, HDF5", "h5", "hdf5", "hdf", "he5")
+    with locked_outputs(output), console.progress("Decoding") as progress:
         skipped = write_data(data, output, reading.data_options(), progress, console.warn)
     report_skipped(console, skipped)
     typer.echo(f"{description_text(describe(output))}\nSaved: {output}")

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from .dataset import Dataset as Dataset
     from .dataset import class_counts as class_counts
     from .dataset import with_labels_for as with_labels_for
+    from .doubts import doubt_about_targets as doubt_about_targets
+    from .doubts import doubts_about_images as doubts_about_images
     from .sources import TABLE_SUFFIXES as TABLE_SUFFIXES
     from .sources import DataOptions as DataOptions
     from .sources import open_data as open_data
@@ -27,6 +29,7 @@ __getattr__, __dir__, __all__ = lazy_door(
         "arrays": "dataset_from_arrays",
         "dataset": "Dataset class_counts with_labels_for",
         "data_file": "describe_data_file",
+        "doubts": "doubt_about_targets doubts_about_images",
         "sources": "TABLE_SUFFIXES DataOptions open_data with_classes write_data",
         "table": "TableRows read_table_rows",
     },

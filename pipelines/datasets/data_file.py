@@ -16,11 +16,11 @@ from xpnet.errors import DataError
 from ..images import Recipe
 from . import course_file
 from .atomic_hdf5 import atomic_hdf5
-from .dataset import Dataset, class_counts
+from .dataset import Dataset, class_counts, without_unused_classes
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from .atomic_hdf5 import DeferredErrorFile
 
@@ -83,6 +83,7 @@ class DataFileWriter:
         classes: Sequence[str],
         skipped: Sequence[tuple[str, str]],
         standardizer: Standardizer | None = None,
+        on_warning: Callable[[str], object] | None = None,
     ) -> None:
         """Write all that follows the examples: labels, names, standardization and description.
 
@@ -90,12 +91,16 @@ class DataFileWriter:
             classes: the names of the classes; empty for regression.
             skipped: (path, reason) of each image that was skipped.
             standardizer: the standardization; None fits it to all examples.
+            on_warning: called with a warning if classes without examples are left out. None keeps them.
         """
+        labels = np.asarray(self._labels, np.int64 if classes else np.float64)
+        if on_warning is not None:
+            labels, classes = without_unused_classes(labels, tuple(classes), on_warning)
         if standardizer is None:
             standardizer = standardizer_from_moments(self._moments, self._kind, self._recipe.channels)
         _write_description(
             self._file, "images", standardizer, classes, skipped, {"recipe": self._recipe.to_dict()},
-            np.asarray(self._labels, np.int64 if classes else np.float64),
+            labels,
         )  # fmt: skip
         names = [name.encode() for name in self._names]
         width = max(1, *map(len, names))

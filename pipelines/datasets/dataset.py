@@ -10,7 +10,7 @@ import numpy as np
 from xpnet.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from xpnet.data import ColumnMatrix
 
@@ -67,6 +67,24 @@ def class_counts(labels: np.ndarray, classes: Sequence[str]) -> list[int]:
         classes: the names of the classes; empty for regression.
     """
     return np.bincount(labels, minlength=len(classes)).tolist() if classes else []
+
+
+def without_unused_classes(
+    labels: np.ndarray, classes: tuple[str, ...], on_warning: Callable[[str], object]
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Leave out classes without examples: return the new class indices (m,) and the names of the classes.
+
+    Args:
+        labels: class indices (m,).
+        classes: the names of the classes.
+        on_warning: called with a sentence that names the classes that are left out.
+    """
+    used, indices = np.unique(labels, return_inverse=True)
+    if len(used) == len(classes):
+        return labels, classes
+    left_out = [name for i, name in enumerate(classes) if i not in set(used.tolist())]
+    on_warning(f"left out {', '.join(left_out)}: a class needs at least one image that can be used")
+    return indices.astype(np.int64), tuple(classes[i] for i in used)
 
 
 def with_labels_for(kind: str | None, dataset: Dataset) -> Dataset:

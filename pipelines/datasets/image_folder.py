@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import os
+import unicodedata
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,12 +15,26 @@ from xpnet.errors import DataError, NoInputError
 
 from ..images import class_folders, decode_all, path_text, walk_images
 from .data_file import data_file_writer
-from .dataset import Dataset
+from .dataset import Dataset, without_unused_classes
+from .labels_file import read_labels
+from .text_file import same_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from ..images import Recipe
+
+
+NOT_CLASSES = (
+    "__macosx", "@eadir", "lost+found", "$recycle.bin", "system volume information", "__pycache__"
+)  # fmt: skip
+"""Names of subfolders, in lower case, that other programs make. They are not classes."""
+
+PARTS = (
+    "train", "training", "trainset", "val", "valid", "validation", "dev", "test", "testing", "testset",
+    "eval", "evaluation", "holdout",
+)  # fmt: skip
+"""Names of the parts of a dataset, in lower case."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +44,12 @@ class LabelledImages:
     Attributes:
         items: (path, class index) of each image, in order.
         classes: the names of the classes, by class index.
+        warnings: what is doubtful about them.
     """
 
     items: list[tuple[str, int]]
     classes: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
 
 
 def list_labelled_images(folder: str, labels: str | None = None) -> LabelledImages:
@@ -43,41 +60,71 @@ def list_labelled_images(folder: str, labels: str | None = None) -> LabelledImag
         labels: a CSV file with lines path,label. The paths are relative to the folder.
 
     Raises:
-        DataError: the folder or the CSV file cannot be read.
+        DataError: the folder or the CSV file cannot be read, or the subfolders are parts of a dataset.
         NoInputError: there are no images.
     """
     if labels is None:
-        names = class_folders(folder)
-        pairs = [(path, name) for name in names for path in walk_images(os.path.join(folder, name))]
+        pairs, names, doubts = _from_subfolders(folder)
     else:
-        pairs = list(_from_csv(folder, labels))
-        names = tuple(sorted({label for _, label in pairs}))
+        pairs, doubts = read_labels(folder, labels)
+        names = sorted({label for _, label in pairs})
     index = {name: i for i, name in enumerate(names)}
     if not pairs:
         msg = f"{folder}: contains no images"
         raise NoInputError(msg)
-    return LabelledImages([(path, index[name]) for path, name in pairs], tuple(map(path_text, names)))
+    spellings: dict[str, list[str]] = {}
+    for name in names:
+        spellings.setdefault(unicodedata.normalize("NFKC", name).casefold(), []).append(name)
+    for alike in spellings.values():
+        if len(alike) > 1:
+            doubts.append(f"{labels or folder}: has the classes {', '.join(alike)}: are they the same?")
+    items = [(path, index[name]) for path, name in pairs]
+    return LabelledImages(items, tuple(map(path_text, names)), tuple(doubts))
 
 
-def _from_csv(folder: str, labels: str) -> Iterator[tuple[str, str]]:
-    try:
-        with open(labels, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-            reader, is_first = csv.reader(file), True
-            for row in reader:
-                cells = [cell.strip() for cell in row]
-                if not any(cells):
-                    continue
-                is_header = is_first and [cell.lower() for cell in cells] == ["path", "label"]
-                is_first = False
-                if is_header:
-                    continue
-                if len(row) != 2 or not all(cells):
-                    msg = f"{labels}: line {reader.line_num} is {','.join(row)}, expected path,label"
-                    raise DataError(msg)
-                yield os.path.join(folder, row[0]), cells[1]
-    except (OSError, csv.Error) as error:
-        msg = f"{labels}: cannot be read: {error}"
-        raise DataError(msg) from error
+def _from_subfolders(folder: str) -> tuple[list[tuple[str, str]], list[str], list[str]]:
+    """Return (path, class) of each image, the classes in order, and doubts."""
+    found = class_folders(folder)
+    doubts = []
+    if others := [name for name in found if name.lower() in NOT_CLASSES]:
+        doubts.append(f"{folder}: left out {', '.join(others)}, which is no class")
+    subfolders = [name for name in found if name not in others]
+    if not subfolders:
+        msg = f"{folder}: has no subfolders: expected one for each class, with the name of the class"
+        raise NoInputError(msg)
+    parts = [name for name in subfolders if name.lower() in PARTS]
+    if len(parts) == len(subfolders):
+        example = os.path.join(folder, parts[0])
+        msg = (
+            f"{folder}: its subfolders {', '.join(parts)} are parts of a dataset, not classes: "
+            f"give one of them, such as {example}, and validate with another: --val"
+        )
+        raise DataError(msg)
+    if parts:
+        doubts.append(f"{folder}: the subfolders {', '.join(parts)} are used as classes: are they?")
+    pairs: list[tuple[str, str]] = []
+    names: dict[str, str] = {}  # the first folder of each class
+    deeper: list[set[str]] = []  # for each subfolder, its own subfolders, if all of its images are in them
+    for name in subfolders:
+        label = same_name(name)
+        if names.setdefault(label, name) != name:
+            doubts.append(f"{folder}: two subfolders have the name {label}: they are one class")
+        within = os.path.join(folder, name)
+        paths = list(walk_images(within))
+        pairs.extend((path, label) for path in paths)
+        below = {os.path.relpath(path, within).split(os.sep)[0] for path in paths if _is_deeper(path, within)}
+        deeper.append(below if below and all(_is_deeper(path, within) for path in paths) else set())
+    if all(deeper) and (len(deeper) == 1 or set.intersection(*deeper)):
+        examples = sorted(set.union(*deeper))[:5]
+        doubts.append(
+            f"{folder}: the images of every class are in subfolders of it, such as {', '.join(examples)}: "
+            "if those are the classes, give the folder above them"
+        )
+    return pairs, sorted(names), doubts
+
+
+def _is_deeper(path: str, folder: str) -> bool:
+    return os.path.dirname(path) != folder
 
 
 class SkippedInputs:
@@ -115,6 +162,7 @@ def write_images(
     workers: int = 1,
     on_error: str = "skip",
     on_progress: Callable[[int, int], object] = lambda done, total: None,  # noqa: ARG005
+    on_warning: Callable[[str], object] = warnings.warn,
 ) -> tuple[int, list[tuple[str, str]]]:
     """Decode labelled images into a data file. The images are never all in memory.
 
@@ -126,6 +174,7 @@ def write_images(
         workers: the number of processes that decode.
         on_error: what to do with an image that cannot be decoded: "skip" it, or "fail".
         on_progress: called with the number of images done so far, and the number of all images.
+        on_warning: called with each warning, such as a class without images, which is left out.
 
     Returns:
         The number of images in the file, and (path, reason) of each image that was skipped.
@@ -136,9 +185,11 @@ def write_images(
         OutputError: the file cannot be written.
         WorkerError: the processes that decode cannot be started.
     """
+    for warning in source.warnings:
+        on_warning(warning)
     with data_file_writer(output, recipe, standardize) as writer:
         count, skipped = _decode(source, recipe, workers, on_error, writer.add, on_progress)
-        writer.finish(source.classes, skipped)
+        writer.finish(source.classes, skipped, on_warning=on_warning)
     return count, skipped
 
 
@@ -150,8 +201,11 @@ def load_images(
     workers: int = 1,
     on_error: str = "skip",
     on_progress: Callable[[int, int], object] = lambda done, total: None,  # noqa: ARG005
+    on_warning: Callable[[str], object] = warnings.warn,
 ) -> Dataset:
     """Decode labelled images into memory. The arguments and errors are those of `write_images`."""
+    for warning in source.warnings:
+        on_warning(warning)
     examples = np.empty((len(source.items), recipe.n_x), np.uint8)
     labels: list[int] = []
     names: list[str] = []
@@ -163,10 +217,11 @@ def load_images(
 
     count, skipped = _decode(source, recipe, workers, on_error, add, on_progress)
     raw = ColumnMatrix(examples[:count])
+    indices, classes = without_unused_classes(np.asarray(labels, np.int64), source.classes, on_warning)
     return Dataset(
         raw.standardized_as(fit_standardizer(raw.blocks(), standardize, recipe.channels)),
-        np.asarray([labels], np.int64),
-        source.classes,
+        indices[None],
+        classes,
         recipe,
         names=tuple(names),
         skipped=tuple(skipped),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from xpnet.data import fit_standardizer
 from xpnet.errors import DataError, UsageError
 
 from ..images import Recipe
+from .text_file import same_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -68,6 +70,7 @@ def open_data(
     path: str,
     options: DataOptions = DataOptions(),
     on_progress: Callable[[int, int], object] = lambda done, total: None,  # noqa: ARG005
+    on_warning: Callable[[str], object] = warnings.warn,
 ) -> Dataset:
     """Read data into memory.
 
@@ -76,6 +79,7 @@ def open_data(
             `xpnet preprocess`; a file of the course; or a CSV table, with `options.target`.
         options: how the data is read.
         on_progress: called with the number of images decoded so far, and the number of all images.
+        on_warning: called with a sentence about each thing in the data that is doubtful.
 
     Raises:
         DataError: the data cannot be read.
@@ -94,6 +98,7 @@ def open_data(
             workers=options.workers,
             on_error=options.on_error,
             on_progress=on_progress,
+            on_warning=on_warning,
         )
     if not os.path.exists(path):
         msg = f"{path}: there is no such file or folder"
@@ -133,6 +138,7 @@ def write_data(
     output: str,
     options: DataOptions,
     on_progress: Callable[[int, int], object] = lambda done, total: None,  # noqa: ARG005
+    on_warning: Callable[[str], object] = warnings.warn,
 ) -> list[tuple[str, str]]:
     """Convert data to a data file; return (input, reason) of each input that was skipped.
 
@@ -141,6 +147,7 @@ def write_data(
         output: the file to write. It appears when it is complete.
         options: how the data is read.
         on_progress: called with the number of images decoded so far, and the number of all images.
+        on_warning: called with a sentence about each thing in the data that is doubtful.
 
     Raises:
         OutputError: the file cannot be written.
@@ -158,11 +165,12 @@ def write_data(
             workers=options.workers,
             on_error=options.on_error,
             on_progress=on_progress,
+            on_warning=on_warning,
         )
         return skipped
     from .data_file import write_data_file
 
-    dataset = open_data(path, options, on_progress=on_progress)
+    dataset = open_data(path, options, on_progress, on_warning)
     write_data_file(output, dataset)
     return list(dataset.skipped)
 
@@ -201,10 +209,12 @@ def with_classes(dataset: Dataset, classes: tuple[str, ...], path: str) -> Datas
         expected, found = (", ".join(names) or "numbers to predict" for names in (classes, dataset.classes))
         msg = f"{path}: has {found}, expected {expected}"
         raise DataError(msg)
-    index = {name: i for i, name in enumerate(classes)}
+    index = {same_name(name): i for i, name in enumerate(classes)}
+    index |= {name: i for i, name in enumerate(classes)}
     present = [dataset.classes[i] for i in np.unique(dataset.Y).tolist()]
-    if unknown := [name for name in present if name not in index]:
+    places = {name: index.get(name, index.get(same_name(name), -1)) for name in dataset.classes}
+    if unknown := [name for name in present if places[name] < 0]:
         msg = f"{path}: has the class {unknown[0]!r}, expected only {', '.join(classes)}"
         raise DataError(msg)
-    table = np.asarray([index.get(name, -1) for name in dataset.classes])
+    table = np.asarray([places[name] for name in dataset.classes])
     return replace(dataset, Y=table[dataset.Y], classes=classes)

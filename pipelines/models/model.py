@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -73,7 +74,8 @@ class Model:
 
     def __repr__(self) -> str:
         about = f"{len(self.classes)} classes" if self.classes else "regression"
-        return f"<Model {self.name}: {about}, {self.saved.model.n_x} features>"
+        name = f"Model {self.path}" if self.path else "Model"
+        return f"<{name}: {about}, {self.saved.model.n_x} features>"
 
     @property
     def name(self) -> str:
@@ -230,19 +232,22 @@ class Model:
         workers: int = 1,
         on_error: str = "skip",
         on_progress: Callable[[int, int], object] = lambda done, total: None,  # noqa: ARG005
+        on_warning: Callable[[str], object] = warnings.warn,
     ) -> Dataset:
         """Return labelled data as the model takes it: made by its recipe, with its classes.
 
         Args and errors as for `evaluate`, and:
             on_error: "skip" leaves out inputs that cannot be used, "fail" raises `DataError`.
             on_progress: called with the number of images that are decoded, and of all images.
+            on_warning: called with a sentence about each thing in the data that is doubtful.
         """
         path = os.fspath(path)
-        recipe = self.recipe if os.path.isdir(path) else None
+        recipe, columns = self.recipe if os.path.isdir(path) else None, None
         if path.lower().endswith(TABLE_SUFFIXES):
             target = target or self.saved.recipe.get("target")
-        options = DataOptions(recipe, None, labels, target, workers, on_error)
-        return self._fitting(open_data(path, options, on_progress), path)
+            columns = tuple(self.saved.recipe.get("features") or ()) or None
+        options = DataOptions(recipe, None, labels, target, workers, on_error, columns)
+        return self._fitting(open_data(path, options, on_progress, on_warning), path)
 
     def evaluate_dataset(self, dataset: Dataset, backend: Backend) -> Evaluation:
         """Return the evaluation of the model by a dataset that `open_data` returned."""
@@ -268,8 +273,8 @@ class Model:
         """
         if self.recipe is None:
             msg = (
-                f"{self.name}: was trained on a table, and only images can be predicted from files: "
-                "use evaluate with a table"
+                f"{self.name}: was trained on a table: xpnet predict takes only images; "
+                "use xpnet evaluate for a table"
             )
             raise UsageError(msg)
         in_flight = CHUNKS_IN_FLIGHT[backend.name]

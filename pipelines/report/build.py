@@ -15,7 +15,7 @@ from xpnet.version import __version__
 
 from ..images import path_text
 from ..models import load
-from ..outputs import require_writable, write_text
+from ..outputs import locked_outputs, require_ending, require_writable, write_text
 from .computation_graph import graph_section
 from .evaluation import evaluation_section
 from .page import render, require_jinja
@@ -68,8 +68,14 @@ def write_report(job: ReportJob, console: Messages) -> int:
         XpnetError: a file cannot be read or written, or the device is not available.
     """
     require_jinja()
-    require_writable([job.output], [job.model, job.data, job.labels, job.predictions])
+    require_writable([job.output], [job.model, job.data, job.labels, job.predictions, job.images])
+    require_ending(job.output, "a report, HTML", "html", "htm")
     _require_consistent(job)
+    with locked_outputs(job.output):
+        return _write_report(job, console)
+
+
+def _write_report(job: ReportJob, console: Messages) -> int:
     model, backend = load(job.model), select(job.device)
     console.detail(f"Device {backend.device}: {backend.reason}")
     dataset = None if job.data is None else _labelled_data(job, model, job.data, console)
@@ -148,7 +154,12 @@ def _require_consistent(job: ReportJob) -> None:
 def _labelled_data(job: ReportJob, model: Model, data: str, console: Messages) -> Dataset:
     with console.progress("Decoding") as progress:
         return model.open_data(
-            data, labels=job.labels, target=job.target, workers=job.workers, on_progress=progress
+            data,
+            labels=job.labels,
+            target=job.target,
+            workers=job.workers,
+            on_progress=progress,
+            on_warning=console.warn,
         )
 
 

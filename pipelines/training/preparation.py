@@ -1,7 +1,8 @@
-"""The preparation of a training: the job, the training and validation examples, and the device."""
+"""The inputs of a training: the job, the data and the device."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -12,11 +13,22 @@ from xpnet.backend import Backend, select
 from xpnet.data import fit_standardizer, stratified_split
 from xpnet.errors import DataError, UsageError
 
-from ..datasets import TABLE_SUFFIXES, DataOptions, Dataset, open_data, with_classes, with_labels_for
-from ..outputs import require_writable
+from ..datasets import (
+    TABLE_SUFFIXES,
+    DataOptions,
+    Dataset,
+    doubt_about_targets,
+    doubts_about_images,
+    open_data,
+    with_classes,
+    with_labels_for,
+)
+from ..outputs import locked_outputs, require_ending, require_writable
 from .plan import Plan, choose_model
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ..messages import Messages
 
 
@@ -72,21 +84,35 @@ class Prepared:
     skipped: list[tuple[str, str]]
 
 
+@contextlib.contextmanager
+def outputs_of(job: TrainJob) -> Iterator[None]:
+    """Check the outputs of a job, and keep other runs from writing them until the block ends.
+
+    Raises:
+        OutputError: an output cannot be written, or another run is writing it.
+        UsageError: an output is also an input, two outputs are the same file, or a name promises another
+            format.
+    """
+    inputs = [name for name in (job.data, job.val, job.options.labels) if isinstance(name, str)]
+    require_writable([job.output, job.history, *job.other_outputs], inputs)
+    require_ending(job.output, "a model file", "safetensors")
+    require_ending(job.history, "a history, CSV", "csv")
+    with locked_outputs(job.output, job.history):
+        yield
+
+
 def prepare(job: TrainJob, messages: Messages) -> Prepared:
     """Read the data of a job, and select the device.
 
     Args:
         job: the training job.
-        messages: takes messages and the progress of decoding.
+        messages: receives messages and the progress of decoding.
 
     Raises:
         UsageError: options contradict each other or the data.
         DataError, NoInputError: the data cannot be read or used.
-        OutputError: an output cannot be written.
         DeviceError: the device cannot be used.
     """
-    inputs = [name for name in (job.data, job.val, job.options.labels) if isinstance(name, str)]
-    require_writable([job.output, job.history, *job.other_outputs], inputs)
     backend = job.device if isinstance(job.device, Backend) else select(job.device)
     messages.detail(f"Device {backend.device}: {backend.reason}")
     dataset = _opened(job.data, job.options, job.plan, messages)
@@ -101,14 +127,22 @@ def prepare(job: TrainJob, messages: Messages) -> Prepared:
                 recipe=dataset.recipe if os.path.isdir(job.val) else None,
                 standardize=None,
                 labels=None,
-                target=dataset.target if job.val.lower().endswith(TABLE_SUFFIXES) else None,
+                target=None,
+                ignored_columns=(),
+                columns=None,
             )
+            if job.val.lower().endswith(TABLE_SUFFIXES):
+                options = replace(options, target=dataset.target, columns=dataset.features)
         validation = _opened(job.val, options, job.plan, messages)
         skipped += [] if _was_reported(job.val) else list(validation.skipped)
         name = job.val if isinstance(job.val, str) else "the validation data"
-        validation = standardized_alike(with_classes(validation, dataset.classes, name), dataset)
+        validation = with_standardization_of(with_classes(validation, dataset.classes, name), dataset)
     elif job.val_split is not None:
-        dataset, validation = hold_out(dataset, job.val_split, job.plan.seed)
+        dataset, validation = validation_split(dataset, job.val_split, job.plan.seed)
+    for doubt in doubts_about_images(dataset, validation):
+        messages.warn(doubt)
+    if job.plan.model is None and (doubt := doubt_about_targets(dataset)):
+        messages.warn(doubt)
     return Prepared(dataset, validation, backend, skipped)
 
 
@@ -116,7 +150,7 @@ def _opened(data: str | Dataset, options: DataOptions, plan: Plan, messages: Mes
     if isinstance(data, Dataset):
         return with_labels_for(plan.model, data)
     with messages.progress("Decoding") as progress:
-        return with_labels_for(plan.model, open_data(data, options, progress))
+        return with_labels_for(plan.model, open_data(data, options, progress, messages.warn))
 
 
 def _was_reported(data: str | Dataset) -> bool:
@@ -124,7 +158,7 @@ def _was_reported(data: str | Dataset) -> bool:
     return isinstance(data, str) and os.path.isfile(data) and not data.lower().endswith(TABLE_SUFFIXES)
 
 
-def hold_out(dataset: Dataset, share: float, seed: int) -> tuple[Dataset, Dataset]:
+def validation_split(dataset: Dataset, share: float, seed: int) -> tuple[Dataset, Dataset]:
     """Split a dataset into one to train on and one to validate with, with the same share of each class.
 
     The standardization is fitted again to the examples to train on.
@@ -159,15 +193,19 @@ def hold_out(dataset: Dataset, share: float, seed: int) -> tuple[Dataset, Datase
     left = part(kept)
     standardizer = fit_standardizer(left.data.blocks(), kind, channels)
     left = replace(left, data=left.data.standardized_as(standardizer))
-    return left, standardized_alike(part(held), left)
+    return left, with_standardization_of(part(held), left)
 
 
-def standardized_alike(validation: Dataset, dataset: Dataset) -> Dataset:
+def with_standardization_of(validation: Dataset, dataset: Dataset) -> Dataset:
     """Return the validation data with the standardization of the training data.
 
     Raises:
         DataError: the two have different features, or their images were decoded in different ways.
     """
+    if validation.features != dataset.features:
+        found, expected = ", ".join(validation.features) or "none", ", ".join(dataset.features) or "none"
+        msg = f"the validation data has the columns {found}; the training data has {expected}"
+        raise DataError(msg)
     if validation.data.n_x != dataset.data.n_x or validation.recipe != dataset.recipe:
         msg = (
             f"the validation data has {validation.data.n_x} features made by {validation.recipe}, "

@@ -1,0 +1,153 @@
+"""Read the labels of images from a CSV file with lines path,label."""
+
+from __future__ import annotations
+
+import os
+
+from xpnet.errors import DataError
+
+from ..images import path_text
+from .text_file import quoted, read_cells, same_name
+
+PATH_WORDS = (
+    "path", "file", "filename", "file_name", "filepath", "file_path", "image", "images", "img", "image_path",
+    "image_name", "image_file", "image_id", "id", "name", "picture", "photo",
+)  # fmt: skip
+"""Names of the column of paths, as the header of a labels file may have them."""
+
+LABEL_WORDS = (
+    "label", "labels", "class", "classes", "class_name", "classname", "category", "target", "y", "tag",
+    "tags", "type", "species", "breed", "diagnosis",
+)  # fmt: skip
+"""Names of the column of labels."""
+
+
+def read_labels(folder: str, labels: str) -> tuple[list[tuple[str, str]], list[str]]:
+    """Return (path, label) of each image in a labels file, and warnings about the file.
+
+    A header is left out. A path is the one of the file that exists, if it is written with other spaces,
+    backslashes or accents there.
+
+    Args:
+        folder: the paths are relative to it.
+        labels: the CSV file.
+
+    Raises:
+        DataError: the file cannot be read, a line is not path,label, or an image has two labels.
+    """
+    lines = read_cells(labels, keep_bytes=True)
+    finder = _Finder(folder)
+    is_swapped = False
+    if lines and _is_header(lines, finder):
+        is_swapped = _word(lines[0][1][0]) in LABEL_WORDS and _word(lines[0][1][1]) in PATH_WORDS
+        lines = lines[1:]
+    pairs: list[tuple[str, str]] = []
+    first_lines: dict[str, tuple[int, str]] = {}
+    repeated = 0
+    for line, cells in lines:
+        while len(cells) > 2 and not cells[-1].strip():  # a delimiter at the end of the line
+            cells.pop()
+        if len(cells) != 2 or not all(map(str.strip, cells)):
+            msg = f"{labels}: line {line} is {path_text(','.join(cells))}, expected path,label"
+            raise DataError(msg)
+        cell, label = reversed(cells) if is_swapped else cells
+        path, label = finder.find(cell), _checked_label(labels, line, label)
+        place = os.path.normpath(path)
+        if place not in first_lines:
+            first_lines[place] = line, label
+            pairs.append((path, label))
+        elif first_lines[place][1] == label:
+            repeated += 1
+        else:
+            other, known = first_lines[place]
+            msg = (
+                f"{labels}: line {line}: {path_text(cell.strip())} has the label {quoted(label)}, and is "
+                f"already listed in line {other} with the label {quoted(known)}: expected one label for each "
+                "image"
+            )
+            raise DataError(msg)
+    warnings = [f"{labels}: lists {repeated} images more than once; each is used once"] if repeated else []
+    return pairs, warnings
+
+
+def _checked_label(labels: str, line: int, label: str) -> str:
+    """Return a label in the form in which names are compared, or refuse it."""
+    label = same_name(label.strip())
+    if path_text(label) != label:
+        msg = f"{labels}: line {line}: the label {path_text(label)} is not UTF-8: save the file as UTF-8"
+        raise DataError(msg)
+    if not label.isprintable():
+        msg = (
+            f"{labels}: line {line}: the label {quoted(label)} has a line end or a control character: "
+            "check the quotation marks"
+        )
+        raise DataError(msg)
+    return label
+
+
+def _word(cell: str) -> str:
+    return cell.strip().casefold().replace(" ", "_").replace("-", "_")
+
+
+def _is_header(lines: list[tuple[int, list[str]]], finder: _Finder) -> bool:
+    """Return whether the first line has the names of the columns."""
+    first = lines[0][1]
+    if len(first) != 2 or os.path.lexists(finder.find(first[0])):
+        return False
+    words = [_word(cell) for cell in first]
+    if (words[0] in PATH_WORDS and words[1] in LABEL_WORDS) or (
+        words[0] in LABEL_WORDS and words[1] in PATH_WORDS
+    ):
+        return True
+    next_has_suffix = len(lines) > 1 and bool(os.path.splitext(lines[1][1][0].strip())[1])
+    is_word = words[0] in PATH_WORDS or words[1] in LABEL_WORDS
+    return not os.path.splitext(words[0])[1] and (is_word or next_has_suffix)
+
+
+class _Finder:
+    """Finds files whose paths are written a little differently from their names.
+
+    Args:
+        folder: the paths are relative to it.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._listed: dict[str, dict[str, str]] = {}
+
+    def find(self, cell: str) -> str:
+        """Return the path of the file, or, if there is none, the path as it is written, without spaces."""
+        stripped = cell.strip()
+        forms = dict.fromkeys((cell, stripped, stripped.replace("\\", "/")))
+        for form in forms:
+            path = os.path.join(self._folder, form)
+            if os.path.lexists(path):
+                return path
+        if not stripped.isascii():
+            for form in forms:
+                if found := self._look_alike(form):
+                    return found
+        return os.path.join(self._folder, stripped)
+
+    def _look_alike(self, form: str) -> str:
+        """Return the path of a file whose name looks the same, or ""."""
+        path = self._folder
+        for part in form.split("/"):
+            here = os.path.join(path, part) if part else path or "/"
+            if not os.path.lexists(here):
+                name = self._names(path).get(same_name(part))
+                if name is None:
+                    return ""
+                here = os.path.join(path, name)
+            path = here
+        return path
+
+    def _names(self, folder: str) -> dict[str, str]:
+        """Return the names in a folder, by the form in which names are compared."""
+        if folder not in self._listed:
+            try:
+                names = sorted(os.listdir(folder))
+            except OSError:
+                names = []
+            self._listed[folder] = {same_name(name): name for name in names}
+        return self._listed[folder]
