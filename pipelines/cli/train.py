@@ -89,11 +89,19 @@ def train(
     reading: o.Reading,
     val: o.Val = None,
     val_split: o.ValSplit = None,
+    overwrite: Annotated[
+        bool,
+        o.flag(
+            "--overwrite", panel=o.OUTPUT,
+            help="Start from the beginning, although an interrupted training left FILE.checkpoint.",
+        ),
+    ] = False,
     resume: Annotated[
         bool,
         o.flag(
             "--resume", panel=o.OUTPUT,
-            help="Continue a training in batches that was interrupted, from its checkpoint, FILE.checkpoint.",
+            help="Continue a training in batches that was interrupted, from its checkpoint, FILE.checkpoint. "
+            "This is the default.",
         ),
     ] = False,
     history: o.HistoryFile = None,
@@ -132,7 +140,7 @@ def train(
         history=history,
         other_outputs=() if plot is None else (plot,),
     )
-    outcome = train_job(job, console, resume=resume)
+    outcome = train_job(job, console, resume=resume, overwrite=overwrite)
     if plot is not None:
         name = training_name(outcome.metric_examples, outcome.dataset.data.m)
         plot_training(plot, outcome.result.history, metric_name(outcome), name)

@@ -42,6 +42,7 @@ def train(
     standardize: str | None = None,
     on_error: str = "skip",
     resume: bool = False,
+    overwrite: bool = False,
     messages: Messages | None = None,
     **plan: Any,
 ) -> Model:
@@ -67,7 +68,9 @@ def train(
         decoder: which library decodes JPEG files; see `Recipe`.
         standardize: "unit", "channel", "feature" or "none"; see `xpnet.data.STANDARDIZATIONS`.
         on_error: "skip" or "fail" when an input cannot be used.
-        resume: whether to resume a killed training from the checkpoint beside the output.
+        resume: refuse a training that is done. One that was killed resumes in any case, from the checkpoint
+            beside the output.
+        overwrite: start from the beginning, although there is such a checkpoint.
         messages: receives messages and progress. By default warnings become Python warnings, and the rest is
             dropped.
         plan: how to train: model, hidden, optimizer, epochs, iterations, learning_rate, batch_size,
@@ -100,7 +103,7 @@ def train(
         device=device,
         output=None if output is None else os.fspath(output),
     )
-    outcome = train_job(job, messages or Messages(), resume=resume)
+    outcome = train_job(job, messages or Messages(), resume=resume, overwrite=overwrite)
     return Model.from_saved(outcome.saved, job.output)
 
 

@@ -12,7 +12,7 @@ from xpnet.nn import TrainingResult
 from xpnet.training import sweep as train_together
 
 from .plan import LBFGS, choose_model
-from .preparation import TrainJob, prepare
+from .preparation import TrainJob, outputs_of, prepare
 from .summary import method_sentence, sweep_summary
 from .targets import TargetScale
 from .trainer import OnDevice, TrainOutcome, save_and_evaluate, write_history
@@ -59,6 +59,12 @@ def sweep_job(
         # The training cost has the penalty in it, so the smallest penalty would nearly always be the best.
         msg = "comparing penalties needs validation data: give --val or --val-split"
         raise UsageError(msg)
+    with outputs_of(job):
+        return _sweep(job, given, messages)
+
+
+def _sweep(job: TrainJob, given: Mapping[str, Any], messages: Messages) -> TrainOutcome:
+    plan = job.plan
     prepared = prepare(job, messages)
     dataset, backend = prepared.dataset, prepared.backend
     model = choose_model(plan, dataset)

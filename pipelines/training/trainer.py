@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xpnet.data import on_device
-from xpnet.errors import OutputError, UsageError
+from xpnet.errors import CheckpointError, ModelFileError, OutputError, UsageError
 from xpnet.io import atomic_write, read_tensors, write_model_file
 from xpnet.linear import descend, minimize
 from xpnet.nn import Epoch, TrainingResult
 from xpnet.training import Evaluator, fit
 
 from .plan import LBFGS, METRIC_EXAMPLES, Plan, choose_model
-from .preparation import Prepared, TrainJob, prepare
+from .preparation import Prepared, TrainJob, outputs_of, prepare
 from .summary import method_sentence, saved_model
 from .targets import TargetScale
 
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
     from ..datasets import Dataset
     from ..messages import Messages
+
+START_AGAIN = "give --overwrite to start from the beginning, or name another file with --output"
+"""What to do about the checkpoint of another training."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,36 +117,63 @@ class OnDevice:
             }
 
 
-def train_job(job: TrainJob, messages: Messages, *, resume: bool = False) -> TrainOutcome:
+def train_job(
+    job: TrainJob, messages: Messages, *, resume: bool = False, overwrite: bool = False
+) -> TrainOutcome:
     """Train a model, save it, then evaluate it.
+
+    A training in batches resumes from the checkpoint that a killed training left beside the output. A
+    checkpoint that cannot be used is set aside.
 
     Args:
         job: the training job.
         messages: receives messages and progress.
-        resume: whether to resume from the checkpoint that a killed training left beside the output.
+        resume: refuse a training that is done. A training that is not done resumes in any case.
+        overwrite: start from the beginning, and remove the checkpoint of an earlier training.
 
     Raises:
-        XpnetError: one of its subclasses, such as `UsageError`, `DataError`, `DeviceError`.
+        UsageError: `resume` and `overwrite` are both given, or do not fit the training.
+        CheckpointError: the checkpoint belongs to another training.
+        OutputError: an output cannot be written, or another run is writing it.
+        XpnetError: one of its other subclasses, such as `DataError`, `DeviceError`.
     """
+    if resume and overwrite:
+        msg = "--resume continues a training, and --overwrite starts it again: give one of them"
+        raise UsageError(msg)
+    with outputs_of(job):
+        return _train(job, messages, resume, overwrite)
+
+
+def _train(job: TrainJob, messages: Messages, resume: bool, overwrite: bool) -> TrainOutcome:
     prepared = prepare(job, messages)
     model = choose_model(job.plan, prepared.dataset)
     checkpoint = None if job.output is None else f"{job.output}.checkpoint"
     if checkpoint is not None:
-        _check_checkpoint(checkpoint, job, model, resume, messages)
+        _check_checkpoint(checkpoint, job, model, resume, overwrite, messages)
     examples = OnDevice.of(prepared)
     total, m = _iterations(job.plan, model, prepared.dataset.data.m), prepared.dataset.data.m
 
-    def report(epoch: Epoch) -> None:
-        speed = f"{m / epoch.seconds:.0f} examples/s" if epoch.seconds else ""
-        progress(epoch.epoch, total, _note(epoch), speed, epoch.cost)
+    def run() -> TrainingResult:
+        def report(epoch: Epoch) -> None:
+            speed = f"{m / epoch.seconds:.0f} examples/s" if epoch.seconds else ""
+            progress(epoch.epoch, total, _note(epoch), speed, epoch.cost)
 
-    unit = "epochs" if job.plan.iterations is None else "iterations"
-    try:
+        unit = "epochs" if job.plan.iterations is None else "iterations"
         with messages.progress("Training", unit) as progress:
-            result = train_examples(job.plan, model, examples, on_epoch=report, checkpoint=checkpoint)
+            return train_examples(job.plan, model, examples, on_epoch=report, checkpoint=checkpoint)
+
+    try:
+        try:
+            result = run()
+        except CheckpointError as error:
+            if error.is_intact:
+                msg = f"{error}: {START_AGAIN}"
+                raise CheckpointError(msg, is_intact=True) from error
+            _set_aside(str(checkpoint), str(error), messages)
+            result = run()
     except KeyboardInterrupt:
         if checkpoint is not None and os.path.exists(checkpoint):
-            messages.warn(f"{checkpoint} holds the training so far: --resume continues it")
+            messages.warn(f"{checkpoint} holds the training so far: the same command continues it")
         else:
             messages.warn("nothing is saved: only a training in batches writes checkpoints, after each epoch")
         raise
@@ -310,31 +340,43 @@ def write_history(path: str, runs: list[tuple[dict[str, Any], History]]) -> None
 
 
 def _check_checkpoint(
-    checkpoint: str, job: TrainJob, model: Network, resume: bool, messages: Messages
+    checkpoint: str, job: TrainJob, model: Network, resume: bool, overwrite: bool, messages: Messages
 ) -> None:
-    """Remove a checkpoint from which the training does not resume; tell the user about the rest.
+    """Prepare the checkpoint for the training; tell the user what happens to it.
 
     Raises:
-        UsageError: the training cannot resume.
-        ModelFileError: the file at the path of the checkpoint is not a checkpoint.
+        UsageError: there is nothing to resume, or a full-batch training would ignore the checkpoint.
     """
-    if not os.path.exists(checkpoint):
+    full_batch = job.plan.is_full_batch(model)
+    if not os.path.lexists(checkpoint):
         if resume and os.path.exists(str(job.output)):
             msg = f"{job.output}: this training is done, and has no checkpoint: leave out --resume"
             raise UsageError(msg)
         if resume:
             messages.say(f"There is no {checkpoint}: the training starts from the beginning")
-    elif not resume:
-        read_tensors(checkpoint, "checkpoint")  # raises an error if xpnet did not write the file
+    elif overwrite or full_batch:
+        try:
+            read_tensors(checkpoint, "checkpoint")
+        except ModelFileError as error:
+            _set_aside(checkpoint, str(error), messages)
+            return
+        if not overwrite:
+            msg = (
+                f"{checkpoint}: is the checkpoint of a training in batches, and this training is full-batch: "
+                f"{START_AGAIN}"
+            )
+            raise UsageError(msg)
         os.unlink(checkpoint)
-    elif job.plan.is_full_batch(model):
-        msg = (
-            f"{checkpoint}: is the checkpoint of a training in batches, and this training is full-batch: "
-            "leave out --resume to start again"
-        )
-        raise UsageError(msg)
     else:
         messages.say(f"Resuming from {checkpoint}")
+
+
+def _set_aside(checkpoint: str, reason: str, messages: Messages) -> None:
+    """Rename a checkpoint that cannot be used, to a name that is free, and say so."""
+    names = (f"{checkpoint}.unusable{number}" for number in ("", *range(2, 1000)))
+    name = next(name for name in names if not os.path.lexists(name))
+    os.rename(checkpoint, name)
+    messages.warn(f"{reason}: it is renamed to {name}, and the training starts from the beginning")
 
 
 def _iterations(plan: Plan, model: Network, m: int) -> int | None:

@@ -62,13 +62,16 @@ main()
     assert run_code(code, *batches).returncode == 130
     before = checkpoint.read_bytes()
     for other, said in (
-        ([*plan], b"leave out --resume"),
+        ([*plan], b"this training is full-batch"),
         ([*plan, "--hidden", "4", "--epochs", "2"], b"has 5 epochs, and the training 2: train for more"),
-        ([*plan, "--hidden", "5", "--epochs", "5"], b"was made with"),
+        ([*plan, "--hidden", "5", "--epochs", "5", "--resume"], b"was made with"),
     ):
-        done = xpnet(*other, "--resume")
+        done = xpnet(*other)
         assert done.returncode in (1, 2)
         assert said in done.stderr
+        assert b"give --overwrite to start from the beginning, or name another file" in done.stderr
         assert checkpoint.read_bytes() == before
-    assert xpnet(*batches, "--resume").returncode == 0
+    done = xpnet(*batches)
+    assert done.returncode == 0
+    assert b"Resuming from" in done.stderr
     assert not checkpoint.exists()

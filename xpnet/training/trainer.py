@@ -311,7 +311,7 @@ class Trainer:
         saved = read_checkpoint(path, self._key(), shapes)
         done, wanted = len(saved.history), self.settings.epochs
         if done > wanted:
-            msg = f"{path}: has {done} epochs, and the training {wanted}: train for more, or remove the file"
+            msg = f"{path}: has {done} epochs, and the training {wanted}: train for more epochs"
             raise CheckpointError(msg, is_intact=True)
         for name, array in self.state.items():
             array[...] = self.backend.send(saved.arrays[name], dtype=self.settings.dtype)
