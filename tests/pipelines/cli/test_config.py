@@ -40,8 +40,13 @@ def test_options_come_from_a_file_and_the_command_line_wins(tmp_path: Path) -> N
         ("[train]\nresume = 1", "[train] resume: got 1, expected true or false"),
         ('[train]\nquiet = "yes"', "[train] quiet: got 'yes', expected true or false"),
         ('[train]\noptimizer = "sdg"', "[train] optimizer: got 'sdg', expected one of sgd"),
-        ("[train]\noptimizer = {}", "[train] optimizer: got {}, expected a number or a text in quotes"),
+        ("[train]\noptimizer = {}", "[train] optimizer: got {}, expected a text in quotes"),
         ("[train]\nl1 = 1979-05-27", "[train] l1: got datetime.date(1979, 5, 27), expected a number"),
+        ("[train]\noutput = 5", "[train] output: got 5, expected a text in quotes"),
+        ("[train]\ntarget = 1.5", "[train] target: got 1.5, expected a text in quotes"),
+        ('[train]\nhistory = ["a", "b"]', "[train] history: got ['a', 'b'], expected one text in quotes"),
+        ('[train]\noutput = "a\\u0000b"', "expected a text without NUL characters"),
+        ("[train]\nx = " + 5000 * "[", "cannot be read as TOML"),
         ("train = 3", "got 'train', expected one table for each command"),
         ("[train]\nlr = 1\nlearning-rate = 2", "has 'learning-rate', which is given twice"),
         ('[train]\nepochs = "many"', "[train] epochs: got 'many', expected a whole number"),
@@ -52,3 +57,9 @@ def test_a_file_of_options_that_is_wrong_is_refused(tmp_path: Path, text: str, s
     done = xpnet_here("train", str(tmp_path), "-o", "model", "--config", str(tmp_path / "xpnet.toml"))
     assert done.returncode == 2
     assert said in " ".join(done.stderr.split())
+
+
+def test_a_file_of_options_that_is_missing_is_refused(tmp_path: Path) -> None:
+    done = xpnet_here("train", str(tmp_path), "-o", "model", "--config", "missing.toml")
+    assert done.returncode == 2
+    assert "missing.toml: cannot be read: No such file or directory" in " ".join(done.stderr.split())

@@ -19,6 +19,7 @@ def test_it_leads_from_pictures_to_rows(tmp_path: Path, capsys: pytest.CaptureFi
             app(["demo", str(folder), "--device", "cpu"])
         assert not ended.value.code
         said = capsys.readouterr().out
+        assert "three classes, each with 60 images to train and 20 to test.\n" in said
         for command in ("preprocess", "train", "evaluate", "predict", "report"):
             assert f"$ xpnet {command} {folder}" in said
     assert "<title>skies.safetensors - xpnet report</title>" in (folder / "report.html").read_text("utf-8")

@@ -21,6 +21,32 @@ def test_a_sweep_names_the_best_and_saves_it(tmp_path: Path) -> None:
     assert [line.split()[0] for line in lines if line.endswith("  best")] == ["0.1"]
     assert len((tmp_path / "costs.csv").read_text().splitlines()) == 801
     assert xpnet("evaluate", str(best), str(data)).returncode == 0
+    assert lines[0].endswith("validation cost  validation accuracy")
+    assert any(line.startswith("Trained together by the method ") for line in lines)
+    assert (
+        (tmp_path / "costs.csv").read_text().startswith("initial_learning_rate,l2,epoch,cost,learning_rate,")
+    )
+
+
+def test_a_sweep_of_penalties_needs_validation_data(tmp_path: Path) -> None:
+    data = draw_classes(tmp_path / "data", 4)
+    done = xpnet("sweep", str(data), "--image-size", "8", "--l2s", "0,1")
+    assert done.returncode == 2
+    assert "comparing penalties needs validation data: give --val or --val-split" in done.stderr
+
+
+def test_a_model_of_lbfgs_is_described_without_a_learning_rate(tmp_path: Path) -> None:
+    data, decoded, model = draw_classes(tmp_path / "data", 4), tmp_path / "d.h5", tmp_path / "m.safetensors"
+    done = xpnet("preprocess", str(data), "-o", str(decoded), "--image-size", "8")
+    assert done.stdout.splitlines()[-1] == f"Saved: {decoded}"
+    assert xpnet("train", str(decoded), "-o", str(model)).returncode == 0
+    lines = xpnet("info", str(model)).stdout.splitlines()
+    assert lines[lines.index("training:") + 1].startswith("  method: L-BFGS on all examples")
+    assert not any("learning_rate" in line or "best_epoch" in line for line in lines)
+    model.unlink()
+    done = xpnet("train", str(decoded), "-o", str(model), "--hidden", "2:relu", "--iterations", "3")
+    assert "all 3 iterations done" in done.stdout
+    assert "  best_epoch: 3" in xpnet("info", str(model)).stdout.splitlines()
 
 
 def test_training_and_sweep_draw_their_curves(tmp_path: Path) -> None:

@@ -88,7 +88,10 @@ def test_a_learning_rate_of_0_is_refused_and_not_replaced() -> None:
         ({"iterations": 5, "epochs": 5}, "leave out --epochs"),
         ({"iterations": 5, "batch_size": 5}, "leave out --epochs and --batch-size"),
         ({"optimizer": "lbfgs", "dropout": 0.1}, "does not use --dropout"),
-        ({"optimizer": "lbfgs", "learning_rate": 0.1}, "does not use --learning-rate: leave it out, or choose"),
+        (
+            {"optimizer": "lbfgs", "learning_rate": 0.1},
+            "does not use --learning-rate: leave it out, or choose",
+        ),
         ({"model": "cnn"}, "--model is 'cnn', expected one of logistic"),
         ({"optimizer": "sgdd"}, "--optimizer is 'sgdd'"),
     ],
@@ -96,6 +99,12 @@ def test_a_learning_rate_of_0_is_refused_and_not_replaced() -> None:
 def test_contradictions_are_refused(options: dict, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         Plan(**options)
+
+
+def test_a_regression_needs_two_examples() -> None:
+    table = Dataset(ColumnMatrix(np.ones((1, 1))), np.array([[10.0]]), ())
+    with pytest.raises(DataError, match="there is 1 example: a regression needs at least 2"):
+        choose_model(Plan(), table)
 
 
 def test_lbfgs_is_not_for_networks() -> None:
