@@ -137,9 +137,12 @@ def _place(path: str, header: list[str], name: str) -> int:
     Raises:
         DataError: no column, or more than one, has this name.
     """
-    if header.count(name) != 1:
-        columns = ", ".join(header) or "none"
-        msg = f"{path}: expected one column {name!r}, found {header.count(name)}; its columns are {columns}"
+    count = header.count(name)
+    if count == 0:
+        msg = f"{path}: has no column {name!r}; its columns are {', '.join(header) or 'none'}"
+        raise DataError(msg)
+    if count > 1:
+        msg = f"{path}: has {count} columns named {name!r}, expected one"
         raise DataError(msg)
     return header.index(name)
 

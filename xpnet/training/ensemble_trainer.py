@@ -112,6 +112,7 @@ class EnsembleTrainer:
             totals += self._gathered(pending)
             validated = self._validation.each(self._views, self._ensemble) if self._validation else None
         seconds = time.perf_counter() - began
+        unit = "iterations" if shared.batch_size is None else "epochs"
         for i, history in enumerate(self.histories):
             if history.stop is None:
                 history.add(
@@ -124,7 +125,7 @@ class EnsembleTrainer:
                     )
                 )
                 if done + 1 == shared.epochs:
-                    history.end(StopReason.ALL_EPOCHS, f"all {shared.epochs} epochs done")
+                    history.end(StopReason.ALL_EPOCHS, f"all {shared.epochs} {unit} done")
 
     def step(self, batch: Batch, rates: dict[str, Array], slot: int) -> None:
         """Take one step of all runs. Nothing is sent or fetched.

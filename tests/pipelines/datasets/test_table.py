@@ -118,7 +118,7 @@ def test_a_target_that_is_not_one_column_is_refused(tmp_path: Path) -> None:
         ("", "y"),
         ("\n1,2\n", "y"),
     ):
-        with pytest.raises(DataError, match=rf"t\.csv: expected one column '{target}', found [02]"):
+        with pytest.raises(DataError, match=rf"t\.csv: has (no column '{target}'|2 columns named '{target}')"):
             table(tmp_path, text, target)
     with pytest.raises(DataError, match=r"its columns are a, b$"):
         table(tmp_path, "a,b\n1,2\n")
@@ -210,7 +210,7 @@ def test_a_column_of_words_is_named_with_line_and_cell_and_can_be_ignored(tmp_pa
     dataset = read_table(str(tmp_path / "t.csv"), "y", columns=["a"])
     assert (dataset.features, dataset.data.examples.tolist()) == (("a",), [[1], [2]])
     for unknown in ({"ignored": ["b"]}, {"columns": ["b"]}):
-        with pytest.raises(DataError, match="expected one column 'b', found 0; its columns are name, a, y"):
+        with pytest.raises(DataError, match="has no column 'b'; its columns are name, a, y"):
             read_table(str(tmp_path / "t.csv"), "y", **unknown)
     with pytest.raises(NoInputError, match="has no column left"):
         read_table(str(tmp_path / "t.csv"), "y", ignored=["name", "a"])
@@ -222,7 +222,7 @@ def test_a_decimal_comma_is_named(tmp_path: Path) -> None:
 
 
 def test_a_feature_that_occurs_twice_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="expected one column 'a', found 2"):
+    with pytest.raises(DataError, match="has 2 columns named 'a'"):
         table(tmp_path, "a,a,y\n1,2,3\n")
 
 
@@ -238,7 +238,7 @@ def test_the_lines_to_predict_for_need_no_target(tmp_path: Path) -> None:
     assert rows.names == ["line 2", "line 3", "line 4", "line 5"]
     assert rows.examples.tolist() == [[2, 1], [0, 0], [0, 0], [6, 5]]
     assert rows.errors == ["", "b is 'oops', expected a finite number", "has 1 cells, expected 3", ""]
-    with pytest.raises(DataError, match="expected one column 'c', found 0"):
+    with pytest.raises(DataError, match="has no column 'c'"):
         read_table_rows(str(path), ["c"])
     path.write_text("a,b\n")
     with pytest.raises(NoInputError, match="has no lines"):
