@@ -7,8 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from .options import TEXT_FLAGS
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+TEXTS_OF_PARTS = ("hidden", "columns", "ignore_columns")
+"""Parameters whose text has parts with commas between them. A file may give them as a list."""
+
+TEXTS_OF_NUMBERS = ("hidden", "image_size")
+"""Parameters whose text may be a number. All others are texts such as names, for which a number is a slip."""
 
 
 def read_config(context: typer.Context, path: str | None) -> str | None:
@@ -43,7 +51,7 @@ def _tables(path: str) -> dict[str, Any]:
     except OSError as error:
         msg = f"{path}: cannot be read: {error.strerror or error}"
         raise typer.BadParameter(msg) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # brackets in thousands of brackets
         msg = f"{path}: cannot be read as TOML: {error}"
         raise typer.BadParameter(msg) from error
 
@@ -80,8 +88,16 @@ def _checked(context: typer.Context, where: str, parameter: Any, value: Any) -> 
         _require(is_texts, where, value, 'a list of texts, as in ["a.jpg", "b.jpg"]')
         return value
     parts = value if isinstance(value, list) else [value]
+    is_argument = not any(spelling.startswith("-") for spelling in parameter.opts)
+    is_text = is_argument or not TEXT_FLAGS.isdisjoint(parameter.opts)
+    if is_text and parameter.name not in TEXTS_OF_NUMBERS:
+        _require(all(isinstance(part, str) for part in parts), where, value, "a text in quotes")
+    if is_text and parameter.name not in TEXTS_OF_PARTS:
+        _require(not isinstance(value, list), where, value, "one text in quotes")
     is_plain = all(isinstance(part, str | int | float) and not isinstance(part, bool) for part in parts)
     _require(is_plain, where, value, "a number or a text in quotes")
+    has_nul = any(isinstance(part, str) and "\0" in part for part in parts)
+    _require(not has_nul, where, value, "a text without NUL characters")
     as_text = ",".join(map(str, parts))
     try:
         parameter.process_value(context, as_text)  # which refuses a value that the option does not take

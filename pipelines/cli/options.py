@@ -104,14 +104,22 @@ class NumberList:
 
 
 def _parsed(kind: type[int | float], value: Any) -> Any:
-    """Return a value as a finite number of that kind; None if it is something else."""
+    """Return a value as a finite number of that kind, an integer of at most 64 bits; None otherwise."""
     if isinstance(value, bool) or (kind is int and isinstance(value, float)):
         return None
     try:
         number = kind(value)
     except (TypeError, ValueError):
         return None
-    return number if math.isfinite(number) else None
+    is_usable = abs(number) < MAX_INTEGER if kind is int else math.isfinite(number)
+    return number if is_usable else None
+
+
+MAX_INTEGER = 1 << 63
+"""Limit of the size of integers in options, so that all libraries can take them."""
+
+TEXT_FLAGS: set[str] = set()
+"""The flags of all options that `text` returned."""
 
 
 def number(
@@ -160,6 +168,7 @@ def choice(flag: str, *possible: str, help: str, panel: str, **others: Any) -> A
 
 def text(*flags: str, metavar: str, help: str, panel: str, **others: Any) -> Any:  # noqa: A002
     """Return an option whose value is text, such as the name of a file."""
+    TEXT_FLAGS.update(flags)
     return typer.Option(*flags, metavar=metavar, help=help, rich_help_panel=panel, **others)
 
 

@@ -1,11 +1,17 @@
 """`--config`: a file of options."""
 
+import contextlib
 import json
+from datetime import date
 from pathlib import Path
 
 import pytest
+import typer
 from pictures import draw_classes
 from program import xpnet, xpnet_here
+
+from xpnet.pipelines.cli import config
+from xpnet.pipelines.cli.app import app
 
 
 def test_options_come_from_a_file_and_the_command_line_wins(tmp_path: Path) -> None:
@@ -40,7 +46,7 @@ def test_options_come_from_a_file_and_the_command_line_wins(tmp_path: Path) -> N
         ("[train]\nresume = 1", "[train] resume: got 1, expected true or false"),
         ('[train]\nquiet = "yes"', "[train] quiet: got 'yes', expected true or false"),
         ('[train]\noptimizer = "sdg"', "[train] optimizer: got 'sdg', expected one of sgd"),
-        ("[train]\noptimizer = {}", "[train] optimizer: got {}, expected a text in quotes"),
+        ("[train]\noptimizer = {}", "[train] optimizer: got {}, expected a number or a text in quotes"),
         ("[train]\nl1 = 1979-05-27", "[train] l1: got datetime.date(1979, 5, 27), expected a number"),
         ("[train]\noutput = 5", "[train] output: got 5, expected a text in quotes"),
         ("[train]\ntarget = 1.5", "[train] target: got 1.5, expected a text in quotes"),
@@ -63,3 +69,21 @@ def test_a_file_of_options_that_is_missing_is_refused(tmp_path: Path) -> None:
     done = xpnet_here("train", str(tmp_path), "-o", "model", "--config", "missing.toml")
     assert done.returncode == 2
     assert "missing.toml: cannot be read: No such file or directory" in " ".join(done.stderr.split())
+
+
+HOSTILE = [
+    None, True, -1, 0, 2.5, 10**400, int("9" * 4000), float("inf"), float("nan"), "", "x" * 300, "\0", [], {},
+    [[]], {"a": 1}, [1, "b"], ["a"], -(10**30), "9" * 5000, 1e300, [float("nan")], "1e999", "²", "٣",
+    date(2020, 1, 1),
+]  # fmt: skip
+"""Values that TOML can hold, and that an option may not expect."""
+
+
+def test_every_option_takes_or_refuses_every_value() -> None:
+    command = typer.main.get_command(app)
+    for name, each in command.commands.items():  # type: ignore[attr-defined]
+        context = each.make_context(name, [], resilient_parsing=True)
+        for parameter in each.params:
+            for value in HOSTILE:
+                with contextlib.suppress(typer.BadParameter):
+                    config._defaults(context, "file", {parameter.name: value})
