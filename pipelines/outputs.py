@@ -29,10 +29,13 @@ FOREIGN_ENDINGS = """
 """Endings of file names that promise a format. An output in another format must not have such a name."""
 
 OUTPUT_STARTS = (
-    b"\x89HDF\r\n", b"PAR1", b"path,status,", b'{"path": ', b"epoch,", b"initial_learning_rate,", b"l2,", b"seed,",
-    b"<!doctype html", b"<?xml",
+    b"\x89HDF\r\n", b"PAR1", b"path,status,", b'{"path": ', b"epoch,", b"initial_learning_rate,", b"rate,",
+    b"l2,", b"seed,", b"<!doctype html", b"<?xml",
 )  # fmt: skip
-"""How the files begin that xpnet writes, apart from models: these have a brace after 8 bytes."""
+"""How the files begin that xpnet writes, apart from models: these have a brace after 8 bytes.
+
+`rate,` is of older versions.
+"""
 
 STANDARD_STREAM = "-"
 """The name that means standard output, for commands that can write there."""
