@@ -24,6 +24,7 @@ from ..datasets import (
     with_labels_for,
 )
 from ..images import CHUNK_SIZE, Recipe, expand_inputs, workers_for
+from .checks import require_history, require_table_recipe
 from .evaluation import Evaluation, evaluate_classes, evaluate_regression
 from .prediction import CHUNKS_IN_FLIGHT, Prediction, Predictor, RowOptions, class_probabilities
 
@@ -59,7 +60,8 @@ class Model:
         """Make a model from the contents of a model file.
 
         Raises:
-            DataError: its recipe is from a newer version, or does not fit the weights.
+            DataError: its recipe is from a newer version, or does not fit the weights; or its summary of the
+                training is damaged.
         """
         name = path or "the model"
         try:
@@ -70,6 +72,9 @@ class Model:
         if recipe is not None and recipe.n_x != saved.model.n_x:
             msg = f"{name}: its recipe gives {recipe.n_x} features, but its weights expect {saved.model.n_x}"
             raise DataError(msg)
+        if recipe is None:
+            require_table_recipe(saved.recipe, saved.model.n_x, name)
+        require_history(saved.history, name)
         return cls(saved, recipe, path)
 
     def __repr__(self) -> str:
@@ -250,7 +255,12 @@ class Model:
         return self._fitting(open_data(path, options, on_progress, on_warning), path)
 
     def evaluate_dataset(self, dataset: Dataset, backend: Backend) -> Evaluation:
-        """Return the evaluation of the model by a dataset that `open_data` returned."""
+        """Return the evaluation of the model by a dataset that `open_data` returned.
+
+        Raises:
+            ShapeError: an example holds a NaN or an infinity.
+        """
+        dataset.data.refuse_nonfinite()
         outputs = self.scorer(backend)(dataset.data.examples).astype(np.float64)
         if self.classes:
             found = evaluate_classes(dataset.Y, class_probabilities(outputs, self.classes), self.classes)
