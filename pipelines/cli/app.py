@@ -1,6 +1,5 @@
 """The application: its commands in the order of `xpnet --help`, and the entry point."""
 
-import os
 import signal
 import sys
 from typing import Annotated
@@ -17,6 +16,7 @@ from .info import info
 from .predict import predict
 from .preprocess import preprocess
 from .report import report
+from .streams import flush_output, prepare_streams
 from .sweep import sweep
 from .train import train
 
@@ -56,17 +56,20 @@ def main() -> None:
     """Run the command line."""
     isolate_decoding()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C, so that a run can be resumed
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        stream = getattr(sys, name)
-        if stream is None:  # it was closed by the program that started this one
-            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
-        elif name != "stdin" and hasattr(stream, "reconfigure"):
-            stream.reconfigure(
-                errors="backslashreplace"
-            )  # a file name may have characters that cannot be shown
+    prepare_streams()
+    code: int | str | None = 0
     try:
         app()
+    except SystemExit as ended:
+        code = ended.code
     except OSError as error:  # an output could not be written
         if not isinstance(error, BrokenPipeError):
-            typer.echo(f"error: {error.strerror or error}", err=True)
-        sys.exit(1)
+            where = f"{error.filename}: " if error.filename else ""
+            typer.echo(f"error: {where}{error.strerror or error}", err=True)
+        code = 1
+    failure = flush_output()
+    if failure is not None and not code:
+        code = 1
+        if failure:
+            typer.echo(f"error: {failure}", err=True)
+    sys.exit(code)

@@ -22,6 +22,9 @@ from .options import MESSAGES, Formerly, choice, flag, text
 HELP_NAMES = {"help_option_names": ["-h", "--help"]}
 """Context settings of Typer: the flags that ask for help."""
 
+OUTPUTS = ("output", "history", "plot")
+"""The parameters of commands that name a file to write."""
+
 # Exit codes; 0 is for a command that did all it was asked to do.
 FAILED, USAGE, SOME_FAILED, NO_INPUT, NO_DEVICE, INTERRUPTED = 1, 2, 3, 4, 5, 130
 
@@ -78,9 +81,11 @@ def add(app: typer.Typer, run: Run) -> None:
 
     @functools.wraps(run)
     def wrapped(**options: Any) -> None:
-        console = _built(MessageOptions, options).console()
+        messages = _built(MessageOptions, options)
+        console = messages.console()
         with _reported_errors(console), warnings.catch_warnings():
             warnings.showwarning = lambda message, *_, **__: console.warn(str(message))
+            _keep_config(messages.config, options)
             for each in renamed:
                 each.take(console, options)
             built = {name: _built(group, options) for name, group in groups.items()}
@@ -92,6 +97,17 @@ def add(app: typer.Typer, run: Run) -> None:
     typed.__signature__ = inspect.Signature(parameters)  # Typer reads from it what to parse
     typed.__annotations__ = {each.name: each.annotation for each in parameters}
     app.command(cls=PanelCommand, context_settings=HELP_NAMES)(wrapped)
+
+
+def _keep_config(config: str | None, options: dict[str, Any]) -> None:
+    """Raise an error if an output of the command would overwrite the file of `--config`."""
+    if config is not None:
+        from ..outputs import require_writable
+
+        for name in OUTPUTS:
+            output = options.get(name)
+            if output is not None and output != "-":
+                require_writable([output], [config])
 
 
 def _is_group(annotation: Any) -> bool:

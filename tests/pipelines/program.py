@@ -22,10 +22,11 @@ def xpnet(*args: str, **env: str) -> subprocess.CompletedProcess:
 
 def xpnet_here(*args: str) -> subprocess.CompletedProcess:
     """Run `xpnet` in this process: for what needs no data, such as help texts and usage errors."""
-    out, err = io.StringIO(), io.StringIO()
+    rows, err = io.BytesIO(), io.StringIO()
+    out = io.TextIOWrapper(rows, "utf-8", write_through=True)
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
             app(list(args), prog_name="xpnet")
         except SystemExit as ended:
             code = ended.code
-    return subprocess.CompletedProcess(args, int(code or 0), out.getvalue(), err.getvalue())
+    return subprocess.CompletedProcess(args, int(code or 0), rows.getvalue().decode(), err.getvalue())

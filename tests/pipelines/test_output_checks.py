@@ -2,12 +2,21 @@
 
 import math
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from xpnet.errors import OutputError, UsageError
-from xpnet.pipelines.outputs import finite, refuse_output_among, require_writable, write_text
+from xpnet.pipelines.outputs import (
+    FOREIGN_ENDINGS,
+    finite,
+    locked_outputs,
+    refuse_output_among,
+    require_ending,
+    require_writable,
+    write_text,
+)
 
 
 def test_new_and_existing_files_can_be_written(tmp_path: Path) -> None:
@@ -23,6 +32,58 @@ def test_an_output_that_is_an_input_is_refused(tmp_path: Path) -> None:
     for name in ("a", "link", "./a"):
         with pytest.raises(UsageError, match="is also an input: name another file to write"):
             require_writable([f"{tmp_path}/{name}"], [str(tmp_path / "a")])
+
+
+def test_an_existing_file_in_an_input_folder_is_kept_unless_xpnet_wrote_it(tmp_path: Path) -> None:
+    (tmp_path / "red").mkdir()
+    (tmp_path / "link").symlink_to("red")
+    kept, outside = tmp_path / "red" / "scan", tmp_path / "outside"
+    kept.write_bytes(b"\x89PNG\r\n\x1a\n and so on")
+    (tmp_path / "other").mkdir()
+    for name in ("red/scan", "link/scan"):
+        with pytest.raises(UsageError, match="was not written by xpnet: name another file to write"):
+            require_writable([str(tmp_path / name)], [str(tmp_path)])
+    require_writable([str(kept), str(tmp_path / "red" / "new")], [str(tmp_path / "other")])
+    outside.touch()
+    require_writable([str(outside)], [str(tmp_path)])  # an empty file is no loss
+    for start in (b"\x10\0\0\0\0\0\0\0{...", b"\x89HDF\r\n\x1a\n", b"path,status,label\n", b"PAR1"):
+        kept.write_bytes(start)
+        require_writable([str(kept)], [str(tmp_path)])
+
+
+def test_a_dash_is_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="- means standard output"):
+        require_writable(["-"])
+    require_writable(["./-"])
+
+
+@pytest.mark.parametrize("ending", FOREIGN_ENDINGS)
+def test_an_ending_that_promises_another_format_is_refused(ending: str) -> None:
+    for name in (f"a.{ending}", f"a.csv.{ending.upper()}"):
+        with pytest.raises(UsageError, match=r"name another file to write, such as one that ends in \.xpn"):
+            require_ending(name, "a test", "xpn")
+        require_ending(name, "a test", "xpn", ending)
+
+
+@pytest.mark.parametrize("name", [None, "a", "a.xpn", "a.2024", ".png", "png", "a.png/model"])
+def test_other_endings_are_fine(name: str | None) -> None:
+    require_ending(name, "a test", "xpn")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no locks")
+def test_outputs_are_locked_for_one_run(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("a")
+    with locked_outputs(str(tmp_path / "a"), None, str(tmp_path / "b")):
+        for name in ("a", "link", "b"):
+            with (
+                pytest.raises(OutputError, match=f"{name}: is being written by another run"),
+                locked_outputs(str(tmp_path / "c"), str(tmp_path / name)),
+            ):
+                pass
+    with locked_outputs(str(tmp_path / "a")):
+        pass
+    assert list(tmp_path.iterdir()) == [tmp_path / "link"]
 
 
 def test_two_outputs_of_one_name_are_refused(tmp_path: Path) -> None:

@@ -1,0 +1,72 @@
+"""Standard input and output of the command: nothing that is written to them is lost without an error."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import sys
+from typing import Any, NoReturn
+
+
+class ClosedBytes(io.RawIOBase):
+    """The bytes of a standard output that is closed: to write to it is an error."""
+
+    def writable(self) -> bool:
+        """Return True: whether it can be written to shows when it is tried, as for a disk that is full."""
+        return True
+
+    def write(self, data: Any) -> NoReturn:  # noqa: ARG002
+        """Raise `OSError`."""
+        raise OSError(errno.EBADF, "is closed, so the result cannot be written", "standard output")
+
+
+class ClosedOutput(io.TextIOBase):
+    """The text of a standard output that is closed: to write to it is an error."""
+
+    encoding = "utf-8"
+    errors = "backslashreplace"
+    buffer = ClosedBytes()
+
+    def writable(self) -> bool:
+        """As `ClosedBytes.writable`."""
+        return True
+
+    def write(self, text: str) -> NoReturn:
+        """Raise `OSError`."""
+        self.buffer.write(text)
+
+
+def prepare_streams() -> None:
+    """Make the standard streams usable, whatever the program that started this one did with them.
+
+    - A stream that is closed is replaced, and its descriptor is taken: a file that is opened later must not
+      get it, because a library may write messages to it.
+    - A stream without a buffer (`python -u`) may write only a part of a text without an error: it gets a
+      buffer.
+    - A file name may have characters that cannot be shown: they are escaped.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        stream = getattr(sys, name)
+        if stream is None:
+            null = open(os.devnull, mode, encoding="utf-8")  # noqa: SIM115
+            setattr(sys, f"__{name}__", null)  # keeps the descriptor open
+            setattr(sys, name, ClosedOutput() if name == "stdout" else null)
+        elif name == "stdout" and isinstance(getattr(stream, "buffer", None), io.RawIOBase):
+            buffer = open(stream.fileno(), "wb", closefd=False)  # noqa: SIM115
+            sys.stdout = io.TextIOWrapper(buffer, stream.encoding, "backslashreplace", "", write_through=True)
+        elif name != "stdin" and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def flush_output() -> str | None:
+    """Write what standard output still holds; return None, or why that failed.
+
+    After a failure Python itself would try again when it ends, and print an error of its own.
+    """
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+        return "" if isinstance(error, BrokenPipeError) else error.strerror or str(error)
+    return None
