@@ -29,6 +29,12 @@ BAR_WIDTH = 24
 CURVE_WIDTH = 12
 """The width of the curve of a value, in characters, at most."""
 
+CONTROLS = (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+"""Characters that control a terminal, separate lines, or turn the direction of writing."""
+
+ESCAPES = {code: ascii(chr(code))[1:-1] for code in CONTROLS}
+"""Each of them as it is written in a string of Python."""
+
 REQUIRED = 9
 """The importance of a part of a line that is never left out; see `Part`."""
 
@@ -88,9 +94,18 @@ class Console(Messages):
             line = json.dumps({"level": level, "message": text})
         else:
             line = f"{level}: {text}" if level in ("warning", "error") else text
+        line = printable(line)
         if self._progress is not None:
             self._progress.clear()  # the next report draws it again, below the message
         print(line, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def printable(text: str) -> str:
+    """Return one line with all characters that control a terminal as escapes.
+
+    Names of files and classes are in messages: without this they could move the cursor and forge lines.
+    """
+    return text.translate(ESCAPES)
 
 
 class Part(NamedTuple):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import unicodedata
 import warnings
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ import numpy as np
 from xpnet.data import ColumnMatrix, fit_standardizer
 from xpnet.errors import DataError, NoInputError
 
-from ..images import class_folders, decode_all, path_text, walk_images
+from ..images import class_folders, decode_all, passed_over_text, path_text, walk_images
 from .data_file import data_file_writer
 from .dataset import Dataset, without_unused_classes
 from .labels_file import read_labels
@@ -104,16 +105,19 @@ def _from_subfolders(folder: str) -> tuple[list[tuple[str, str]], list[str], lis
         doubts.append(f"{folder}: the subfolders {', '.join(parts)} are used as classes: are they?")
     pairs: list[tuple[str, str]] = []
     names: dict[str, str] = {}  # the first folder of each class
+    passed_over: Counter[str] = Counter()
     deeper: list[set[str]] = []  # for each subfolder, its own subfolders, if all of its images are in them
     for name in subfolders:
         label = same_name(name)
         if names.setdefault(label, name) != name:
             doubts.append(f"{folder}: two subfolders have the name {label}: they are one class")
         within = os.path.join(folder, name)
-        paths = list(walk_images(within))
+        paths = list(walk_images(within, passed_over))
         pairs.extend((path, label) for path in paths)
         below = {os.path.relpath(path, within).split(os.sep)[0] for path in paths if _is_deeper(path, within)}
         deeper.append(below if below and all(_is_deeper(path, within) for path in paths) else set())
+    if passed_over:
+        doubts.append(passed_over_text(folder, passed_over))
     if all(deeper) and (len(deeper) == 1 or set.intersection(*deeper)):
         examples = sorted(set.union(*deeper))[:5]
         doubts.append(

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import codecs
-import contextlib
 import glob
 import os
+import re
 import sys
-from typing import TYPE_CHECKING
+import unicodedata
+import warnings
+from collections import Counter
+from typing import IO, TYPE_CHECKING, Any
 
 from xpnet.errors import DataError, NoInputError
 
@@ -15,23 +18,73 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
 SUFFIXES = (
-    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".ppm",
-    ".pgm", ".pbm", ".pnm", ".tga", ".ico", ".avif", ".jp2",
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".gif", ".bmp", ".dib", ".webp", ".tif", ".tiff",
+    ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".ico", ".avif", ".jp2", ".j2k", ".jpx", ".mpo", ".pcx", ".qoi",
+    ".heic", ".heif", ".hif", ".jxl",
 )  # fmt: skip
 """The endings of image files, for files found in folders. A file given by its own path is always used."""
+
+OTHER_PICTURES = frozenset(
+    {
+        ".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dng", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw",
+        ".rw2", ".srw", ".x3f", ".ai", ".bpg", ".cur", ".dcm", ".dds", ".djvu", ".emf", ".eps", ".exr",
+        ".fits", ".hdr", ".icns", ".jbig2", ".jls", ".jng", ".jxr", ".kra", ".pam", ".pfm", ".ps", ".psb",
+        ".psd", ".ras", ".rgb", ".sgi", ".svg", ".svgz", ".wdp", ".wmf", ".xbm", ".xcf", ".xpm",
+    }
+)  # fmt: skip
+"""The endings of pictures that are not used when they are found in folders: they are counted in a warning."""
+
+NO_PICTURES = (".txt", ".csv", ".json", ".xml", ".yaml", ".yml", ".md", ".html", ".py", ".npy", ".h5", ".zip")
+"""The endings of files that often lie beside images. Such files are not opened to look for a picture."""
+
+SIGNATURES = re.compile(
+    rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|BM....\0\0\0\0|RIFF....WEBP|II[*+]\0|MM\0[*+]"
+    rb"|P[1-6]\s|qoif|....ftyp(avi[fs]|hei[cmsx]|hev[cmsx]|mif1|msf1)"
+    rb"|\0\0\0\x0c(JXL |jP  )|\xff\x4f\xff\x51",
+    re.DOTALL,
+)
+"""How the content of image files begins."""
+
+SIGNATURE_BYTES = 16
+"""How many bytes of a file are compared with `SIGNATURES`."""
+
+LIST_BYTES = 1 << 16
+"""How many bytes of a list are read at a time, at most."""
 
 Identity = tuple[int, int]
 """The device and inode numbers of a folder. They are the same for every path that leads to it."""
 
 
-def walk_images(folder: str) -> Iterator[str]:
+def walk_images(folder: str, passed_over: Counter[str] | None = None) -> Iterator[str]:
     """Yield the paths of the images below a folder, sorted by name in each folder.
 
-    Hidden files and folders are left out. Links to folders are followed, but never in circles: a link is not
+    Images are known by the endings of their names; files without an ending are known by their content. Hidden
+    files and folders are left out. Links to folders are followed, but never in circles: a link is not
     followed to a folder that contains it. A link inside a linked folder is followed only to folders that were
     not visited before. The path of a subfolder that cannot be listed is yielded too, so that decoding it
     reports the error.
+
+    Args:
+        folder: the folder.
+        passed_over: counts the pictures of other kinds, by the endings of their names. With None there is a
+            warning about them at the end.
     """
+    found: Counter[str] = Counter() if passed_over is None else passed_over
+    yield from _walk(folder, found)
+    if passed_over is None and found:
+        warnings.warn(passed_over_text(folder, found), stacklevel=2)
+
+
+def passed_over_text(where: str, counts: Counter[str]) -> str:
+    """Return the warning about pictures that were passed over. counts: by the endings of their names."""
+    kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
+    return (
+        f"{where}: passed over {counts.total()} pictures, because files with such names are not read as "
+        f"images: {kinds}; convert or rename them, or name them as inputs"
+    )
+
+
+def _walk(folder: str, passed_over: Counter[str]) -> Iterator[str]:
     seen: set[Identity] = set()
     above: list[Identity] = []  # the folders from the first one down to the current one
     linked: list[bool] = []  # for each of them, whether a link leads to it or to a folder above it
@@ -50,7 +103,7 @@ def walk_images(folder: str) -> Iterator[str]:
                 here = (status.st_dev, status.st_ino)
                 if here in above or (is_link and within and here in seen):
                     continue
-                inside = _list_folder(path)
+                inside = _list_folder(path, passed_over)
             except OSError:
                 yield path
                 continue
@@ -62,17 +115,41 @@ def walk_images(folder: str) -> Iterator[str]:
             yield path
 
 
-def _list_folder(folder: str) -> Iterator[tuple[str, bool, bool]]:
+def _list_folder(folder: str, passed_over: Counter[str]) -> Iterator[tuple[str, bool, bool]]:
     """Return (path, is it a folder, is it a link) for each folder and image in a folder, sorted by name."""
     with os.scandir(folder) as entries:
-        found = [(e.name, _is_folder(e), e.is_symlink()) for e in entries if not e.name.startswith(".")]
-    return iter(
-        [
-            (os.path.join(folder, name), is_folder, is_link)
-            for name, is_folder, is_link in sorted(found)
-            if is_folder or is_image_name(name)
+        found = [
+            (e.name, is_folder, e.is_symlink())
+            for e in entries
+            if not e.name.startswith(".")
+            and ((is_folder := _is_folder(e)) or is_image_name(e.name) or _is_image(e, passed_over))
         ]
+    return iter(
+        [(os.path.join(folder, name), is_folder, is_link) for name, is_folder, is_link in sorted(found)]
     )
+
+
+def _is_image(entry: os.DirEntry[str], passed_over: Counter[str]) -> bool:
+    """Return whether a file without a usual ending is an image by its content.
+
+    Pictures of other kinds, and images with unusual endings, are counted in `passed_over`.
+    """
+    suffix = os.path.splitext(entry.name)[1].lower()
+    if suffix in NO_PICTURES:
+        return False
+    if suffix in OTHER_PICTURES:
+        passed_over[suffix] += 1
+        return False
+    try:
+        if not entry.is_file():  # reading a pipe might never end
+            return False
+        with open(entry.path, "rb", buffering=0) as file:
+            is_image = SIGNATURES.match(file.read(SIGNATURE_BYTES)) is not None
+    except OSError:  # it cannot be told whether it is meant as an image
+        return False
+    if is_image and suffix:
+        passed_over[path_text(suffix)] += 1
+    return is_image and not suffix
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -93,36 +170,144 @@ def expand_inputs(arguments: Iterable[str], files_from: str | None = None) -> It
     Args:
         arguments: files, folders and glob patterns. Folders are searched for images, patterns are matched.
             What does not exist is yielded unchanged, so that decoding it reports the error.
-        files_from: a file with one path per line, "-" for standard input, or None.
+        files_from: a file with one path per line, or with a NUL character after each path, as from
+            `find -print0`; "-" for standard input; or None.
 
     Raises:
         DataError: `files_from` cannot be read.
     """
+    passed_over: Counter[str] = Counter()
     for argument in arguments:
-        if os.path.isdir(argument):
-            yield from walk_images(argument)
-        elif not os.path.lexists(argument) and glob.has_magic(argument):
-            matched = sorted(glob.iglob(argument, recursive=True))
-            if "**" in argument:  # it matches folders and also the files in them: keep only the files
-                matched = [path for path in matched if not os.path.isdir(path)]
-            yield from expand_inputs(matched) if matched else [argument]
-        else:
-            yield argument
+        yield from _expand(argument, passed_over)
+    if passed_over:
+        warnings.warn(passed_over_text("the folders", passed_over), stacklevel=2)
     if files_from is not None:
         yield from _read_list(files_from)
 
 
+def _expand(argument: str, passed_over: Counter[str]) -> Iterator[str]:
+    if os.path.isdir(argument):
+        yield from walk_images(argument, passed_over)
+    elif not os.path.lexists(argument) and glob.has_magic(argument):
+        matched = _matches(argument)
+        for path in matched:
+            yield from _expand(path, passed_over)
+        if not matched:
+            yield argument
+    else:
+        yield argument
+
+
+def _matches(pattern: str) -> list[str]:
+    """Return the paths that match a glob pattern, sorted.
+
+    A folder that exists is meant by its name, not as a pattern: in `photos [2020]/*.jpg`, the brackets are no
+    pattern. Where nothing matches, all brackets are taken for themselves.
+    """
+    for meant in (_without_magic_in_folders(pattern), pattern, pattern.replace("[", "[[]")):
+        matched = sorted(glob.iglob(meant, recursive=True))
+        if "**" in meant:  # it matches folders and also the files in them: keep only the files
+            matched = [path for path in matched if not os.path.isdir(path)]
+        if matched:
+            return matched
+    return []
+
+
+def _without_magic_in_folders(pattern: str) -> str:
+    """Return a pattern in which the folders at its start that exist are escaped."""
+    for separator in reversed(list(re.finditer(r"[/\\]" if os.sep == "\\" else "/", pattern))):
+        folder, rest = pattern[: separator.start()], pattern[separator.start() :]
+        if folder and os.path.isdir(folder):
+            return glob.escape(folder) + rest
+    return pattern
+
+
 def _read_list(name: str) -> Iterator[str]:
+    """Yield the paths in a list, which has one on each line, or has NUL characters between them.
+
+    Raises:
+        DataError: the list cannot be read.
+    """
     try:
-        with contextlib.nullcontext(sys.stdin.buffer) if name == "-" else open(name, "rb") as file:
-            for number, line in enumerate(file):
-                content = line.removeprefix(codecs.BOM_UTF8) if number == 0 else line
-                path = os.fsdecode(content.rstrip(b"\r\n"))
-                if path:
-                    yield path
+        if name == "-":
+            yield from _listed_paths(sys.stdin.buffer, name)
+        else:
+            with open(name, "rb") as file:
+                yield from _listed_paths(file, name)
     except OSError as error:
         msg = f"{name}: cannot be read: {error.strerror or error}"
         raise DataError(msg) from error
+
+
+def _listed_paths(file: IO[bytes], name: str) -> Iterator[str]:
+    start = b""
+    while b"\n" not in start and b"\0" not in start and (block := _block(file)):
+        start += block
+    encoding = _utf16_encoding(start)
+    if encoding:
+        start = _decoded_list(start + file.read(), encoding, name)
+    is_text = b"\0" not in start  # otherwise it is that of `find -print0`
+    for item in _split(start.removeprefix(codecs.BOM_UTF8), file, b"\n" if is_text else b"\0"):
+        path = os.fsdecode(item.rstrip(b"\r\n") if is_text else item)
+        if path.strip():
+            yield _meant_path(path) if is_text else path
+
+
+def _block(file: IO[bytes]) -> bytes:
+    """Return the next bytes of a file: those that are there, so that a slow pipe is read as it is written."""
+    read: Any = getattr(file, "read1", file.read)
+    block: bytes = read(LIST_BYTES)
+    return block
+
+
+def _split(start: bytes, file: IO[bytes], separator: bytes) -> Iterator[bytes]:
+    """Yield the items of a list whose first bytes were read already."""
+    rest = start
+    while True:
+        *items, rest = rest.split(separator)
+        yield from items
+        block = _block(file)
+        if not block:
+            yield rest
+            return
+        rest += block
+
+
+def _utf16_encoding(start: bytes) -> str:
+    """Return the encoding of a list whose characters have two or four bytes; "" for any other list."""
+    if start.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        return "utf-32"
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    # Without a byte-order mark: the characters of most paths, and the end of a line, have a zero byte.
+    if b"\n\0" in start and start[1:2] == b"\0":
+        return "utf-16-le"
+    return "utf-16-be" if b"\0\n" in start and start[:1] == b"\0" else ""
+
+
+def _decoded_list(content: bytes, encoding: str, name: str) -> bytes:
+    try:
+        return os.fsencode(content.decode(encoding))
+    except ValueError as error:
+        msg = f"{name}: cannot be read as {encoding.upper()}: {error}"
+        raise DataError(msg) from error
+
+
+def _meant_path(path: str) -> str:
+    """Return the path that a line of a list means.
+
+    It is the line itself, if there is such a file. Otherwise it may have spaces or quotes around it, Windows'
+    backslashes, or the same letters as the name of the file in another Unicode form.
+    """
+    if os.path.lexists(path):
+        return path
+    stripped = path.strip()
+    unquoted = stripped[1:-1] if stripped[:1] in ("'", '"') and stripped[:1] == stripped[-1:] else stripped
+    for name in dict.fromkeys((stripped, unquoted, unquoted.replace("\\", "/"))):
+        for form in (name, unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name)):
+            if form and os.path.lexists(form):
+                return form
+    return path
 
 
 def class_folders(folder: str) -> tuple[str, ...]:

@@ -206,3 +206,8 @@ def test_a_dumb_terminal_gets_no_bar(clock_at: list[float], monkeypatch: pytest.
         clock_at[0] = 60.0
         progress(10, 1000)
     assert terminal.getvalue() == ""
+
+
+def test_control_characters_are_escaped(capsys: pytest.CaptureFixture[str]) -> None:
+    Console().warn("a\x1b[2K\rb\nerror: c\x9b1m\u202ed é 日")
+    assert capsys.readouterr().err == "warning: a\\x1b[2K\\rb\\nerror: c\\x9b1m\\u202ed é 日\n"

@@ -85,6 +85,18 @@ def test_hidden_and_other_files_are_ignored(tmp_path: Path) -> None:
     assert list_labelled_images(str(tmp_path)) == LabelledImages([(str(path), 0)], ("a",))
 
 
+def test_pictures_of_other_kinds_are_counted_in_one_doubt(tmp_path: Path) -> None:
+    folder = folders(tmp_path / "d")
+    for name in ("cat/a.cr2", "dog/b.cr2"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).touch()
+        draw(folder / name.replace("cr2", "png"), 9)
+    doubts = list_labelled_images(str(folder)).warnings
+    assert [doubt.partition(", because")[0] for doubt in doubts if "cr2" in doubt] == [
+        f"{folder}: passed over 2 pictures"
+    ]
+
+
 def test_hidden_folders_of_a_class_are_ignored(tmp_path: Path) -> None:
     draw(tmp_path / "a" / ".ipynb_checkpoints" / "x-checkpoint.png", 1)
     path = draw(tmp_path / "a" / "x.png", 1)

@@ -7,8 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from xpnet.errors import DataError, NoInputError
+from xpnet.pipelines.images import inputs
 from xpnet.pipelines.images.inputs import (
     SUFFIXES,
     class_folders,
@@ -62,6 +64,54 @@ def test_suffixes(suffix: str) -> None:
     assert is_image_name("a.b" + suffix.upper())
     assert not is_image_name(".a" + suffix)
     assert not is_image_name("a" + suffix + "x")
+
+
+def write(folder: Path, **contents: bytes) -> None:
+    """Write files. In their names, two underscores stand for a dot."""
+    for name, content in contents.items():
+        (folder / name.replace("__", ".")).write_bytes(content)
+
+
+FORMATS = {
+    "a": "PNG",
+    "b": "JPEG",
+    "c": "GIF",
+    "d": "BMP",
+    "e": "WEBP",
+    "f": "TIFF",
+    "g": "PPM",
+    "h": "JPEG2000",
+}
+
+
+def test_files_without_a_suffix_are_known_by_their_content(tmp_path: Path) -> None:
+    for name, format_ in FORMATS.items():
+        Image.new("RGB", (9, 9)).save(tmp_path / name, format_)
+    write(
+        tmp_path,
+        i=b"\0\0\0\x18ftypheic", j=b"\0\0\0\x0cJXL \r\n\x87\n", text=b"BM is no image", empty=b"", **{".k": b"GIF89a"}
+    )  # fmt: skip
+    os.mkfifo(tmp_path / "pipe")
+    assert below(tmp_path) == [*FORMATS, "i", "j"]
+
+
+def test_pictures_that_are_passed_over_are_counted_in_one_warning(tmp_path: Path) -> None:
+    make(tmp_path, "1.CR2", "d/2.cr2", "d/3.svg", "notes.txt", "table.csv", "ok.png")
+    write(tmp_path, a__part=b"GIF89a", b__part=b"", c__jpg_large=b"\xff\xd8\xff\xe0", d__txt=b"GIF89a")
+    expected = "passed over 5 pictures.*: 2 .cr2, 1 .jpg_large, 1 .part, 1 .svg; convert or rename"
+    with pytest.warns(UserWarning, match=expected) as told:
+        assert below(tmp_path) == ["ok.png"]
+    assert len(told) == 1
+    with pytest.warns(UserWarning, match="the folders: " + expected) as told:
+        found = list(expand_inputs([str(tmp_path / "*.CR2"), str(tmp_path), str(tmp_path / "gone")]))
+    assert [Path(path).name for path in found] == ["1.CR2", "ok.png", "gone"]
+    assert len(told) == 1
+
+
+@pytest.mark.parametrize("name", ["a.heic", "a.HEIF", "a.jxl", "a.avif"])
+def test_pictures_of_optional_formats_are_inputs(tmp_path: Path, name: str) -> None:
+    make(tmp_path, name)
+    assert below(tmp_path) == [name]
 
 
 def test_an_empty_folder_has_no_images(tmp_path: Path) -> None:
@@ -220,6 +270,34 @@ def test_a_folder_with_a_glob_s_name_is_walked(tmp_path: Path) -> None:
     assert list(expand_inputs([str(tmp_path / "d*")])) == [str(tmp_path / "d*/a.jpg")]
 
 
+@pytest.mark.parametrize(
+    ("folder", "pattern", "found"),
+    [
+        ("photos [2020]", "photos [2020]/*.png", ["1.png", "2.png"]),
+        ("photos [2020]", "photos [2020]/[2-9].png", ["2.png"]),
+        ("photos [2020]", "photos [2020]/**/*.png", ["1.png", "2.png"]),
+        ("a*/b?[c]", "a*/b?[c]/?.png", ["1.png", "2.png"]),
+        ("photos [2020]", "photo? [2020]/*.png", ["1.png", "2.png"]),
+    ],
+)
+def test_brackets_of_a_folder_are_no_pattern(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str, pattern: str, found: list[str]
+) -> None:
+    make(tmp_path, f"{folder}/1.png", f"{folder}/2.png", "ab/bxc/3.png")
+    monkeypatch.chdir(tmp_path)
+    paths = list(expand_inputs([pattern]))
+    assert [Path(path).name for path in paths] == found
+    assert all(Path(path).exists() for path in paths)
+
+
+def test_brackets_are_a_pattern_where_no_folder_has_such_a_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path, "a/1.png", "b/2.png", "c/3.png")
+    monkeypatch.chdir(tmp_path)
+    assert list(expand_inputs(["[ab]/*.png"])) == ["a/1.png", "b/2.png"]
+
+
 def test_nothing_is_read_before_it_is_needed(tmp_path: Path) -> None:
     found = expand_inputs(["gone.jpg"], str(tmp_path / "no list"))
     assert next(found) == "gone.jpg"
@@ -242,6 +320,71 @@ def test_a_list_of_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(LIST)))
     assert list(expand_inputs([], "-")) == LISTED
     assert not sys.stdin.closed
+
+
+NAMES = ["a b.jpg", "c.jpg", "é.jpg"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_encodings_of_a_list(tmp_path: Path, encoding: str, end: str) -> None:
+    (tmp_path / "list.txt").write_bytes("".join(name + end for name in NAMES).encode(encoding))
+    assert list(expand_inputs([], str(tmp_path / "list.txt"))) == NAMES
+
+
+def test_a_list_that_is_no_utf16(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_bytes(b"\xff\xfea")
+    with pytest.raises(DataError, match=r"list.txt: cannot be read as UTF-16: .*truncated"):
+        list(expand_inputs([], str(tmp_path / "list.txt")))
+
+
+@pytest.mark.parametrize("end", [b"", b"\0"])
+def test_a_list_with_nul_characters(tmp_path: Path, end: bytes) -> None:
+    (tmp_path / "list.txt").write_bytes(b"\0".join([b" a.jpg", b"b\n.jpg", b"c\\.jpg\r"]) + end)
+    assert list(expand_inputs([], str(tmp_path / "list.txt"))) == [" a.jpg", "b\n.jpg", "c\\.jpg\r"]
+
+
+@pytest.mark.parametrize("separator", [b"\0", b"\n"])
+def test_a_long_list_is_read_in_blocks(
+    tmp_path: Path, separator: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inputs, "LIST_BYTES", 7)
+    names = [f"{'x' * (i % 20)}{i}.jpg" for i in range(300)]
+    (tmp_path / "list.txt").write_bytes(separator.join(name.encode() for name in names))
+    assert list(expand_inputs([], str(tmp_path / "list.txt"))) == names
+
+
+def test_a_slow_list_is_read_as_it_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    out, into = os.pipe()
+    with os.fdopen(out) as stdin, os.fdopen(into, "wb", buffering=0) as writer:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        found = expand_inputs([], "-")
+        for name in (b"a", b"b"):
+            writer.write(name + b"\n")
+            assert next(found) == name.decode()
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        (r"d\a b.jpg", "d/a b.jpg"),
+        (r'"d\a b.jpg"', "d/a b.jpg"),
+        (" d/a b.jpg\t", "d/a b.jpg"),
+        ("'d/a b.jpg'", "d/a b.jpg"),
+        ("d/e\u0301.jpg", "d/\xe9.jpg"),
+        ("d/o\xe8.jpg", "d/oe\u0300.jpg"),
+        (" x.jpg", " x.jpg"),
+        (r"y\z.jpg", r"y\z.jpg"),
+        (r"gone\z.jpg ", r"gone\z.jpg "),
+    ],
+)
+def test_lines_as_people_write_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, name: str
+) -> None:
+    make(tmp_path, "d/a b.jpg", "d/\xe9.jpg", "d/oe\u0300.jpg", " x.jpg", "x.jpg", r"y\z.jpg", "y/z.jpg")
+    (tmp_path / "list.txt").write_text(line + "\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert list(expand_inputs([], "list.txt")) == [name]
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"\r\n\n"])

@@ -1,0 +1,75 @@
+"""How many processors this process may use."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from xpnet.kernels import threads
+from xpnet.kernels.threads import cores
+
+
+@pytest.fixture
+def groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Pretend that there are 8 processors; return the folder of the control groups."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
+    monkeypatch.setattr(threads, "CGROUPS", tmp_path)
+    monkeypatch.setattr(threads, "OWN_CGROUPS", tmp_path / "own")
+    return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_cached() -> Iterator[None]:
+    threads._quota_cores.cache_clear()
+    yield
+    threads._quota_cores.cache_clear()
+
+
+def write(folder: Path, **files: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (folder / name.replace("__", ".")).write_text(content)
+
+
+@pytest.mark.parametrize(
+    ("limit", "count"),
+    [
+        ("200000 100000\n", 2),
+        ("150000 100000", 2),
+        ("1000 100000", 1),
+        ("max 100000", 8),
+        ("9900000 100000", 8),
+    ],
+)
+def test_a_container_s_limit_counts(groups: Path, limit: str, count: int) -> None:
+    write(groups, own="0::/\n", cpu__max=limit)
+    assert cores() == count
+
+
+def test_the_least_limit_of_all_groups_above_counts(groups: Path) -> None:
+    write(groups, own="0::/job/step/task\n")
+    write(groups / "job", cpu__max="300000 100000\n")
+    write(groups / "job/step", cpu__max="500000 100000\n")
+    write(groups / "job/step/task", cpu__max="max 100000\n")
+    assert cores() == 3
+
+
+@pytest.mark.parametrize("mount", ["cpu,cpuacct", "cpu"])
+@pytest.mark.parametrize("group", ["", "docker/1f"])
+def test_limits_of_version_1(groups: Path, mount: str, group: str) -> None:
+    write(groups, own="5:memory:/m\n4:cpu,cpuacct:/docker/1f\n1:name=systemd:/\n0::/\n")
+    write(groups / mount / group, cpu__cfs_quota_us="250000\n", cpu__cfs_period_us="100000\n")
+    assert cores() == 3
+    write(groups / mount / group, cpu__cfs_quota_us="-1\n")
+    threads._quota_cores.cache_clear()
+    assert cores() == 8
+
+
+@pytest.mark.parametrize("own", [None, "", "nonsense", "0::/gone\n"])
+@pytest.mark.parametrize("limit", ["", "nonsense", "1 0"])
+def test_what_cannot_be_read_is_no_limit(groups: Path, own: str | None, limit: str) -> None:
+    write(groups, cpu__max=limit)
+    if own is not None:
+        write(groups, own=own)
+    assert cores() == 8
