@@ -37,6 +37,16 @@ def test_a_class_that_never_occurs_counts_0() -> None:
     assert np.isfinite(got).all()
 
 
+@pytest.mark.parametrize("classes", [(0, 1, 2, 3), (0, 2), (1,)])
+def test_macro_f1_is_of_the_classes_that_occur(classes: tuple[int, ...]) -> None:
+    kept = np.isin(Y[0], classes)
+    part, called = Y[:, kept], CALLED[:, kept]
+    found, count = metrics.macro_f1(metrics.confusion_matrix(part, called, 6))
+    assert found == pytest.approx(sklearn_metrics.f1_score(part[0], called[0], average="macro"), rel=1e-12)
+    assert count == len(np.union1d(part, called))
+    assert metrics.macro_f1(np.diag([4, 0, 4])) == (1.0, 2)
+
+
 def test_log_loss() -> None:
     probabilities = GENERATOR.dirichlet(np.ones(4), 200).T
     expected = sklearn_metrics.log_loss(Y[0], probabilities.T, labels=[0, 1, 2, 3])

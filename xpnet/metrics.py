@@ -40,7 +40,7 @@ def confusion_matrix(Y: np.ndarray, predicted: np.ndarray, n_classes: int) -> np
 def precision_recall_f1(confusion: np.ndarray) -> np.ndarray:
     """Return the precision, recall and F1 score of each class, (3, n_classes); 0 where one is undefined.
 
-    The mean of a row is the macro average. confusion: the result of `confusion_matrix`.
+    See `macro_f1` for the mean of the last row. confusion: the result of `confusion_matrix`.
     """
     right = np.diagonal(confusion).astype(np.float64)
     called, present = confusion.sum(axis=0), confusion.sum(axis=1)
@@ -49,6 +49,17 @@ def precision_recall_f1(confusion: np.ndarray) -> np.ndarray:
     total = precision + recall
     f1 = np.divide(2 * precision * recall, total, out=np.zeros_like(right), where=total > 0)
     return np.stack([precision, recall, f1])
+
+
+def macro_f1(confusion: np.ndarray) -> tuple[float, int]:
+    """Return the mean F1 score of the classes that occur, and their number.
+
+    A class that is neither among the labels nor predicted has no F1 score. scikit-learn leaves it out too.
+
+    confusion: the result of `confusion_matrix`.
+    """
+    occurs = confusion.sum(axis=0) + confusion.sum(axis=1) > 0
+    return float(precision_recall_f1(confusion)[2, occurs].mean()), int(occurs.sum())
 
 
 def log_loss(Y: np.ndarray, probabilities: np.ndarray) -> float:

@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from ..outputs import finite
+from .console import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,7 +59,7 @@ def text_table(
 def _cell(value: Any) -> str:
     if value is None:
         return "-"
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    return f"{value:.6g}" if isinstance(value, float) else printable(str(value))
 
 
 def report_skipped(console: Console, skipped: Sequence[tuple[str, str]]) -> None:
@@ -87,7 +88,7 @@ def description_text(description: dict[str, Any]) -> str:
                 ]
             elif name != "kind":
                 lines.append(f"{name}: {_fact(value)}")
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def _data_lines(description: dict[str, Any]) -> list[str]:
@@ -138,7 +139,7 @@ def training_text(outcome: TrainOutcome) -> str:
         as_text = f"{100 * value:.2f} %" if outcome.dataset.classes else f"{value:.6f}"
         lines.append(f"{name.capitalize()} cost: {cost:.6f}, {metric_name(outcome)}: {as_text}")
     lines.append(f"Saved: {outcome.job.output}")
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def _model(outcome: TrainOutcome) -> str:
@@ -213,12 +214,15 @@ def evaluation_text(report: dict[str, Any]) -> str:
     lines.append(f"Log loss: {report['log_loss']:.6f}")
     if "roc_auc" in report:
         lines.append(f"ROC AUC: {report['roc_auc']:.6f}")
-    lines.append(f"Macro F1: {report['macro_f1']:.6f}")
-    names = [row["class"] for row in report["classes"]]
-    by_class = [
-        [row["class"], *(f"{row[name]:.4f}" for name in ("precision", "recall", "f1")), row["m"]]
-        for row in report["classes"]
-    ]
+    names, of = [row["class"] for row in report["classes"]], report["macro_f1_classes"]
+    absent = f" (of {of} of the {len(names)} classes: the others do not occur)" if of < len(names) else ""
+    lines.append(f"Macro F1: {report['macro_f1']:.6f}{absent}")
+    predicted = [sum(column) for column in zip(*report["confusion"], strict=True)]
+    by_class = []
+    for row, calls in zip(report["classes"], predicted, strict=True):
+        is_defined = {"precision": calls > 0, "recall": row["m"] > 0, "f1": calls + row["m"] > 0}
+        cells = (f"{row[name]:.4f}" if defined else None for name, defined in is_defined.items())
+        by_class.append([row["class"], *cells, row["m"]])
     confusion = [[name, *counts] for name, counts in zip(names, report["confusion"], strict=True)]
     return "\n".join(
         [

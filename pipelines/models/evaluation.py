@@ -43,6 +43,7 @@ def evaluate_classes(Y: np.ndarray, probabilities: np.ndarray, classes: tuple[st
     confusion = metrics.confusion_matrix(Y, predicted, len(classes))
     by_class = metrics.precision_recall_f1(confusion)
     counts = confusion.sum(axis=1).tolist()
+    macro_f1, macro_f1_classes = metrics.macro_f1(confusion)
     found: dict[str, Any] = {
         "accuracy": metrics.accuracy(Y, predicted),
         "log_loss": metrics.log_loss(Y, probabilities),
@@ -51,7 +52,8 @@ def evaluate_classes(Y: np.ndarray, probabilities: np.ndarray, classes: tuple[st
             {"class": name, "precision": precision, "recall": recall, "f1": f1, "m": count}
             for name, (precision, recall, f1), count in zip(classes, by_class.T.tolist(), counts, strict=True)
         ],
-        "macro_f1": float(by_class[2].mean()),
+        "macro_f1": macro_f1,
+        "macro_f1_classes": macro_f1_classes,
     }
     if len(classes) == 2 and len(np.unique(Y)) == 2:
         found["roc_auc"] = metrics.roc_auc(Y, probabilities[1:])
