@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import h5py
 import numpy as np
 
 from xpnet.data import ColumnMatrix, Moments, standardizer_from_moments
@@ -11,12 +12,13 @@ from xpnet.errors import DataError
 
 from ..images import Recipe
 from .dataset import Dataset
-
-if TYPE_CHECKING:
-    import h5py
+from .hdf5_input import dataset_in
 
 MAX_UNNAMED_CLASSES = 100_000
 """Labels below this number get a class without a name in the file: the number is the name."""
+
+MAX_NAMES_BYTES = 1 << 20
+"""Limit of the length of all names of classes together."""
 
 
 def read_course_file(file: h5py.File) -> Dataset:
@@ -50,7 +52,7 @@ def describe_course_file(file: h5py.File) -> tuple[dict[str, Any], h5py.Dataset,
         found = ", ".join(list(file)[:5]) or "nothing"
         msg = f"contains {found}; expected a file of xpnet preprocess, or train_set_x and train_set_y"
         raise DataError(msg)
-    images, stored = file[f"{part}_set_x"], file[f"{part}_set_y"]
+    images, stored = dataset_in(file, f"{part}_set_x"), dataset_in(file, f"{part}_set_y")
     shape = images.shape
     if len(shape) != 4 or shape[3] not in (1, 3) or images.dtype != np.uint8 or not shape[0]:
         msg = f"has images of shape {shape} {images.dtype}, expected (m, height, width, 3 or 1) uint8"
@@ -71,13 +73,25 @@ def describe_course_file(file: h5py.File) -> tuple[dict[str, Any], h5py.Dataset,
 
 def _classes(file: h5py.File, lowest: int, highest: int) -> list[str]:
     """Return the names of the classes. Without enough names in the file they are the numbers 0, 1, ..."""
-    stored = file.get("list_classes")
-    if stored is not None and stored.dtype.kind not in "SO":
-        msg = f"has list_classes of {stored.dtype}, expected strings"
-        raise DataError(msg)
-    names = [] if stored is None else [bytes(name).decode() for name in stored[:]]
+    names = _read_class_names(file) if "list_classes" in file else []
     if lowest < 0 or highest >= max(len(names), MAX_UNNAMED_CLASSES) or len(set(names)) < len(names):
         classes = f"the classes {', '.join(names)}" if names else "no names of classes"
         msg = f"has labels from {lowest} to {highest}, which do not fit {classes} in list_classes"
         raise DataError(msg)
     return names if len(names) > highest else list(map(str, range(highest + 1)))
+
+
+def _read_class_names(file: h5py.File) -> list[str]:
+    """Return the names in list_classes. They are read one by one: many of them may be the same long text."""
+    stored = dataset_in(file, "list_classes")
+    if h5py.check_string_dtype(stored.dtype) is None or stored.ndim != 1:
+        msg = f"has list_classes of {stored.dtype} and shape {stored.shape}, expected a list of strings"
+        raise DataError(msg)
+    names, left = [], MAX_NAMES_BYTES
+    for i in range(min(len(stored), MAX_UNNAMED_CLASSES)):
+        names.append(bytes(stored[i]).decode())
+        left -= len(names[-1])
+        if left < 0:
+            msg = f"has list_classes of more than {MAX_NAMES_BYTES} characters"
+            raise DataError(msg)
+    return names

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import h5py
@@ -17,6 +17,7 @@ from ..images import Recipe
 from . import course_file
 from .atomic_hdf5 import atomic_hdf5
 from .dataset import Dataset, class_counts, without_unused_classes
+from .hdf5_input import dataset_in, open_hdf5
 
 if TYPE_CHECKING:
     import os
@@ -36,6 +37,15 @@ strings of variable length are not used: libhdf5 crashes when they are damaged."
 
 BLOCK_BYTES = 1 << 20
 """How many bytes of images make one block in the HDF5 file."""
+
+FREE_DESCRIPTION_BYTES = 1 << 20
+"""A compressed description has at most so many bytes. xpnet does not compress it."""
+
+MAX_NAME_BYTES = 1 << 16
+"""Limit of the length of the name of an example."""
+
+NAMES_BLOCK_BYTES = 16 << 20
+"""How many bytes of names, padded to equal length, are read at once."""
 
 
 class DataFileWriter:
@@ -177,14 +187,13 @@ def read_data_file(path: str | os.PathLike[str]) -> Dataset:
     Raises:
         DataError: the file cannot be read, is damaged, or has other contents.
     """
-    with _open_for_reading(path) as file:
+    with open_hdf5(path) as file:
         if DESCRIPTION_NAME not in file:
             return course_file.read_course_file(file)
         description, stored, labels = _checked(file)
         examples = np.empty((stored.shape[0], int(np.prod(stored.shape[1:]))), stored.dtype)
         stored.read_direct(examples.reshape(stored.shape))
         standardizer = Standardizer(description["standardize"], file["mean"][:], file["scale"][:])
-        names = tuple(name.decode() for name in file["names"][:]) if "names" in file else ()
         return Dataset(
             ColumnMatrix(examples, standardizer),
             labels[None],
@@ -192,9 +201,31 @@ def read_data_file(path: str | os.PathLike[str]) -> Dataset:
             Recipe.from_dict(description["recipe"]) if "recipe" in description else None,
             tuple(description.get("features", ())),
             description.get("target", ""),
-            names,
+            _read_names(file, stored.nbytes),
             tuple((name, reason) for name, reason in description["skipped"]),
         )
+
+
+def _read_names(file: h5py.File, size: int) -> tuple[str, ...]:
+    """Return the names of the examples, or () if the file has none.
+
+    They are padded to equal length and compressed, so they are read in parts.
+
+    Args:
+        file: an open file that was checked.
+        size: number of bytes of all examples.
+    """
+    if "names" not in file:
+        return ()
+    stored, total = file["names"], 0
+    names: list[str] = []
+    step = max(1, NAMES_BLOCK_BYTES // stored.dtype.itemsize)
+    for start in range(0, len(stored), step):
+        part = stored[start : start + step].tolist()
+        total += sum(map(len, part))
+        _require(total <= NAMES_BLOCK_BYTES + size, "names that are too long")
+        names.extend(name.decode() for name in part)
+    return tuple(names)
 
 
 def describe_data_file(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -207,7 +238,7 @@ def describe_data_file(path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
         DataError: as for `read_data_file`.
     """
-    with _open_for_reading(path) as file:
+    with open_hdf5(path) as file:
         description, stored, labels = (
             _checked(file) if DESCRIPTION_NAME in file else course_file.describe_course_file(file)
         )
@@ -221,32 +252,6 @@ def describe_data_file(path: str | os.PathLike[str]) -> dict[str, Any]:
         }
 
 
-@contextmanager
-def _open_for_reading(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
-    """Return a context with the open file. All errors in the block become `DataError`."""
-    if Path(path).exists() and not Path(path).is_file():  # opening a pipe might never end
-        msg = f"{path}: cannot be read: it is not a regular file"
-        raise DataError(msg)
-    if Path(path).exists() and not h5py.is_hdf5(path):
-        msg = f"{path}: cannot be read as HDF5: expected a folder, a data file (HDF5), or a table (.csv)"
-        raise DataError(msg)
-    try:
-        with h5py.File(path, "r") as file:
-            yield file
-    except DataError as error:
-        msg = f"{path}: {error}"
-        raise DataError(msg) from error
-    except OSError as error:
-        msg = f"{path}: cannot be read as HDF5: {' '.join(str(error).split())}"
-        raise DataError(msg) from error
-    except MemoryError as error:
-        msg = f"{path}: does not fit into memory"
-        raise DataError(msg) from error
-    except Exception as error:  # on damaged files h5py raises many types
-        msg = f"{path}: is damaged: {type(error).__name__}: {' '.join(str(error).split())}"
-        raise DataError(msg) from error
-
-
 def _checked(file: h5py.File) -> tuple[dict[str, Any], h5py.Dataset, np.ndarray]:
     """Check that all parts of a file fit together; return its description, its examples and its labels (m,).
 
@@ -257,7 +262,7 @@ def _checked(file: h5py.File) -> tuple[dict[str, Any], h5py.Dataset, np.ndarray]
     """
     description = _read_description(file)
     stored, labels, mean, scale = (
-        file[n] for n in (EXAMPLES_NAME[description["kind"]], "labels", "mean", "scale")
+        dataset_in(file, n) for n in (EXAMPLES_NAME[description["kind"]], "labels", "mean", "scale")
     )
     shape = stored.shape
     n_x = int(np.prod(shape[1:]))
@@ -272,7 +277,6 @@ def _checked(file: h5py.File) -> tuple[dict[str, Any], h5py.Dataset, np.ndarray]
     _require(
         fits and shape[0] > 0, f"examples of shape {shape} {stored.dtype} that do not fit the description"
     )
-    _require(stored.id.get_storage_size() >= stored.nbytes, f"{shape[0]} examples, of which some are missing")
     fits = labels.shape == shape[:1] and labels.dtype == (np.int64 if description["classes"] else np.float64)
     _require(fits, f"labels of shape {labels.shape} {labels.dtype} for {shape[0]} examples")
     values = labels[:]
@@ -293,10 +297,9 @@ def _checked(file: h5py.File) -> tuple[dict[str, Any], h5py.Dataset, np.ndarray]
     _require(bool((scale[:] > 0).all()), "a scale that is not positive")
     _require(mean.shape == scale.shape, f"a mean of shape {mean.shape} and a scale of shape {scale.shape}")
     if "names" in file:
-        names = file["names"]
-        _require(
-            names.shape == shape[:1] and names.dtype.kind == "S", f"names that are not {shape[0]} strings"
-        )
+        names = dataset_in(file, "names", compression=math.inf)
+        fits = names.shape == shape[:1] and names.dtype.kind == "S" and names.dtype.itemsize <= MAX_NAME_BYTES
+        _require(fits, f"names that are not {shape[0]} strings")
     return description, stored, values
 
 
@@ -306,7 +309,7 @@ def _read_description(file: h5py.File) -> dict[str, Any]:
     Raises:
         DataError: it is not a description that this version knows.
     """
-    stored = file[DESCRIPTION_NAME]
+    stored = dataset_in(file, DESCRIPTION_NAME, FREE_DESCRIPTION_BYTES, 1)
     _require(stored.ndim == 1 and stored.dtype == np.uint8, "no description")
     description: Any = None
     with suppress(ValueError, RecursionError):
@@ -322,18 +325,27 @@ def _read_description(file: h5py.File) -> dict[str, Any]:
     _require(_are_strings(classes) and len(set(classes)) == len(classes), "no list of different class names")
     pairs = isinstance(skipped, list) and all(_are_strings(pair) and len(pair) == 2 for pair in skipped)
     _require(pairs, "no list of the skipped inputs")
+    known = {name: description[name] for name in ("kind", "format", "standardize", "classes", "skipped")}
     if description["kind"] == "images":
         _require(isinstance(description.get("recipe"), dict), "no recipe")
+        known["recipe"] = Recipe.from_dict(description["recipe"]).to_dict()
     else:
         _require(
-            _are_strings(description.get("features")) and isinstance(description.get("target"), str),
+            _are_strings(description.get("features")) and _are_strings([description.get("target")]),
             "no names of features and target",
         )
-    return dict(description)
+        known |= {name: description[name] for name in ("features", "target")}
+    return known
 
 
 def _are_strings(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+    """Return whether a value is a list of strings that can be printed: JSON can hold halves of characters."""
+    try:
+        return isinstance(value, list) and all(
+            isinstance(item, str) and item.encode() for item in value if item != ""
+        )
+    except UnicodeEncodeError:
+        return False
 
 
 def _require(condition: bool, found: str) -> None:

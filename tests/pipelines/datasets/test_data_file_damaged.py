@@ -97,6 +97,8 @@ WRONG: dict[str, Change] = {
     "images of floats": set_dataset("images", np.zeros((7, 2, 3, 3), np.float32)),
     "images of another shape": set_dataset("images", np.zeros((7, 18), np.uint8)),
     "no image at all": set_dataset("images", np.zeros((0, 2, 3, 3), np.uint8)),
+    "a class that is half a character": edit_description(classes=["cat", "\ud800", "dog"]),
+    "names of endless length": set_dataset("names", np.zeros(7, "S70000")),
     "fewer names than images": set_dataset("names", ["a"]),
     "numbers as names": set_dataset("names", np.zeros(7)),
 }

@@ -118,7 +118,9 @@ def test_a_target_that_is_not_one_column_is_refused(tmp_path: Path) -> None:
         ("", "y"),
         ("\n1,2\n", "y"),
     ):
-        with pytest.raises(DataError, match=rf"t\.csv: has (no column '{target}'|2 columns named '{target}')"):
+        with pytest.raises(
+            DataError, match=rf"t\.csv: has (no column '{target}'|2 columns named '{target}')"
+        ):
             table(tmp_path, text, target)
     with pytest.raises(DataError, match=r"its columns are a, b$"):
         table(tmp_path, "a,b\n1,2\n")
