@@ -75,7 +75,7 @@ def predicted(model: Path, inputs: Path, output: Path, min_confidence: float = 0
         device="cpu",
         workers=1,
         batch_size=64,
-        resume=False,
+        overwrite=True,
         retry_errors=False,
     )
     run_prediction(job, None, Console(0))  # type: ignore[arg-type]  (nothing goes to standard output)
