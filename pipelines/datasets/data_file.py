@@ -320,7 +320,7 @@ def _read_description(file: h5py.File) -> dict[str, Any]:
         msg = f"has format {found!r}, but this version of xpnet reads format {FORMAT}: update xpnet"
         raise DataError(msg)
     classes, skipped = description.get("classes"), description.get("skipped")
-    _require(description.get("kind") in EXAMPLES_NAME, "an unknown kind of examples")
+    _require(description.get("kind") in tuple(EXAMPLES_NAME), "an unknown kind of examples")
     _require(description.get("standardize") in STANDARDIZATIONS, "an unknown kind of standardization")
     _require(_are_strings(classes) and len(set(classes)) == len(classes), "no list of different class names")
     pairs = isinstance(skipped, list) and all(_are_strings(pair) and len(pair) == 2 for pair in skipped)
