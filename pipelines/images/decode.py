@@ -104,7 +104,10 @@ def decode_to_bytes(path: str, recipe: Recipe) -> bytes:
 
 def _read(path: str) -> bytes:
     try:
-        _require_readable(os.stat(path))
+        status = os.stat(path)
+        if stat.S_ISDIR(status.st_mode):
+            os.scandir(path).close()  # a folder found in a folder: the reason may be that it cannot be listed
+        _require_readable(status)
         with open(path, "rb") as file:
             return file.read()
     except OSError as error:
