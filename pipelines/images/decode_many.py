@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import sys
 import time
+import warnings
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -101,7 +102,8 @@ def decode_all(
 
     Raises:
         UsageError: the recipe's decoder is not installed.
-        WorkerError: the workers cannot be started. With one worker, this process decodes instead.
+        WorkerError: the workers end before their first task. With one worker, or where the system cannot
+            start any, this process decodes instead, with a warning.
     """
     recipe.require_decoder()
     size = max(1, min(chunk_size, CHUNK_BYTES // recipe.n_x))
@@ -123,6 +125,7 @@ def _decode_by_workers(chunks: Iterator[list[str]], recipe: Recipe, count: int) 
     from .workers import Workers  # imported only here: importing this module must take little time
 
     tasks: deque[tuple[list[str], Future[Decoded]]] = deque()
+    is_told = False
     with Workers(count, recipe) as workers:
         for chunk in itertools.islice(chunks, TASKS_PER_WORKER * count):
             tasks.append((chunk, workers.submit(chunk)))
@@ -130,9 +133,12 @@ def _decode_by_workers(chunks: Iterator[list[str]], recipe: Recipe, count: int) 
             chunk, task = tasks.popleft()
             try:
                 decoded = task.result()
-            except WorkerError:
-                if count > 1:
-                    raise
+            except WorkerError as error:
+                if count > 1 and not isinstance(error.__cause__, OSError):
+                    raise  # the system starts processes, but they end: the user should know why
+                if not is_told:
+                    warnings.warn(f"images are decoded in this process: {error}", stacklevel=2)
+                is_told = True
                 decoded = decode_pixels(chunk, recipe)
             yield DecodedImages.from_bytes(chunk, *decoded)
             for chunk in itertools.islice(chunks, 1):

@@ -214,6 +214,6 @@ def _working_directory() -> str:
 
 def _worker_error(cause: str) -> WorkerError:
     return WorkerError(
-        f"the processes that decode images could not be started: {cause}. Decode in one process: "
-        "--workers 1, in Python workers=1"
+        f"the processes that decode images could not be started: {cause}. With --workers 1, in Python "
+        "workers=1, images are decoded in one process"
     )

@@ -204,12 +204,13 @@ def test_an_isolated_process_decodes_nothing_itself(
     assert [(pool.count, pool.tasks) for pool in pools] == [(count, 6)]
 
 
-def test_one_worker_that_cannot_be_started_is_not_needed(
+def test_one_worker_that_ends_at_its_start_is_not_needed(
     paths: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(workers, "get_executable", lambda: "/nowhere/python")
+    monkeypatch.setattr(workers, "PROGRAM", "import sys; sys.exit(1)")
     isolate_decoding()
-    assert colors(join_parts(decode_all(paths, RECIPE, 1, 7))) == list(range(40))
+    with pytest.warns(UserWarning, match="decoded in this process: .* ended before its first task"):
+        assert colors(join_parts(decode_all(paths, RECIPE, 1, 20))) == list(range(40))
     with pytest.raises(WorkerError):
         list(decode_all(paths, RECIPE, 2, 7))
 

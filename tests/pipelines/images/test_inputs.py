@@ -19,6 +19,8 @@ from xpnet.pipelines.images.inputs import (
     path_text,
     walk_images,
 )
+from xpnet.pipelines.images.recipe import Recipe
+from xpnet.pipelines.images.worker import decode_pixels
 
 not_root = pytest.mark.skipif(
     not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root can list everything"
@@ -189,6 +191,16 @@ def test_a_folder_that_cannot_be_listed_is_a_path(tmp_path: Path) -> None:
     finally:
         (tmp_path / "locked").chmod(0o700)
     assert found == ["a.jpg", "locked", "z.jpg"]
+
+
+def test_a_folder_that_cannot_be_listed_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: str) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    assert decode_pixels([str(tmp_path)], Recipe(2, 2))[1] == ["is a directory"]
+    monkeypatch.setattr(os, "scandir", refuse)
+    [path] = walk_images(str(tmp_path))
+    assert decode_pixels([path], Recipe(2, 2))[1] == ["cannot be read: Permission denied"]
 
 
 def test_a_folder_that_is_none_is_a_path(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -19,7 +20,7 @@ from xpnet.pipelines.images.recipe import Recipe
 from xpnet.pipelines.images.workers import DIED, Workers, import_path
 
 RECIPE = Recipe(2, 3)
-REMEDY = "--workers 1, in Python workers=1"
+REMEDY = "--workers 1, in Python workers=1, images are decoded in one process"
 
 
 @pytest.fixture(autouse=True)
@@ -148,16 +149,37 @@ def test_workers_end_in_the_middle_of_a_task(paths: list[str]) -> None:
 # Workers that cannot be started
 
 
-def test_a_missing_interpreter_is_told(paths: list[str]) -> None:
+@pytest.mark.parametrize("count", [1, 2])
+def test_without_an_interpreter_this_process_decodes_with_a_warning(
+    paths: list[str], count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decode_many, "_is_isolated", True)
     usual = multiprocessing.spawn.get_executable()
     multiprocessing.set_executable("/nowhere/python")
     try:
-        with pytest.raises(
-            WorkerError, match="could not be started: /nowhere/python cannot be executed: .*" + REMEDY
-        ):
-            decoded_colors(paths)
+        with pytest.warns(UserWarning, match="decoded in this process: .*/nowhere/python cannot be") as told:
+            assert decoded_colors(paths, count) == list(range(12))
     finally:
         multiprocessing.set_executable(os.fsdecode(usual))
+    assert len(told) == 1
+
+
+def test_a_system_that_starts_no_processes_for_a_while_is_told_once(
+    paths: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual, calls = subprocess.Popen, []
+
+    def popen(*arguments: Any, **options: Any) -> Any:
+        calls.append(arguments)
+        if len(calls) < 4:
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+        return usual(*arguments, **options)
+
+    monkeypatch.setattr(subprocess, "Popen", popen)
+    with pytest.warns(UserWarning, match="Resource temporarily unavailable") as told:
+        assert decoded_colors(paths, 2, 1) == list(range(12))
+    assert len(told) == 1
+    assert 4 <= len(calls) <= 5
 
 
 def test_workers_that_end_at_once_are_told(paths: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
