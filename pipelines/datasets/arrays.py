@@ -12,6 +12,7 @@ from xpnet.errors import DtypeError, ShapeError
 
 from ..images import Recipe
 from .dataset import Dataset
+from .text_file import same_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,4 +65,9 @@ def dataset_from_arrays(
         msg = f"train: Y has dtype {labels.dtype}, expected strings or integers for classes, or floats"
         raise DtypeError(msg)
     values, indices = np.unique(labels, return_inverse=True)
-    return Dataset(matrix, indices.reshape(1, -1).astype(np.int64), tuple(map(str, values.tolist())), recipe)
+    # Names that look alike are one class.
+    classes, merged = np.unique([same_name(str(value)) for value in values.tolist()], return_inverse=True)
+    if len(classes) < len(values):
+        values, indices = classes, merged[indices.reshape(-1)]
+    names = tuple(same_name(str(value)) for value in values.tolist())
+    return Dataset(matrix, indices.reshape(1, -1).astype(np.int64), names, recipe)

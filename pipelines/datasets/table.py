@@ -44,6 +44,9 @@ def read_table_rows(path: str, features: Sequence[str]) -> TableRows:
         DataError: the file cannot be read, or lacks a column.
         NoInputError: the table has no lines below the header.
     """
+    if not features:
+        msg = f"{path}: cannot be used: the model was trained on data without names of columns"
+        raise DataError(msg)
     header, lines = _lines(path)
     places = [_place(path, header, same_name(name)) for name in features]
     if not lines:

@@ -215,6 +215,27 @@ def test_a_class_that_is_unknown_is_refused() -> None:
     assert with_classes(labels([0, 0], ("cat", "owl")), ("cat", "dog"), "d").Y.tolist() == [[0, 0]]
 
 
+def test_classes_that_look_alike_are_the_same() -> None:
+    result = with_classes(labels([0, 1], ("cat", "u\u0308")), ("\u00fc", "cat"), "d")
+    assert result.Y.tolist() == [[1, 0]]
+
+
+@pytest.mark.parametrize("name", ["t.xlsx", "t.csv.gz", "t.JSON", "t.parquet"])
+def test_a_table_in_a_format_that_is_not_read_is_refused(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("a,y\n1,2\n")
+    with pytest.raises(DataError, match=rf"{name}: .* is not a format that is read: save the table as \.csv"):
+        open_data(str(tmp_path / name), DataOptions(target="y"))
+
+
+def test_a_table_with_tabs_and_chosen_columns(tmp_path: Path) -> None:
+    (tmp_path / "t.tsv").write_text("a\tb\ty\n1\t2\tp\n3\t4\tq\n")
+    for options in ({"columns": ("b",)}, {"ignored_columns": ("a",)}):
+        dataset = open_data(str(tmp_path / "t.tsv"), DataOptions(target="y", **options))
+        assert (dataset.features, dataset.data.examples.tolist()) == (("b",), [[2], [4]])
+        with pytest.raises(UsageError, match=r"is a folder: leave out --(ignore-)?columns"):
+            open_data(str(tmp_path), DataOptions(**options))
+
+
 def test_classes_are_no_numbers_to_predict() -> None:
     numbers = Dataset(ColumnMatrix(np.zeros((2, 1))), np.array([[0.5, 1.0]]), ())
     with pytest.raises(DataError, match="d: has numbers to predict, expected cat, dog"):

@@ -242,6 +242,8 @@ def test_the_lines_to_predict_for_need_no_target(tmp_path: Path) -> None:
     assert rows.errors == ["", "b is 'oops', expected a finite number", "has 1 cells, expected 3", ""]
     with pytest.raises(DataError, match="has no column 'c'"):
         read_table_rows(str(path), ["c"])
+    with pytest.raises(DataError, match="without names of columns"):
+        read_table_rows(str(path), [])
     path.write_text("a,b\n")
     with pytest.raises(NoInputError, match="has no lines"):
         read_table_rows(str(path), ["a"])
