@@ -17,7 +17,8 @@ def predict(
         list[str] | None,
         typer.Argument(
             metavar="INPUTS...",
-            help="Images, folders (with all their subfolders) and patterns such as 'photos/*.jpg'.",
+            help="Images, folders (with all their subfolders) and patterns such as 'photos/*.jpg'; for a "
+            "model of a table, tables (CSV).",
         ),
     ] = None,
     files_from: Annotated[

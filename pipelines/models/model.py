@@ -284,8 +284,8 @@ class Model:
         """
         if self.recipe is None:
             msg = (
-                f"{self.name}: was trained on a table: xpnet predict takes only images; "
-                "use xpnet evaluate for a table"
+                f"{self.name}: was trained on a table, and takes no images: use the commands xpnet predict "
+                "and xpnet evaluate for a table"
             )
             raise UsageError(msg)
         in_flight = CHUNKS_IN_FLIGHT[backend.name]

@@ -85,7 +85,7 @@ class Predictor:
 
     Args:
         scorer: the network on the device.
-        recipe: how an image becomes a column.
+        recipe: how an image becomes a column; None for a model of a table.
         classes: the names of the classes; empty for regression.
         options: what the predictions hold.
         in_flight: how many chunks the device may score while the next ones are decoded.
@@ -97,7 +97,7 @@ class Predictor:
     def __init__(
         self,
         scorer: Scorer,
-        recipe: Recipe,
+        recipe: Recipe | None,
         classes: tuple[str, ...],
         options: RowOptions,
         in_flight: int = 0,
@@ -123,17 +123,34 @@ class Predictor:
             start: how many inputs were scored before the first of these.
 
         Raises:
-            UsageError: `batch_size` is below 1.
+            UsageError: `batch_size` is below 1, or the model is of a table.
         """
         if batch_size < 1:
             msg = f"--batch-size is {batch_size}, expected 1 or more"
             raise UsageError(msg)
-        return self._predict(paths, workers, batch_size, start)
+        return self.predict_decoded(decode_all(paths, self.image_recipe, workers, batch_size), start)
 
-    def _predict(
-        self, paths: Iterable[str], workers: int, batch_size: int, start: int
+    @property
+    def image_recipe(self) -> Recipe:
+        """How an image becomes a column.
+
+        Raises:
+            UsageError: the model is of a table.
+        """
+        if self.recipe is None:
+            msg = "the model was trained on a table, and this is for images"
+            raise UsageError(msg)
+        return self.recipe
+
+    def predict_decoded(
+        self, decoding: Iterable[DecodedImages], start: int = 0
     ) -> Iterator[list[Prediction]]:
-        decoding = decode_all(paths, self.recipe, workers, batch_size)
+        """Yield the predictions for chunks of inputs that are columns already, in order.
+
+        Args:
+            decoding: the chunks. For a table the columns may be floats.
+            start: how many inputs were scored before the first of these.
+        """
         for decoded, outputs in score_in_order(decoding, self.scorer, start, self._in_flight):
             yield list(self.predictions(decoded, outputs))
 

@@ -11,10 +11,13 @@ import os
 from dataclasses import asdict
 from typing import IO, TYPE_CHECKING, Any
 
+import numpy as np
+
 from xpnet.errors import NoInputError, OutputError, UsageError
 
-from ..images import CHUNK_SIZE
-from ..models import RowOptions
+from ..datasets import read_table_rows
+from ..images import CHUNK_SIZE, DecodedImages
+from ..models import Predictor, RowOptions
 from .formats import new_format
 from .resumable_file import WAYS_OUT, ResumableFile, StreamSink
 from .rows import Counts, columns_for, row_of
@@ -44,11 +47,12 @@ def write_predictions(
     on_resume: Callable[[int], object] = lambda done: None,  # noqa: ARG005
     on_progress: Callable[[Counts], object] = lambda counts: None,  # noqa: ARG005
 ) -> Counts:
-    """Score images and write one row for each, in order.
+    """Score images, or the lines of tables, and write one row for each, in order.
 
     Args:
         model: the model.
-        paths: the images. They are read as they are needed.
+        paths: the images, which are read as they are needed. For a model that was trained on a table:
+            tables, which may lack the column that it predicts.
         backend: the device that scores.
         output: the file to write, which appears under its name when it is complete; or a binary stream.
         options: which columns the rows have.
@@ -63,14 +67,16 @@ def write_predictions(
         How many rows have each status.
 
     Raises:
-        UsageError: the options do not fit the model or the output, or the model was trained on a table.
+        UsageError: the options do not fit the model or the output.
+        DataError: a table cannot be read, or lacks a column that the model needs.
         OutputError: the output cannot be written, or is the unfinished file of another run.
         NoInputError: there are no images.
         DeviceError: the device failed. The rows written so far are kept, and can be resumed.
     """
-    predictor = model.predictor(backend, options)
+    table = None if model.recipe is not None else TableInputs(model, paths)
+    predictor = model.predictor(backend, options) if table is None else table.predictor(backend, options)
     format_ = new_format(format, columns_for(model.classes, options))
-    counts, digest, iterator = Counts(), InputDigest(), iter(paths)
+    counts, digest, iterator = Counts(), InputDigest(), iter(paths if table is None else table.names)
     with _open(output, model, options, format, backend, overwrite) as sink:
         if isinstance(sink, StreamSink) and format_.conversion is not None:
             msg = f"--format {format} cannot be written to standard output: name a file with --output"
@@ -78,7 +84,11 @@ def write_predictions(
         if sink.state:
             counts = resumed_counts(sink, digest, iterator)
             on_resume(counts.total)
-        for batch in predictor.predict(iterator, workers, batch_size, start=counts.total):
+        if table is None:
+            batches = predictor.predict(iterator, workers, batch_size, start=counts.total)
+        else:
+            batches = predictor.predict_decoded(table.chunks(counts.total, batch_size), start=counts.total)
+        for batch in batches:
             head = b"" if counts.total else format_.head()
             counts.add_all(batch)
             chunk = head + format_.rows(map(row_of, batch))
@@ -91,6 +101,44 @@ def write_predictions(
             raise NoInputError(msg)
         sink.finish(format_.conversion)
     return counts
+
+
+class TableInputs:
+    """The lines of tables, as inputs of a model that was trained on a table.
+
+    Args:
+        model: the model.
+        paths: the tables.
+
+    Attributes:
+        names: of each line the table and the number of the line.
+
+    Raises:
+        UsageError: the model does not know the names of its columns.
+        DataError, NoInputError: a table cannot be read, lacks a column, or has no lines.
+    """
+
+    def __init__(self, model: Model, paths: Iterable[str]) -> None:
+        self._model = model
+        features = model.saved.recipe.get("features")
+        if not features:
+            msg = f"{model.name}: holds no names of columns, so tables cannot be read for it"
+            raise UsageError(msg)
+        tables = [(path, read_table_rows(path, features)) for path in paths]
+        self.names = [f"{path}: {name}" for path, rows in tables for name in rows.names]
+        self._errors = [error for _, rows in tables for error in rows.errors]
+        self._examples = [rows.examples for _, rows in tables]
+
+    def predictor(self, backend: Backend, options: RowOptions) -> Predictor:
+        """Return the model on a device, ready for the lines."""
+        return Predictor(self._model.scorer(backend), None, self._model.classes, options)
+
+    def chunks(self, start: int, size: int) -> Iterator[DecodedImages]:
+        """Yield the lines from a position on, as chunks of columns."""
+        examples = np.concatenate(self._examples) if self._examples else np.zeros((0, 0))
+        for first in range(start, len(self.names), size):
+            part = slice(first, first + size)
+            yield DecodedImages(self.names[part], examples[part], self._errors[part])
 
 
 class InputDigest:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from xpnet.errors import OutputError
+from xpnet.errors import OutputError, UsageError
 
 from ..images import DecodedImages, decode_all, decode_chunk, path_text
 from ..models import ERROR, STATUSES
@@ -55,6 +55,9 @@ def retry_errors(
     if not os.path.exists(output):
         msg = f"{output}: does not exist, so there is nothing to retry: leave out --retry-errors"
         raise OutputError(msg)
+    if model.recipe is None:
+        msg = "--retry-errors is for images, and the model was trained on a table: leave it out"
+        raise UsageError(msg)
     predictor = model.predictor(backend, options)
     format_ = new_format(format, columns_for(model.classes, options))
     counts, digest, iterator = Counts(), InputDigest(), iter(paths)
@@ -148,7 +151,7 @@ def _compare(
     """
     for i, row in enumerate(rows):
         if row["status"] != ERROR:
-            decoded = decode_chunk([batch[i]], predictor.recipe)
+            decoded = decode_chunk([batch[i]], predictor.image_recipe)
             (now,) = predictor.predictions(decoded, predictor.scorer(decoded.columns, start + i))
             if format_.rows([row_of(now)]) != format_.rows([row]):
                 msg = (
@@ -167,10 +170,10 @@ def _merge(predictor: Predictor, batch: list[str], rows: list[Row], workers: int
     Each image keeps its place in the block in which it is scored, so that its digits do not change.
     """
     failed = [i for i, row in enumerate(rows) if row["status"] == ERROR]
-    columns = np.zeros((len(batch), predictor.recipe.n_x), np.uint8)
+    columns = np.zeros((len(batch), predictor.image_recipe.n_x), np.uint8)
     errors = [""] * len(batch)
     remaining = iter(failed)
-    for part in decode_all([batch[i] for i in failed], predictor.recipe, workers):
+    for part in decode_all([batch[i] for i in failed], predictor.image_recipe, workers):
         places = list(itertools.islice(remaining, len(part.paths)))
         columns[places] = part.columns
         for i, error in zip(places, part.errors, strict=True):

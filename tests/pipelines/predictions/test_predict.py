@@ -14,14 +14,16 @@ from hypothesis import strategies as st
 from pictures import CLASSES, draw_many, picture, save_model
 
 from xpnet.backend.backend import select
-from xpnet.errors import DeviceError, NoInputError, OutputError, UsageError
+from xpnet.errors import DataError, DeviceError, NoInputError, OutputError, UsageError
 from xpnet.io.scoring import Scorer
 from xpnet.pipelines.images.decode_many import decode_chunk
 from xpnet.pipelines.images.recipe import Recipe
 from xpnet.pipelines.models.model import load
 from xpnet.pipelines.models.prediction import RowOptions
 from xpnet.pipelines.predictions.predict import write_predictions
+from xpnet.pipelines.predictions.retry import retry_errors
 from xpnet.pipelines.predictions.rows import Counts
+from xpnet.pipelines.training.api import train
 
 CPU = select("cpu")
 USUAL = RowOptions()
@@ -270,3 +272,69 @@ def test_a_few_parts_are_under_way_at_most(
     assert max(open_now) == 3
     read = list(csv.DictReader(io.StringIO(stdout.getvalue().decode())))
     assert [row["path"] for row in read] == many
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Return a model of a table, and a table for it: other order, no target, a line that cannot be used."""
+    folder = tmp_path_factory.mktemp("tables")
+    lines = [f"{k % 7},{k % 5},{'yes' if k % 7 > 3 else 'no'}" for k in range(40)]
+    (folder / "train.csv").write_text("\n".join(["a,b,y", *lines]))
+    trained = train(str(folder / "train.csv"), target="y", output=str(folder / "model"), device="cpu")
+    assert trained.classes == ("no", "yes")
+    lines = [f"{k % 5},x{k},{k % 7}" for k in range(30)]
+    (folder / "new.csv").write_text("\n".join(["b,more,a", *lines, "1,x,many", "1,x,6"]))
+    return folder / "model", folder / "new.csv"
+
+
+def test_the_lines_of_a_table_are_scored(tables: tuple[Path, Path]) -> None:
+    model, table = tables
+    counts, written = rows_of(model, [str(table)], RowOptions(proba=True))
+    read = list(csv.DictReader(io.StringIO(written.decode())))
+    assert [row["path"] for row in read] == [f"{table}: line {i}" for i in range(2, 34)]
+    assert (counts.ok, counts.error) == (31, 1)
+    assert read[30]["status"] == "error"
+    assert "many" in read[30]["error"]
+    X = np.array([[k % 7, k % 5] for k in range(30)], float).T
+    np.testing.assert_allclose(
+        [float(row["p_yes"]) for row in read[:30]], load(str(model)).predict_proba(X)[1], rtol=1e-4
+    )
+    assert [row["label"] for row in read[:30]] == ["yes" if k % 7 > 3 else "no" for k in range(30)]
+
+
+@pytest.mark.parametrize("size", [1, 7, 100])
+def test_batches_of_lines_change_no_byte(tables: tuple[Path, Path], size: int) -> None:
+    model, table = tables
+    assert rows_of(model, [str(table)], batch_size=size)[1] == rows_of(model, [str(table)])[1]
+
+
+def test_a_table_resumes_to_the_same_bytes(
+    tables: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, table = tables
+
+    def run(**more: object) -> Counts:
+        return write_predictions(load(str(model)), [str(table)], CPU, str(tmp_path / "rows"), USUAL, **more)
+
+    def stop(counts: Counts) -> None:
+        if counts.total == 20:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(batch_size=5, on_progress=stop)
+    done: list[int] = []
+    assert run(on_resume=done.append).total == 32
+    assert done == [20]
+    assert (tmp_path / "rows").read_bytes() == rows_of(model, [str(table)])[1]
+
+
+def test_a_table_without_a_column_of_the_model_is_refused(tables: tuple[Path, Path], tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a,c\n1,2\n")
+    with pytest.raises(DataError, match="b"):
+        rows_of(tables[0], [str(tmp_path / "t.csv")])
+
+
+def test_a_table_is_not_retried(tables: tuple[Path, Path], tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").touch()
+    with pytest.raises(UsageError, match="--retry-errors is for images"):
+        retry_errors(load(str(tables[0])), [str(tables[1])], CPU, str(tmp_path / "rows.csv"))

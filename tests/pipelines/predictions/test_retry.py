@@ -9,6 +9,7 @@ from xpnet.backend.backend import select
 from xpnet.errors import DataError, OutputError
 from xpnet.pipelines.models.model import load
 from xpnet.pipelines.models.prediction import RowOptions
+from xpnet.pipelines.predictions import retry
 from xpnet.pipelines.predictions.predict import write_predictions
 from xpnet.pipelines.predictions.retry import retry_errors
 from xpnet.pipelines.predictions.rows import Counts
@@ -92,3 +93,51 @@ def test_other_columns_are_refused(model: Path, tmp_path: Path, paths: list[str]
 def test_there_must_be_a_file(model: Path, tmp_path: Path, paths: list[str]) -> None:
     with pytest.raises(OutputError, match="nothing to retry"):
         again(model, paths, tmp_path / "rows.csv")
+
+
+def test_a_retry_that_was_stopped_goes_on(
+    model: Path, tmp_path: Path, paths: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retry, "BATCH_SIZE", 16)
+    output = tmp_path / "rows.csv"
+    score(model, paths, output)
+    before = output.read_bytes()
+    for i in (0, 50):
+        picture("green", i).save(paths[i])
+
+    def stop(counts: Counts) -> None:
+        if counts.total == 64:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        retry_errors(load(str(model)), iter(paths), CPU, str(output), on_progress=stop)
+    assert output.read_bytes() == before
+    for other, said in ((paths[1:], "other inputs"), (paths[:10], "other inputs")):
+        with pytest.raises(OutputError, match=f"{said} than these; .*--overwrite"):
+            again(model, other, output)
+    with pytest.raises(OutputError, match=r"the earlier run had .*retry.*--overwrite"):
+        score(model, paths, output)
+    done: list[int] = []
+    counts = retry_errors(load(str(model)), iter(paths), CPU, str(output), on_resume=done.append)
+    assert done == [64]
+    assert (counts.ok, counts.error) == (99, 1)
+    score(model, paths, tmp_path / "whole")
+    assert output.read_bytes() == (tmp_path / "whole").read_bytes()
+    assert not list(tmp_path.glob("rows.csv.*"))
+
+
+def test_an_unfinished_run_is_not_lost_to_a_retry(model: Path, tmp_path: Path, paths: list[str]) -> None:
+    output = tmp_path / "rows.csv"
+    score(model, paths, output)
+
+    def stop(counts: Counts) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_predictions(load(str(model)), iter(paths), CPU, str(output), batch_size=9, on_progress=stop)
+    kept = Path(f"{output}.part").read_bytes()
+    with pytest.raises(OutputError, match="cannot be resumed: the earlier run had another retry"):
+        again(model, paths, output)
+    assert Path(f"{output}.part").read_bytes() == kept
+    retry_errors(load(str(model)), iter(paths), CPU, str(output), overwrite=True)
+    assert not list(tmp_path.glob("rows.csv.*"))

@@ -162,3 +162,14 @@ def test_classes_that_are_no_utf8_are_shown() -> None:
     model = model_of(SoftmaxRegression(2, 3), ("a", "b", "\udcff"))
     ((row,), _) = rows_of(model, [[0.25], [0.25], [0.5]], topk=1, proba=True)
     assert (row["label"], row["label1"], row[r"p_\xff"]) == (r"\xff", r"\xff", 0.5)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [None, [], {}, {"ok": 1}, {"ok": 1, "unsure": 0, "error": -1}, {"ok": True, "unsure": 0, "error": 0},
+     {"ok": "1", "unsure": 0, "error": 0}, {"ok": 1 << 70, "unsure": 0, "error": 0},
+     {"ok": 1, "unsure": 0, "error": 0, "more": 0}],
+)  # fmt: skip
+def test_counts_of_a_damaged_journal_are_refused(data: object) -> None:
+    assert Counts.from_dict(data) is None
+    assert Counts.from_dict({"ok": 1, "unsure": 2, "error": 3}) == Counts(1, 2, 3)
