@@ -5,22 +5,28 @@ Unusual images are decoded like this:
 - Animations and files of several pages: the first frame.
 - Pixels of 16 bits: the upper 8 bits.
 - Transparent pixels: blended with a white background.
-- CMYK and other colour spaces: converted to RGB.
+- CMYK and other color spaces: converted to RGB.
 - EXIF orientation: applied, so that the image is upright.
 - Floating-point pixels: refused, because their range is unknown.
 """
 
 from __future__ import annotations
 
+import functools
+import importlib
 import os
+import re
 import stat
 import warnings
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from PIL import Image, ImageOps, UnidentifiedImageError, features
+from PIL import Image, ImageFile, UnidentifiedImageError, features
 
 from xpnet.errors import ImageError
+
+from .pixels import converter, make_16_bit_color_transparent, require_known_range
+from .resize import Upright, resized
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -38,19 +44,31 @@ MAX_PIXELS = 178_956_970
 POSTSCRIPT_SIGNATURES = (b"%!PS", b"\xc5\xd0\xd3\xc6")
 """The first bytes of PostScript files. Pillow would run Ghostscript to decode them."""
 
+OPTIONAL_FORMATS = (
+    (
+        "HEIC",
+        re.compile(rb".{4}ftyp(heic|heix|heim|heis|hevc|hevx|hevm|hevs|mif1|msf1)", re.DOTALL),
+        "pillow_heif",
+        "register_heif_opener",
+    ),
+    ("JPEG XL", re.compile(rb"\xff\x0a|\x00\x00\x00\x0cJXL \r\n\x87\n"), "pillow_jxl", ""),
+)
+"""Formats of optional packages: name, first bytes, module, and its function that adds the format to Pillow.
+
+Without such a function the import alone adds it.
+"""
+
+TIFF_SIGNATURES = (b"II", b"MM")
+"""The first bytes of TIFF files."""
+
+UNSUPPORTED = re.compile(
+    "unsupported|not supported|not implemented|unimplemented|unknown|cannot find loader|cannot handle",
+    re.IGNORECASE,
+)
+"""Words in the errors of Pillow by which it refuses a kind of image. It has no type of error for that."""
+
 ORIENTATION_TAG = 0x0112
 """The number of EXIF's orientation tag."""
-
-UPRIGHT_TRANSPOSE = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-"""For each EXIF orientation except 1, the operation that turns the image upright (EXIF 2.3, tag 274)."""
 
 
 def decode_image(path: str, recipe: Recipe) -> np.ndarray:
@@ -76,7 +94,7 @@ def decode_to_bytes(path: str, recipe: Recipe) -> bytes:
 
     Args:
         path: the file.
-        recipe: the size, the resize mode and the colour mode.
+        recipe: the size, the resize mode and the color mode.
 
     Raises:
         ImageError: the file cannot be read or is not a valid image. The message does not name the path.
@@ -87,7 +105,7 @@ def decode_to_bytes(path: str, recipe: Recipe) -> bytes:
     except ImageError:
         raise
     except UnidentifiedImageError:
-        msg = "not an image, or of an unknown format"
+        msg = _why_unidentified(content)
         raise ImageError(msg) from None
     except Image.DecompressionBombError:
         msg = f"image of more than {MAX_PIXELS} pixels"
@@ -97,9 +115,72 @@ def decode_to_bytes(path: str, recipe: Recipe) -> bytes:
         raise ImageError(msg) from None
     except Exception as error:
         # On damaged files decoders raise many types: OSError, SyntaxError, struct.error, IndexError, ...
-        reason = " ".join(str(error).split()) or type(error).__name__
-        msg = f"damaged or truncated image: {reason}"
+        msg = _explained(error)
         raise ImageError(msg) from None
+
+
+def _explained(error: Exception) -> str:
+    """Return whether an error of a decoder means an unsupported kind of image or a damaged one."""
+    reason = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, NotImplementedError) or UNSUPPORTED.search(reason):
+        return f"image of a kind that is not supported: {reason}"
+    return f"damaged or truncated image: {reason}"
+
+
+def _why_unidentified(content: bytes) -> str:
+    """Return why Pillow opens a file as no format at all."""
+    for name, pattern, module, register in OPTIONAL_FORMATS:
+        if pattern.match(content):
+            if _can_read(module, register):
+                break
+            return f"{name} image, which is read only with an optional package: pip install 'xpnet[heic]'"
+    for name, (open_, accepts) in list(Image.OPEN.items()):
+        try:
+            if accepts is not None and accepts(content[:16]) is True:
+                open_(BytesIO(content), "")
+        except Exception as error:
+            if not str(error).lower().startswith("not a"):
+                return f"{_explained(error)} ({name})"
+    return "not an image, or of an unknown format"
+
+
+def _prepare_pillow(content: bytes) -> None:
+    """Load what Pillow needs for files that begin like this."""
+    if content.startswith(TIFF_SIGNATURES):
+        _silence_libtiff()
+    for _, pattern, module, register in OPTIONAL_FORMATS:
+        if pattern.match(content):
+            _can_read(module, register)
+
+
+@functools.cache
+def _can_read(module: str, register: str) -> bool:
+    """Add the format of an optional package to Pillow. Return False if the package is not installed."""
+    try:
+        package = importlib.import_module(module)
+    except ImportError:
+        return False
+    if register:
+        getattr(package, register)()
+    return True
+
+
+@functools.cache
+def _silence_libtiff() -> None:
+    """Keep libtiff from writing to standard error, in this process. Its errors still reach Pillow."""
+    try:
+        import ctypes
+
+        from PIL import _imaging
+
+        # The libraries that Pillow's module depends on are searched too. On Windows this finds nothing.
+        library = ctypes.CDLL(_imaging.__file__)
+        for name in ("TIFFSetWarningHandler", "TIFFSetErrorHandler"):
+            function = getattr(library, name)
+            function.argtypes, function.restype = [ctypes.c_void_p], ctypes.c_void_p
+            function(None)
+    except (ImportError, OSError, AttributeError):
+        return
 
 
 def _read(path: str) -> bytes:
@@ -137,30 +218,40 @@ def _decode(content: bytes, recipe: Recipe) -> bytes:
     if content.startswith(POSTSCRIPT_SIGNATURES):
         msg = "PostScript is not decoded, because it is a program: convert the file to PNG or JPEG"
         raise ImageError(msg)
-    with Image.open(BytesIO(content)) as opened:
-        _require_size(*opened.size)
-        image, orientation = _first_frame(opened, content, recipe)
-    if orientation in UPRIGHT_TRANSPOSE:
-        image = image.transpose(UPRIGHT_TRANSPOSE[orientation])
-    return _resize(image, recipe).tobytes()
-
-
-def _first_frame(opened: Image.Image, content: bytes, recipe: Recipe) -> tuple[Image.Image, int]:
-    """Return the first frame, not yet turned upright, and its orientation. A JPEG may be scaled down."""
     mode = "RGB" if recipe.color_mode == "rgb" else "L"
+    _prepare_pillow(content)
+    with Image.open(BytesIO(content)) as opened:
+        if isinstance(opened, ImageFile.StubImageFile):
+            msg = f"image of a kind that is not supported: {opened.format}"
+            raise ImageError(msg)
+        _require_size(*opened.size)
+        require_known_range(opened)
+        image, orientation = _first_frame(opened, content, recipe, mode)
+        convert = converter(image, opened, content, mode)
+        return resized(Upright(image, orientation, mode, convert), recipe).tobytes()
+
+
+def _first_frame(opened: Image.Image, content: bytes, recipe: Recipe, mode: str) -> tuple[Image.Image, int]:
+    """Return the first frame, not yet turned upright, and its orientation. A JPEG may be scaled down."""
     if opened.format not in ("JPEG", "MPO"):
         # Load first, then read the orientation: while loading a TIFF, Pillow applies and removes the tag.
-        return _convert(opened, mode), _orientation(opened)
+        make_16_bit_color_transparent(opened, content)
+        opened.load()
+        return opened, _orientation(opened)
     orientation = _orientation(opened)
     # libjpeg can decode at 1/2, 1/4 or 1/8 of the size, which is faster. Ask for the smallest size that is
     # not below the wanted one. Orientations 5 to 8 swap width and height.
     least = (recipe.height, recipe.width) if orientation >= 5 else (recipe.width, recipe.height)
+    if opened.info.get("icc_profile"):  # it needs all channels
+        mode = opened.mode
     if recipe.decoder == "simplejpeg" and opened.mode in ("RGB", "L"):
         decoded = _decode_by_simplejpeg(content, mode, least)
         if decoded is not None:
+            decoded.info = opened.info
             return decoded, orientation
     opened.draft(mode, least)
-    return _convert(opened, mode), orientation
+    opened.load()
+    return opened, orientation
 
 
 def _decode_by_simplejpeg(content: bytes, mode: str, least: tuple[int, int]) -> Image.Image | None:
@@ -199,39 +290,6 @@ def _orientation(image: Image.Image) -> int:
         return int(image.getexif().get(ORIENTATION_TAG, 1))
     except Exception:
         return 1
-
-
-def _convert(image: Image.Image, mode: str) -> Image.Image:
-    """Return the first frame, fully decoded, with 8-bit pixels in that mode ("RGB" or "L")."""
-    image.load()
-    if image.mode == "F":
-        msg = "floating-point pixels have no natural range: save the image with 8 or 16 bits"
-        raise ImageError(msg)
-    if image.mode.startswith("I"):  # I;16, I;16B or I: 16 bits, which Pillow would clip to 255
-        import numpy as np
-
-        wide = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
-        image = Image.fromarray((wide >> 8).astype(np.uint8))
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
-        image = Image.alpha_composite(white, image)
-    return image if image.mode == mode else image.convert(mode)
-
-
-def _resize(image: Image.Image, recipe: Recipe) -> Image.Image:
-    size = (recipe.width, recipe.height)
-    if recipe.resize_mode == "crop":
-        return ImageOps.fit(image, size, Image.Resampling.BILINEAR)
-    if recipe.resize_mode == "stretch":
-        return image if image.size == size else image.resize(size, Image.Resampling.BILINEAR)
-    # ImageOps.pad is not used: it shrinks very thin images to a side of 0 pixels.
-    scale = min(recipe.width / image.width, recipe.height / image.height)
-    inner = max(1, round(image.width * scale)), max(1, round(image.height * scale))
-    padded = Image.new(image.mode, size)
-    corner = (recipe.width - inner[0]) // 2, (recipe.height - inner[1]) // 2
-    padded.paste(image.resize(inner, Image.Resampling.BILINEAR), corner)
-    return padded
 
 
 def codec_versions() -> dict[str, str]:

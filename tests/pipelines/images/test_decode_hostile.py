@@ -4,6 +4,7 @@ import os
 import struct
 import sys
 import threading
+import types
 import zlib
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from xpnet.errors import ImageError
 from xpnet.pipelines.images import decode
 from xpnet.pipelines.images.decode import decode_image
 from xpnet.pipelines.images.recipe import Recipe
+from xpnet.pipelines.images.resize import Upright
 
 
 def png(width: int, height: int) -> bytes:
@@ -50,6 +52,57 @@ def test_files_that_are_no_whole_image(tmp_path: Path, content: bytes, want: str
     path = tmp_path / "x.jpg"
     path.write_bytes(content)
     assert any(reason(path, decoder=decoder).startswith(part) for part in want.split("|"))
+
+
+BMP_OF_2_BITS = struct.pack("<2sIHHI", b"BM", 86, 0, 0, 70) + struct.pack(
+    "<IiiHHIIiiII", 40, 4, 4, 1, 2, 0, 16, 0, 0, 4, 4
+)
+WMF = struct.pack("<IHhhhhHIH", 0x9AC6CDD7, 0, 0, 0, 100, 100, 96, 0, 0) + struct.pack(
+    "<HHHIHIH", 1, 9, 0x300, 12, 0, 3, 0
+)
+
+
+@pytest.mark.parametrize(
+    ("content", "want"),
+    [
+        (BMP_OF_2_BITS + bytes(32), "image of a kind that is not supported: "),
+        pytest.param(
+            WMF + bytes(6),
+            "image of a kind that is not supported: ",
+            marks=pytest.mark.skipif(sys.platform == "win32", reason="Windows draws it"),
+        ),
+        (b"\x89HDF\r\n\x1a\n" + bytes(100), "image of a kind that is not supported: "),
+        (b"\0\0\0\x18ftypheic" + bytes(100), "HEIC image, which is read only with an optional package: "),
+        (b"\xff\x0a" + bytes(100), "JPEG XL image, which is read only with an optional package: "),
+    ],
+    ids=["bmp", "wmf", "hdf5", "heic", "jxl"],
+)
+def test_intact_files_of_an_unsupported_kind_are_not_called_damaged(
+    tmp_path: Path, content: bytes, want: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decode, "_can_read", lambda module, register: False)
+    (tmp_path / "x").write_bytes(content)
+    assert reason(tmp_path / "x").startswith(want)
+
+
+def test_an_optional_package_adds_its_format(monkeypatch: pytest.MonkeyPatch) -> None:
+    added: list[str] = []
+    package = types.SimpleNamespace(register=lambda: added.append("added"))
+    monkeypatch.setitem(sys.modules, "package_of_a_format", package)
+    assert decode._can_read("package_of_a_format", "register")
+    assert added == ["added"]
+    assert not decode._can_read("package_that_is_missing", "register")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="libtiff cannot be reached there")
+def test_libtiff_writes_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    content = encoded(smooth(64, 48), "TIFF", compression="tiff_lzw")
+    path = tmp_path / "x.tif"
+    path.write_bytes(content[:40] + bytes(400) + content[440:])
+    for end in (None, 1000):
+        path.write_bytes(path.read_bytes()[:end])
+        assert reason(path)
+    assert capfd.readouterr().err == ""
 
 
 def test_a_folder(tmp_path: Path, decoder: str) -> None:
@@ -86,10 +139,10 @@ def test_a_fifo_is_not_waited_for(tmp_path: Path) -> None:
 
 
 def test_too_little_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(image: Image.Image, recipe: Recipe) -> Image.Image:
+    def full(image: Upright, recipe: Recipe) -> Image.Image:
         raise MemoryError
 
-    monkeypatch.setattr(decode, "_resize", full)
+    monkeypatch.setattr(decode, "resized", full)
     (tmp_path / "x.png").write_bytes(encoded(smooth(4, 4)))
     assert reason(tmp_path / "x.png") == "does not fit into memory"
 

@@ -14,19 +14,20 @@ from PIL import Image
 from xpnet.pipelines.images import decode
 from xpnet.pipelines.images.decode import decode_image
 from xpnet.pipelines.images.recipe import RESIZE_MODES, Recipe
+from xpnet.pipelines.images.resize import Upright
 
 
 def size_before_resizing(path: Path, recipe: Recipe) -> tuple[int, int]:
     """Return the width and height at which an image is decoded, turned upright."""
     sizes: list[tuple[int, int]] = []
-    resized = decode._resize
+    resized = decode.resized
 
-    def noting(image: Image.Image, recipe: Recipe) -> Image.Image:
+    def noting(image: Upright, recipe: Recipe) -> Image.Image:
         sizes.append(image.size)
         return resized(image, recipe)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(decode, "_resize", noting)
+        patch.setattr(decode, "resized", noting)
         decode_image(str(path), recipe)
     [size] = sizes
     return size
