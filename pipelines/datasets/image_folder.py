@@ -14,7 +14,7 @@ import numpy as np
 from xpnet.data import ColumnMatrix, fit_standardizer
 from xpnet.errors import DataError, NoInputError
 
-from ..images import class_folders, decode_all, passed_over_text, path_text, walk_images
+from ..images import class_folders, decode_all, is_image_name, passed_over_text, path_text, walk_images
 from .data_file import data_file_writer
 from .dataset import Dataset, without_unused_classes
 from .labels_file import read_labels
@@ -118,6 +118,8 @@ def _from_subfolders(folder: str) -> tuple[list[tuple[str, str]], list[str], lis
         deeper.append(below if below and all(_is_deeper(path, within) for path in paths) else set())
     if passed_over:
         doubts.append(passed_over_text(folder, passed_over))
+    if loose := sum(map(is_image_name, os.listdir(folder))):
+        doubts.append(f"{folder}: {loose} images beside the subfolders have no class, and are not used")
     if all(deeper) and (len(deeper) == 1 or set.intersection(*deeper)):
         examples = sorted(set.union(*deeper))[:5]
         doubts.append(
@@ -128,7 +130,7 @@ def _from_subfolders(folder: str) -> tuple[list[tuple[str, str]], list[str], lis
 
 
 def _is_deeper(path: str, folder: str) -> bool:
-    return os.path.dirname(path) != folder
+    return path != folder and os.path.dirname(path) != folder  # a folder that cannot be listed is one path
 
 
 class SkippedInputs:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .decode_many import workers_for as workers_for
     from .inputs import class_folders as class_folders
     from .inputs import expand_inputs as expand_inputs
+    from .inputs import is_image_name as is_image_name
     from .inputs import passed_over_text as passed_over_text
     from .inputs import path_text as path_text
     from .inputs import strip_common_folder as strip_common_folder
@@ -29,7 +30,10 @@ __getattr__, __dir__, __all__ = lazy_door(
     __name__,
     {
         "recipe": "Recipe",
-        "inputs": "class_folders expand_inputs passed_over_text path_text strip_common_folder walk_images",
+        "inputs": (
+            "class_folders expand_inputs is_image_name passed_over_text path_text strip_common_folder "
+            "walk_images"
+        ),
         "decode": "codec_versions decode_to_bytes ignore_pillow_warnings",
         "decode_many": "CHUNK_SIZE DecodedImages decode_all decode_chunk isolate_decoding workers_for",
     },

@@ -223,6 +223,17 @@ def test_folders_of_other_programs_are_no_classes(tmp_path: Path) -> None:
     assert "left out __MACOSX" in source.warnings[0]
 
 
+def test_pictures_without_a_class_or_of_other_kinds_are_counted(tmp_path: Path) -> None:
+    for name in ("a/x.png", "b/x.png", "loose.png", "more.png"):
+        draw(tmp_path / name, 1)
+    for name in ("a/x.psd", "b/x.psd"):
+        spoil(tmp_path / name)
+    doubts = list_labelled_images(str(tmp_path)).warnings
+    assert len(doubts) == 2
+    assert "passed over 2 pictures" in doubts[0]
+    assert "2 images beside the subfolders have no class" in doubts[1]
+
+
 def test_parts_of_a_dataset_are_no_classes(tmp_path: Path) -> None:
     draw(tmp_path / "train" / "a" / "x.png", 1)
     draw(tmp_path / "Val" / "a" / "x.png", 1)
