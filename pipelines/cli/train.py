@@ -25,7 +25,8 @@ def train(
             panel=o.OPTIMIZATION,
             help="The optimizer. By default lbfgs for logistic and softmax regression. If an option is given "
             "that lbfgs does not have, such as --epochs or --learning-rate: sgd with --iterations, else "
-            "adam. Networks: adam.",
+            "adam. Networks: adam. Linear regression is solved without an optimizer, unless an option asks "
+            "for steps.",
         ),
     ] = None,
     epochs: Annotated[

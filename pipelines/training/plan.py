@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xpnet.errors import DataError, UsageError
-from xpnet.linear import is_linear_classifier
+from xpnet.linear import is_linear_classifier, is_solvable
 from xpnet.nn import OPTIMIZERS, SCHEDULES, Layer, LogisticRegression, Network, Settings, SoftmaxRegression
 
 if TYPE_CHECKING:
@@ -153,12 +153,27 @@ class Plan:
         shares: Any = {n: getattr(self, n) or 0.0 for n in ("l1", "l2", "dropout", "label_smoothing")}
         return Settings(**named, **shares)
 
-    def is_full_batch(self, model: Network) -> bool:
-        """Return whether each step uses all examples (L-BFGS, or full-batch gradient descent).
+    def is_full_batch(self, model: Network, m: int) -> bool:
+        """Return whether the training uses all examples at once: closed form, L-BFGS or full-batch descent.
 
         Such a training has no checkpoints.
+
+        Args:
+            model: the network.
+            m: number of examples.
         """
-        return self.optimizer_for(model) == LBFGS or self.is_plain_descent(model)
+        is_lbfgs = self.optimizer_for(model) == LBFGS
+        return is_lbfgs or self.is_plain_descent(model) or self.is_closed_form(model, m)
+
+    def is_closed_form(self, model: Network, m: int) -> bool:
+        """Return whether the training solves linear regression exactly: no choice asks for steps.
+
+        Args:
+            model: the network.
+            m: number of examples.
+        """
+        asked = self.optimizer is not None or self.iterations is not None or self.class_weight is not None
+        return is_solvable(model, m) and not asked and not self.not_for_lbfgs
 
     def is_plain_descent(self, model: Network) -> bool:
         """Return whether the training can be done by `xpnet.linear.descend`."""

@@ -38,6 +38,7 @@ CURVE_COLUMNS = ("cost", "learning_rate", "val_cost", "val_metric", "metric")
 FULL_BATCH_METHODS = {
     Method.FUSED: "full-batch gradient descent, one pass over the raw examples in each step ({reason})",
     Method.GRAM: "gradient descent on the Gram matrix of the examples ({reason})",
+    Method.LEAST_SQUARES: "linear least squares in closed form ({reason})",
     Method.LBFGS: "L-BFGS on all examples",
     Method.LBFGS_REDUCED: "L-BFGS on all examples, in reduced coordinates (few examples, many features)",
 }
@@ -67,13 +68,13 @@ def saved_model(
     recipe, history = dataset.recipe, result.history
     last = asdict(history[-1])
     del last["seconds"]
-    is_lbfgs = result.method in (Method.LBFGS, Method.LBFGS_REDUCED)
-    if is_lbfgs:  # it has no learning rate, and its last iteration is the best
+    has_no_rate = result.method in (Method.LBFGS, Method.LBFGS_REDUCED, Method.LEAST_SQUARES)
+    if has_no_rate:  # nor a best epoch other than the last
         del last["learning_rate"]
     summary = {
         "method": method,
         "stopped": history.stopped,
-        **({} if is_lbfgs else {"best_epoch": history.best_epoch}),
+        **({} if has_no_rate else {"best_epoch": history.best_epoch}),
         "m": dataset.data.m,
         "counts": class_counts(dataset.Y[0], dataset.classes),
         "device": backend.device,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from xpnet.data import on_device
 from xpnet.errors import CheckpointError, ModelFileError, OutputError, UsageError
 from xpnet.io import atomic_write, read_tensors, write_model_file
-from xpnet.linear import descend, minimize
+from xpnet.linear import descend, minimize, solve
 from xpnet.nn import Epoch, TrainingResult
 from xpnet.training import Evaluator, fit
 
@@ -149,7 +149,8 @@ def _train(job: TrainJob, messages: Messages, resume: bool, overwrite: bool) -> 
     model = choose_model(job.plan, prepared.dataset)
     checkpoint = None if job.output is None else f"{job.output}.checkpoint"
     if checkpoint is not None:
-        _check_checkpoint(checkpoint, job, model, resume, overwrite, messages)
+        full_batch = job.plan.is_full_batch(model, prepared.dataset.data.m)
+        _check_checkpoint(checkpoint, job, full_batch, resume, overwrite, messages)
     examples = OnDevice.of(prepared)
     total, m = _iterations(job.plan, model, prepared.dataset.data.m), prepared.dataset.data.m
 
@@ -182,7 +183,7 @@ def _train(job: TrainJob, messages: Messages, resume: bool, overwrite: bool) -> 
     costs = result.history.costs
     if costs[-1] > costs[0]:
         messages.warn(f"the cost rose from {costs[0]:.6g} to {costs[-1]:.6g}: try a smaller learning rate")
-    full_batch = job.plan.is_full_batch(model)
+    full_batch = job.plan.is_full_batch(model, m)
     batch_size = None if full_batch else job.plan.settings(model, m).batch_size
     sampled = 0 if full_batch or batch_size is None else min(METRIC_EXAMPLES, m)
     method = method_sentence(result, batch_size)
@@ -267,7 +268,7 @@ def train_examples(
     """
     dataset, data = examples.dataset, examples.data
     backend = data.backend
-    if plan.is_full_batch(model):
+    if plan.is_full_batch(model, data.m):
         return _full_batch(plan, model, dataset, data, on_epoch)
     scale = TargetScale.of(dataset)
 
@@ -292,7 +293,9 @@ def _full_batch(
     data: DeviceMatrix,
     on_epoch: Callable[[Epoch], object] | None,
 ) -> TrainingResult:
-    """Train logistic or softmax regression by L-BFGS or gradient descent on all examples."""
+    """Train a linear model on all examples: in closed form, by L-BFGS or by gradient descent."""
+    if plan.is_closed_form(model, data.m):
+        return solve(model, data, dataset.Y, data.backend, l2=plan.l2 or 0.0, dtype=plan.dtype)
     began, rate = time.perf_counter(), 0.0
 
     def on_progress(done: int, cost: float) -> None:
@@ -340,14 +343,13 @@ def write_history(path: str, runs: list[tuple[dict[str, Any], History]]) -> None
 
 
 def _check_checkpoint(
-    checkpoint: str, job: TrainJob, model: Network, resume: bool, overwrite: bool, messages: Messages
+    checkpoint: str, job: TrainJob, full_batch: bool, resume: bool, overwrite: bool, messages: Messages
 ) -> None:
     """Prepare the checkpoint for the training; tell the user what happens to it.
 
     Raises:
         UsageError: there is nothing to resume, or a full-batch training would ignore the checkpoint.
     """
-    full_batch = job.plan.is_full_batch(model)
     if not os.path.lexists(checkpoint):
         if resume and os.path.exists(str(job.output)):
             msg = f"{job.output}: this training is done, and has no checkpoint: leave out --resume"
@@ -381,6 +383,8 @@ def _set_aside(checkpoint: str, reason: str, messages: Messages) -> None:
 
 def _iterations(plan: Plan, model: Network, m: int) -> int | None:
     """Return the number of epochs or iterations, or None if it is not known before."""
+    if plan.is_closed_form(model, m):
+        return None
     return None if plan.optimizer_for(model) == LBFGS else plan.settings(model, m).epochs
 
 

@@ -1,6 +1,7 @@
-"""Training of linear models on all examples at once: gradient descent and L-BFGS.
+"""Training of linear models on all examples at once.
 
-It is for logistic and softmax regression, whose cost is convex.
+For logistic and softmax regression, whose cost is convex, there are gradient descent and L-BFGS; for linear
+regression there is the closed form.
 """
 
 from xpnet.linear.descent import (
@@ -20,6 +21,7 @@ from xpnet.linear.fused import (
     softmax_residual,
 )
 from xpnet.linear.lbfgs import minimize
+from xpnet.linear.least_squares import is_solvable, solve
 from xpnet.linear.objective import LinearObjective, is_linear_classifier
 
 __all__ = [
@@ -30,6 +32,7 @@ __all__ = [
     "choose_method",
     "descend",
     "is_linear_classifier",
+    "is_solvable",
     "linear_loss_and_gradient",
     "logistic_residual",
     "make_stepper",
@@ -37,5 +40,6 @@ __all__ = [
     "require_valid_descent",
     "run_descent",
     "softmax_residual",
+    "solve",
     "unstack_parameters",
 ]

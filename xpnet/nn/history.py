@@ -53,6 +53,9 @@ class Method(StrEnum):
     LBFGS_REDUCED = "lbfgs-reduced"
     """L-BFGS on coordinates of the examples in an orthonormal basis; see `xpnet.linear.reduced`."""
 
+    LEAST_SQUARES = "least-squares"
+    """Linear regression in closed form, without steps."""
+
 
 @dataclass(frozen=True)
 class Epoch:

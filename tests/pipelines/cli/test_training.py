@@ -49,6 +49,15 @@ def test_a_model_of_lbfgs_is_described_without_a_learning_rate(tmp_path: Path) -
     assert "  best_epoch: 3" in xpnet("info", str(model)).stdout.splitlines()
 
 
+def test_a_line_is_found_exactly(tmp_path: Path) -> None:
+    table = tmp_path / "line.csv"
+    table.write_text("x,y\n" + "".join(f"{x},{3 * x + 5}\n" for x in range(60)))
+    done = xpnet("train", str(table), "--target", "y", "-o", str(tmp_path / "m"))
+    assert done.returncode == 0, done.stderr
+    assert "Trained by linear least squares in closed form" in done.stdout
+    assert "R²: 1.000000" in done.stdout
+
+
 def test_training_and_sweep_draw_their_curves(tmp_path: Path) -> None:
     data, plot = draw_classes(tmp_path / "data", 4), tmp_path / "curves.svg"
     done = xpnet("train", str(data), "-o", str(tmp_path / "m"), "--epochs", "2", "--plot", str(plot))

@@ -5,7 +5,7 @@ import pytest
 
 from xpnet.data import ColumnMatrix
 from xpnet.errors import ConfigurationError, DataError, UsageError
-from xpnet.nn import OPTIMIZERS, LogisticRegression, SoftmaxRegression
+from xpnet.nn import OPTIMIZERS, Layer, LogisticRegression, Network, SoftmaxRegression
 from xpnet.pipelines.datasets import Dataset, with_labels_for
 from xpnet.pipelines.training import Plan
 from xpnet.pipelines.training.plan import choose_model
@@ -130,3 +130,26 @@ def test_numbers_become_classes_and_classes_numbers() -> None:
 def test_few_examples_get_small_batches_and_more_epochs(m: int, batch_size: int, epochs: int) -> None:
     settings = Plan(hidden="4").settings(choose_model(Plan(hidden="4"), data(2)), m)
     assert (settings.batch_size, settings.epochs) == (batch_size, epochs)
+
+
+@pytest.mark.parametrize(
+    ("plan", "closed"),
+    [
+        (Plan(), True),
+        (Plan(l2=2.0, dtype="float64", model="regression", seed=3), True),
+        (Plan(epochs=5), False),
+        (Plan(iterations=5), False),
+        (Plan(optimizer="adam"), False),
+        (Plan(learning_rate=0.1), False),
+        (Plan(patience=3), False),
+        (Plan(batch_size=8), False),
+        (Plan(class_weight="balanced"), False),
+    ],
+)
+def test_linear_regression_is_solved_unless_steps_are_asked_for(plan: Plan, closed: bool) -> None:
+    model = Network(3, 1, "identity")
+    assert plan.is_closed_form(model, 50) is closed
+    assert plan.is_full_batch(model, 50) is closed
+    assert not plan.is_closed_form(Network(3, 1, "identity", (Layer.parse("4"),)), 50)
+    assert not plan.is_closed_form(LogisticRegression(3), 50)
+    assert not plan.is_closed_form(Network(5000, 1, "identity"), 5000)

@@ -1,0 +1,86 @@
+"""Linear regression in closed form, compared with scikit-learn."""
+
+import numpy as np
+import optional
+import pytest
+
+from xpnet.backend import Backend, select
+from xpnet.data import ColumnMatrix
+from xpnet.errors import ConfigurationError, DivergenceError, ShapeError
+from xpnet.linear import least_squares, solve
+from xpnet.nn import Layer, LogisticRegression, Method, Network, StopReason
+
+sklearn = optional.module("sklearn.linear_model")
+
+
+def problem(m: int, n_x: int, n_out: int = 1) -> tuple[Network, ColumnMatrix, np.ndarray]:
+    generator = np.random.default_rng(3)
+    X = generator.standard_normal((n_x, m)) * 7 + 1e5
+    Y = generator.standard_normal((n_out, n_x)) @ (X - 1e5) + generator.standard_normal((n_out, m)) + 40
+    return Network(n_x, n_out, "identity"), ColumnMatrix.of(X, "feature"), Y
+
+
+@pytest.mark.parametrize("l2", [0.0, 3.0])
+@pytest.mark.parametrize(("m", "n_x"), [(50, 4), (12, 30), (6, 6)])
+@pytest.mark.parametrize("n_out", [1, 2])
+def test_the_coefficients_are_scikit_learns(
+    m: int, n_x: int, n_out: int, l2: float, backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(least_squares, "BLOCK_BYTES", 8 * 5 * n_x)  # several blocks
+    model, data, Y = problem(m, n_x, n_out)
+    ours = solve(model, data, Y, backend, l2=l2, dtype="float64")
+    peer = sklearn.Ridge(alpha=l2 / 2) if l2 else sklearn.LinearRegression()
+    theirs = peer.fit(data.standardized().T, Y.T)
+    W, b = (backend.fetch(ours.parameters.views[name]) for name in ("W1", "b1"))
+    np.testing.assert_allclose(W, np.reshape(theirs.coef_, W.shape), rtol=1e-7, atol=1e-7)
+    np.testing.assert_allclose(b[:, 0], np.reshape(theirs.intercept_, -1), rtol=1e-9)
+    assert ours.method is Method.LEAST_SQUARES
+    assert ours.history.stop is StopReason.CONVERGED
+    error = W @ data.standardized() + b - Y
+    expected = (error**2).sum() / m + l2 / (2 * m) * (W**2).sum()
+    np.testing.assert_allclose(ours.costs, [expected], rtol=1e-9, atol=1e-12)
+
+
+def test_equal_columns_share_their_weight() -> None:
+    model, data, Y = problem(40, 3)
+    twice = ColumnMatrix.of(np.concatenate([data.X, data.X, np.zeros((1, 40))]), "feature")
+    once = solve(model, data, Y, select("cpu"), dtype="float64").parameters.views["W1"]
+    found = solve(Network(7, 1, "identity"), twice, Y, select("cpu"), dtype="float64").parameters.views["W1"]
+    np.testing.assert_allclose(
+        found, np.concatenate([once, once, [[0.0]]], axis=1) * [[0.5] * 6 + [1]], rtol=1e-6
+    )
+
+
+def test_bytes_and_float32(backend: Backend) -> None:
+    examples = np.random.default_rng(0).integers(0, 256, (30, 5), dtype=np.uint8)
+    Y = examples[:, :1].T * 3.0 + 5.0
+    ours = solve(Network(5, 1, "identity"), ColumnMatrix(examples), Y, backend)
+    W, b = (backend.fetch(ours.parameters.views[name]) for name in ("W1", "b1"))
+    assert W.dtype == np.float32
+    np.testing.assert_allclose(W, [[3, 0, 0, 0, 0]], atol=1e-6)
+    np.testing.assert_allclose(b, [[5]], rtol=1e-6)
+
+
+def test_what_it_cannot_solve_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, data, Y = problem(20, 3)
+    cpu = select("cpu")
+    for other in (
+        LogisticRegression(3),
+        Network(3, 1, "identity", (Layer.parse("2"),)),
+        Network(3, 1, "relu"),
+    ):
+        with pytest.raises(ConfigurationError, match="expected linear regression"):
+            solve(other, data, Y, cpu)
+    with pytest.raises(ConfigurationError, match="l2 is -1"):
+        solve(model, data, Y, cpu, l2=-1)
+    with pytest.raises(ShapeError, match="expected finite targets"):
+        solve(model, data, Y * np.nan, cpu)
+    with pytest.raises(ShapeError, match="holds nan in feature"):
+        solve(model, ColumnMatrix(data.examples * np.nan), Y, cpu)
+    with pytest.raises(DivergenceError, match="too large for numbers"):
+        solve(model, ColumnMatrix(data.examples * 1e160), Y, cpu)
+    with pytest.raises(DivergenceError, match="too large for numbers"):
+        solve(model, data, Y * 1e40, cpu)  # for float32
+    monkeypatch.setattr(least_squares, "MAX_SIZE", 2)
+    with pytest.raises(ConfigurationError, match="at most 2 of either"):
+        solve(model, data, Y, cpu)
