@@ -90,3 +90,13 @@ def test_cat_or_not() -> None:
         99.04306220095694, abs=1e-12
     )
     assert 100 - np.mean(np.abs(d["Y_prediction_test"] - Y_test)) * 100 == pytest.approx(70.0, abs=1e-12)
+
+
+def test_no_steps_change_nothing() -> None:
+    params, grads, costs = optimize(w, b, X, Y, num_iterations=0)
+    np.testing.assert_array_equal(params["w"], w)
+    assert params["b"] == b
+    assert costs == []
+    np.testing.assert_array_equal(grads["dw"], propagate(w, b, X, Y)[0]["dw"])
+    with pytest.raises(ConfigurationError, match="num_iterations is -1, expected 0 or more"):
+        optimize(w, b, X, Y, num_iterations=-1)

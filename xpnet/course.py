@@ -56,15 +56,21 @@ def optimize(
         b: bias to start from.
         X: standardized examples, (n_x, m).
         Y: labels, (1, m).
-        num_iterations: number of steps.
+        num_iterations: number of steps; with 0 the parameters stay as they are.
         learning_rate: learning rate of each step.
         print_cost: whether to print every 100th cost.
         backend: where to compute; by default on the CPU.
 
     Returns:
-        The parameters {"w", "b"}, the gradients {"dw", "db"} of the last step, and a list of every 100th
-        cost.
+        The parameters {"w", "b"}, the gradients {"dw", "db"} of the last step (without steps, those at the
+        start), and a list of every 100th cost, each before its step.
+
+    Raises:
+        ConfigurationError: the number of steps is negative.
     """
+    if num_iterations < 0:
+        msg = f"optimize: num_iterations is {num_iterations}, expected 0 or more"
+        raise ConfigurationError(msg)
     backend = backend or select("cpu")
     model = LogisticRegression(X.shape[0])
     data = ColumnMatrix.of(np.asarray(X, dtype=np.float64))
@@ -89,6 +95,8 @@ def optimize(
     # As in the course, the gradients of the last step are returned: those at the parameters before it.
     w_before, b_before = _numbers(start, backend)
     grads, cost = propagate(w_before, b_before, np.asarray(X, dtype=np.float64), np.asarray(Y))
+    if num_iterations == 0:
+        return {"w": w_before, "b": b_before}, grads, []
     parameters = {"w": w_before - learning_rate * grads["dw"], "b": b_before - learning_rate * grads["db"]}
     every = [float(c) for c in np.append(costs, float(cost))[::100]]
     if print_cost:
