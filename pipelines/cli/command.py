@@ -84,6 +84,7 @@ def add(app: typer.Typer, run: Run) -> None:
         messages = _built(MessageOptions, options)
         console = messages.console()
         with _reported_errors(console), warnings.catch_warnings():
+            warnings.simplefilter("default", UserWarning)  # also with `python -W error`
             warnings.showwarning = lambda message, *_, **__: console.warn(str(message))
             _keep_config(messages.config, options)
             for each in renamed:

@@ -356,6 +356,8 @@ def _check_checkpoint(
             raise UsageError(msg)
         if resume:
             messages.say(f"There is no {checkpoint}: the training starts from the beginning")
+    elif os.path.islink(checkpoint):  # others may have made it, and it could lead to any file
+        _set_aside(checkpoint, f"{checkpoint}: is a link, which is not followed", messages)
     elif overwrite or full_batch:
         try:
             read_tensors(checkpoint, "checkpoint")

@@ -111,3 +111,19 @@ def test_a_training_beside_another_one_with_the_same_output_is_refused(tmp_path:
             sweep_job(job, {"seeds": [0, 1]}, Recorded())
     train_job(job, Recorded())
     assert [path.name for path in tmp_path.iterdir()] == ["m"]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_link_in_place_of_the_checkpoint_is_not_followed(
+    tmp_path: Path, overwrite: bool, exists: bool
+) -> None:
+    precious = tmp_path / "precious"
+    if exists:
+        precious.write_text("precious")
+    (tmp_path / "m.checkpoint").symlink_to(precious)
+    said = train(tmp_path / "m", overwrite=overwrite)
+    assert any("is a link, which is not followed: it is renamed" in line for line in said)
+    assert (tmp_path / "m.checkpoint.unusable").is_symlink()
+    assert precious.read_text() == "precious" if exists else not precious.exists()
+    assert (tmp_path / "m").is_file()
