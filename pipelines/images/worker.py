@@ -36,6 +36,8 @@ def spawn_main() -> None:
     """Run a worker until its parent closes the worker's standard input."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # on Ctrl-C the parent ends its workers
     tasks_in, results_out = _take_standard_streams()
+    from . import decode  # noqa: F401  (a decoder that cannot be imported is a worker that cannot be started)
+
     tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(tasks_in, tasks), daemon=True).start()
     try:

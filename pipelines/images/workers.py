@@ -24,11 +24,14 @@ from .worker import LENGTH_BYTES, READY, Decoded
 if TYPE_CHECKING:
     from .recipe import Recipe
 
-ATTEMPTS = 2
+ATTEMPTS = 3
 """How often an image is decoded alone before it is taken for the cause of the end of its workers."""
 
-STARTS = 3
+STARTS = 10
 """How often a worker is started again that was killed before it was ready."""
+
+END_SECONDS = 5.0
+"""How long a worker that has closed its output may take to end by itself."""
 
 DIED = "decoding it ended its process"
 """The error of an image that ends its worker."""
@@ -121,6 +124,8 @@ class Workers:
             process = self._launch()
             if process.stdout is not None and any(line.endswith(READY) for line in process.stdout):
                 return process
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(END_SECONDS)  # so that its exit code is its own
             code = self._end(process)
             if code >= 0:  # it ended by itself; a signal, for example for lack of memory, may be an accident
                 break

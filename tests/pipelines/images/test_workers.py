@@ -182,6 +182,15 @@ def test_a_system_that_starts_no_processes_for_a_while_is_told_once(
     assert 4 <= len(calls) <= 5
 
 
+def test_a_decoder_that_cannot_be_imported_is_told(
+    paths: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "PIL.py").write_text("raise ImportError('libjpeg.so: cannot open shared object file')")
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    with pytest.raises(WorkerError, match="ended before its first task, with exit code 1"):
+        decoded_colors(paths)
+
+
 def test_workers_that_end_at_once_are_told(paths: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers, "PROGRAM", "import sys; sys.exit(7)")
     with pytest.raises(WorkerError, match=f"ended before its first task, with exit code 7.*{REMEDY}"):
