@@ -132,7 +132,7 @@ def prepare(job: TrainJob, messages: Messages) -> Prepared:
                 columns=None,
             )
             if job.val.lower().endswith(TABLE_SUFFIXES):
-                options = replace(options, target=dataset.target, columns=dataset.features)
+                options = replace(options, target=dataset.target, columns=dataset.features or None)
         validation = _opened(job.val, options, job.plan, messages)
         skipped += [] if _was_reported(job.val) else list(validation.skipped)
         name = job.val if isinstance(job.val, str) else "the validation data"
@@ -202,8 +202,8 @@ def with_standardization_of(validation: Dataset, dataset: Dataset) -> Dataset:
     Raises:
         DataError: the two have different features, or their images were decoded in different ways.
     """
-    if validation.features != dataset.features:
-        found, expected = ", ".join(validation.features) or "none", ", ".join(dataset.features) or "none"
+    if validation.features and dataset.features and validation.features != dataset.features:
+        found, expected = ", ".join(validation.features), ", ".join(dataset.features)
         msg = f"the validation data has the columns {found}; the training data has {expected}"
         raise DataError(msg)
     if validation.data.n_x != dataset.data.n_x or validation.recipe != dataset.recipe:
