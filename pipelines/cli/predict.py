@@ -18,7 +18,7 @@ def predict(
         typer.Argument(
             metavar="INPUTS...",
             help="Images, folders (with all their subfolders) and patterns such as 'photos/*.jpg'; for a "
-            "model of a table, tables (CSV).",
+            "model of a table, tables (CSV). Of an image with several frames or pages, the first is taken.",
         ),
     ] = None,
     files_from: Annotated[

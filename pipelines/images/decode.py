@@ -22,6 +22,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image, ImageFile, UnidentifiedImageError, features
+from PIL.JpegImagePlugin import JpegImageFile
 
 from xpnet.errors import ImageError
 
@@ -39,7 +40,16 @@ MAX_FILE_BYTES = 1 << 30
 """The largest file that is read, in bytes."""
 
 MAX_PIXELS = 178_956_970
-"""The largest image that is decoded, in pixels. It is Pillow's own limit: a small file can claim any size."""
+"""The largest image that is decoded, in pixels. It is Pillow's own limit: a small file can claim any size.
+
+For a JPEG that is scaled down while it is decoded, it limits the scaled size.
+"""
+
+JPEG_FORMATS = ("JPEG", "MPO")
+"""Pillow's names of the formats that are decoded by libjpeg."""
+
+JPEG_SIGNATURE = b"\xff\xd8"
+"""The first bytes of JPEG files."""
 
 POSTSCRIPT_SIGNATURES = (b"%!PS", b"\xc5\xd0\xd3\xc6")
 """The first bytes of PostScript files. Pillow would run Ghostscript to decode them."""
@@ -220,20 +230,35 @@ def _decode(content: bytes, recipe: Recipe) -> bytes:
         raise ImageError(msg)
     mode = "RGB" if recipe.color_mode == "rgb" else "L"
     _prepare_pillow(content)
-    with Image.open(BytesIO(content)) as opened:
+    with _open(content) as opened:
         if isinstance(opened, ImageFile.StubImageFile):
             msg = f"image of a kind that is not supported: {opened.format}"
             raise ImageError(msg)
-        _require_size(*opened.size)
+        if not _can_be_scaled(opened):
+            _require_size(*opened.size)
         require_known_range(opened)
         image, orientation = _first_frame(opened, content, recipe, mode)
         convert = converter(image, opened, content, mode)
         return resized(Upright(image, orientation, mode, convert), recipe).tobytes()
 
 
+def _open(content: bytes) -> Image.Image:
+    try:
+        return Image.open(BytesIO(content))
+    except Image.DecompressionBombError:
+        if not content.startswith(JPEG_SIGNATURE):
+            raise
+        return JpegImageFile(BytesIO(content))  # it may be scaled down while it is decoded
+
+
+def _can_be_scaled(opened: Image.Image) -> bool:
+    """Return True for a JPEG that takes memory only for its scaled pixels. A progressive one takes all."""
+    return opened.format in JPEG_FORMATS and not opened.info.get("progressive")
+
+
 def _first_frame(opened: Image.Image, content: bytes, recipe: Recipe, mode: str) -> tuple[Image.Image, int]:
     """Return the first frame, not yet turned upright, and its orientation. A JPEG may be scaled down."""
-    if opened.format not in ("JPEG", "MPO"):
+    if opened.format not in JPEG_FORMATS:
         # Load first, then read the orientation: while loading a TIFF, Pillow applies and removes the tag.
         make_16_bit_color_transparent(opened, content)
         opened.load()
@@ -244,12 +269,14 @@ def _first_frame(opened: Image.Image, content: bytes, recipe: Recipe, mode: str)
     least = (recipe.height, recipe.width) if orientation >= 5 else (recipe.width, recipe.height)
     if opened.info.get("icc_profile"):  # it needs all channels
         mode = opened.mode
-    if recipe.decoder == "simplejpeg" and opened.mode in ("RGB", "L"):
+    full_mode = opened.mode
+    opened.draft(mode, least)
+    _require_size(*opened.size)
+    if recipe.decoder == "simplejpeg" and full_mode in ("RGB", "L"):
         decoded = _decode_by_simplejpeg(content, mode, least)
         if decoded is not None:
             decoded.info = opened.info
             return decoded, orientation
-    opened.draft(mode, least)
     opened.load()
     return opened, orientation
 

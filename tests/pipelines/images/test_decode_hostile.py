@@ -7,6 +7,7 @@ import threading
 import types
 import zlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -165,16 +166,30 @@ def test_files_above_the_limit_of_bytes(
     )
 
 
-@pytest.mark.parametrize("suffix", ["JPEG", "PNG"])
+@pytest.mark.parametrize("options", [{"suffix": "JPEG", "progressive": True}, {"suffix": "PNG"}])
 def test_images_above_the_limit_of_pixels(
-    tmp_path: Path, suffix: str, decoder: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, options: dict[str, Any], decoder: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "x.jpg"
-    path.write_bytes(encoded(smooth(64, 48), suffix))
+    path.write_bytes(encoded(smooth(64, 48), **options))
     monkeypatch.setattr(decode, "MAX_PIXELS", 64 * 48)
     decode_image(str(path), Recipe(decoder=decoder))
     monkeypatch.setattr(decode, "MAX_PIXELS", 64 * 48 - 1)
     assert reason(path, decoder=decoder) == "image of 64 x 48 pixels, expected at most 3071 in all"
+
+
+def test_of_a_jpeg_the_scaled_pixels_are_limited(
+    tmp_path: Path, decoder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A panorama is decoded at an eighth, and takes memory only for that."""
+    path = tmp_path / "x.jpg"
+    path.write_bytes(encoded(smooth(640, 480), "JPEG"))
+    monkeypatch.setattr(decode, "MAX_PIXELS", 80 * 60)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)  # Pillow's own limit does not refuse it
+    decode_image(str(path), Recipe(32, 32, decoder=decoder))
+    assert reason(path, height=120, width=160, decoder=decoder) == (
+        "image of 160 x 120 pixels, expected at most 4800 in all"
+    )
 
 
 def test_a_claim_of_many_pixels_takes_no_memory(tmp_path: Path, decoder: str) -> None:
