@@ -7,7 +7,7 @@ from optional import given, settings, st
 from xpnet.backend import Backend, select
 from xpnet.data import STANDARDIZATIONS, ColumnMatrix
 from xpnet.errors import ShapeError
-from xpnet.io import Scorer
+from xpnet.io import Scorer, scoring
 from xpnet.nn import Layer, LogisticRegression, Network, SoftmaxRegression, initialize
 
 MODELS = [
@@ -86,3 +86,12 @@ def test_begin_returns_the_same_as_a_call(raw: str, first: int, backend: Backend
     waits = [scorer.begin(examples[start : start + 500], first + start) for start in (0, 500, 1000)]
     want = scorer(examples, first)
     np.testing.assert_array_equal(np.concatenate([wait() for wait in waits], axis=1), want)
+
+
+@pytest.mark.parametrize(("limit", "block"), [(32 << 20, 16), (4 * 12 * 5, 5), (1, 1)])
+def test_a_block_is_limited_in_bytes(limit: int, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(scoring.BLOCK_BYTES, "cpu", limit)
+    data = ColumnMatrix.of(np.random.default_rng(0).integers(0, 256, (12, 37)).astype("uint8"), "feature")
+    scorer, want = scored(MODELS[1], data, select("cpu"), "float32")
+    assert scorer.block == block
+    np.testing.assert_allclose(scorer(data.examples, first=3), want, rtol=1e-5)

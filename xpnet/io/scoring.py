@@ -25,6 +25,9 @@ number of examples that are computed with it. With OpenBLAS, 16 examples are one
 in the block does not matter, and it takes only a quarter more time than 64. A GPU needs more to be busy.
 """
 
+BLOCK_BYTES = {"cpu": 32 << 20, "gpu": 256 << 20}
+"""Limit of the size of a block in bytes. Examples of very many features have smaller blocks."""
+
 
 class Scorer:
     """A network on a device that takes raw examples.
@@ -40,7 +43,7 @@ class Scorer:
 
     Attributes:
         model: the network.
-        block: number of examples in a block; see `BLOCK_EXAMPLES`.
+        block: number of examples in a block; see `BLOCK_EXAMPLES` and `BLOCK_BYTES`.
     """
 
     def __init__(
@@ -52,7 +55,9 @@ class Scorer:
         dtype: str = "float32",
     ) -> None:
         self.model = model
-        self.block = BLOCK_EXAMPLES["gpu" if backend.name == "gpu" else "cpu"]
+        device = "gpu" if backend.name == "gpu" else "cpu"
+        row_bytes = max(model.n_x, model.widest) * np.dtype(dtype).itemsize
+        self.block = max(1, min(BLOCK_EXAMPLES[device], BLOCK_BYTES[device] // row_bytes))
         self._backend, self._dtype = backend, dtype
         self._center = standardizer.mean.T
         self._blanks: dict[str, Array] = {}

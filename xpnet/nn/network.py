@@ -161,6 +161,11 @@ class Network:
         return shapes
 
     @property
+    def widest(self) -> int:
+        """Number of units of the layer with the most of them, the output included."""
+        return max([self.n_out, *(layer.units for layer in self.hidden)])
+
+    @property
     def loss(self) -> Primitive:
         """The loss function: takes the result of `forward` and labels, returns the loss of each example."""
         return LOSSES[self.output]

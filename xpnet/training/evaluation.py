@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from xpnet.nn import Network, Parameters
 
 BATCH_BYTES = 64 << 20
-"""Limit of the size of a batch of standardized examples, in bytes."""
+"""Limit of the size in bytes of a batch: of its standardized examples, and of the values of a layer."""
 
 MAX_BATCH_EXAMPLES = 1024
 """Limit of the number of examples in a batch."""
@@ -41,8 +41,7 @@ class Evaluator:
     def __init__(self, model: Network, batches: Batches, Y: np.ndarray, backend: Backend, dtype: str) -> None:
         self._model, self._batches, self._backend, self._dtype = model, batches, backend, dtype
         self._m = Y.shape[1]
-        itemsize = 4 if dtype == "float32" else 8
-        self._size = max(1, min(MAX_BATCH_EXAMPLES, BATCH_BYTES // (model.n_x * itemsize)))
+        self._itemsize = 4 if dtype == "float32" else 8
         self._squares = float(((Y - Y.mean(axis=1, keepdims=True)) ** 2).sum())
 
     @classmethod
@@ -65,7 +64,9 @@ class Evaluator:
         """Return cost and metric of each network of an ensemble. views: its stacked parameters, by name."""
         xp, output = self._backend.xp, self._model.output
         sums = self._backend.send(np.zeros((ensemble.runs, 2)), dtype=self._dtype)
-        for X, Y, _ in self._batches.epoch(None, self._size):
+        width = max(self._model.n_x, ensemble.runs * self._model.widest)
+        size = max(1, min(MAX_BATCH_EXAMPLES, BATCH_BYTES // (width * self._itemsize)))
+        for X, Y, _ in self._batches.epoch(None, size):
             Z = ensemble.forward(views, X)
             sums[:, 0] += xp.sum(ensemble.loss(Z, ensemble.targets(Y, Z)), axis=1)
             if output == "sigmoid":
