@@ -37,20 +37,21 @@ def read_labels(folder: str, labels: str) -> tuple[list[tuple[str, str]], list[s
     """
     lines = read_cells(labels, keep_bytes=True)
     finder = _Finder(folder)
-    is_swapped = False
-    if lines and _is_header(lines, finder):
-        is_swapped = _word(lines[0][1][0]) in LABEL_WORDS and _word(lines[0][1][1]) in PATH_WORDS
+    width, path_at, label_at = 2, 0, 1
+    if lines and (places := _header(lines, finder)) is not None:
+        path_at, label_at = places
+        width = len(lines[0][1])
         lines = lines[1:]
     pairs: list[tuple[str, str]] = []
     first_lines: dict[str, tuple[int, str]] = {}
     repeated = 0
     for line, cells in lines:
-        while len(cells) > 2 and not cells[-1].strip():  # a delimiter at the end of the line
+        while len(cells) > width and not cells[-1].strip():  # a delimiter at the end of the line
             cells.pop()
-        if len(cells) != 2 or not all(map(str.strip, cells)):
+        if len(cells) != width or not cells[path_at].strip() or not cells[label_at].strip():
             msg = f"{labels}: line {line} is {path_text(','.join(cells))}, expected path,label"
             raise DataError(msg)
-        cell, label = reversed(cells) if is_swapped else cells
+        cell, label = cells[path_at], cells[label_at]
         path, label = finder.find(cell), _checked_label(labels, line, label)
         place = os.path.normpath(path)
         if place not in first_lines:
@@ -89,19 +90,23 @@ def _word(cell: str) -> str:
     return cell.strip().casefold().replace(" ", "_").replace("-", "_")
 
 
-def _is_header(lines: list[tuple[int, list[str]]], finder: _Finder) -> bool:
-    """Return whether the first line has the names of the columns."""
+def _header(lines: list[tuple[int, list[str]]], finder: _Finder) -> tuple[int, int] | None:
+    """Return the indices of the columns of paths and labels, if the first line has their names, else None.
+
+    The names need not be known ones if there are two columns: then the first cell must look like no file.
+    """
     first = lines[0][1]
-    if len(first) != 2 or os.path.lexists(finder.find(first[0])):
-        return False
+    if first[0].strip() and os.path.lexists(finder.find(first[0])):
+        return None
     words = [_word(cell) for cell in first]
-    if (words[0] in PATH_WORDS and words[1] in LABEL_WORDS) or (
-        words[0] in LABEL_WORDS and words[1] in PATH_WORDS
-    ):
-        return True
+    path_word = next((word for word in PATH_WORDS if word in words), None)
+    label_word = next((word for word in LABEL_WORDS if word in words), None)
+    if path_word and label_word:
+        return words.index(path_word), words.index(label_word)
+    if len(first) != 2 or os.path.splitext(words[0])[1]:
+        return None
     next_has_suffix = len(lines) > 1 and bool(os.path.splitext(lines[1][1][0].strip())[1])
-    is_word = words[0] in PATH_WORDS or words[1] in LABEL_WORDS
-    return not os.path.splitext(words[0])[1] and (is_word or next_has_suffix)
+    return (0, 1) if next_has_suffix or words[0] in PATH_WORDS or words[1] in LABEL_WORDS else None
 
 
 class _Finder:

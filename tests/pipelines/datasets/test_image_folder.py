@@ -137,6 +137,7 @@ LABELS = {
     "other names": b"filename,class\nr.png,red\nb.png,blue\n",
     "unknown names": b"Bild,Farbe\nr.png,red\nb.png,blue\n",
     "labels first": b"label;file\nred;r.png\nblue;b.png\n",
+    "more columns": b",label,id,filename,split\n0,red,7,r.png,train\n1,blue,8,b.png,\n",
     "spaces": b'r.png , red\n "b.png", "blue"\n',
     "semicolons": b"r.png;red\r\nb.png;blue\r\n",
     "tabs": b"r.png\tred\nb.png\tblue\n",
