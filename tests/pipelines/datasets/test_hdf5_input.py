@@ -1,6 +1,5 @@
 """HDF5 files of other people: nothing outside the file is read, and a small file takes little memory."""
 
-import fcntl
 import json
 import tracemalloc
 from collections.abc import Callable
@@ -129,6 +128,7 @@ def test_compressed_data_are_read(tmp_path: Path) -> None:
 
 
 def test_a_file_that_another_program_has_open_is_called_that(tmp_path: Path) -> None:
+    fcntl = pytest.importorskip("fcntl")
     path = written(tmp_path / "d.h5")
     with path.open("rb+") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
