@@ -29,11 +29,14 @@ if TYPE_CHECKING:
 CHUNK_SIZE = 64
 """Images per task. With so many, handing over a task takes almost no time compared with decoding it."""
 
-CHUNK_BYTES = 4 << 20
+CHUNK_BYTES = 2 << 20
 """The most bytes of columns in a task, unless one image has more. This bounds the memory."""
 
 TASKS_PER_WORKER = 2
 """Unfinished tasks per worker, at most. This bounds the memory. With two, no worker waits for a task."""
+
+AHEAD_BYTES = 32 << 20
+"""The most bytes of columns in all unfinished tasks, if that leaves one task for each worker."""
 
 ALONE_SECONDS = 0.1
 """How long this process decodes alone before it starts workers: for a few images they are not worth it."""
@@ -129,6 +132,8 @@ def _decode_by_workers(chunks: Iterator[list[str]], recipe: Recipe, count: int) 
     with Workers(count, recipe) as workers:
         for chunk in itertools.islice(chunks, TASKS_PER_WORKER * count):
             tasks.append((chunk, workers.submit(chunk)))
+            if len(tasks) >= max(count, AHEAD_BYTES // (len(chunk) * recipe.n_x)):
+                break
         while tasks:
             chunk, task = tasks.popleft()
             try:

@@ -173,6 +173,24 @@ def test_paths_are_not_taken_far_ahead(count: int, pools: list[Inline]) -> None:
     assert all(pool.is_closed for pool in pools)
 
 
+def test_large_columns_are_not_taken_far_ahead(
+    paths: list[str], pools: list[Inline], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = 0
+
+    def counted() -> Iterator[str]:
+        nonlocal taken
+        for path in paths:
+            taken += 1
+            yield path
+
+    monkeypatch.setattr(decode_many, "AHEAD_BYTES", 2 * RECIPE.n_x)
+    parts = decode_all(counted(), RECIPE, 5, 1)
+    next(parts)
+    assert taken == 5
+    assert len(list(parts)) == 39
+
+
 def test_an_error_among_the_paths_ends_the_processes(paths: list[str], pools: list[Inline]) -> None:
     def failing() -> Iterator[str]:
         yield from paths[:20]
