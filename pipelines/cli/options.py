@@ -203,6 +203,14 @@ Target = Annotated[
     str | None,
     text("--target", metavar="COLUMN", panel=DATA, help="The column to predict, if DATA is a CSV table."),
 ]
+MaxPixels = Annotated[
+    int | None,
+    number(
+        "--max-pixels", least=1, panel=DATA, show_default="178956970",
+        help="Decode images of up to so many pixels. A small file can claim any size, and decoding takes 4 "
+        "bytes for each pixel in each process.",
+    ),
+]  # fmt: skip
 OnError = Annotated[
     str,
     choice(
@@ -317,6 +325,7 @@ class Reading(NamedTuple):
             "channel or feature the mean 0 and the standard deviation 1.",
         ),
     ] = None  # fmt: skip
+    max_pixels: MaxPixels = None
     on_error: OnError = "skip"
     workers: Workers = None
 
@@ -330,7 +339,9 @@ class Reading(NamedTuple):
         from ..images import Recipe, workers_for
 
         return DataOptions(
-            recipe=Recipe.from_options(self.image_size, self.resize_mode, self.color_mode, self.decoder),
+            recipe=Recipe.from_options(
+                self.image_size, self.resize_mode, self.color_mode, self.decoder, self.max_pixels
+            ),
             standardize=self.standardize,
             labels=self.labels,
             target=self.target,

@@ -84,6 +84,7 @@ def predict(
             "same inputs as before.",
         ),
     ] = False,
+    max_pixels: o.MaxPixels = None,
     device: o.Device = None,
     workers: o.Workers = None,
     batch_size: Annotated[
@@ -124,6 +125,7 @@ def predict(
         batch_size=batch_size,
         overwrite=overwrite,
         retry_errors=retry_errors,
+        max_pixels=max_pixels,
     )
     counts = run_prediction(job, sys.stdout.buffer, console)
     if counts.error == counts.total:

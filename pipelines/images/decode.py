@@ -118,7 +118,7 @@ def decode_to_bytes(path: str, recipe: Recipe) -> bytes:
         msg = _why_unidentified(content)
         raise ImageError(msg) from None
     except Image.DecompressionBombError:
-        msg = f"image of more than {MAX_PIXELS} pixels"
+        msg = f"image of more than {MAX_PIXELS} pixels: --max-pixels allows more"
         raise ImageError(msg) from None
     except MemoryError:
         msg = "does not fit into memory"
@@ -230,25 +230,30 @@ def _decode(content: bytes, recipe: Recipe) -> bytes:
         raise ImageError(msg)
     mode = "RGB" if recipe.color_mode == "rgb" else "L"
     _prepare_pillow(content)
-    with _open(content) as opened:
+    with _open(content, recipe) as opened:
         if isinstance(opened, ImageFile.StubImageFile):
             msg = f"image of a kind that is not supported: {opened.format}"
             raise ImageError(msg)
         if not _can_be_scaled(opened):
-            _require_size(*opened.size)
+            _require_size(opened, recipe)
         require_known_range(opened)
         image, orientation = _first_frame(opened, content, recipe, mode)
         convert = converter(image, opened, content, mode)
         return resized(Upright(image, orientation, mode, convert), recipe).tobytes()
 
 
-def _open(content: bytes) -> Image.Image:
+def _open(content: bytes, recipe: Recipe) -> Image.Image:
     try:
         return Image.open(BytesIO(content))
     except Image.DecompressionBombError:
-        if not content.startswith(JPEG_SIGNATURE):
+        if content.startswith(JPEG_SIGNATURE):
+            return JpegImageFile(BytesIO(content))  # it may be scaled down while it is decoded
+        if recipe.max_pixels is None:
             raise
-        return JpegImageFile(BytesIO(content))  # it may be scaled down while it is decoded
+        for open_, accepts in Image.OPEN.values():
+            if accepts is not None and accepts(content[:16]) is True:
+                return open_(BytesIO(content), "")
+        raise
 
 
 def _can_be_scaled(opened: Image.Image) -> bool:
@@ -271,7 +276,7 @@ def _first_frame(opened: Image.Image, content: bytes, recipe: Recipe, mode: str)
         mode = opened.mode
     full_mode = opened.mode
     opened.draft(mode, least)
-    _require_size(*opened.size)
+    _require_size(opened, recipe)
     if recipe.decoder == "simplejpeg" and full_mode in ("RGB", "L"):
         decoded = _decode_by_simplejpeg(content, mode, least)
         if decoded is not None:
@@ -305,9 +310,10 @@ def _decode_by_simplejpeg(content: bytes, mode: str, least: tuple[int, int]) -> 
     return Image.fromarray(pixels if mode == "RGB" else pixels[:, :, 0])
 
 
-def _require_size(width: int, height: int) -> None:
-    if width * height > MAX_PIXELS:
-        msg = f"image of {width} x {height} pixels, expected at most {MAX_PIXELS} in all"
+def _require_size(opened: Image.Image, recipe: Recipe) -> None:
+    (width, height), most = opened.size, recipe.max_pixels or MAX_PIXELS
+    if width * height > most:
+        msg = f"image of {width} x {height} pixels, expected at most {most}: --max-pixels allows more"
         raise ImageError(msg)
 
 

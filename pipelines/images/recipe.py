@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +37,8 @@ class Recipe:
         color_mode: "rgb" (three channels) or "grayscale" (one).
         decoder: the library that decodes JPEG files. Their pixels differ slightly between the libraries.
             "simplejpeg" is an optional package.
+        max_pixels: the largest image that is decoded, in pixels; None for about 179 million. It is a limit,
+            not a part of how an image becomes a column: it is neither stored nor compared.
 
     Raises:
         UsageError: a value is not possible.
@@ -47,6 +49,7 @@ class Recipe:
     resize_mode: str = "stretch"
     color_mode: str = "rgb"
     decoder: str = "pillow"
+    max_pixels: int | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         for name, value, possible in (
@@ -79,7 +82,7 @@ class Recipe:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the recipe as a dictionary of numbers and strings, to be stored in a file."""
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if name != "max_pixels"}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Recipe:
@@ -88,6 +91,9 @@ class Recipe:
         Raises:
             DataError: the dictionary is not a recipe that this version knows.
         """
+        if "max_pixels" in data:
+            msg = "not a recipe that this version knows: max_pixels is not stored"
+            raise DataError(msg)
         try:
             return cls(**data)
         except (TypeError, UsageError) as error:
@@ -96,7 +102,12 @@ class Recipe:
 
     @classmethod
     def from_options(
-        cls, size: str | None, resize_mode: str | None, color_mode: str | None, decoder: str | None
+        cls,
+        size: str | None,
+        resize_mode: str | None,
+        color_mode: str | None,
+        decoder: str | None,
+        max_pixels: int | None = None,
     ) -> Recipe | None:
         """Return the recipe of these command-line options, or None if none of them is given.
 
@@ -105,11 +116,17 @@ class Recipe:
             resize_mode: one of `RESIZE_MODES`.
             color_mode: one of `COLOR_MODES`.
             decoder: one of `DECODERS`.
+            max_pixels: the largest image that is decoded, in pixels.
 
         Raises:
             UsageError: a value is not possible.
         """
-        options = {"resize_mode": resize_mode, "color_mode": color_mode, "decoder": decoder}
+        options = {
+            "resize_mode": resize_mode,
+            "color_mode": color_mode,
+            "decoder": decoder,
+            "max_pixels": max_pixels,
+        }
         given: Any = {name: value for name, value in options.items() if value is not None}
         if size is not None:
             given["height"], given["width"] = parse_size(size)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO, TYPE_CHECKING
 
 from xpnet.backend import select
@@ -42,6 +42,7 @@ class PredictJob:
         workers: how many processes decode.
         batch_size: how many images are decoded, scored and written at a time.
         overwrite: whether to replace the unfinished file of an earlier run. Otherwise it is continued.
+        max_pixels: the largest image that is decoded, in pixels; None for the usual limit.
         retry_errors: whether to score only the inputs again that failed in an earlier run.
 
     Raises:
@@ -59,6 +60,7 @@ class PredictJob:
     batch_size: int = CHUNK_SIZE
     overwrite: bool = False
     retry_errors: bool = False
+    max_pixels: int | None = None
 
     def __post_init__(self) -> None:
         if not self.inputs and self.files_from is None:
@@ -100,6 +102,8 @@ def run_prediction(job: PredictJob, stdout: IO[bytes], console: Messages) -> Cou
     may_be_json = ("json",) if job.format == "jsonl" else ()
     require_ending(job.output, what, *ENDINGS.get(job.format, ("csv",)), *may_be_json)
     model, backend = load(job.model), select(job.device)
+    if model.recipe is not None and job.max_pixels is not None:
+        model = replace(model, recipe=replace(model.recipe, max_pixels=job.max_pixels))
     console.detail(f"Device {backend.device}: {backend.reason}")
     try:
         counts = _score(job, model, backend, stdout, console)

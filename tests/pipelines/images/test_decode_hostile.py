@@ -175,7 +175,12 @@ def test_images_above_the_limit_of_pixels(
     monkeypatch.setattr(decode, "MAX_PIXELS", 64 * 48)
     decode_image(str(path), Recipe(decoder=decoder))
     monkeypatch.setattr(decode, "MAX_PIXELS", 64 * 48 - 1)
-    assert reason(path, decoder=decoder) == "image of 64 x 48 pixels, expected at most 3071 in all"
+    assert reason(path, decoder=decoder) == (
+        "image of 64 x 48 pixels, expected at most 3071: --max-pixels allows more"
+    )
+    decode_image(str(path), Recipe(decoder=decoder, max_pixels=64 * 48))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)  # Pillow's own limit does not count then
+    decode_image(str(path), Recipe(decoder=decoder, max_pixels=64 * 48))
 
 
 def test_of_a_jpeg_the_scaled_pixels_are_limited(
@@ -188,7 +193,7 @@ def test_of_a_jpeg_the_scaled_pixels_are_limited(
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)  # Pillow's own limit does not refuse it
     decode_image(str(path), Recipe(32, 32, decoder=decoder))
     assert reason(path, height=120, width=160, decoder=decoder) == (
-        "image of 160 x 120 pixels, expected at most 4800 in all"
+        "image of 160 x 120 pixels, expected at most 4800: --max-pixels allows more"
     )
 
 

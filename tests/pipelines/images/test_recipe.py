@@ -100,6 +100,16 @@ def test_data_of_another_version(data: Any) -> None:
         Recipe.from_dict(data)
 
 
+def test_the_limit_of_pixels_is_no_part_of_the_data() -> None:
+    recipe = Recipe.from_options(None, None, None, None, 5)
+    assert recipe is not None
+    assert recipe.max_pixels == 5
+    assert recipe == Recipe()
+    assert recipe.to_dict() == Recipe().to_dict()
+    with pytest.raises(DataError, match="max_pixels is not stored"):
+        Recipe.from_dict({"max_pixels": 5})
+
+
 def test_no_options_ask_for_nothing() -> None:
     assert Recipe.from_options(None, None, None, None) is None
 
