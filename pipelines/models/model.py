@@ -200,9 +200,9 @@ class Model:
 
         Returns:
             Plain data. "m": the number of examples; "skipped": the number of inputs that cannot be used. For
-            a classifier "accuracy", "log_loss", "macro_f1", the number of classes that it is the mean of
-            ("macro_f1_classes": those in the data or predicted), "confusion" (row: right class, column: predicted
-            class), "classes" (one entry for each), and "roc_auc" for two classes. For regression "rmse" and
+            a classifier "accuracy"; "log_loss"; "macro_f1", the mean over the classes that are in the data or
+            predicted; "macro_f1_classes", their number; "confusion" (row: true class, column: predicted
+            class); "classes" (one entry for each); and "roc_auc" for two classes. For regression "rmse" and
             "r_squared".
 
         Raises:
