@@ -59,7 +59,15 @@ def describe(path: str) -> dict[str, Any]:
     except OSError as error:
         msg = f"{path}: cannot be read: {error.strerror or error}"
         raise DataError(msg) from error
-    except (ValueError, TypeError, LookupError, AttributeError, RecursionError, csv.Error) as error:
+    except (
+        ValueError,
+        TypeError,
+        LookupError,
+        AttributeError,
+        ArithmeticError,
+        RecursionError,
+        csv.Error,
+    ) as error:
         # The file is damaged, or another program's: its contents have another structure than ours.
         reason = " ".join(str(error).split()) or type(error).__name__
         msg = f"{path}: cannot be read as a file that xpnet writes: {reason}"

@@ -13,7 +13,7 @@ from xpnet.data import on_device
 from xpnet.errors import CheckpointError, ModelFileError, OutputError, UsageError
 from xpnet.io import atomic_write, read_tensors, write_model_file
 from xpnet.linear import descend, minimize, solve
-from xpnet.nn import Epoch, TrainingResult
+from xpnet.nn import Epoch, StopReason, TrainingResult
 from xpnet.training import Evaluator, fit
 
 from .plan import LBFGS, METRIC_EXAMPLES, Plan, choose_model
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
     from ..datasets import Dataset
     from ..messages import Messages
+
+STILL_FALLING = 0.05
+"""A training whose cost falls by more than this share in its last tenth has not converged."""
 
 START_AGAIN = "give --overwrite to start from the beginning, or name another file with --output"
 """What to do about the checkpoint of another training."""
@@ -154,12 +157,13 @@ def _train(job: TrainJob, messages: Messages, resume: bool, overwrite: bool) -> 
     examples = OnDevice.of(prepared)
     total, m = _iterations(job.plan, model, prepared.dataset.data.m), prepared.dataset.data.m
 
+    unit = "epochs" if job.plan.iterations is None else "iterations"
+
     def run() -> TrainingResult:
         def report(epoch: Epoch) -> None:
             speed = f"{m / epoch.seconds:.0f} examples/s" if epoch.seconds else ""
             progress(epoch.epoch, total, _note(epoch), speed, epoch.cost)
 
-        unit = "epochs" if job.plan.iterations is None else "iterations"
         with messages.progress("Training", unit) as progress:
             return train_examples(job.plan, model, examples, on_epoch=report, checkpoint=checkpoint)
 
@@ -183,6 +187,8 @@ def _train(job: TrainJob, messages: Messages, resume: bool, overwrite: bool) -> 
     costs = result.history.costs
     if costs[-1] > costs[0]:
         messages.warn(f"the cost rose from {costs[0]:.6g} to {costs[-1]:.6g}: try a smaller learning rate")
+    if result.history.stop is StopReason.ALL_EPOCHS and is_still_falling(costs):
+        messages.say(f"The cost is still falling: more {unit} may give a better model")
     full_batch = job.plan.is_full_batch(model, m)
     batch_size = None if full_batch else job.plan.settings(model, m).batch_size
     sampled = 0 if full_batch or batch_size is None else min(METRIC_EXAMPLES, m)
@@ -195,6 +201,12 @@ def _train(job: TrainJob, messages: Messages, resume: bool, overwrite: bool) -> 
     if checkpoint is not None and os.path.exists(checkpoint):
         os.unlink(checkpoint)
     return outcome
+
+
+def is_still_falling(costs: list[float]) -> bool:
+    """Return whether the cost fell by more than `STILL_FALLING` of itself in the last tenth of the epochs."""
+    before = costs[-1 - len(costs) // 10]
+    return len(costs) >= 10 and costs[-1] < (1.0 - STILL_FALLING) * before
 
 
 def save_and_evaluate(

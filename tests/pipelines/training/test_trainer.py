@@ -23,7 +23,7 @@ from xpnet.pipelines.messages import Messages
 from xpnet.pipelines.models import load
 from xpnet.pipelines.training import Plan, TrainJob, TrainOutcome, train_job
 from xpnet.pipelines.training.preparation import validation_split, with_standardization_of
-from xpnet.pipelines.training.trainer import write_history
+from xpnet.pipelines.training.trainer import is_still_falling, write_history
 
 CPU = select("cpu")
 
@@ -209,3 +209,25 @@ def test_the_courses_accuracies(tmp_path: Path) -> None:
     model = load(str(tmp_path / "model"))
     assert 100 * model.evaluate(train)["accuracy"] == 99.04306220095694
     assert 100 * model.evaluate(test)["accuracy"] == 70.0
+
+
+@pytest.mark.parametrize(
+    ("costs", "falling"),
+    [
+        ([1.0] * 20, False),
+        ([20.0 - i for i in range(20)], True),
+        ([1.0 + 0.5**i for i in range(20)], False),
+        ([3.0, 2.0], False),
+        ([1.0], False),
+    ],
+)
+def test_a_cost_that_is_still_falling(costs: list[float], falling: bool) -> None:
+    assert is_still_falling(costs) is falling
+
+
+def test_a_training_that_ends_too_early_says_so(tmp_path: Path) -> None:
+    said: list[str] = []
+    messages = Messages()
+    messages.say = said.append  # type: ignore[method-assign]
+    trained(Plan(hidden="8:relu", epochs=12, batch_size=8, learning_rate=0.005), pictures(), messages)
+    assert "The cost is still falling: more epochs may give a better model" in said
