@@ -262,6 +262,21 @@ def test_no_file_of_the_working_directory_is_run(
     assert not (tmp_path / "executed").exists()
 
 
+@pytest.mark.parametrize("flags", [[], ["-P"]])
+def test_the_command_as_a_module_runs_no_file_of_the_working_directory(
+    tmp_path: Path, flags: list[str]
+) -> None:
+    for name in ("signal", "typer", "PIL", "numpy"):
+        (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'executed')!r}, 'w')")
+    done = subprocess.run(
+        [sys.executable, *flags, "-m", "xpnet", "predict", "gone.safetensors", "a.png"],
+        capture_output=True, text=True, check=False, timeout=30, cwd=tmp_path,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "gone.safetensors" in done.stderr
+    assert not (tmp_path / "executed").exists()
+
+
 def test_the_import_path_has_xpnet_at_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = str(Path(sys.modules["xpnet"].__file__ or "").parent.parent)
     monkeypatch.setattr(sys, "path", ["", "/a", "b"])
