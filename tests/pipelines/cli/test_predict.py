@@ -68,3 +68,10 @@ def test_messages_can_be_json(model: Path, tmp_path: Path) -> None:
     assert [line["level"] for line in lines] == ["info"]
     done = xpnet("evaluate", str(model), str(tmp_path / "none"), "--log-format", "json")
     assert json.loads(done.stderr)["level"] == "error"
+
+
+def test_a_limit_of_pixels(scored: list[str]) -> None:
+    done = xpnet("predict", *scored, "--max-pixels", "1")
+    assert done.returncode == 4
+    assert all("expected at most 1: --max-pixels allows more" in row for row in done.stdout.splitlines()[1:])
+    assert xpnet("predict", *scored, "--max-pixels", "1000000").returncode == 0
