@@ -43,7 +43,7 @@ def install(session: nox.Session, *requirements: str) -> None:
 def tests(session: nox.Session) -> None:
     """Test on NumPy, array-api-strict and the fake CuPy."""
     install(session, "--editable", ".", *group("test"))
-    session.run("pytest", "-m", "not gpu and not cuda and not browser", *session.posargs)
+    session.run("pytest", "-n", "auto", "-m", "not gpu and not cuda and not browser", *session.posargs)
 
 
 @nox.session
