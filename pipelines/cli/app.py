@@ -39,7 +39,7 @@ class Commands(Mapping[str, Any]):
 
     def __getitem__(self, name: str) -> Any:
         if name not in self._built:
-            single = typer.Typer(add_completion=False)
+            single = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
             add(single, RUNS[name])
             self._built[name] = typer.main.get_command(single)
         return self._built[name]

@@ -28,18 +28,18 @@ def evaluate(
     """
     from xpnet.backend import select
 
-    from ..images import workers_for
+    from ..images import Workers, workers_for
     from ..models import load
     from .text import evaluation_text, report_skipped, to_json
 
     loaded, backend = load(model), select(device)
     console.detail(f"Device {backend.device}: {backend.reason}")
-    with console.progress("Decoding") as progress:
+    with console.progress("Decoding") as progress, Workers(workers_for(workers)) as decoders:
         dataset = loaded.open_data(
             data,
             labels=labels,
             target=target,
-            workers=workers_for(workers),
+            workers=decoders,
             on_error=on_error,
             on_progress=progress,
             on_warning=console.warn,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from ..datasets import DataOptions
 
@@ -329,27 +330,30 @@ class Reading(NamedTuple):
     on_error: OnError = "skip"
     workers: Workers = None
 
-    def data_options(self) -> DataOptions:
-        """Return the options as the pipeline takes them.
+    @contextmanager
+    def data_options(self) -> Iterator[DataOptions]:
+        """Give the options as the pipeline takes them, with workers that decode until the block ends.
 
         Raises:
             UsageError: a value that is not allowed.
         """
         from ..datasets import DataOptions
-        from ..images import Recipe, workers_for
+        from ..images import Recipe, Workers, workers_for
 
-        return DataOptions(
-            recipe=Recipe.from_options(
-                self.image_size, self.resize_mode, self.color_mode, self.decoder, self.max_pixels
-            ),
-            standardize=self.standardize,
-            labels=self.labels,
-            target=self.target,
-            workers=workers_for(self.workers),
-            on_error=self.on_error,
-            columns=_names(self.columns),
-            ignored_columns=_names(self.ignore_columns) or (),
+        recipe = Recipe.from_options(
+            self.image_size, self.resize_mode, self.color_mode, self.decoder, self.max_pixels
         )
+        with Workers(workers_for(self.workers)) as decoders:
+            yield DataOptions(
+                recipe=recipe,
+                standardize=self.standardize,
+                labels=self.labels,
+                target=self.target,
+                workers=decoders,
+                on_error=self.on_error,
+                columns=_names(self.columns),
+                ignored_columns=_names(self.ignore_columns) or (),
+            )
 
 
 def _names(option: str | None) -> tuple[str, ...] | None:

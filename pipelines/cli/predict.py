@@ -100,9 +100,7 @@ def predict(
     The rows are in the order of the inputs. An input that cannot be read gets a row with the status error.
     The exit code is 3 if some inputs failed, and 4 if all failed.
     """
-    from ..images import workers_for
-    from ..models import RowOptions
-    from ..predictions import PredictJob, format_for, run_prediction
+    from ..images import Workers, workers_for
 
     output = None if output == "-" else output
     if resume and (overwrite or retry_errors or output is None):
@@ -113,21 +111,26 @@ def predict(
             "--retry-errors"
         )
         raise UsageError(msg)
-    job = PredictJob(
-        model=model,
-        inputs=tuple(inputs or ()),
-        files_from=files_from,
-        output=output,
-        options=RowOptions(topk=topk, proba=proba, min_confidence=min_confidence),
-        format=format_for(format, output),
-        device=device,
-        workers=workers_for(workers),
-        batch_size=batch_size,
-        overwrite=overwrite,
-        retry_errors=retry_errors,
-        max_pixels=max_pixels,
-    )
-    counts = run_prediction(job, sys.stdout.buffer, console)
+    with Workers(workers_for(workers)) as decoders:
+        decoders.start_one()  # while this process loads NumPy and the model
+        from ..models import RowOptions
+        from ..predictions import PredictJob, format_for, run_prediction
+
+        job = PredictJob(
+            model=model,
+            inputs=tuple(inputs or ()),
+            files_from=files_from,
+            output=output,
+            options=RowOptions(topk=topk, proba=proba, min_confidence=min_confidence),
+            format=format_for(format, output),
+            device=device,
+            workers=decoders,
+            batch_size=batch_size,
+            overwrite=overwrite,
+            retry_errors=retry_errors,
+            max_pixels=max_pixels,
+        )
+        counts = run_prediction(job, sys.stdout.buffer, console)
     if counts.error == counts.total:
         return NO_INPUT
     return SOME_FAILED if counts.error else 0

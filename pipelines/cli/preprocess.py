@@ -29,8 +29,12 @@ def preprocess(
 
     require_writable([output], [data, reading.labels])
     require_ending(output, "a data file, HDF5", "h5", "hdf5", "hdf", "he5")
-    with locked_outputs(output), console.progress("Decoding") as progress:
-        skipped = write_data(data, output, reading.data_options(), progress, console.warn)
+    with (
+        reading.data_options() as options,
+        locked_outputs(output),
+        console.progress("Decoding") as progress,
+    ):
+        skipped = write_data(data, output, options, progress, console.warn)
     report_skipped(console, skipped)
     typer.echo(f"{description_text(describe(output))}\nSaved: {output}")
     return SOME_FAILED if skipped else 0

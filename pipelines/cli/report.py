@@ -40,18 +40,19 @@ def report(
 
     The page is one HTML file that works without a network. Needs the extra: pip install 'xpnet[report]'.
     """
-    from ..images import workers_for
+    from ..images import Workers, workers_for
     from ..report import ReportJob, write_report
 
-    job = ReportJob(
-        model=model,
-        output=output,
-        data=data,
-        labels=labels,
-        target=target,
-        predictions=predictions,
-        images=images,
-        device=device,
-        workers=workers_for(workers),
-    )
-    return SOME_FAILED if write_report(job, console) else 0
+    with Workers(workers_for(workers)) as decoders:
+        job = ReportJob(
+            model=model,
+            output=output,
+            data=data,
+            labels=labels,
+            target=target,
+            predictions=predictions,
+            images=images,
+            device=device,
+            workers=decoders,
+        )
+        return SOME_FAILED if write_report(job, console) else 0

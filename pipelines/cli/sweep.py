@@ -72,19 +72,20 @@ def sweep(
 
     require_plot(plot)
     plan = Plan(**training.plan_options(), optimizer=optimizer, epochs=epochs, iterations=iterations)
-    job = TrainJob(
-        data=data,
-        options=reading.data_options(),
-        plan=plan,
-        device=device,
-        val=val,
-        val_split=val_split,
-        output=output,
-        history=history,
-        other_outputs=() if plot is None else (plot,),
-    )
     compared = {"learning_rates": learning_rates, "l2s": l2s, "seeds": seeds}
-    outcome = sweep_job(job, compared, console)
+    with reading.data_options() as options:
+        job = TrainJob(
+            data=data,
+            options=options,
+            plan=plan,
+            device=device,
+            val=val,
+            val_split=val_split,
+            output=output,
+            history=history,
+            other_outputs=() if plot is None else (plot,),
+        )
+        outcome = sweep_job(job, compared, console)
     if plot is not None and outcome.sweep is not None:
         runs, winner = outcome.sweep.runs, outcome.sweep.best
         histories = (run.history for run in runs)

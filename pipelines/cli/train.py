@@ -130,18 +130,19 @@ def train(
         clip=clip,
         patience=patience,
     )
-    job = TrainJob(
-        data=data,
-        options=reading.data_options(),
-        plan=plan,
-        device=device,
-        val=val,
-        val_split=val_split,
-        output=output,
-        history=history,
-        other_outputs=() if plot is None else (plot,),
-    )
-    outcome = train_job(job, console, resume=resume, overwrite=overwrite)
+    with reading.data_options() as options:
+        job = TrainJob(
+            data=data,
+            options=options,
+            plan=plan,
+            device=device,
+            val=val,
+            val_split=val_split,
+            output=output,
+            history=history,
+            other_outputs=() if plot is None else (plot,),
+        )
+        outcome = train_job(job, console, resume=resume, overwrite=overwrite)
     if plot is not None:
         name = training_name(outcome.metric_examples, outcome.dataset.data.m)
         plot_training(plot, outcome.result.history, metric_name(outcome), name)

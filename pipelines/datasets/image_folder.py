@@ -23,7 +23,7 @@ from .text_file import same_name
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..images import Recipe
+    from ..images import Recipe, Workers
 
 
 NOT_CLASSES = (
@@ -165,7 +165,7 @@ def write_images(
     recipe: Recipe,
     *,
     standardize: str = "unit",
-    workers: int = 1,
+    workers: int | Workers = 1,
     on_error: str = "skip",
     on_progress: Callable[[int, int], object] = lambda done, total: None,  # noqa: ARG005
     on_warning: Callable[[str], object] = warnings.warn,
@@ -204,7 +204,7 @@ def load_images(
     recipe: Recipe,
     *,
     standardize: str = "unit",
-    workers: int = 1,
+    workers: int | Workers = 1,
     on_error: str = "skip",
     on_progress: Callable[[int, int], object] = lambda done, total: None,  # noqa: ARG005
     on_warning: Callable[[str], object] = warnings.warn,
@@ -237,7 +237,7 @@ def load_images(
 def _decode(
     source: LabelledImages,
     recipe: Recipe,
-    workers: int,
+    workers: int | Workers,
     on_error: str,
     add: Callable[[np.ndarray, list[int], list[str]], object],
     on_progress: Callable[[int, int], object],

@@ -18,6 +18,7 @@ from .text_file import same_name
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from ..images import Workers
     from .dataset import Dataset
 
 
@@ -51,7 +52,7 @@ class DataOptions:
     standardize: str | None = None
     labels: str | None = None
     target: str | None = None
-    workers: int = 1
+    workers: int | Workers = 1
     on_error: str = "skip"
     columns: tuple[str, ...] | None = None
     ignored_columns: tuple[str, ...] = ()

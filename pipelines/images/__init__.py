@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from .decode_many import DecodedImages as DecodedImages
     from .decode_many import decode_all as decode_all
     from .decode_many import decode_chunk as decode_chunk
-    from .decode_many import isolate_decoding as isolate_decoding
     from .decode_many import workers_for as workers_for
     from .inputs import class_folders as class_folders
     from .inputs import expand_inputs as expand_inputs
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from .inputs import strip_common_folder as strip_common_folder
     from .inputs import walk_images as walk_images
     from .recipe import Recipe as Recipe
+    from .workers import Workers as Workers
 
 __getattr__, __dir__, __all__ = lazy_door(
     __name__,
@@ -35,6 +35,7 @@ __getattr__, __dir__, __all__ = lazy_door(
             "walk_images"
         ),
         "decode": "codec_versions decode_to_bytes ignore_pillow_warnings",
-        "decode_many": "CHUNK_SIZE DecodedImages decode_all decode_chunk isolate_decoding workers_for",
+        "decode_many": "CHUNK_SIZE DecodedImages decode_all decode_chunk workers_for",
+        "workers": "Workers",
     },
 )

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from .recipe import Recipe
+    from .workers import Workers
 
 CHUNK_SIZE = 64
 """Images per task. With so many, handing over a task takes almost no time compared with decoding it."""
@@ -40,18 +41,6 @@ AHEAD_BYTES = 32 << 20
 
 ALONE_SECONDS = 0.1
 """How long this process decodes alone before it starts workers: for a few images they are not worth it."""
-
-_is_isolated = False
-"""Whether this process never decodes an image itself: see `isolate_decoding`."""
-
-
-def isolate_decoding() -> None:
-    """From now on, decode every image in a worker, so that no image can end this process.
-
-    The command does so. A program that scores one image at a time is faster without it.
-    """
-    global _is_isolated  # noqa: PLW0603
-    _is_isolated = True
 
 
 @dataclass(frozen=True)
@@ -81,7 +70,7 @@ def workers_for(asked: int | None) -> int:
 
     A frozen program has no interpreter for workers, so for None it has one: it decodes itself.
     """
-    from xpnet.kernels import cores
+    from xpnet.processors import cores
 
     return asked or (1 if getattr(sys, "frozen", False) else cores())
 
@@ -92,15 +81,15 @@ def decode_chunk(paths: list[str], recipe: Recipe) -> DecodedImages:
 
 
 def decode_all(
-    paths: Iterable[str], recipe: Recipe, workers: int, chunk_size: int = CHUNK_SIZE
+    paths: Iterable[str], recipe: Recipe, workers: int | Workers, chunk_size: int = CHUNK_SIZE
 ) -> Iterator[DecodedImages]:
     """Yield the decoded inputs in order, at most `chunk_size` at a time: fewer if their columns are large.
 
     Args:
         paths: the inputs. They are read only a little ahead of the results, so there may be any number.
         recipe: how an image becomes a column.
-        workers: the number of processes. With 1, or for a few images, this process decodes, unless
-            `isolate_decoding` was called.
+        workers: the number of processes: with 1, or for a few images, this process decodes. Or the processes
+            themselves: then this process decodes nothing, so that no image can end it.
         chunk_size: the number of inputs in each chunk.
 
     Raises:
@@ -111,9 +100,15 @@ def decode_all(
     recipe.require_decoder()
     size = max(1, min(chunk_size, CHUNK_BYTES // recipe.n_x))
     chunks, start = _chunks(paths, size), time.monotonic()
+    if not isinstance(workers, int):
+        yield from _decode_by_workers(chunks, recipe, workers)
+        return
     for chunk in chunks:
-        if _is_isolated or (workers > 1 and time.monotonic() - start > ALONE_SECONDS):
-            yield from _decode_by_workers(itertools.chain([chunk], chunks), recipe, workers)
+        if workers > 1 and time.monotonic() - start > ALONE_SECONDS:
+            from .workers import Workers  # imported only here: importing this module must take little time
+
+            with Workers(workers) as own:
+                yield from _decode_by_workers(itertools.chain([chunk], chunks), recipe, own)
             return
         yield decode_chunk(chunk, recipe)
 
@@ -124,27 +119,26 @@ def _chunks(paths: Iterable[str], size: int) -> Iterator[list[str]]:
         yield chunk
 
 
-def _decode_by_workers(chunks: Iterator[list[str]], recipe: Recipe, count: int) -> Iterator[DecodedImages]:
-    from .workers import Workers  # imported only here: importing this module must take little time
-
+def _decode_by_workers(
+    chunks: Iterator[list[str]], recipe: Recipe, workers: Workers
+) -> Iterator[DecodedImages]:
     tasks: deque[tuple[list[str], Future[Decoded]]] = deque()
-    is_told = False
-    with Workers(count, recipe) as workers:
-        for chunk in itertools.islice(chunks, TASKS_PER_WORKER * count):
-            tasks.append((chunk, workers.submit(chunk)))
-            if len(tasks) >= max(count, AHEAD_BYTES // (len(chunk) * recipe.n_x)):
-                break
-        while tasks:
-            chunk, task = tasks.popleft()
-            try:
-                decoded = task.result()
-            except WorkerError as error:
-                if count > 1 and not isinstance(error.__cause__, OSError):
-                    raise  # the system starts processes, but they end: the user should know why
-                if not is_told:
-                    warnings.warn(f"images are decoded in this process: {error}", stacklevel=2)
-                is_told = True
-                decoded = decode_pixels(chunk, recipe)
-            yield DecodedImages.from_bytes(chunk, *decoded)
-            for chunk in itertools.islice(chunks, 1):
-                tasks.append((chunk, workers.submit(chunk)))
+    count, is_told = workers.count, False
+    for chunk in itertools.islice(chunks, TASKS_PER_WORKER * count):
+        tasks.append((chunk, workers.submit(chunk, recipe)))
+        if len(tasks) >= max(count, AHEAD_BYTES // (len(chunk) * recipe.n_x)):
+            break
+    while tasks:
+        chunk, task = tasks.popleft()
+        try:
+            decoded = task.result()
+        except WorkerError as error:
+            if count > 1 and not isinstance(error.__cause__, OSError):
+                raise  # the system starts processes, but they end: the user should know why
+            if not is_told:
+                warnings.warn(f"images are decoded in this process: {error}", stacklevel=2)
+            is_told = True
+            decoded = decode_pixels(chunk, recipe)
+        yield DecodedImages.from_bytes(chunk, *decoded)
+        for chunk in itertools.islice(chunks, 1):
+            tasks.append((chunk, workers.submit(chunk, recipe)))

@@ -58,11 +58,10 @@ class Workers:
 
     Args:
         count: how many workers, at most.
-        recipe: how an image becomes a column.
     """
 
-    def __init__(self, count: int, recipe: Recipe) -> None:
-        self._recipe = recipe
+    def __init__(self, count: int) -> None:
+        self.count = count
         self._threads = ThreadPoolExecutor(count, "xpnet-decode", initializer=_block_interrupts)
         self._own = threading.local()  # the worker of each thread
         self._lock = threading.Lock()
@@ -81,36 +80,49 @@ class Workers:
         for process in list(self._processes):
             self._end(process)
 
-    def submit(self, paths: list[str]) -> Future[Decoded]:
-        """Have some images decoded. The result is that of `decode_pixels`; it may raise `WorkerError`."""
-        return self._threads.submit(self._decode, paths)
+    def start_one(self) -> None:
+        """Begin to start a worker, for tasks that will come. If it cannot be started, the task says so."""
+        self._threads.submit(self._started)
 
-    def _decode(self, paths: list[str]) -> Decoded:
+    def submit(self, paths: list[str], recipe: Recipe) -> Future[Decoded]:
+        """Have some images decoded. The result is that of `decode_pixels`; it may raise `WorkerError`."""
+        return self._threads.submit(self._decode, paths, recipe)
+
+    def _decode(self, paths: list[str], recipe: Recipe) -> Decoded:
         """Return the images decoded. An image that ends its worker becomes an error."""
         try:
-            return self._ask(paths)
+            return self._ask(paths, recipe)
         except _WorkerEndedError:
-            alone = [self._decode_alone(path) for path in paths]
+            alone = [self._decode_alone(path, recipe) for path in paths]
         return b"".join(pixels for pixels, _ in alone), [errors[0] for _, errors in alone]
 
-    def _decode_alone(self, path: str) -> Decoded:
+    def _decode_alone(self, path: str, recipe: Recipe) -> Decoded:
         for _ in range(ATTEMPTS):
             with contextlib.suppress(_WorkerEndedError):
-                return self._ask([path])
-        return bytes(self._recipe.n_x), [DIED]
+                return self._ask([path], recipe)
+        return bytes(recipe.n_x), [DIED]
 
-    def _ask(self, paths: list[str]) -> Decoded:
+    def _started(self) -> Process:
+        """Return this thread's worker; start it if there is none.
+
+        Raises:
+            WorkerError: it could not be started.
+        """
+        process: Process | None = getattr(self._own, "process", None)
+        if process is None:
+            process = self._own.process = self._start()
+        return process
+
+    def _ask(self, paths: list[str], recipe: Recipe) -> Decoded:
         """Have this thread's worker decode some images.
 
         Raises:
             _WorkerEndedError: the worker has ended.
             WorkerError: a worker could not be started.
         """
-        process: Process | None = getattr(self._own, "process", None)
-        if process is None:
-            process = self._own.process = self._start()
+        process = self._started()
         try:
-            result: Decoded = _exchange(process, (paths, self._recipe))
+            result: Decoded = _exchange(process, (paths, recipe))
         except BaseException:
             self._own.process = None
             self._end(process)

@@ -31,6 +31,8 @@ from .prediction import CHUNKS_IN_FLIGHT, Prediction, Predictor, RowOptions, cla
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from ..images import Workers
+
 StrPath = str | os.PathLike[str]
 """The path of a file or folder."""
 
@@ -235,7 +237,7 @@ class Model:
         *,
         labels: str | None = None,
         target: str | None = None,
-        workers: int = 1,
+        workers: int | Workers = 1,
         on_error: str = "skip",
         on_progress: Callable[[int, int], object] = lambda done, total: None,  # noqa: ARG005
         on_warning: Callable[[str], object] = warnings.warn,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from xpnet.io import Scorer
 
-    from ..images import DecodedImages, Recipe
+    from ..images import DecodedImages, Recipe, Workers
 
 OK, UNSURE, ERROR = STATUSES = ("ok", "unsure", "error")
 """The possible statuses of a prediction; see `Prediction`."""
@@ -112,7 +112,7 @@ class Predictor:
         self._in_flight = in_flight
 
     def predict(
-        self, paths: Iterable[str], workers: int = 1, batch_size: int = CHUNK_SIZE, start: int = 0
+        self, paths: Iterable[str], workers: int | Workers = 1, batch_size: int = CHUNK_SIZE, start: int = 0
     ) -> Iterator[list[Prediction]]:
         """Return an iterator of the predictions for all inputs in order, `batch_size` at a time.
 

@@ -18,6 +18,7 @@ from .retry import retry_errors
 if TYPE_CHECKING:
     from xpnet.backend import Backend
 
+    from ..images import Workers
     from ..messages import Messages
     from ..models import Model, RowOptions
     from .rows import Counts
@@ -56,7 +57,7 @@ class PredictJob:
     options: RowOptions = DEFAULT_OPTIONS
     format: str = "csv"
     device: str | None = None
-    workers: int = 1
+    workers: int | Workers = 1
     batch_size: int = CHUNK_SIZE
     overwrite: bool = False
     retry_errors: bool = False

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from xpnet.backend import Backend
 
+    from ..images import Workers
     from ..models import Model
 
 DEFAULT_OPTIONS = RowOptions()
@@ -41,7 +42,7 @@ def write_predictions(
     options: RowOptions = DEFAULT_OPTIONS,
     *,
     format: str = "csv",  # noqa: A002  (the name of the command's option)
-    workers: int = 1,
+    workers: int | Workers = 1,
     batch_size: int = CHUNK_SIZE,
     overwrite: bool = False,
     on_resume: Callable[[int], object] = lambda done: None,  # noqa: ARG005

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from xpnet.backend import Backend
 
+    from ..images import Workers
     from ..models import Model, Predictor, RowOptions
     from .formats import Format
     from .rows import Row
@@ -39,7 +40,7 @@ def retry_errors(
     options: RowOptions = DEFAULT_OPTIONS,
     *,
     format: str = "csv",  # noqa: A002  (the name of the command's option)
-    workers: int = 1,
+    workers: int | Workers = 1,
     overwrite: bool = False,
     on_resume: Callable[[int], object] = lambda done: None,  # noqa: ARG005
     on_progress: Callable[[Counts], object] = lambda counts: None,  # noqa: ARG005
@@ -164,7 +165,9 @@ def _compare(
     return False
 
 
-def _merge(predictor: Predictor, batch: list[str], rows: list[Row], workers: int, start: int) -> list[Row]:
+def _merge(
+    predictor: Predictor, batch: list[str], rows: list[Row], workers: int | Workers, start: int
+) -> list[Row]:
     """Return the row for each input: the earlier row, or a new one if that was an error.
 
     Each image keeps its place in the block in which it is scored, so that its digits do not change.

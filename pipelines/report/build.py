@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from xpnet.backend import Backend
 
     from ..datasets import Dataset
+    from ..images import Workers
     from ..messages import Messages
     from ..models import Model
 
@@ -57,7 +58,7 @@ class ReportJob:
     predictions: str | None = None
     images: str | None = None
     device: str | None = None
-    workers: int = 1
+    workers: int | Workers = 1
 
 
 def write_report(job: ReportJob, console: Messages) -> int:

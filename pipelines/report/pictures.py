@@ -14,6 +14,8 @@ from ..images import Recipe, decode_all
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from ..images import Workers
+
 LARGEST_SIDE = 128
 """The longer side of a picture in pixels, at most."""
 
@@ -35,7 +37,7 @@ def side_for(count: int) -> int:
     return next((side for most, side in SIDES if count <= most), SMALLEST_SIDE)
 
 
-def thumbnails(paths: Sequence[str], side: int, workers: int) -> Iterator[tuple[str, str]]:
+def thumbnails(paths: Sequence[str], side: int, workers: int | Workers) -> Iterator[tuple[str, str]]:
     """Yield for each path its thumbnail (JPEG in base 64) and the reason why there is none; one is empty.
 
     Images are decoded as for a prediction: with the orientation that EXIF says, and with the same errors.

@@ -4,11 +4,10 @@ The portable function is the specification. Tests compare each kernel with it.
 """
 
 from xpnet.kernels.dispatch import MODULES, dispatched, find, has_native_loops, library_name, modules
-from xpnet.kernels.threads import cores, one_for_each_product
+from xpnet.kernels.threads import one_for_each_product
 
 __all__ = [
     "MODULES",
-    "cores",
     "dispatched",
     "find",
     "has_native_loops",

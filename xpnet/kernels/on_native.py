@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from xpnet.arrays import Array
-from xpnet.kernels.threads import cores
+from xpnet.processors import cores
 
 SHARE = 4 << 20
 """Bytes of raw examples for which another thread is worthwhile."""

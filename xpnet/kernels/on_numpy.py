@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from xpnet.arrays import Array, require_affine, require_axis, require_elements, require_matrix
-from xpnet.kernels.threads import cores, one_for_each_product
+from xpnet.kernels.threads import one_for_each_product
+from xpnet.processors import cores
 
 
 def sigmoid(z: Array) -> Array:

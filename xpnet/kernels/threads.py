@@ -1,59 +1,8 @@
-"""How many processors this process may use, and how many of them one matrix product uses."""
+"""How many processors one matrix product uses."""
 
 import functools
-import math
-import os
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, suppress
-from pathlib import Path
+from contextlib import AbstractContextManager
 from typing import Any
-
-CGROUPS = Path("/sys/fs/cgroup")
-"""Where Linux mounts the control groups, which limit containers and jobs."""
-
-OWN_CGROUPS = Path("/proc/self/cgroup")
-"""The control groups of this process: lines of number:controllers:path."""
-
-
-def cores() -> int:
-    """Return the number of processors that this process may use.
-
-    A container's limit of processor time counts too: 1.5 processors are 2.
-    """
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return int(min(count, _quota_cores()))
-
-
-@functools.cache  # it takes many times as long as a small product
-def _quota_cores() -> float:
-    """Return the limit of processor time as a number of whole processors; infinity if there is none."""
-    return min((max(1, math.ceil(quota)) for quota in _quotas()), default=math.inf)
-
-
-def _quotas() -> Iterator[float]:
-    """Yield the limits of processor time, in processors, of this process's control group and those above."""
-    with suppress(OSError, ValueError):
-        for line in OWN_CGROUPS.read_text(encoding="utf-8", errors="replace").splitlines():
-            _, controllers, path = line.split(":", 2)
-            if controllers and "cpu" not in controllers.split(","):
-                continue
-            mounts = [CGROUPS / controllers, CGROUPS / "cpu"] if controllers else [CGROUPS]
-            below = Path(path.lstrip("/"))
-            for mount in mounts:
-                for group in (below, *below.parents):
-                    yield from _quota(mount / group)
-
-
-def _quota(group: Path) -> Iterator[float]:
-    """Yield the limit of one control group, if it has one: of version 2 in one file, of version 1 in two."""
-    with suppress(OSError, ValueError, ZeroDivisionError):
-        limit, period = (group / "cpu.max").read_text(encoding="ascii").split()
-        yield int(limit) / int(period)  # without a limit it is "max"
-    with suppress(OSError, ValueError, ZeroDivisionError):
-        names = ("cpu.cfs_quota_us", "cpu.cfs_period_us")
-        limit, period = ((group / name).read_text(encoding="ascii") for name in names)
-        if int(limit) > 0:
-            yield int(limit) / int(period)
 
 
 def one_for_each_product() -> AbstractContextManager[Any]:

@@ -18,7 +18,6 @@ from xpnet.pipelines.images.decode_many import (
     DecodedImages,
     decode_all,
     decode_chunk,
-    isolate_decoding,
     workers_for,
 )
 from xpnet.pipelines.images.recipe import Recipe
@@ -32,14 +31,13 @@ MISSING = "cannot be read: No such file or directory"
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Start workers at once."""
     monkeypatch.setattr(decode_many, "ALONE_SECONDS", -1.0)
-    monkeypatch.setattr(decode_many, "_is_isolated", False)
 
 
 class Inline:
     """Workers without processes."""
 
-    def __init__(self, count: int, recipe: Recipe) -> None:
-        self.count, self.recipe = count, recipe
+    def __init__(self, count: int) -> None:
+        self.count = count
         self.tasks = 0
         self.is_closed = False
 
@@ -49,11 +47,11 @@ class Inline:
     def __exit__(self, *raised: object) -> None:
         self.is_closed = True
 
-    def submit(self, paths: list[str]) -> Future[Decoded]:
+    def submit(self, paths: list[str], recipe: Recipe) -> Future[Decoded]:
         assert not self.is_closed
         self.tasks += 1
         future: Future[Decoded] = Future()
-        future.set_result(decode_pixels(paths, self.recipe))
+        future.set_result(decode_pixels(paths, recipe))
         return future
 
 
@@ -62,8 +60,8 @@ def pools(monkeypatch: pytest.MonkeyPatch) -> list[Inline]:
     """Replace workers by workers without processes; return the list of those made so far."""
     made: list[Inline] = []
 
-    def pool(count: int, recipe: Recipe) -> Inline:
-        made.append(Inline(count, recipe))
+    def pool(count: int) -> Inline:
+        made.append(Inline(count))
         return made[-1]
 
     monkeypatch.setattr(workers, "Workers", pool)
@@ -213,12 +211,12 @@ def test_large_columns_come_in_smaller_parts(paths: list[str], monkeypatch: pyte
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_an_isolated_process_decodes_nothing_itself(
+def test_with_workers_of_its_own_a_caller_decodes_nothing_itself(
     paths: list[str], count: int, pools: list[Inline], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(decode_many, "ALONE_SECONDS", 60.0)
-    isolate_decoding()  # the fixture ends it
-    assert colors(join_parts(decode_all(paths, RECIPE, count, 7))) == list(range(40))
+    with workers.Workers(count) as decoders:
+        assert colors(join_parts(decode_all(paths, RECIPE, decoders, 7))) == list(range(40))
     assert [(pool.count, pool.tasks) for pool in pools] == [(count, 6)]
 
 
@@ -226,9 +224,11 @@ def test_one_worker_that_ends_at_its_start_is_not_needed(
     paths: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(workers, "PROGRAM", "import sys; sys.exit(1)")
-    isolate_decoding()
-    with pytest.warns(UserWarning, match="decoded in this process: .* ended before its first task"):
-        assert colors(join_parts(decode_all(paths, RECIPE, 1, 20))) == list(range(40))
+    with (
+        workers.Workers(1) as one,
+        pytest.warns(UserWarning, match="decoded in this process: .* ended before its first task"),
+    ):
+        assert colors(join_parts(decode_all(paths, RECIPE, one, 20))) == list(range(40))
     with pytest.raises(WorkerError):
         list(decode_all(paths, RECIPE, 2, 7))
 

@@ -50,8 +50,9 @@ class Deadly(str):
 def decoded_colors(given: list[str], count: int = 2, size: int = 3) -> list[int | str]:
     """Decode images; return the color of each, or its error."""
     found: list[int | str] = []
-    for part in decode_all(given, RECIPE, count, size):
-        found += [error or int(row[0]) for error, row in zip(part.errors, part.columns, strict=True)]
+    with Workers(count) as decoders:
+        for part in decode_all(given, RECIPE, decoders, size):
+            found += [error or int(row[0]) for error, row in zip(part.errors, part.columns, strict=True)]
     return found
 
 
@@ -65,7 +66,6 @@ def decoded_colors(given: list[str], count: int = 2, size: int = 3) -> list[int 
 def test_an_image_that_ends_its_worker_is_one_error(
     paths: list[str], places: list[int], count: int, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(decode_many, "_is_isolated", True)
     given = [Deadly("deadly") if i in places else path for i, path in enumerate(paths)]
     assert decoded_colors(given, count, size) == [DIED if i in places else i for i in range(12)]
 
@@ -102,7 +102,6 @@ os.kill(os.getpid(), signal.SIGKILL)
 def test_a_worker_may_be_killed_at_any_moment(
     paths: list[str], count: int, last: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(decode_many, "_is_isolated", True)
     monkeypatch.setattr(workers, "PROGRAM", KILLED.format(flag=str(tmp_path / "killed"), last=last))
     assert decoded_colors(paths, count) == list(range(12))
     assert (tmp_path / "killed").exists()
@@ -112,27 +111,44 @@ def test_a_worker_may_be_killed_at_any_moment(
 def test_a_worker_that_is_killed_while_an_image_is_decoded_alone(
     paths: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with Workers(1, RECIPE) as one:
+    with Workers(1) as one:
         ask, asked = one._ask, []
 
-        def ask_and_kill(images: list[str]) -> object:
+        def ask_and_kill(images: list[str], recipe: Recipe) -> object:
             asked.append(images)
             if len(asked) in (1, 2):  # all images, and the first one alone
                 one._own.process = process = one._start()
                 process.kill()
                 process.wait()
-            return ask(images)
+            return ask(images, recipe)
 
         monkeypatch.setattr(one, "_ask", ask_and_kill)
-        pixels, errors = one.submit(paths[:3]).result()
+        pixels, errors = one.submit(paths[:3], RECIPE).result()
     assert errors == ["", "", ""]
     assert list(pixels) == [i for i in range(3) for _ in range(RECIPE.n_x)]
 
 
+def test_a_worker_that_was_started_early_does_the_task(paths: list[str]) -> None:
+    with Workers(2) as pool:
+        pool.start_one()
+        pixels, errors = pool.submit(paths[:1], RECIPE).result()
+        assert (len(pixels), errors) == (RECIPE.n_x, [""])
+
+
+def test_a_worker_that_cannot_be_started_early_is_told_with_the_task(
+    paths: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "PROGRAM", "import sys; sys.exit(1)")
+    with Workers(1) as pool:
+        pool.start_one()
+        with pytest.raises(WorkerError, match="ended before its first task"):
+            pool.submit(paths, RECIPE).result()
+
+
 def test_no_worker_is_left(paths: list[str]) -> None:
-    with Workers(2, RECIPE) as pool:
+    with Workers(2) as pool:
         for _ in range(4):
-            pool.submit(paths).result()
+            pool.submit(paths, RECIPE).result()
         processes = set(pool._processes)
         assert 1 <= len(processes) <= 2
     assert all(process.poll() is not None for process in processes)
@@ -140,9 +156,9 @@ def test_no_worker_is_left(paths: list[str]) -> None:
 
 
 def test_workers_end_in_the_middle_of_a_task(paths: list[str]) -> None:
-    with Workers(1, RECIPE) as pool:
-        pool.submit(paths).result()
-        futures = [pool.submit(paths * 5000) for _ in range(3)]
+    with Workers(1) as pool:
+        pool.submit(paths, RECIPE).result()
+        futures = [pool.submit(paths * 5000, RECIPE) for _ in range(3)]
     assert all(future.done() for future in futures)
 
 
@@ -153,7 +169,6 @@ def test_workers_end_in_the_middle_of_a_task(paths: list[str]) -> None:
 def test_without_an_interpreter_this_process_decodes_with_a_warning(
     paths: list[str], count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(decode_many, "_is_isolated", True)
     usual = multiprocessing.spawn.get_executable()
     multiprocessing.set_executable("/nowhere/python")
     try:
@@ -215,10 +230,11 @@ def test_a_frozen_program_starts_none(paths: list[str], monkeypatch: pytest.Monk
 SCRIPT = """
 import sys
 sys.path[:] = {path}
-from xpnet.pipelines.images import Recipe, decode_all, isolate_decoding
+from xpnet.pipelines.images import Recipe, Workers, decode_all
 
-isolate_decoding()
-print("decoded", [error for part in decode_all(sys.argv[1:], Recipe(2, 3), 1) for error in part.errors])
+with Workers(1) as workers:
+    parts = list(decode_all(sys.argv[1:], Recipe(2, 3), workers))
+print("decoded", [error for part in parts for error in part.errors])
 """
 
 

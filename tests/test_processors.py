@@ -6,24 +6,24 @@ from pathlib import Path
 
 import pytest
 
-from xpnet.kernels import threads
-from xpnet.kernels.threads import cores
+from xpnet import processors
+from xpnet.processors import cores
 
 
 @pytest.fixture
 def groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Pretend that there are 8 processors; return the folder of the control groups."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
-    monkeypatch.setattr(threads, "CGROUPS", tmp_path)
-    monkeypatch.setattr(threads, "OWN_CGROUPS", tmp_path / "own")
+    monkeypatch.setattr(processors, "CGROUPS", tmp_path)
+    monkeypatch.setattr(processors, "OWN_CGROUPS", tmp_path / "own")
     return tmp_path
 
 
 @pytest.fixture(autouse=True)
 def nothing_is_cached() -> Iterator[None]:
-    threads._quota_cores.cache_clear()
+    processors._quota_cores.cache_clear()
     yield
-    threads._quota_cores.cache_clear()
+    processors._quota_cores.cache_clear()
 
 
 def write(folder: Path, **files: str) -> None:
@@ -62,7 +62,7 @@ def test_limits_of_version_1(groups: Path, mount: str, group: str) -> None:
     write(groups / mount / group, cpu__cfs_quota_us="250000\n", cpu__cfs_period_us="100000\n")
     assert cores() == 3
     write(groups / mount / group, cpu__cfs_quota_us="-1\n")
-    threads._quota_cores.cache_clear()
+    processors._quota_cores.cache_clear()
     assert cores() == 8
 
 
