@@ -6,7 +6,7 @@ import functools
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from PIL import Image, ImageCms
+from PIL import Image
 
 from xpnet.errors import ImageError
 
@@ -14,6 +14,8 @@ from .resize import strips
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from PIL import ImageCms
 
     Convert = Callable[[Image.Image], Image.Image]
 
@@ -159,6 +161,8 @@ def _to_srgb(part: Image.Image, profile: bytes | None) -> Image.Image:
 
 
 def _apply(transform: ImageCms.ImageCmsTransform, part: Image.Image) -> Image.Image:
+    from PIL import ImageCms  # imported only for images with a color profile: workers start faster
+
     converted = ImageCms.applyTransform(part, transform)
     if converted is None:
         msg = "its color profile cannot be applied"
@@ -169,6 +173,8 @@ def _apply(transform: ImageCms.ImageCmsTransform, part: Image.Image) -> Image.Im
 @functools.lru_cache(maxsize=16)
 def _profile_to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
     """Return the conversion to sRGB, or None if the profile is damaged or for other kinds of pixels."""
+    from PIL import ImageCms
+
     try:
         source = ImageCms.ImageCmsProfile(BytesIO(profile))
         return ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")
@@ -178,6 +184,8 @@ def _profile_to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | 
 
 @functools.cache
 def _lab_to_srgb() -> ImageCms.ImageCmsTransform:
+    from PIL import ImageCms
+
     return ImageCms.buildTransform(
         ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), "LAB", "RGB"
     )
