@@ -110,7 +110,8 @@ def test_a_chart_is_one_element_and_its_texts_stay_text(text: str) -> None:
     root = ET.fromstring(chart.svg())
     assert root.findtext("title") == f"Chart: {text}"
     assert str(root.findtext("desc")).startswith(f"Horizontal axis: {text}. ")
-    assert [each.text for each in root.iter("text")].count(text) == 2  # of the axes
+    ticks = [tick for _, tick in [*chart.x_ticks, *chart.y_ticks]]
+    assert [each.text for each in root.iter("text")].count(text) == 2 + ticks.count(text)  # 2 for the axes
     assert {each.tag for each in root.iter()} == {"svg", "title", "desc", "g", "path", "text", "circle"}
 
 
