@@ -55,6 +55,7 @@ def prepare_streams() -> None:
         elif name == "stdout" and isinstance(getattr(stream, "buffer", None), io.RawIOBase):
             buffer = open(stream.fileno(), "wb", closefd=False)  # noqa: SIM115
             sys.stdout = io.TextIOWrapper(buffer, stream.encoding, "backslashreplace", "", write_through=True)
+            sys.__stdout__ = sys.stdout  # type: ignore[misc]  # for `flush_output`
         elif name != "stdin" and hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
 
@@ -62,11 +63,19 @@ def prepare_streams() -> None:
 def flush_output() -> str | None:
     """Write what standard output still holds; return None, or why that failed.
 
-    After a failure Python itself would try again when it ends, and print an error of its own.
+    After a failure Python itself would try again when it ends, and print an error of its own: what is left
+    in the buffers goes nowhere instead.
     """
-    try:
-        sys.stdout.flush()
-    except OSError as error:
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
-        return "" if isinstance(error, BrokenPipeError) else error.strerror or str(error)
-    return None
+    failure = None
+    # After a broken pipe, Typer has replaced `sys.stdout` by an object whose flush hides the error.
+    for stream in (sys.stdout, sys.__stdout__):
+        try:
+            if stream is not None:
+                stream.flush()
+        except OSError as error:
+            failure = "" if isinstance(error, BrokenPipeError) else error.strerror or str(error)
+    if failure is not None:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 1)
+        os.close(nowhere)
+    return failure
