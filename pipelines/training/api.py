@@ -58,8 +58,7 @@ def train(
         val: validation data; for arrays a pair (examples, labels).
         val_split: fraction of the data to hold back for validation.
         device: "auto", "cpu", "gpu", "gpu:N", or a backend of `xpnet.select`.
-        workers: number of processes that decode images; by default one for each core. In a script, more than
-            one needs the guard `if __name__ == "__main__":`.
+        workers: number of processes that decode images; by default one for each core.
         labels: path of a CSV file of path,label, for a folder without a subfolder for each class.
         target: name of the column to predict, for a table.
         image_size: size of the scaled images in pixels: 64, or "96x64" for width x height.
