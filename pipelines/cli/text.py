@@ -119,13 +119,10 @@ def _fact(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def metric_name(outcome: TrainOutcome) -> str:
-    """Return the name of the metric that a training reports."""
-    return "accuracy" if outcome.dataset.classes else "R²"
-
-
 def training_text(outcome: TrainOutcome) -> str:
     """Return the outcome of a training as text: the data, the model, the method, the metrics, the file."""
+    from ..training import metric_name
+
     history = outcome.result.history
     lines = description_text(outcome.dataset.describe()).splitlines()[1:]
     if outcome.job.val_split is not None and outcome.validation is not None:
@@ -135,9 +132,10 @@ def training_text(outcome: TrainOutcome) -> str:
     lines.append(f"Trained by {outcome.method}: {history.stopped}")
     if outcome.restored_best:
         lines.append(f"Kept: the weights of epoch {history.best_epoch}, the best")
+    metric = metric_name(outcome.dataset.classes)
     for name, (cost, value) in outcome.metrics.items():
         as_text = f"{100 * value:.2f} %" if outcome.dataset.classes else f"{value:.6f}"
-        lines.append(f"{name.capitalize()} cost: {cost:.6f}, {metric_name(outcome)}: {as_text}")
+        lines.append(f"{name.capitalize()} cost: {cost:.6f}, {metric}: {as_text}")
     lines.append(f"Saved: {outcome.job.output}")
     return "\n".join(map(printable, lines))
 
@@ -150,6 +148,8 @@ def _model(outcome: TrainOutcome) -> str:
 
 def sweep_report(outcome: TrainOutcome) -> dict[str, Any]:
     """Return the outcome of a sweep as plain data."""
+    from ..training import metric_name
+
     done = outcome.sweep
     assert done is not None  # noqa: S101  (`sweep_job` returns one)
     rows = []
@@ -170,7 +170,7 @@ def sweep_report(outcome: TrainOutcome) -> dict[str, Any]:
     return {
         "method": done.method,
         "reason": done.reason,
-        "metric": metric_name(outcome),
+        "metric": metric_name(outcome.dataset.classes),
         "has_validation": outcome.validation is not None,
         "runs": rows,
         "output": outcome.job.output,

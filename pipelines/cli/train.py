@@ -114,8 +114,8 @@ def train(
     images are decoded and scaled.
     """
     from ..report import plot_training, require_plot
-    from ..training import Plan, TrainJob, train_job, training_name
-    from .text import metric_name, report_skipped, training_text
+    from ..training import Plan, TrainJob, metric_name, train_job, training_name
+    from .text import report_skipped, training_text
 
     require_plot(plot)
     plan = Plan(
@@ -145,7 +145,7 @@ def train(
         outcome = train_job(job, console, resume=resume, overwrite=overwrite)
     if plot is not None:
         name = training_name(outcome.metric_examples, outcome.dataset.data.m)
-        plot_training(plot, outcome.result.history, metric_name(outcome), name)
+        plot_training(plot, outcome.result.history, metric_name(outcome.dataset.classes), name)
     report_skipped(console, outcome.skipped)
     typer.echo(training_text(outcome))
     return SOME_FAILED if outcome.skipped else 0

@@ -16,11 +16,12 @@ from xpnet.version import __version__
 from ..images import path_text
 from ..models import load
 from ..outputs import locked_outputs, require_ending, require_writable, write_text
+from ..training import metric_name
 from .computation_graph import graph_section
 from .evaluation import evaluation_section
 from .page import render, require_jinja
 from .predictions import failed_section, gallery_section, predictions_section, read
-from .training import final_results, metric_name, sweep_section, training_counts, training_section
+from .training import final_results, sweep_section, training_counts, training_section
 from .weights import weights_section
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ def problem_section(model: Model, dataset: Dataset | None) -> dict[str, Any]:
         "names": names,
         "counts": known,
         "results": final_results(model),
-        "metric": metric_name(model),
+        "metric": metric_name(model.classes),
     }
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from xpnet.errors import DataError
 
-from ..training import training_name
+from ..training import metric_name, training_name
 from .curves import curve_of, final, float_or_nan, headings, sweep_charts, training_charts
 
 if TYPE_CHECKING:
@@ -63,15 +63,10 @@ def training_counts(model: Model) -> list[int]:
     return _read(model, lambda history, _: [int(count) for count in history.get("counts", [])])
 
 
-def metric_name(model: Model) -> str:
-    """Return the name of the metric that is recorded during training."""
-    return "accuracy" if model.classes else "R²"
-
-
 def _read(model: Model, read: Callable[[dict[str, Any], str], Found]) -> Found:
     """Return what a function reads from the summary, given the name of the metric."""
     try:
-        return read(model.saved.history, metric_name(model))
+        return read(model.saved.history, metric_name(model.classes))
     except (AttributeError, KeyError, TypeError, ValueError, LookupError) as error:
         msg = f"{model.name}: its summary of the training is damaged: {type(error).__name__}: {error}"
         raise DataError(msg) from error

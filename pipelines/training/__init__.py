@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .plan import MODELS as MODELS
     from .plan import Plan as Plan
     from .preparation import TrainJob as TrainJob
+    from .summary import metric_name as metric_name
     from .summary import training_name as training_name
     from .sweeps import compared_values as compared_values
     from .sweeps import sweep_job as sweep_job
@@ -24,7 +25,7 @@ __getattr__, __dir__, __all__ = lazy_door(
         "api": "train",
         "plan": "MODELS Plan",
         "preparation": "TrainJob",
-        "summary": "training_name",
+        "summary": "metric_name training_name",
         "sweeps": "compared_values sweep_job",
         "trainer": "TrainOutcome train_job",
     },

@@ -104,6 +104,15 @@ def method_sentence(result: TrainingResult, batch_size: int | None) -> str:
     return FULL_BATCH_METHODS[result.method].format(reason=result.reason)
 
 
+def metric_name(classes: Sequence[str]) -> str:
+    """Return the name of the metric that a training reports.
+
+    Args:
+        classes: the names of the classes; empty for regression.
+    """
+    return "accuracy" if classes else "R²"
+
+
 def training_name(metric_examples: int, m: int) -> str:
     """Return the name of the training metric's curve. It says if only some of the m examples were used."""
     return f"training, on {metric_examples} of them" if 0 < metric_examples < m else "training"
