@@ -29,50 +29,25 @@ class Operation(NamedTuple):
 
     Attributes:
         name: what it computes.
-        size: the size of its arguments, as text.
         arguments: NumPy arrays, float64.
         loop: takes the arguments as nested lists, and computes one number in each step of a loop.
         vectorized: takes the array library `xp` and the arguments as its arrays.
-        in_place: takes `xp`, the arguments and buffers, and makes no new array.
-        buffers: the shapes of those buffers.
+        in_place: takes `xp`, the arguments and `buffers`, and makes no new array.
+        buffers: NumPy arrays that `in_place` writes into.
     """
 
     name: str
-    size: str
     arguments: tuple[Any, ...]
     loop: Callable[..., Matrix]
     vectorized: Callable[..., Any]
     in_place: Callable[..., Any]
-    buffers: tuple[tuple[int, int], ...]
+    buffers: tuple[Any, ...]
 
-    def make_buffers(self) -> list[Any]:
-        """Return new buffers for `in_place`."""
-        import numpy as np
-
-        return [np.empty(shape) for shape in self.buffers]
-
-
-class Row(NamedTuple):
-    """The median milliseconds of one operation. `cupy_ms` is None without a GPU."""
-
-    operation: str
-    size: str
-    loop_ms: float
-    numpy_ms: float
-    in_place_ms: float
-    cupy_ms: float | None
-
-
-class Results(NamedTuple):
-    """All rows, and the machine they were measured on."""
-
-    rows: list[Row]
-    python: str
-    numpy: str
-    simd: list[str]
-    blas: str
-    device: str
-    reason: str
+    @property
+    def size(self) -> str:
+        """The shape of the largest argument, as text."""
+        rows, columns = max(self.arguments, key=lambda array: array.size).shape
+        return f"{rows}x{columns}"
 
 
 def bench(
@@ -96,15 +71,18 @@ def bench(
 
     del console
     results = measure(device, repeat)
-    typer.echo(to_json(results_dict(results)) if as_json else results_text(results))
+    typer.echo(to_json(results) if as_json else results_text(results))
 
 
-def measure(device: str | None, repeat: int) -> Results:
+def measure(device: str | None, repeat: int) -> dict[str, Any]:
     """Time every operation.
 
     Args:
         device: as for `xpnet.select`. CuPy is timed if it is a GPU.
         repeat: how often each implementation is timed, at least.
+
+    Returns:
+        For each operation the median milliseconds ("cupy_ms" is None without a GPU), and the machine.
 
     Raises:
         DeviceError: the device cannot be used.
@@ -114,60 +92,51 @@ def measure(device: str | None, repeat: int) -> Results:
     from xpnet.backend import select
 
     backend = select(device)
-    rows = [_row(operation, backend, repeat) for operation in operations()]
     config: Any = np.show_config(mode="dicts")
     blas = config["Build Dependencies"]["blas"]
-    return Results(
-        rows=rows,
-        python=platform.python_version(),
-        numpy=np.__version__,
-        simd=list(config["SIMD Extensions"].get("found", [])),
-        blas=f"{blas.get('name', 'unknown')} {blas.get('version', '')}".strip(),
-        device=backend.device,
-        reason=backend.reason,
-    )
+    return {
+        "rows": [
+            {
+                "operation": each.name,
+                "size": each.size,
+                "loop_ms": _median_ms(
+                    each.loop, [array.tolist() for array in each.arguments], min(repeat, LOOP_REPEATS)
+                ),
+                "numpy_ms": _median_ms(each.vectorized, [np, *each.arguments], repeat),
+                "in_place_ms": _median_ms(each.in_place, [np, *each.arguments, *each.buffers], repeat),
+                "cupy_ms": _gpu_ms(each, backend, repeat) if backend.name == "gpu" else None,
+            }
+            for each in operations()
+        ],
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "simd": list(config["SIMD Extensions"].get("found", [])),
+        "blas": f"{blas.get('name', 'unknown')} {blas.get('version', '')}".strip(),
+        "device": backend.device,
+        "reason": backend.reason,
+    }
 
 
-def results_dict(results: Results) -> dict[str, Any]:
-    """Return the results as plain data."""
-    return {**results._asdict(), "rows": [row._asdict() for row in results.rows]}
-
-
-def results_text(results: Results) -> str:
+def results_text(results: dict[str, Any]) -> str:
     """Return the results as a table: milliseconds, and how many times faster than the loop."""
     from .text import text_table
 
     head = ["", "size", "loop", "NumPy", "", "in place", ""]
-    table = [head if results.device == "cpu" else [*head, "CuPy", ""]]
-    for row in results.rows:
-        cells = [row.operation, row.size, f"{row.loop_ms:.1f} ms"]
-        for ms in (row.numpy_ms, row.in_place_ms, row.cupy_ms):
+    table = [head if results["device"] == "cpu" else [*head, "CuPy", ""]]
+    for row in results["rows"]:
+        cells = [row["operation"], row["size"], f"{row['loop_ms']:.1f} ms"]
+        for ms in (row["numpy_ms"], row["in_place_ms"], row["cupy_ms"]):
             if ms is not None:
-                cells += [f"{ms:.3f} ms", f"{row.loop_ms / ms:.0f}x"]
+                cells += [f"{ms:.3f} ms", f"{row['loop_ms'] / ms:.0f}x"]
         table.append(cells)
     return "\n".join(
         [
             text_table(table, left=2),
             "",
-            f"Python {results.python}, NumPy {results.numpy}, BLAS {results.blas}",
-            f"SIMD found: {' '.join(results.simd) or 'none beyond the baseline'}",
-            f"device {results.device}: {results.reason}",
+            f"Python {results['python']}, NumPy {results['numpy']}, BLAS {results['blas']}",
+            f"SIMD found: {' '.join(results['simd']) or 'none beyond the baseline'}",
+            f"device {results['device']}: {results['reason']}",
         ]
-    )
-
-
-def _row(operation: Operation, backend: "Backend", repeat: int) -> Row:
-    import numpy as np
-
-    arguments = operation.arguments
-    nested = [array.tolist() for array in arguments]
-    return Row(
-        operation=operation.name,
-        size=operation.size,
-        loop_ms=_median_ms(operation.loop, nested, min(repeat, LOOP_REPEATS)),
-        numpy_ms=_median_ms(operation.vectorized, [np, *arguments], repeat),
-        in_place_ms=_median_ms(operation.in_place, [np, *arguments, *operation.make_buffers()], repeat),
-        cupy_ms=_gpu_ms(operation, backend, repeat) if backend.name == "gpu" else None,
     )
 
 
@@ -210,62 +179,39 @@ def operations(scale: float = 1.0) -> list[Operation]:
     calories = generator.uniform(0.0, 150.0, (3, foods))
     w, X = generator.standard_normal((n_x, 1)), generator.standard_normal((n_x, m))
     b, Y = np.zeros((1, 1)), (generator.uniform(size=(1, m)) < 0.5).astype(np.float64)
+    new = np.empty
     return [
         Operation(
-            name="dot product",
-            size=f"{n}",
-            arguments=(row, column),
-            loop=_dot_loop,
-            vectorized=lambda _, x, y: x @ y,
-            in_place=lambda xp, x, y, out: xp.matmul(x, y, out=out),
-            buffers=((1, 1),),
+            "dot product", (row, column), _dot_loop,
+            lambda _, x, y: x @ y,
+            lambda xp, x, y, out: xp.matmul(x, y, out=out), (new((1, 1)),),
         ),
         Operation(
-            name="matrix-vector product",
-            size=f"{side}x{side}",
-            arguments=(matrix, vector),
-            loop=_matrix_vector_loop,
-            vectorized=lambda _, A, v: A @ v,
-            in_place=lambda xp, A, v, out: xp.matmul(A, v, out=out),
-            buffers=((side, 1),),
+            "matrix-vector product", (matrix, vector), _matrix_vector_loop,
+            lambda _, A, v: A @ v,
+            lambda xp, A, v, out: xp.matmul(A, v, out=out), (new((side, 1)),),
         ),
         Operation(
-            name="exp",
-            size=f"{n}",
-            arguments=(row,),
-            loop=lambda x: [[math.exp(value) for value in x[0]]],
-            vectorized=lambda xp, x: xp.exp(x),
-            in_place=lambda xp, x, out: xp.exp(x, out=out),
-            buffers=((1, n),),
+            "exp", (row,), lambda x: [[math.exp(value) for value in x[0]]],
+            lambda xp, x: xp.exp(x),
+            lambda xp, x, out: xp.exp(x, out=out), (new((1, n)),),
         ),
         Operation(
-            name="sigmoid",
-            size=f"{n}",
-            arguments=(row,),
-            loop=lambda z: [[1.0 / (1.0 + math.exp(-value)) for value in z[0]]],
-            vectorized=lambda xp, z: 1.0 / (1.0 + xp.exp(-z)),
-            in_place=_sigmoid_in_place,
-            buffers=((1, n),),
+            "sigmoid", (row,), lambda z: [[1.0 / (1.0 + math.exp(-value)) for value in z[0]]],
+            lambda xp, z: 1.0 / (1.0 + xp.exp(-z)),
+            _sigmoid_in_place, (new((1, n)),),
         ),
         Operation(
-            name="calories, in percent",
-            size=f"3x{foods}",
-            arguments=(calories,),
-            loop=_percent_loop,
-            vectorized=lambda xp, A: 100.0 * A / xp.sum(A, axis=0, keepdims=True),
-            in_place=_percent_in_place,
-            buffers=((3, foods), (1, foods)),
+            "calories, in percent", (calories,), _percent_loop,
+            lambda xp, A: 100.0 * A / xp.sum(A, axis=0, keepdims=True),
+            _percent_in_place, (new((3, foods)), new((1, foods))),
         ),
         Operation(
-            name="logistic gradient",
-            size=f"{n_x}x{m}",
-            arguments=(w, b, X, Y),
-            loop=_gradient_loop,
-            vectorized=_gradient,
-            in_place=_gradient_in_place,
-            buffers=((1, m), (n_x + 1, 1)),
+            "logistic gradient", (w, b, X, Y), _gradient_loop,
+            _gradient,
+            _gradient_in_place, (new((1, m)), new((n_x + 1, 1))),
         ),
-    ]
+    ]  # fmt: skip
 
 
 def _dot_loop(x: Matrix, y: Matrix) -> Matrix:

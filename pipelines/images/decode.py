@@ -32,8 +32,6 @@ from .resize import Upright, resized
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    import numpy as np
-
     from .recipe import Recipe
 
 MAX_FILE_BYTES = 1 << 30
@@ -79,14 +77,6 @@ UNSUPPORTED = re.compile(
 
 ORIENTATION_TAG = 0x0112
 """The number of EXIF's orientation tag."""
-
-
-def decode_image(path: str, recipe: Recipe) -> np.ndarray:
-    """Return the image as an array (n_x,) uint8. Arguments and errors are those of `decode_to_bytes`."""
-    import numpy as np
-
-    with ignore_pillow_warnings():
-        return np.frombuffer(decode_to_bytes(path, recipe), np.uint8)
 
 
 def ignore_pillow_warnings() -> AbstractContextManager[Any]:

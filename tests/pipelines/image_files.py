@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from xpnet.errors import ImageError
-from xpnet.pipelines.images.decode import decode_image
+from xpnet.pipelines.images import Workers, decode_all, decode_many
+from xpnet.pipelines.images.decode import decode_to_bytes, ignore_pillow_warnings
 from xpnet.pipelines.images.recipe import DECODERS, Recipe
 
 ORIENTATION_TAG = 0x0112
@@ -33,6 +34,12 @@ def encoded(image: Image.Image | np.ndarray, suffix: str = "PNG", **options: Any
     file = BytesIO()
     image.save(file, suffix, **({"compress_level": 1} if suffix == "PNG" else {}), **options)
     return file.getvalue()
+
+
+def decode_image(path: str, recipe: Recipe) -> np.ndarray:
+    """Return the image as an array (n_x,) uint8."""
+    with ignore_pillow_warnings():
+        return np.frombuffer(decode_to_bytes(path, recipe), np.uint8)
 
 
 def decoded(folder: Path, content: bytes, **options: Any) -> np.ndarray:
@@ -62,3 +69,18 @@ def exif(orientation: int) -> bytes:
     tags = Image.Exif()
     tags[ORIENTATION_TAG] = orientation
     return tags.tobytes()
+
+
+def decoded_colors(given: list[str], count: int = 2, size: int = 3) -> list[int | str]:
+    """Decode images; return the color of each, or its error."""
+    found: list[int | str] = []
+    with Workers(count) as decoders:
+        for part in decode_all(given, Recipe(2, 3), decoders, size):
+            found += [error or int(row[0]) for error, row in zip(part.errors, part.columns, strict=True)]
+    return found
+
+
+def decode_in_two(paths: list[str]) -> list[int | str]:
+    """Decode images in two workers, which start at once. A module that other processes can import has it."""
+    decode_many.ALONE_SECONDS = -1.0
+    return decoded_colors(paths)

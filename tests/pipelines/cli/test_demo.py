@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
+from image_files import decode_image
 
 from xpnet.errors import ImageError, OutputError
 from xpnet.pipelines.cli import demo, landscapes
-from xpnet.pipelines.images.decode import decode_image
 from xpnet.pipelines.images.recipe import Recipe
 
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from image_files import decoded, encoded, smooth
+from image_files import decode_image, decoded, encoded, smooth
 from PIL import Image, features
 
-from xpnet.pipelines.images.decode import codec_versions, decode_image
+from xpnet.pipelines.images.decode import codec_versions
 from xpnet.pipelines.images.recipe import RESIZE_MODES, Recipe
 
 

@@ -12,12 +12,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from image_files import INSTALLED, encoded, exif, reason, smooth
+from image_files import INSTALLED, decode_image, encoded, exif, reason, smooth
 from PIL import Image
 
 from xpnet.errors import ImageError
 from xpnet.pipelines.images import decode
-from xpnet.pipelines.images.decode import decode_image
 from xpnet.pipelines.images.recipe import Recipe
 from xpnet.pipelines.images.resize import Upright
 

@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from image_files import INSTALLED, decoded, difference, encoded, exif, smooth
+from image_files import INSTALLED, decode_image, decoded, difference, encoded, exif, smooth
 from PIL import Image
 
 from xpnet.pipelines.images import decode
-from xpnet.pipelines.images.decode import decode_image
 from xpnet.pipelines.images.recipe import RESIZE_MODES, Recipe
 from xpnet.pipelines.images.resize import Upright
 

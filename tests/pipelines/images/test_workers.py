@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from image_files import decode_in_two, decoded_colors
 from PIL import Image
 
 from xpnet.errors import WorkerError
 from xpnet.pipelines.images import decode_many, workers
-from xpnet.pipelines.images.decode_many import decode_all
 from xpnet.pipelines.images.recipe import Recipe
 from xpnet.pipelines.images.workers import DIED, Workers, import_path
 
@@ -45,15 +45,6 @@ class Deadly(str):
 
     def __reduce__(self) -> tuple[Callable[[int], object], tuple[int]]:
         return os._exit, (3,)
-
-
-def decoded_colors(given: list[str], count: int = 2, size: int = 3) -> list[int | str]:
-    """Decode images; return the color of each, or its error."""
-    found: list[int | str] = []
-    with Workers(count) as decoders:
-        for part in decode_all(given, RECIPE, decoders, size):
-            found += [error or int(row[0]) for error, row in zip(part.errors, part.columns, strict=True)]
-    return found
 
 
 # Workers that end
@@ -242,7 +233,10 @@ def run_script(
     folder: Path, paths: list[str], *flags: str, environment: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run a script that decodes, and is not guarded by `if __name__ == "__main__"`, in a folder."""
-    (folder / "script.py").write_text(SCRIPT.format(path=sys.path))
+    home = str(
+        Path(sys.modules["xpnet"].__file__ or "").parent.parent
+    )  # without `site`, an editable one is not found
+    (folder / "script.py").write_text(SCRIPT.format(path=[*sys.path, home]))
     return subprocess.run(
         [sys.executable, *flags, str(folder / "script.py"), *paths],
         capture_output=True, text=True, check=False, timeout=30, cwd=folder, env=environment,
@@ -307,8 +301,3 @@ def test_the_workers_of_others_may_decode(paths: list[str]) -> None:
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, spawn) as pool:
         assert pool.submit(decode_in_two, paths).result(timeout=50) == list(range(12))
-
-
-def decode_in_two(paths: list[str]) -> list[int | str]:
-    decode_many.ALONE_SECONDS = -1.0
-    return decoded_colors(paths)
