@@ -139,11 +139,22 @@ def _decoders() -> list[Finding]:
             f"{_version('pillow')}: {', '.join(present)}",
             f"cannot decode {', '.join(missing)}: install Pillow's own wheel" if missing else "",
         ),
+        *_pixels(),
         Finding(
             "simplejpeg",
             simplejpeg or "not installed",
             "" if simplejpeg else "for faster JPEGs: pip install 'xpnet[fast]', and --decoder simplejpeg",
         ),
+    ]
+
+
+def _pixels() -> list[Finding]:
+    """Return what decodes JPEGs, and the hash of its pixels, which models store too: see `xpnet info`."""
+    from ..images import DECODERS, decoding_libraries, versions_text
+
+    return [
+        Finding("Pixels", f"{found.get('pixels', 'none')} by {versions_text(found)}")
+        for found in map(decoding_libraries, filter(_version, DECODERS))
     ]
 
 

@@ -17,6 +17,8 @@ def evaluate(
     ],
     labels: o.Labels = None,
     target: o.Target = None,
+    frame: o.Frame = None,
+    max_pixels: o.MaxPixels = None,
     on_error: o.OnError = "skip",
     device: o.Device = None,
     workers: o.Workers = None,
@@ -32,7 +34,7 @@ def evaluate(
     from ..models import load
     from .text import evaluation_text, report_skipped, to_json
 
-    loaded, backend = load(model), select(device)
+    loaded, backend = load(model).reading(frame, max_pixels), select(device)
     console.detail(f"Device {backend.device}: {backend.reason}")
     with console.progress("Decoding") as progress, Workers(workers_for(workers)) as decoders:
         dataset = loaded.open_data(

@@ -204,6 +204,13 @@ Target = Annotated[
     str | None,
     text("--target", metavar="COLUMN", panel=DATA, help="The column to predict, if DATA is a CSV table."),
 ]
+Frame = Annotated[
+    int | None,
+    number(
+        "--frame", least=1, most=1 << 20, panel=DATA, show_default="1",
+        help="Which frame of an animation, or page of a TIFF, to read. A file with fewer is an error.",
+    ),
+]  # fmt: skip
 MaxPixels = Annotated[
     int | None,
     number(
@@ -326,6 +333,7 @@ class Reading(NamedTuple):
             "channel or feature the mean 0 and the standard deviation 1.",
         ),
     ] = None  # fmt: skip
+    frame: Frame = None
     max_pixels: MaxPixels = None
     on_error: OnError = "skip"
     workers: Workers = None
@@ -341,7 +349,12 @@ class Reading(NamedTuple):
         from ..images import Recipe, Workers, workers_for
 
         recipe = Recipe.from_options(
-            self.image_size, self.resize_mode, self.color_mode, self.decoder, self.max_pixels
+            self.image_size,
+            self.resize_mode,
+            self.color_mode,
+            self.decoder,
+            self.frame,
+            self.max_pixels,
         )
         with Workers(workers_for(self.workers)) as decoders:
             yield DataOptions(

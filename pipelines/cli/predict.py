@@ -18,7 +18,8 @@ def predict(
         typer.Argument(
             metavar="INPUTS...",
             help="Images, folders (with all their subfolders) and patterns such as 'photos/*.jpg'; for a "
-            "model of a table, tables (CSV). Of an image with several frames or pages, the first is taken.",
+            "model of a table, tables (CSV). Of an image with several frames or pages, the first is read: "
+            "see --frame.",
         ),
     ] = None,
     files_from: Annotated[
@@ -84,6 +85,7 @@ def predict(
             "same inputs as before.",
         ),
     ] = False,
+    frame: o.Frame = None,
     max_pixels: o.MaxPixels = None,
     device: o.Device = None,
     workers: o.Workers = None,
@@ -128,6 +130,7 @@ def predict(
             batch_size=batch_size,
             overwrite=overwrite,
             retry_errors=retry_errors,
+            frame=frame,
             max_pixels=max_pixels,
         )
         counts = run_prediction(job, sys.stdout.buffer, console)

@@ -97,7 +97,9 @@ def _data_lines(description: dict[str, Any]) -> list[str]:
     if recipe:
         shape = tuple(description["shape"])
         size = f"num_px = {shape[0]}" if shape[0] == shape[1] else f"{shape[1]} x {shape[0]} pixels"
-        lines.append(f"Each image: {size}, shape {shape} ({recipe['resize_mode']}, by {recipe['decoder']})")
+        frame = f", frame {recipe['frame']}" if recipe.get("frame", 1) > 1 else ""
+        how = f"{recipe['resize_mode']}, by {recipe['decoder']}{frame}"
+        lines.append(f"Each image: {size}, shape {shape} ({how})")
     lines.append(f"X: {(n_x, m)} {description['dtype']}, standardized: {description['standardize']}")
     lines.append(f"Y: {(1, m)}")
     if description["classes"]:

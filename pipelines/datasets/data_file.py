@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import h5py
@@ -94,6 +95,7 @@ class DataFileWriter:
         skipped: Sequence[tuple[str, str]],
         standardizer: Standardizer | None = None,
         on_warning: Callable[[str], object] | None = None,
+        libraries: dict[str, str] | None = None,
     ) -> None:
         """Write all that follows the examples: labels, names, standardization and description.
 
@@ -102,16 +104,17 @@ class DataFileWriter:
             skipped: (path, reason) of each image that was skipped.
             standardizer: the standardization; None fits it to all examples.
             on_warning: called with a warning if classes without examples are left out. None keeps them.
+            libraries: what decoded the images; None for what the recipe says.
         """
+        recipe = self._recipe if libraries is None else replace(self._recipe, libraries=libraries)
         labels = np.asarray(self._labels, np.int64 if classes else np.float64)
         if on_warning is not None:
             labels, classes = without_unused_classes(labels, tuple(classes), on_warning)
         if standardizer is None:
             standardizer = standardizer_from_moments(self._moments, self._kind, self._recipe.channels)
         _write_description(
-            self._file, "images", standardizer, classes, skipped, {"recipe": self._recipe.to_dict()},
-            labels,
-        )  # fmt: skip
+            self._file, "images", standardizer, classes, skipped, {"recipe": recipe.to_dict()}, labels
+        )
         names = [name.encode() for name in self._names]
         width = max(1, *map(len, names))
         dtype = h5py.string_dtype("utf-8", width)

@@ -6,7 +6,7 @@ import os
 import unicodedata
 import warnings
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -194,8 +194,8 @@ def write_images(
     for warning in source.warnings:
         on_warning(warning)
     with data_file_writer(output, recipe, standardize) as writer:
-        count, skipped = _decode(source, recipe, workers, on_error, writer.add, on_progress)
-        writer.finish(source.classes, skipped, on_warning=on_warning)
+        count, skipped, libraries = _decode(source, recipe, workers, on_error, writer.add, on_progress)
+        writer.finish(source.classes, skipped, on_warning=on_warning, libraries=libraries)
     return count, skipped
 
 
@@ -221,14 +221,14 @@ def load_images(
         labels.extend(new_labels)
         names.extend(paths)
 
-    count, skipped = _decode(source, recipe, workers, on_error, add, on_progress)
+    count, skipped, libraries = _decode(source, recipe, workers, on_error, add, on_progress)
     raw = ColumnMatrix(examples[:count])
     indices, classes = without_unused_classes(np.asarray(labels, np.int64), source.classes, on_warning)
     return Dataset(
         raw.standardized_as(fit_standardizer(raw.blocks(), standardize, recipe.channels)),
         indices[None],
         classes,
-        recipe,
+        replace(recipe, libraries=libraries),
         names=tuple(names),
         skipped=tuple(skipped),
     )
@@ -241,12 +241,13 @@ def _decode(
     on_error: str,
     add: Callable[[np.ndarray, list[int], list[str]], object],
     on_progress: Callable[[int, int], object],
-) -> tuple[int, list[tuple[str, str]]]:
+) -> tuple[int, list[tuple[str, str]], dict[str, str]]:
     """Decode all images, and pass those that succeed to `add` in blocks: columns (k, n_x), labels, paths.
 
-    Returns and raises the same as `write_images`.
+    Returns and raises the same as `write_images`, and returns the libraries that decoded them.
     """
     skipped, done, count = SkippedInputs(on_error), 0, 0
+    libraries: dict[str, str] = {}
     for chunk in decode_all((path for path, _ in source.items), recipe, workers):
         good = [i for i, error in enumerate(chunk.errors) if not error]
         for i, error in enumerate(chunk.errors):
@@ -256,6 +257,7 @@ def _decode(
         if good:
             labels = [source.items[done + i][1] for i in good]
             add(columns, labels, [path_text(chunk.paths[i]) for i in good])
+        libraries = chunk.libraries or libraries
         done += len(chunk.paths)
         count += len(good)
         on_progress(done, len(source.items))
@@ -263,4 +265,4 @@ def _decode(
         path, reason = skipped.found[0]
         msg = f"none of {done} images can be used; the first is {path}: {reason}"
         raise NoInputError(msg)
-    return count, skipped.found
+    return count, skipped.found, libraries

@@ -23,18 +23,22 @@ if TYPE_CHECKING:
     from .inputs import path_text as path_text
     from .inputs import strip_common_folder as strip_common_folder
     from .inputs import walk_images as walk_images
+    from .libraries import decoding_libraries as decoding_libraries
+    from .recipe import DECODERS as DECODERS
     from .recipe import Recipe as Recipe
+    from .recipe import versions_text as versions_text
     from .workers import Workers as Workers
 
 __getattr__, __dir__, __all__ = lazy_door(
     __name__,
     {
-        "recipe": "Recipe",
+        "recipe": "DECODERS Recipe versions_text",
         "inputs": (
             "class_folders expand_inputs is_image_name passed_over_text path_text strip_common_folder "
             "walk_images"
         ),
         "decode": "codec_versions decode_to_bytes ignore_pillow_warnings",
+        "libraries": "decoding_libraries",
         "decode_many": "CHUNK_SIZE DecodedImages decode_all decode_chunk workers_for",
         "workers": "Workers",
     },

@@ -2,7 +2,7 @@
 
 Unusual images are decoded like this:
 
-- Animations and files of several pages: the first frame.
+- Animations and files of several pages: the first frame, or the one that the recipe names.
 - Pixels of 16 bits: the upper 8 bits.
 - Transparent pixels: blended with a white background.
 - CMYK and other color spaces: converted to RGB.
@@ -66,6 +66,15 @@ OPTIONAL_FORMATS = (
 Without such a function the import alone adds it.
 """
 
+FORMATS_WITH_FRAMES = ("AVIF", "DCX", "FLI", "GIF", "HEIF", "JXL", "MPO", "PNG", "TIFF", "WEBP")
+"""Pillow's names of the formats whose files can hold several pictures, one after the other."""
+
+FORMATS_WITHOUT_A_COUNT = ("GIF", "TIFF")
+"""Formats whose files do not say how many frames they have: it is found out by going through them."""
+
+MAX_COUNTED_PAGES = 1000
+"""How many pages of a TIFF are counted."""
+
 TIFF_SIGNATURES = (b"II", b"MM")
 """The first bytes of TIFF files."""
 
@@ -87,21 +96,24 @@ def ignore_pillow_warnings() -> AbstractContextManager[Any]:
     return warnings.catch_warnings(action="ignore")
 
 
-def decode_to_bytes(path: str, recipe: Recipe) -> bytes:
-    """Return the image in a file as n_x bytes: rows from top to bottom, channels varying fastest.
+def decode_to_bytes(path: str, recipe: Recipe) -> tuple[bytes, int]:
+    """Return an image as n_x bytes, rows from top to bottom and channels varying fastest; and its frames.
 
     Call it inside `ignore_pillow_warnings()`.
 
     Args:
         path: the file.
-        recipe: the size, the resize mode and the color mode.
+        recipe: the size, the resize mode and so on.
+
+    Returns:
+        The bytes, and how many frames or pages the file has.
 
     Raises:
         ImageError: the file cannot be read or is not a valid image. The message does not name the path.
     """
     content = _read(path)
     try:
-        return _decode(content, recipe)
+        return decode_content(content, recipe)
     except ImageError:
         raise
     except UnidentifiedImageError:
@@ -214,7 +226,8 @@ def _require_readable(status: os.stat_result) -> None:
         raise ImageError(msg)
 
 
-def _decode(content: bytes, recipe: Recipe) -> bytes:
+def decode_content(content: bytes, recipe: Recipe) -> tuple[bytes, int]:
+    """Decode the bytes of a file, as `decode_to_bytes` does. Errors of Pillow are raised as they are."""
     if content.startswith(POSTSCRIPT_SIGNATURES):
         msg = "PostScript is not decoded, because it is a program: convert the file to PNG or JPEG"
         raise ImageError(msg)
@@ -224,12 +237,15 @@ def _decode(content: bytes, recipe: Recipe) -> bytes:
         if isinstance(opened, ImageFile.StubImageFile):
             msg = f"image of a kind that is not supported: {opened.format}"
             raise ImageError(msg)
+        frames = count_frames(opened, content, max(MAX_COUNTED_PAGES, recipe.frame))
+        if recipe.frame > 1:
+            _select_frame(opened, recipe.frame, frames)
         if not _can_be_scaled(opened):
             _require_size(opened, recipe)
         require_known_range(opened)
-        image, orientation = _first_frame(opened, content, recipe, mode)
+        image, orientation = _load(opened, content, recipe, mode)
         convert = converter(image, opened, content, mode)
-        return resized(Upright(image, orientation, mode, convert), recipe).tobytes()
+        return resized(Upright(image, orientation, mode, convert), recipe).tobytes(), frames
 
 
 def _open(content: bytes, recipe: Recipe) -> Image.Image:
@@ -246,14 +262,52 @@ def _open(content: bytes, recipe: Recipe) -> Image.Image:
         raise
 
 
+def count_frames(opened: Image.Image, content: bytes, most: int) -> int:
+    """Return how many frames or pages a file has. Of a damaged file, those before the damage count.
+
+    Args:
+        opened: the file, as Pillow opened it.
+        content: its bytes.
+        most: where to stop counting in a TIFF: millions of empty pages fit into a small file.
+    """
+    if opened.format not in FORMATS_WITH_FRAMES:
+        return 1
+    if opened.format not in FORMATS_WITHOUT_A_COUNT:
+        return int(getattr(opened, "n_frames", 1))
+    if opened.format == "TIFF" and not getattr(opened, "is_animated", False):
+        return 1
+    kind: Any = type(opened)
+    other = kind(BytesIO(content))  # counting moves from frame to frame
+    try:
+        if opened.format == "GIF":
+            return int(other.n_frames)
+        while other.tell() + 1 < most:
+            other.seek(other.tell() + 1)
+    except Exception:  # EOFError at the end; of a damaged frame, any
+        return int(other.tell()) + 1
+    return most
+
+
+def _select_frame(opened: Image.Image, frame: int, frames: int) -> None:
+    if frame > frames:
+        msg = f"has {frames} frame{'s' * (frames > 1)}, and --frame {frame} was asked for"
+        raise ImageError(msg)
+    opened.seek(frame - 1)
+
+
 def _can_be_scaled(opened: Image.Image) -> bool:
     """Return True for a JPEG that takes memory only for its scaled pixels. A progressive one takes all."""
-    return opened.format in JPEG_FORMATS and not opened.info.get("progressive")
+    return opened.format in JPEG_FORMATS and not opened.info.get("progressive") and not _frame_number(opened)
 
 
-def _first_frame(opened: Image.Image, content: bytes, recipe: Recipe, mode: str) -> tuple[Image.Image, int]:
-    """Return the first frame, not yet turned upright, and its orientation. A JPEG may be scaled down."""
-    if opened.format not in JPEG_FORMATS:
+def _frame_number(opened: Image.Image) -> int:
+    """Return which frame was selected, counted from 0."""
+    return opened.tell() if opened.format in FORMATS_WITH_FRAMES else 0
+
+
+def _load(opened: Image.Image, content: bytes, recipe: Recipe, mode: str) -> tuple[Image.Image, int]:
+    """Return the decoded frame, not yet turned upright, and its orientation. A JPEG may be scaled down."""
+    if opened.format not in JPEG_FORMATS or _frame_number(opened):
         # Load first, then read the orientation: while loading a TIFF, Pillow applies and removes the tag.
         make_16_bit_color_transparent(opened, content)
         opened.load()

@@ -11,12 +11,12 @@ import sys
 import time
 import warnings
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from xpnet.errors import WorkerError
 
-from .worker import Decoded, decode_pixels
+from .worker import Pixels, decode_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -51,18 +51,24 @@ class DecodedImages:
         paths: k paths, as they were given.
         columns: (k, n_x) uint8, one row for each path. The row of an image that failed is zero.
         errors: k reasons why an image failed; "" where it did not fail.
+        frames: k numbers of frames or pages of a file; 0 for an image that failed. Empty for inputs that are
+            not images.
+        libraries: what decoded them, as `decoding_libraries` gives it. Empty for inputs that are not images.
     """
 
     paths: list[str]
     columns: np.ndarray
     errors: list[str]
+    frames: list[int] = field(default_factory=list)
+    libraries: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def from_bytes(cls, paths: list[str], pixels: bytes, errors: list[str]) -> DecodedImages:
+    def from_pixels(cls, paths: list[str], pixels: Pixels) -> DecodedImages:
         """Return the result of `decode_pixels` with the columns as an array. No bytes are copied."""
         import numpy as np
 
-        return cls(paths, np.frombuffer(pixels, np.uint8).reshape(len(paths), -1), errors)
+        columns = np.frombuffer(pixels.columns, np.uint8).reshape(len(paths), -1)
+        return cls(paths, columns, *pixels[1:])
 
 
 def workers_for(asked: int | None) -> int:
@@ -77,7 +83,7 @@ def workers_for(asked: int | None) -> int:
 
 def decode_chunk(paths: list[str], recipe: Recipe) -> DecodedImages:
     """Decode some images in this process."""
-    return DecodedImages.from_bytes(paths, *decode_pixels(paths, recipe))
+    return DecodedImages.from_pixels(paths, decode_pixels(paths, recipe))
 
 
 def decode_all(
@@ -122,7 +128,7 @@ def _chunks(paths: Iterable[str], size: int) -> Iterator[list[str]]:
 def _decode_by_workers(
     chunks: Iterator[list[str]], recipe: Recipe, workers: Workers
 ) -> Iterator[DecodedImages]:
-    tasks: deque[tuple[list[str], Future[Decoded]]] = deque()
+    tasks: deque[tuple[list[str], Future[Pixels]]] = deque()
     count, is_told = workers.count, False
     for chunk in itertools.islice(chunks, TASKS_PER_WORKER * count):
         tasks.append((chunk, workers.submit(chunk, recipe)))
@@ -139,6 +145,6 @@ def _decode_by_workers(
                 warnings.warn(f"images are decoded in this process: {error}", stacklevel=2)
             is_told = True
             decoded = decode_pixels(chunk, recipe)
-        yield DecodedImages.from_bytes(chunk, *decoded)
+        yield DecodedImages.from_pixels(chunk, decoded)
         for chunk in itertools.islice(chunks, 1):
             tasks.append((chunk, workers.submit(chunk, recipe)))

@@ -60,6 +60,9 @@ def make_16_bit_color_transparent(image: Image.Image, content: bytes) -> None:
     transparent = image.info.get("transparency")
     if image.format != "PNG" or content[24] != 16 or not isinstance(transparent, tuple):
         return
+    if image.tell():
+        msg = "a transparent color of 16 bits is not supported in a later frame"
+        raise ImageError(msg)
     import numpy as np
 
     with Image.open(BytesIO(content)) as lower:

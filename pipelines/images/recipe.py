@@ -24,6 +24,9 @@ DECODERS = ("pillow", "simplejpeg")
 MAX_SIDE = 4096
 """The largest height or width of a decoded image, in pixels."""
 
+MAX_FRAME = 1 << 20
+"""The largest number of a frame."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -37,8 +40,11 @@ class Recipe:
         color_mode: "rgb" (three channels) or "grayscale" (one).
         decoder: the library that decodes JPEG files. Their pixels differ slightly between the libraries.
             "simplejpeg" is an optional package.
+        frame: which frame or page is decoded, counted from 1. A file that has less of them is an error.
         max_pixels: the largest image that is decoded, in pixels; None for about 179 million. It is a limit,
             not a part of how an image becomes a column: it is neither stored nor compared.
+        libraries: what decoded the images, as `decoding_libraries` gives it; None if that is unknown. It is
+            stored, but not compared: other libraries may give the same pixels.
 
     Raises:
         UsageError: a value is not possible.
@@ -49,7 +55,9 @@ class Recipe:
     resize_mode: str = "stretch"
     color_mode: str = "rgb"
     decoder: str = "pillow"
+    frame: int = 1
     max_pixels: int | None = field(default=None, compare=False)
+    libraries: dict[str, str] | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         for name, value, possible in (
@@ -64,6 +72,9 @@ class Recipe:
             if type(side) is not int or not 1 <= side <= MAX_SIDE:
                 msg = f"image size: {name} is {side!r}, expected 1 to {MAX_SIDE} pixels"
                 raise UsageError(msg)
+        if type(self.frame) is not int or not 1 <= self.frame <= MAX_FRAME:
+            msg = f"frame is {self.frame!r}, expected 1 to {MAX_FRAME}"
+            raise UsageError(msg)
 
     @property
     def channels(self) -> int:
@@ -81,8 +92,11 @@ class Recipe:
         return self.height, self.width, self.channels
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the recipe as a dictionary of numbers and strings, to be stored in a file."""
-        return {name: value for name, value in asdict(self).items() if name != "max_pixels"}
+        """Return the recipe as plain data, to be stored in a file."""
+        stored = {name: value for name, value in asdict(self).items() if name != "max_pixels"}
+        if self.libraries is None:
+            del stored["libraries"]
+        return stored
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Recipe:
@@ -93,6 +107,12 @@ class Recipe:
         """
         if "max_pixels" in data:
             msg = "not a recipe that this version knows: max_pixels is not stored"
+            raise DataError(msg)
+        libraries = data.get("libraries", {})
+        if not isinstance(libraries, dict) or not all(isinstance(each, str) for each in libraries.values()):
+            msg = (
+                f"not a recipe that this version knows: libraries is {libraries!r}, expected names and texts"
+            )
             raise DataError(msg)
         try:
             return cls(**data)
@@ -107,6 +127,7 @@ class Recipe:
         resize_mode: str | None,
         color_mode: str | None,
         decoder: str | None,
+        frame: int | None = None,
         max_pixels: int | None = None,
     ) -> Recipe | None:
         """Return the recipe of these command-line options, or None if none of them is given.
@@ -116,6 +137,7 @@ class Recipe:
             resize_mode: one of `RESIZE_MODES`.
             color_mode: one of `COLOR_MODES`.
             decoder: one of `DECODERS`.
+            frame: which frame or page is decoded.
             max_pixels: the largest image that is decoded, in pixels.
 
         Raises:
@@ -125,12 +147,27 @@ class Recipe:
             "resize_mode": resize_mode,
             "color_mode": color_mode,
             "decoder": decoder,
+            "frame": frame,
             "max_pixels": max_pixels,
         }
         given: Any = {name: value for name, value in options.items() if value is not None}
         if size is not None:
             given["height"], given["width"] = parse_size(size)
         return cls(**given) if given else None
+
+    def difference_to(self, libraries: Mapping[str, str]) -> str:
+        """Return what to tell users whose images are now decoded by these libraries; "" if nothing.
+
+        Args:
+            libraries: what decodes the images now, as `decoding_libraries` gives it.
+        """
+        learned = self.libraries or {}
+        if learned.get("pixels", "") in ("", libraries.get("pixels", learned.get("pixels"))):
+            return ""
+        return (
+            f"the model learned from images that were decoded by {versions_text(learned)}. Here "
+            f"{versions_text(libraries)} decodes them, and gives slightly other pixels: scores may differ"
+        )
 
     def require_decoder(self) -> None:
         """Raise `UsageError` if the decoder is not installed. No other decoder is used instead."""
@@ -140,6 +177,11 @@ class Recipe:
                 "pip install 'xpnet[fast]'"
             )
             raise UsageError(msg)
+
+
+def versions_text(libraries: Mapping[str, str]) -> str:
+    """Return the names and versions of libraries as text. libraries: as `decoding_libraries` gives it."""
+    return ", ".join(f"{name} {number}" for name, number in libraries.items() if name != "pixels")
 
 
 def parse_size(size: str) -> tuple[int, int]:

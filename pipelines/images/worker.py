@@ -12,7 +12,7 @@ import pickle
 import queue
 import signal
 import threading
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 from xpnet.errors import ImageError
 
@@ -28,8 +28,22 @@ LENGTH_BYTES = 8
 Task = tuple[list[str], "Recipe"]
 """What a worker is sent: the arguments of `decode_pixels`."""
 
-Decoded = tuple[bytes, list[str]]
-"""The result of `decode_pixels`: the bytes of all columns, and the error of each image."""
+
+class Pixels(NamedTuple):
+    """Decoded images, and what decoded them: the result of a task.
+
+    Attributes:
+        columns: the bytes of all columns (k * n_x), one column after the other. An image that failed has
+            zeros.
+        errors: k reasons why an image failed; "" where it did not fail.
+        frames: k numbers of frames or pages; 0 for an image that failed.
+        libraries: what decoded them, as `decoding_libraries` gives it.
+    """
+
+    columns: bytes
+    errors: list[str]
+    frames: list[int]
+    libraries: dict[str, str]
 
 
 def spawn_main() -> None:
@@ -72,25 +86,23 @@ def _receive(tasks_in: IO[bytes], tasks: queue.SimpleQueue[Task]) -> None:
         os._exit(0)
 
 
-def decode_pixels(paths: list[str], recipe: Recipe) -> Decoded:
+def decode_pixels(paths: list[str], recipe: Recipe) -> Pixels:
     """Decode some images. This is the task of a worker.
 
     Args:
         paths: k images.
         recipe: how an image becomes a column.
-
-    Returns:
-        The bytes of all columns (k * n_x), one column after the other, with zeros for an image that failed;
-        and k reasons why an image failed, "" where it did not fail.
     """
     from .decode import decode_to_bytes, ignore_pillow_warnings
+    from .libraries import decoding_libraries
 
-    columns, errors = [], [""] * len(paths)
+    columns, errors, frames = [], [""] * len(paths), [0] * len(paths)
     with ignore_pillow_warnings():
         for i, path in enumerate(paths):
             try:
-                columns.append(decode_to_bytes(path, recipe))
+                column, frames[i] = decode_to_bytes(path, recipe)
+                columns.append(column)
             except ImageError as error:
                 columns.append(bytes(recipe.n_x))
                 errors[i] = str(error)
-    return b"".join(columns), errors
+        return Pixels(b"".join(columns), errors, frames, decoding_libraries(recipe.decoder))

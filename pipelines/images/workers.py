@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from xpnet.errors import WorkerError
 
-from .worker import LENGTH_BYTES, READY, Decoded
+from .worker import LENGTH_BYTES, READY, Pixels
 
 if TYPE_CHECKING:
     from .recipe import Recipe
@@ -84,23 +84,28 @@ class Workers:
         """Begin to start a worker, for tasks that will come. If it cannot be started, the task says so."""
         self._threads.submit(self._started)
 
-    def submit(self, paths: list[str], recipe: Recipe) -> Future[Decoded]:
+    def submit(self, paths: list[str], recipe: Recipe) -> Future[Pixels]:
         """Have some images decoded. The result is that of `decode_pixels`; it may raise `WorkerError`."""
         return self._threads.submit(self._decode, paths, recipe)
 
-    def _decode(self, paths: list[str], recipe: Recipe) -> Decoded:
+    def _decode(self, paths: list[str], recipe: Recipe) -> Pixels:
         """Return the images decoded. An image that ends its worker becomes an error."""
         try:
             return self._ask(paths, recipe)
         except _WorkerEndedError:
             alone = [self._decode_alone(path, recipe) for path in paths]
-        return b"".join(pixels for pixels, _ in alone), [errors[0] for _, errors in alone]
+        return Pixels(
+            b"".join(each.columns for each in alone),
+            [each.errors[0] for each in alone],
+            [each.frames[0] for each in alone],
+            next((each.libraries for each in alone if each.libraries), {}),
+        )
 
-    def _decode_alone(self, path: str, recipe: Recipe) -> Decoded:
+    def _decode_alone(self, path: str, recipe: Recipe) -> Pixels:
         for _ in range(ATTEMPTS):
             with contextlib.suppress(_WorkerEndedError):
                 return self._ask([path], recipe)
-        return bytes(recipe.n_x), [DIED]
+        return Pixels(bytes(recipe.n_x), [DIED], [0], {})
 
     def _started(self) -> Process:
         """Return this thread's worker; start it if there is none.
@@ -113,7 +118,7 @@ class Workers:
             process = self._own.process = self._start()
         return process
 
-    def _ask(self, paths: list[str], recipe: Recipe) -> Decoded:
+    def _ask(self, paths: list[str], recipe: Recipe) -> Pixels:
         """Have this thread's worker decode some images.
 
         Raises:
@@ -122,7 +127,7 @@ class Workers:
         """
         process = self._started()
         try:
-            result: Decoded = _exchange(process, (paths, recipe))
+            result: Pixels = _exchange(process, (paths, recipe))
         except BaseException:
             self._own.process = None
             self._end(process)

@@ -101,6 +101,26 @@ class Model:
         """A summary of the training, as plain data."""
         return self.saved.history
 
+    def reading(self, frame: int | None = None, max_pixels: int | None = None) -> Model:
+        """Return the model, but reading images in another way.
+
+        Args:
+            frame: which frame or page of a file, counted from 1; None for the one it was trained on.
+            max_pixels: the largest image that is decoded, in pixels; None for the usual limit.
+
+        Raises:
+            UsageError: the model was trained on a table, or a value is not possible.
+        """
+        changed = {"frame": frame, "max_pixels": max_pixels}
+        given: Any = {name: value for name, value in changed.items() if value is not None}
+        if not given:
+            return self
+        if self.recipe is None:
+            names = " and ".join(f"--{name.replace('_', '-')}" for name in given)
+            msg = f"{names}: for images, and the model was trained on a table: leave it out"
+            raise UsageError(msg)
+        return replace(self, recipe=replace(self.recipe, **given))
+
     def save(self, path: StrPath) -> None:
         """Write the model file: completely, or not at all.
 
@@ -119,6 +139,8 @@ class Model:
         topk: int = 0,
         proba: bool = False,
         min_confidence: float = 0.0,
+        frame: int | None = None,
+        max_pixels: int | None = None,
     ) -> Iterator[Prediction]:
         """Return an iterator of one prediction for each image, in order.
 
@@ -132,13 +154,15 @@ class Model:
             topk: how many of the most probable classes each prediction names.
             proba: whether each prediction holds the probability of every class.
             min_confidence: predictions with a lower score have the status "unsure".
+            frame: which frame or page of a file to read, as for `reading`.
+            max_pixels: the largest image that is decoded, as for `reading`.
 
         Raises:
             UsageError: an option does not fit the model, or the model was trained on a table.
             DeviceError: the device cannot be used.
         """
         options = RowOptions(topk, proba, min_confidence)
-        predictor = self.predictor(backend_of(device), options)
+        predictor = self.reading(frame, max_pixels).predictor(backend_of(device), options)
         several = [inputs] if isinstance(inputs, str | bytes | os.PathLike) else inputs
         paths = expand_inputs(map(os.fsdecode, several))
         batches = predictor.predict(paths, workers_for(workers), batch_size)
@@ -188,6 +212,8 @@ class Model:
         target: str | None = None,
         workers: int | None = None,
         device: Device = None,
+        frame: int | None = None,
+        max_pixels: int | None = None,
     ) -> dict[str, Any]:
         """Return metrics of the predictions for labelled data.
 
@@ -199,6 +225,8 @@ class Model:
             target: the column to predict, for a table; by default the one the model was trained on.
             workers: how many processes decode; None for one per core.
             device: where to score, as for `predict`.
+            frame: for a folder, which frame or page of a file to read, as for `reading`.
+            max_pixels: for a folder, the largest image that is decoded, as for `reading`.
 
         Returns:
             Plain data. "m": the number of examples; "skipped": the number of inputs that cannot be used. For
@@ -228,7 +256,8 @@ class Model:
             dataset = self._fitting(data, "the dataset")
         else:
             csv = None if labels is None else os.fspath(labels)
-            dataset = self.open_data(data, labels=csv, target=target, workers=workers_for(workers))
+            reading = self.reading(frame, max_pixels)
+            dataset = reading.open_data(data, labels=csv, target=target, workers=workers_for(workers))
         return self.evaluate_dataset(dataset, backend).metrics
 
     def open_data(
@@ -255,7 +284,12 @@ class Model:
             target = target or self.saved.recipe.get("target")
             columns = tuple(self.saved.recipe.get("features") or ()) or None
         options = DataOptions(recipe, None, labels, target, workers, on_error, columns)
-        return self._fitting(open_data(path, options, on_progress, on_warning), path)
+        dataset = self._fitting(open_data(path, options, on_progress, on_warning), path)
+        if self.recipe and dataset.recipe and dataset.recipe.libraries:
+            told = self.recipe.difference_to(dataset.recipe.libraries)
+            if told:
+                on_warning(told)
+        return dataset
 
     def evaluate_dataset(self, dataset: Dataset, backend: Backend) -> Evaluation:
         """Return the evaluation of the model by a dataset that `open_data` returned.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from xpnet.errors import UsageError
 from ..images import CHUNK_SIZE, decode_all
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from xpnet.io import Scorer
 
@@ -66,6 +67,8 @@ class Prediction:
         status: "ok"; "unsure" if the score is below `min_confidence`; "error" if the input cannot be used.
         label: the name of the predicted class. None for regression, and for an error.
         score: the probability of the predicted class; for regression the predicted value. None for an error.
+        frames: how many frames or pages the file has, of which one was scored. None for an error and for a
+            line of a table.
         error: why the input cannot be used; "" otherwise.
         top: the `topk` most probable classes, each as (label, probability), the most probable first.
         probabilities: the probability of every class by its name, if they were asked for; else empty.
@@ -75,6 +78,7 @@ class Prediction:
     status: str
     label: str | None = None
     score: float | None = None
+    frames: int | None = None
     error: str = ""
     top: tuple[tuple[str, float], ...] = ()
     probabilities: dict[str, float] = field(default_factory=dict, hash=False)
@@ -151,22 +155,28 @@ class Predictor:
             decoding: the chunks. For a table the columns may be floats.
             start: how many inputs were scored before the first of these.
         """
+        is_told = False
         for decoded, outputs in score_in_order(decoding, self.scorer, start, self._in_flight):
+            if self.recipe is not None and not is_told:
+                is_told = True
+                if difference := self.recipe.difference_to(decoded.libraries):
+                    warnings.warn(difference, stacklevel=2)
             yield list(self.predictions(decoded, outputs))
 
     def predictions(self, decoded: DecodedImages, outputs: np.ndarray) -> Iterator[Prediction]:
         """Yield the prediction for each decoded input. outputs: (n_out, k), what the network returned."""
         is_finite = np.isfinite(outputs).all(axis=0).tolist()
         values = class_probabilities(outputs, self.classes) if self.classes else outputs
+        frames: Sequence[int | None] = decoded.frames or [None] * len(decoded.paths)
         for i, (path, error) in enumerate(zip(decoded.paths, decoded.errors, strict=True)):
             if error or not is_finite[i]:
                 yield Prediction(path, ERROR, error=error or "its score is not a finite number")
             elif not self.classes:
-                yield Prediction(path, OK, score=six_digits(values[0, i]))
+                yield Prediction(path, OK, score=six_digits(values[0, i]), frames=frames[i])
             else:
-                yield self._classified(path, values[:, i])
+                yield self._classified(path, values[:, i], frames[i])
 
-    def _classified(self, path: str, probabilities: np.ndarray) -> Prediction:
+    def _classified(self, path: str, probabilities: np.ndarray, frames: int | None) -> Prediction:
         """Return the prediction of a classifier. probabilities: (n_classes,)."""
         options, classes = self.options, self.classes
         # A stable order: of classes with equal probabilities the first one comes first.
@@ -177,6 +187,7 @@ class Predictor:
             UNSURE if score < options.min_confidence else OK,
             classes[order[0]],
             score,
+            frames,
             top=tuple((classes[k], six_digits(probabilities[k])) for k in order[: options.topk].tolist()),
             probabilities=dict(zip(classes, map(six_digits, probabilities), strict=True))
             if options.proba

@@ -149,7 +149,8 @@ class Parquet(Jsonl):
         import pyarrow.parquet as pq
 
         numbers = {name for name in self._columns if name.startswith(("score", "p_"))}
-        fields = [(name, pa.float64() if name in numbers else pa.string()) for name in self._columns]
+        types = dict.fromkeys(numbers, pa.float64()) | {"frames": pa.int64()}
+        fields = [(name, types.get(name, pa.string())) for name in self._columns]
         schema = pa.schema(fields)
         with pq.ParquetWriter(output, schema) as writer:
             group: list[Row] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
 from xpnet.backend import select
@@ -43,6 +43,7 @@ class PredictJob:
         workers: how many processes decode.
         batch_size: how many images are decoded, scored and written at a time.
         overwrite: whether to replace the unfinished file of an earlier run. Otherwise it is continued.
+        frame: which frame or page of a file is read, counted from 1; None for the one of the training.
         max_pixels: the largest image that is decoded, in pixels; None for the usual limit.
         retry_errors: whether to score only the inputs again that failed in an earlier run.
 
@@ -61,6 +62,7 @@ class PredictJob:
     batch_size: int = CHUNK_SIZE
     overwrite: bool = False
     retry_errors: bool = False
+    frame: int | None = None
     max_pixels: int | None = None
 
     def __post_init__(self) -> None:
@@ -102,9 +104,7 @@ def run_prediction(job: PredictJob, stdout: IO[bytes], console: Messages) -> Cou
     what = f"predictions as {job.format} (the formats are {', '.join(ENDINGS)})"
     may_be_json = ("json",) if job.format == "jsonl" else ()
     require_ending(job.output, what, *ENDINGS.get(job.format, ("csv",)), *may_be_json)
-    model, backend = load(job.model), select(job.device)
-    if model.recipe is not None and job.max_pixels is not None:
-        model = replace(model, recipe=replace(model.recipe, max_pixels=job.max_pixels))
+    model, backend = load(job.model).reading(job.frame, job.max_pixels), select(job.device)
     console.detail(f"Device {backend.device}: {backend.reason}")
     try:
         counts = _score(job, model, backend, stdout, console)

@@ -76,7 +76,7 @@ def write_predictions(
     """
     table = None if model.recipe is not None else TableInputs(model, paths)
     predictor = model.predictor(backend, options) if table is None else table.predictor(backend, options)
-    format_ = new_format(format, columns_for(model.classes, options))
+    format_ = new_format(format, columns_for(model, options))
     counts, digest, iterator = Counts(), InputDigest(), iter(paths if table is None else table.names)
     with _open(output, model, options, format, backend, overwrite) as sink:
         if isinstance(sink, StreamSink) and format_.conversion is not None:
@@ -166,9 +166,11 @@ def run_identity(model: Model, options: RowOptions, file_format: str, backend: B
     if model.path is None:
         msg = "the model was not loaded from a file: save it, load it, and write the predictions of that"
         raise UsageError(msg)
+    recipe = model.recipe
+    reading = {"frame": recipe.frame, "max_pixels": recipe.max_pixels} if recipe else {}
     return {
         "model": file_digest(model.path),
-        "options": {"format": file_format, **asdict(options)},
+        "options": {"format": file_format, **asdict(options), **reading},
         "device": backend.name,
     }
 

@@ -60,7 +60,7 @@ def retry_errors(
         msg = "--retry-errors is for images, and the model was trained on a table: leave it out"
         raise UsageError(msg)
     predictor = model.predictor(backend, options)
-    format_ = new_format(format, columns_for(model.classes, options))
+    format_ = new_format(format, columns_for(model, options))
     counts, digest, iterator = Counts(), InputDigest(), iter(paths)
     earlier = format_.read(output)
     first = next(earlier, None)  # refuses an output with other columns before anything is written
@@ -174,19 +174,19 @@ def _merge(
     """
     failed = [i for i, row in enumerate(rows) if row["status"] == ERROR]
     columns = np.zeros((len(batch), predictor.image_recipe.n_x), np.uint8)
-    errors = [""] * len(batch)
+    errors, frames = [""] * len(batch), [0] * len(batch)
     remaining = iter(failed)
     for part in decode_all([batch[i] for i in failed], predictor.image_recipe, workers):
         places = list(itertools.islice(remaining, len(part.paths)))
         columns[places] = part.columns
-        for i, error in zip(places, part.errors, strict=True):
-            errors[i] = error
+        for i, error, count in zip(places, part.errors, part.frames, strict=True):
+            errors[i], frames[i] = error, count
     size = predictor.scorer.block
     blocks = sorted({i // size for i in failed})
     outputs = {k: predictor.scorer(columns[k * size : (k + 1) * size], start + k * size) for k in blocks}
     merged = list(rows)
     for i in failed:
-        decoded = DecodedImages([batch[i]], columns[i : i + 1], [errors[i]])
+        decoded = DecodedImages([batch[i]], columns[i : i + 1], [errors[i]], [frames[i]])
         place = i % size
         (now,) = predictor.predictions(decoded, outputs[i // size][:, place : place + 1])
         merged[i] = row_of(now)

@@ -11,7 +11,7 @@ from ..images import path_text
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ..models import Prediction, RowOptions
+    from ..models import Model, Prediction, RowOptions
 
 Row = dict[str, Any]
 """The cells of a row by the names of their columns. Empty cells are left out."""
@@ -51,12 +51,13 @@ class Counts:
             self.add(prediction.status)
 
 
-def columns_for(classes: tuple[str, ...], options: RowOptions) -> list[str]:
-    """Return the names of the columns in order. classes: of the model; empty for regression."""
+def columns_for(model: Model, options: RowOptions) -> list[str]:
+    """Return the names of the columns in order."""
+    classes, of_file = model.classes, ["frames"] if model.recipe else []
     ranks = range(1, min(options.topk, len(classes)) + 1)
     ranked = [f"{name}{rank}" for rank in ranks for name in ("label", "score")]
     each_class = [f"p_{path_text(name)}" for name in classes] if options.proba else []
-    return ["path", "status", "label", "score", *ranked, *each_class, "error"]
+    return ["path", "status", "label", "score", *ranked, *each_class, *of_file, "error"]
 
 
 def row_of(prediction: Prediction) -> Row:
@@ -70,6 +71,8 @@ def row_of(prediction: Prediction) -> Row:
         row |= {f"label{rank}": path_text(label), f"score{rank}": probability}
     for label, probability in prediction.probabilities.items():
         row[f"p_{path_text(label)}"] = probability
+    if prediction.frames is not None:
+        row["frames"] = prediction.frames
     if prediction.error:
         row["error"] = prediction.error
     return row

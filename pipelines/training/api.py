@@ -39,6 +39,8 @@ def train(
     resize_mode: str | None = None,
     color_mode: str | None = None,
     decoder: str | None = None,
+    frame: int | None = None,
+    max_pixels: int | None = None,
     standardize: str | None = None,
     on_error: str = "skip",
     resume: bool = False,
@@ -65,6 +67,8 @@ def train(
         resize_mode: how images are scaled; see `Recipe`.
         color_mode: "rgb" or "grayscale"; see `Recipe`.
         decoder: which library decodes JPEG files; see `Recipe`.
+        frame: which frame or page of a file is read, counted from 1; see `Recipe`.
+        max_pixels: the largest image that is decoded, in pixels; see `Recipe`.
         standardize: "unit", "channel", "feature" or "none"; see `xpnet.data.STANDARDIZATIONS`.
         on_error: "skip" or "fail" when an input cannot be used.
         resume: refuse a training that is done. One that was killed resumes in any case, from the checkpoint
@@ -86,7 +90,7 @@ def train(
         raise UsageError(msg)
     size = None if image_size is None else str(image_size)
     options = DataOptions(
-        recipe=Recipe.from_options(size, resize_mode, color_mode, decoder),
+        recipe=Recipe.from_options(size, resize_mode, color_mode, decoder, frame, max_pixels),
         standardize=standardize,
         labels=labels,
         target=target,

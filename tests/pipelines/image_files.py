@@ -39,7 +39,7 @@ def encoded(image: Image.Image | np.ndarray, suffix: str = "PNG", **options: Any
 def decode_image(path: str, recipe: Recipe) -> np.ndarray:
     """Return the image as an array (n_x,) uint8."""
     with ignore_pillow_warnings():
-        return np.frombuffer(decode_to_bytes(path, recipe), np.uint8)
+        return np.frombuffer(decode_to_bytes(path, recipe)[0], np.uint8)
 
 
 def decoded(folder: Path, content: bytes, **options: Any) -> np.ndarray:

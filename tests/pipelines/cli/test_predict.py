@@ -1,11 +1,13 @@
 """`xpnet predict`: where the rows go, and where the inputs come from."""
 
+import csv
 import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from program import xpnet
 
 
@@ -17,7 +19,7 @@ def scored(model: Path, classes: Path) -> list[str]:
 def test_rows_go_to_standard_output_and_nothing_else_does(scored: list[str], tmp_path: Path) -> None:
     done = xpnet("predict", *scored)
     assert done.returncode == 0
-    assert done.stdout.startswith("path,status,label,score,error\n")
+    assert done.stdout.startswith("path,status,label,score,frames,error\n")
     assert len(done.stdout.splitlines()) == 21
     assert done.stderr == ""
     named = xpnet("predict", *scored, "-o", str(tmp_path / "rows.csv"))
@@ -75,3 +77,32 @@ def test_a_limit_of_pixels(scored: list[str]) -> None:
     assert done.returncode == 4
     assert all("expected at most 1: --max-pixels allows more" in row for row in done.stdout.splitlines()[1:])
     assert xpnet("predict", *scored, "--max-pixels", "1000000").returncode == 0
+
+
+def test_a_frame_is_picked_and_the_row_says_how_many_there_are(model: Path, tmp_path: Path) -> None:
+    red, blue = Image.new("RGB", (4, 4), "red"), Image.new("RGB", (4, 4), "blue")
+    red.save(tmp_path / "red.png")
+    blue.save(tmp_path / "blue.png")
+    red.save(tmp_path / "two.tif", save_all=True, append_images=[blue])
+
+    def rows_of(*arguments: str) -> tuple[int, list[tuple[str, str, str]]]:
+        inputs = [str(tmp_path / name) for name in ("red.png", "blue.png", "two.tif")]
+        done = xpnet("predict", str(model), *inputs, *arguments)
+        rows = csv.DictReader(done.stdout.splitlines())
+        return done.returncode, [(row["score"], row["frames"], row["error"]) for row in rows]
+
+    code, rows = rows_of()
+    of_red, of_blue = rows[0][0], rows[1][0]
+    assert of_red != of_blue
+    assert (code, rows) == (0, [(of_red, "1", ""), (of_blue, "1", ""), (of_red, "2", "")])
+    code, rows = rows_of("--frame", "2")
+    assert (code, rows[2]) == (3, (of_blue, "2", ""))
+    assert rows[:2] == [("", "", "has 1 frame, and --frame 2 was asked for")] * 2
+
+
+def test_evaluate_reads_as_predict_does(model: Path, classes: Path) -> None:
+    refused = xpnet("evaluate", str(model), str(classes), "--max-pixels", "1")
+    assert refused.returncode == 4
+    assert "expected at most 1: --max-pixels allows more" in refused.stderr
+    assert xpnet("evaluate", str(model), str(classes), "--max-pixels", "1000000").returncode == 0
+    assert "--frame 2 was asked for" in xpnet("evaluate", str(model), str(classes), "--frame", "2").stderr

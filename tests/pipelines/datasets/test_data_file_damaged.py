@@ -10,7 +10,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from data_files import course, table, written
+from data_files import course, limit_memory, outcome, table, written
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -191,31 +191,6 @@ def test_another_programs_file_says_what_it_holds(tmp_path: Path) -> None:
         pass
     with pytest.raises(DataError, match=r"empty\.h5: contains nothing"):
         data_file.read_data_file(tmp_path / "empty.h5")
-
-
-def limit_memory() -> None:
-    """Let this process allocate at most two GiB: a damaged size can be any number."""
-    try:
-        import resource
-    except ImportError:
-        return
-    resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))
-
-
-def outcome(path: str) -> list[str]:
-    """Return "works" or "refused" for each function that reads the file. Call it in a process of its own: libhdf5
-    may crash."""
-    ends = []
-    for function in (data_file.read_data_file, data_file.describe_data_file):
-        try:
-            function(path)
-        except DataError as error:
-            ends.append("refused" if str(error).startswith(f"{path}: ") else f"no path: {error}")
-        except Exception as error:
-            ends.append(f"{function.__name__}: {error!r}")
-        else:
-            ends.append("works")
-    return ends
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from xpnet.pipelines.images.decode_many import (
     workers_for,
 )
 from xpnet.pipelines.images.recipe import Recipe
-from xpnet.pipelines.images.worker import Decoded, decode_pixels
+from xpnet.pipelines.images.worker import Pixels, decode_pixels
 
 RECIPE = Recipe(2, 3)
 MISSING = "cannot be read: No such file or directory"
@@ -47,10 +47,10 @@ class Inline:
     def __exit__(self, *raised: object) -> None:
         self.is_closed = True
 
-    def submit(self, paths: list[str], recipe: Recipe) -> Future[Decoded]:
+    def submit(self, paths: list[str], recipe: Recipe) -> Future[Pixels]:
         assert not self.is_closed
         self.tasks += 1
-        future: Future[Decoded] = Future()
+        future: Future[Pixels] = Future()
         future.set_result(decode_pixels(paths, recipe))
         return future
 

@@ -12,6 +12,7 @@ from xpnet.pipelines.images import recipe as module
 from xpnet.pipelines.images.recipe import (
     COLOR_MODES,
     DECODERS,
+    MAX_FRAME,
     MAX_SIDE,
     RESIZE_MODES,
     Recipe,
@@ -25,6 +26,7 @@ RECIPES = st.builds(
     resize_mode=st.sampled_from(RESIZE_MODES),
     color_mode=st.sampled_from(COLOR_MODES),
     decoder=st.sampled_from(DECODERS),
+    frame=st.integers(1, MAX_FRAME),
 )
 
 
@@ -47,6 +49,12 @@ def test_shape_is_height_width_channels() -> None:
 def test_impossible_sides(name: str, side: Any) -> None:
     with pytest.raises(UsageError, match=rf"image size: {name} is .*, expected 1 to 4096 pixels"):
         Recipe(**{name: side})
+
+
+@pytest.mark.parametrize("frame", [0, -1, 2.0, "1", None, 1 << 21])
+def test_impossible_frames(frame: Any) -> None:
+    with pytest.raises(UsageError, match=r"frame is .*, expected 1 to 1048576"):
+        Recipe(frame=frame)
 
 
 @pytest.mark.parametrize("side", [1, 4096])
@@ -88,6 +96,7 @@ def test_plain_data_has_the_names_of_the_attributes() -> None:
         "resize_mode": "pad",
         "color_mode": "grayscale",
         "decoder": "simplejpeg",
+        "frame": 1,
     }
 
 
@@ -101,13 +110,37 @@ def test_data_of_another_version(data: Any) -> None:
 
 
 def test_the_limit_of_pixels_is_no_part_of_the_data() -> None:
-    recipe = Recipe.from_options(None, None, None, None, 5)
+    recipe = Recipe.from_options(None, None, None, None, max_pixels=5)
     assert recipe is not None
     assert recipe.max_pixels == 5
     assert recipe == Recipe()
     assert recipe.to_dict() == Recipe().to_dict()
     with pytest.raises(DataError, match="max_pixels is not stored"):
         Recipe.from_dict({"max_pixels": 5})
+
+
+def test_libraries_are_stored_but_not_compared() -> None:
+    recipe = Recipe(libraries={"Pillow": "12.0.0", "pixels": "1234"})
+    assert recipe == Recipe()
+    stored = recipe.to_dict()
+    assert Recipe.from_dict(stored).libraries == recipe.libraries
+    assert "libraries" not in Recipe().to_dict()
+    for damaged in ("Pillow", ["Pillow"], {"Pillow": 12}, None):
+        with pytest.raises(DataError, match="not a recipe that this version knows: libraries is"):
+            Recipe.from_dict({**stored, "libraries": damaged})
+
+
+def test_other_pixels_are_told_with_the_versions() -> None:
+    recipe = Recipe(libraries={"Pillow": "12.0.0", "libjpeg-turbo": "3.0.1", "pixels": "1234"})
+    told = recipe.difference_to({"Pillow": "13.0.0", "libjpeg-turbo": "3.2.0", "pixels": "5678"})
+    assert told == (
+        "the model learned from images that were decoded by Pillow 12.0.0, libjpeg-turbo 3.0.1. Here Pillow "
+        "13.0.0, libjpeg-turbo 3.2.0 decodes them, and gives slightly other pixels: scores may differ"
+    )
+    assert not recipe.difference_to({"Pillow": "13.0.0", "pixels": "1234"})
+    assert not recipe.difference_to({"Pillow": "13.0.0"})
+    assert not recipe.difference_to({})
+    assert not Recipe().difference_to({"pixels": "1"})
 
 
 def test_no_options_ask_for_nothing() -> None:

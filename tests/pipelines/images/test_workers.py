@@ -114,16 +114,16 @@ def test_a_worker_that_is_killed_while_an_image_is_decoded_alone(
             return ask(images, recipe)
 
         monkeypatch.setattr(one, "_ask", ask_and_kill)
-        pixels, errors = one.submit(paths[:3], RECIPE).result()
-    assert errors == ["", "", ""]
-    assert list(pixels) == [i for i in range(3) for _ in range(RECIPE.n_x)]
+        pixels = one.submit(paths[:3], RECIPE).result()
+    assert (pixels.errors, pixels.frames) == (["", "", ""], [1, 1, 1])
+    assert list(pixels.columns) == [i for i in range(3) for _ in range(RECIPE.n_x)]
 
 
 def test_a_worker_that_was_started_early_does_the_task(paths: list[str]) -> None:
     with Workers(2) as pool:
         pool.start_one()
-        pixels, errors = pool.submit(paths[:1], RECIPE).result()
-        assert (len(pixels), errors) == (RECIPE.n_x, [""])
+        pixels = pool.submit(paths[:1], RECIPE).result()
+        assert (len(pixels.columns), pixels.errors) == (RECIPE.n_x, [""])
 
 
 def test_a_worker_that_cannot_be_started_early_is_told_with_the_task(

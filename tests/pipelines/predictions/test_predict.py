@@ -133,6 +133,16 @@ def interrupted(model: Path, path: Path, paths: list[str], options: RowOptions =
         write_predictions(load(str(model)), some(), CPU, str(path), options, batch_size=10)
 
 
+@pytest.mark.parametrize("reading", [{"frame": 2}, {"max_pixels": 9}])
+def test_resuming_while_reading_otherwise_is_refused(
+    model: Path, tmp_path: Path, many: list[str], reading: dict[str, int]
+) -> None:
+    path = tmp_path / "rows.csv"
+    interrupted(model, path, many)
+    with pytest.raises(OutputError, match=f"other options: {next(iter(reading))} was .*, and now is [29];"):
+        write_predictions(load(str(model)).reading(**reading), many, CPU, str(path))
+
+
 @pytest.mark.parametrize("what", ["model", "options", "inputs"])
 def test_resuming_with_something_else_is_refused(
     model: Path, tmp_path: Path, many: list[str], what: str
@@ -157,7 +167,7 @@ def test_resuming_with_something_else_is_refused(
 def test_json_lines_leave_empty_columns_out(model: Path, many: list[str]) -> None:
     _, written = rows_of(model, many[:5], format="jsonl")
     read = [json.loads(line) for line in written.splitlines()]
-    assert [set(row) for row in read[:4]] == [{"path", "status", "label", "score"}] * 3 + [
+    assert [set(row) for row in read[:4]] == [{"path", "status", "label", "score", "frames"}] * 3 + [
         {"path", "status", "error"}
     ]
 

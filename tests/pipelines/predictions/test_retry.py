@@ -86,7 +86,9 @@ def test_another_model_is_refused(model: Path, tmp_path: Path, paths: list[str])
 def test_other_columns_are_refused(model: Path, tmp_path: Path, paths: list[str]) -> None:
     output = tmp_path / "rows.csv"
     score(model, paths, output)
-    with pytest.raises(DataError, match="has the columns path, status, label, score, error, expected"):
+    with pytest.raises(
+        DataError, match="has the columns path, status, label, score, frames, error, expected"
+    ):
         again(model, paths, output, RowOptions(topk=1))
 
 

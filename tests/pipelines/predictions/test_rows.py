@@ -38,7 +38,7 @@ def rows_of(
     predictions = list(predictor_of(model, **options).predictions(decoded, outputs))
     counts.add_all(predictions)
     rows = list(map(row_of, predictions))
-    columns = columns_for(model.classes, RowOptions(**options))
+    columns = columns_for(model, RowOptions(**options))
     assert all([name for name in columns if name in row] == list(row) for row in rows)
     return rows, counts
 
@@ -61,11 +61,11 @@ def test_a_row_of_each_input_says_what_became_of_it() -> None:
 
 def test_columns_are_in_order() -> None:
     usual = ["path", "status", "label", "score"]
-    assert columns_for(SOFTMAX.classes, RowOptions()) == [*usual, "error"]
-    assert columns_for(NUMBERS.classes, RowOptions()) == [*usual, "error"]
+    assert columns_for(SOFTMAX, RowOptions()) == [*usual, "error"]
+    assert columns_for(NUMBERS, RowOptions()) == [*usual, "error"]
     more = ["label1", "score1", "label2", "score2", "p_ant", "p_bee", "p_cow", "error"]
-    assert columns_for(SOFTMAX.classes, RowOptions(topk=2, proba=True)) == [*usual, *more]
-    assert columns_for(BINARY.classes, RowOptions(topk=9))[-3:] == ["label2", "score2", "error"]
+    assert columns_for(SOFTMAX, RowOptions(topk=2, proba=True)) == [*usual, *more]
+    assert columns_for(BINARY, RowOptions(topk=9))[-3:] == ["label2", "score2", "error"]
 
 
 def test_topk_is_from_the_most_probable() -> None:
