@@ -81,9 +81,9 @@ def test_a_limit_of_pixels(scored: list[str]) -> None:
 
 def test_a_frame_is_picked_and_the_row_says_how_many_there_are(model: Path, tmp_path: Path) -> None:
     red, blue = Image.new("RGB", (4, 4), "red"), Image.new("RGB", (4, 4), "blue")
-    red.save(tmp_path / "red.png")
-    blue.save(tmp_path / "blue.png")
     red.save(tmp_path / "two.tif", save_all=True, append_images=[blue])
+    red.copy().save(tmp_path / "red.png")
+    blue.copy().save(tmp_path / "blue.png")
 
     def rows_of(*arguments: str) -> tuple[int, list[tuple[str, str, str]]]:
         inputs = [str(tmp_path / name) for name in ("red.png", "blue.png", "two.tif")]
