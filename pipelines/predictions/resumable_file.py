@@ -273,9 +273,13 @@ class ResumableFile:
 def _difference(name: str, earlier: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """Return in words how an entry of two identities differs."""
     before, after = earlier.get(name), now.get(name)
+    if name not in now:  # damaged, or of another version
+        return f"an entry {name!r}, which this one has not"
     if isinstance(before, dict) and isinstance(after, dict):
-        inner = next(key for key in {**before, **after} if before.get(key) != after.get(key))
-        return f"other {name}: {inner} was {before.get(inner)}, and now is {after.get(inner)}"
+        for key in {**after, **before}:
+            if before.get(key) != after.get(key):
+                shown = key if key in after else repr(key)
+                return f"other {name}: {shown} was {before.get(key)!r}, and now is {after.get(key)!r}"
     return f"another {name}"
 
 

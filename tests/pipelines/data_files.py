@@ -7,7 +7,6 @@ import h5py
 import numpy as np
 
 from xpnet.data.column_matrix import ColumnMatrix
-from xpnet.errors import DataError
 from xpnet.pipelines.datasets import data_file
 from xpnet.pipelines.datasets.dataset import Dataset
 from xpnet.pipelines.images.recipe import Recipe
@@ -68,30 +67,3 @@ def course(path: Path, part: str = "train", **changes: Any) -> Path:
             if value is not None:
                 file[name] = value
     return path
-
-
-def limit_memory() -> None:
-    """Let this process allocate at most two GiB: a damaged size can be any number."""
-    try:
-        import resource
-    except ImportError:
-        return
-    resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))
-
-
-def outcome(path: str) -> list[str]:
-    """Return "works" or "refused" for each function that reads the file.
-
-    Call it in a process of its own: libhdf5 may crash.
-    """
-    ends = []
-    for function in (data_file.read_data_file, data_file.describe_data_file):
-        try:
-            function(path)
-        except DataError as error:
-            ends.append("refused" if str(error).startswith(f"{path}: ") else f"no path: {error}")
-        except Exception as error:
-            ends.append(f"{function.__name__}: {error!r}")
-        else:
-            ends.append("works")
-    return ends

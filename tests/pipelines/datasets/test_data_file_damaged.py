@@ -1,18 +1,14 @@
 """Damaged and foreign files: each is one DataError that names the file."""
 
 import json
-import multiprocessing
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 import pytest
-from data_files import course, limit_memory, outcome, table, written
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from data_files import written
 
 from xpnet.errors import DataError
 from xpnet.pipelines.cli.text import description_text
@@ -191,34 +187,3 @@ def test_another_programs_file_says_what_it_holds(tmp_path: Path) -> None:
         pass
     with pytest.raises(DataError, match=r"empty\.h5: contains nothing"):
         data_file.read_data_file(tmp_path / "empty.h5")
-
-
-@pytest.fixture(scope="module")
-def apart() -> Iterator[ProcessPoolExecutor]:
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, spawn, initializer=limit_memory) as pool:
-        yield pool
-
-
-# Not other examples each time: libhdf5 itself ends the process at about one damaged file in a few thousand.
-@settings(max_examples=60, deadline=None, derandomize=True)
-@given(st.data())
-def test_a_damaged_file_works_or_is_refused(
-    tmp_path_factory: pytest.TempPathFactory, apart: ProcessPoolExecutor, data: st.DataObject
-) -> None:
-    folder = tmp_path_factory.mktemp("d")
-    kind = data.draw(st.sampled_from(["images", "table", "course"]))
-    if kind == "table":
-        data_file.write_data_file(folder / "d.h5", table("feature", ("no", "yes")))
-    else:
-        (written if kind == "images" else course)(folder / "d.h5")
-    content = bytearray((folder / "d.h5").read_bytes())
-    if data.draw(st.integers(0, 4)) == 0:
-        content = content[: data.draw(st.integers(0, len(content) - 1))]
-    else:
-        filled = np.flatnonzero(np.frombuffer(content, np.uint8)).tolist()
-        for _ in range(data.draw(st.integers(1, 4))):
-            content[data.draw(st.sampled_from(filled))] = data.draw(st.integers(0, 255))
-    (folder / "d.h5").write_bytes(content)
-    ends = apart.submit(outcome, str(folder / "d.h5")).result(timeout=60)
-    assert set(ends) <= {"works", "refused"}

@@ -432,3 +432,19 @@ def test_predictions_of_a_model_without_a_file_go_to_a_stream_only(photos: Path,
     path = save_model(tmp_path / "m.safetensors")
     write_predictions(load(path), [str(photos / "red" / "0000.jpg")], CPU, str(tmp_path / "rows.csv"))
     assert (tmp_path / "rows.csv").exists()
+
+
+@pytest.mark.parametrize("features", [["a"], 5, "ab", [1, 2], {"a": 1}])
+def test_names_of_columns_that_do_not_fit_are_refused(features: object, tmp_path: Path) -> None:
+    model = model_of(Network(2, 1, "identity"))
+    model.saved.recipe["features"] = features
+    model.save(tmp_path / "m")
+    with pytest.raises(DataError, match="expected the names of 2 columns"):
+        load(tmp_path / "m")
+
+
+def test_examples_that_are_not_finite_are_refused() -> None:
+    X = np.arange(24.0).reshape(2, 12)
+    X[1, 2] = np.nan
+    with pytest.raises(ShapeError, match="example 2 holds nan in feature 1"):
+        model_of(Network(2, 1, "identity")).evaluate(X, np.arange(12.0), device=CPU)
