@@ -72,9 +72,9 @@ VALUES: list[Any] = [
 """Values that a program may meet in plain data where it expects others."""
 
 PIECES = [
-    b"\0", b'"', b"'", b",", b";", b"\t", b"\n", b"\r", b"\\", b"/", b"..", b" ", b"-", b"[", b"]", b"{", b"}",
-    b"=", b"#", b"\xff", b"\xfe", b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf", b"\xe2\x80\xa8",
-    b"\xed\xa0\x80", b"u\xcc\x88", b"nan", b"inf", b"1e999", b"9" * 400, b"true", b"path,label\n", b"\x1b[2J", b"[" * 2000,
+    b"\0", b'"', b"'", b",", b";", b"\t", b"\n", b"\r", b"\\", b"/", b"..", b" ", b"-", b"[", b"]", b"{",
+    b"=", b"#", b"\xff", b"\xfe", b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf", b"\xe2\x80\xa8", b"\xed\xa0\x80",
+    b"u\xcc\x88", b"nan", b"inf", b"1e999", b"9" * 400, b"true", b"path,label\n", b"\x1b[2J", b"[" * 2000,
 ]  # fmt: skip
 """Bytes that mean something in texts, or are no text."""
 

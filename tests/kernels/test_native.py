@@ -1,6 +1,8 @@
 """The kernels in C equal the portable functions. Without them, everything gives the same results."""
 
 import shutil
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,8 @@ from xpnet.linear.fused import linear_loss_and_gradient, logistic_residual, soft
 from xpnet.linear.gram import byte_gram, gram_steps
 from xpnet.nn import optimizers
 from xpnet.nn.network import LogisticRegression
+
+MINGW = "x86_64-w64-mingw32-gcc"
 
 TAILS = np.array([-np.inf, -1e4, -708.5, -88.0, -87.0, -30, -1, -1e-9, -0.0, 0.0, 1e-9, 1, 30, 88, 1e4])
 
@@ -33,6 +37,18 @@ def compiled() -> None:
         if shutil.which("cc"):
             pytest.fail("there is a C compiler, and xpnet was installed without its loops in C")
         pytest.skip("no C compiler")
+
+
+@pytest.mark.skipif(not shutil.which(MINGW), reason="there is no compiler for Windows")
+def test_it_compiles_for_windows_with_the_export_that_setuptools_demands(tmp_path: Path) -> None:
+    source = Path(on_native.__file__).with_name("native.c")
+    (tmp_path / "native.def").write_text("LIBRARY _native.pyd\nEXPORTS\nPyInit__native\n")
+    options = ["-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-DSOURCE=1u", "-shared"]
+    output = tmp_path / "_native.pyd"
+    subprocess.run([MINGW, *options, str(source), "native.def", "-o", str(output)], check=True, cwd=tmp_path)
+    content = output.read_bytes()
+    names = ("PyInit__native", "source", "gram", "logistic_residual_float", "logistic_residual_double")
+    assert all(f"{name}\0".encode() in content for name in names)
 
 
 def test_a_library_of_other_sources_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:

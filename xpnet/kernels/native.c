@@ -22,6 +22,12 @@
 // A checksum of this file and native_real.h: on_native.py checks that the library was compiled from them.
 EXPORT uint32_t source(void) { return SOURCE; }
 
+#ifdef _WIN32
+// On Windows setuptools exports this function, as of every module of Python. This library is none: on_native.py loads
+// it through ctypes.
+EXPORT void *PyInit__native(void) { return NULL; }
+#endif
+
 // Add X X^T to the rows `first` to `last` - 1 of the lower triangle of G (m, m), in tiles of 4 x 4. X: (last, n), whose
 // numbers are bytes. n is below 2^15, so that the sums of integers do not overflow.
 EXPORT void gram(const int16_t *X, ptrdiff_t n, ptrdiff_t first, ptrdiff_t last, double *G, ptrdiff_t m) {
