@@ -13,6 +13,7 @@ Unusual images are decoded like this:
 from __future__ import annotations
 
 import functools
+import glob
 import importlib
 import os
 import re
@@ -203,6 +204,11 @@ def _read(path: str) -> bytes:
         _require_readable(status)
         with open(path, "rb") as file:
             return file.read()
+    except FileNotFoundError as error:
+        msg = f"cannot be read: {error.strerror}"
+        if glob.has_magic(path) and not os.path.lexists(path) and not any(glob.iglob(path)):
+            msg = "no file has this name, and as a pattern it matches none"
+        raise ImageError(msg) from None
     except OSError as error:
         msg = f"cannot be read: {error.strerror or error}"
         raise ImageError(msg) from None

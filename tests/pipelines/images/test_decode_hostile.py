@@ -119,6 +119,15 @@ def test_a_link_to_nothing(tmp_path: Path) -> None:
     assert reason(tmp_path / "x.jpg") == "cannot be read: No such file or directory"
 
 
+def test_a_pattern_without_a_match_is_called_that(tmp_path: Path) -> None:
+    for name in ("*.jpg", "IMG[1].jpg", "**/x?.png"):
+        assert reason(tmp_path / name) == "no file has this name, and as a pattern it matches none"
+    (tmp_path / "IMG[1].jpg").symlink_to(tmp_path / "gone")
+    assert reason(tmp_path / "IMG[1].jpg") == "cannot be read: No such file or directory"
+    (tmp_path / "IMG2.jpg").touch()
+    assert reason(tmp_path / "IMG[2].jpg") == "cannot be read: No such file or directory"
+
+
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root can read everything")
 def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
     path = tmp_path / "x.png"
