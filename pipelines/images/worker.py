@@ -12,18 +12,23 @@ import pickle
 import queue
 import signal
 import threading
-from typing import IO, TYPE_CHECKING, NamedTuple
+from typing import IO, TYPE_CHECKING, NamedTuple, TypeAlias
 
 from xpnet.errors import ImageError
 
 if TYPE_CHECKING:
+    from mmap import mmap
+
     from .recipe import Recipe
 
 READY = b"xpnet decodes\n"
 """The line that a worker writes when it has started."""
 
 LENGTH_BYTES = 8
-"""The size of the number before each result: the length of the result in bytes, big-endian."""
+"""The size of a length in bytes, big-endian. Two lengths stand before each result: see `spawn_main`."""
+
+Buffer: TypeAlias = "bytes | mmap"
+"""Bytes in memory."""
 
 Task = tuple[list[str], "Recipe"]
 """What a worker is sent: the arguments of `decode_pixels`."""
@@ -40,14 +45,18 @@ class Pixels(NamedTuple):
         libraries: what decoded them, as `decoding_libraries` gives it.
     """
 
-    columns: bytes
+    columns: Buffer
     errors: list[str]
     frames: list[int]
     libraries: dict[str, str]
 
 
 def spawn_main() -> None:
-    """Run a worker until its parent closes the worker's standard input."""
+    """Run a worker until its parent closes the worker's standard input.
+
+    It writes each result as two lengths, the pickled parts of `Pixels` after `columns`, and the columns as
+    they are: the columns may have megabytes, which are not copied.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # on Ctrl-C the parent ends its workers
     tasks_in, results_out = _take_standard_streams()
     from . import decode  # noqa: F401  (a decoder that cannot be imported is a worker that cannot be started)
@@ -58,9 +67,14 @@ def spawn_main() -> None:
         results_out.write(READY)
         results_out.flush()
         while True:
-            result = pickle.dumps(decode_pixels(*tasks.get()), pickle.HIGHEST_PROTOCOL)
-            results_out.write(len(result).to_bytes(LENGTH_BYTES, "big") + result)
+            columns, *others = decode_pixels(*tasks.get())
+            head = pickle.dumps(others, pickle.HIGHEST_PROTOCOL)
+            for part in (head, columns):
+                results_out.write(len(part).to_bytes(LENGTH_BYTES, "big"))
+            results_out.write(head)
+            results_out.write(columns)
             results_out.flush()
+            del columns
     except (BrokenPipeError, MemoryError):  # the parent has ended, or decodes these images one by one
         os._exit(1)
 

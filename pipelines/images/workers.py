@@ -7,6 +7,7 @@ ends too: so the loss is noticed, also in the middle of a result, and its images
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
 import pickle
 import signal
@@ -15,7 +16,7 @@ import sys
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from multiprocessing.spawn import get_executable
-from typing import TYPE_CHECKING, Any, Self
+from typing import IO, TYPE_CHECKING, Any, Self
 
 from xpnet.errors import WorkerError
 
@@ -35,6 +36,12 @@ END_SECONDS = 5.0
 
 DIED = "decoding it ended its process"
 """The error of an image that ends its worker."""
+
+OWN_MEMORY_BYTES = 1 << 20
+"""Columns of so many bytes get memory of their own, which the system has back as soon as they are done with.
+
+Of what threads allocate as usual, the C library keeps a part for each of them.
+"""
 
 PROGRAM = """import sys
 sys.path[:] = sys.argv[1:]
@@ -185,7 +192,7 @@ class Workers:
         return code
 
 
-def _exchange(process: Process, task: Any) -> Any:
+def _exchange(process: Process, task: Any) -> Pixels:
     """Send a task to a worker, and return its result.
 
     Raises:
@@ -199,12 +206,27 @@ def _exchange(process: Process, task: Any) -> Any:
         tasks.flush()
     except OSError as error:
         raise _WorkerEndedError from error
-    length = results.read(LENGTH_BYTES)
-    size = int.from_bytes(length, "big")
-    result = results.read(size) if len(length) == LENGTH_BYTES else b""
-    if not size or len(result) != size:
+    lengths = _received(results, 2 * LENGTH_BYTES)
+    length, size = (int.from_bytes(lengths[i : i + LENGTH_BYTES], "big") for i in (0, LENGTH_BYTES))
+    others = pickle.loads(_received(results, length))  # noqa: S301  (from our own process)
+    if size < OWN_MEMORY_BYTES:
+        return Pixels(_received(results, size), *others)
+    columns = mmap.mmap(-1, size)
+    if results.readinto(columns) != size:  # type: ignore[attr-defined]  # a buffered reader fills it
         raise _WorkerEndedError
-    return pickle.loads(result)  # noqa: S301  (from our own process)
+    return Pixels(columns, *others)
+
+
+def _received(results: IO[bytes], size: int) -> bytes:
+    """Return so many bytes of a worker's output.
+
+    Raises:
+        _WorkerEndedError: the worker has ended before.
+    """
+    found: bytes = results.read(size)
+    if len(found) != size:
+        raise _WorkerEndedError
+    return found
 
 
 def _block_interrupts() -> None:

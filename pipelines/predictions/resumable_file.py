@@ -274,7 +274,7 @@ def _difference(name: str, earlier: Mapping[str, Any], now: Mapping[str, Any]) -
     """Return in words how an entry of two identities differs."""
     before, after = earlier.get(name), now.get(name)
     if name not in now:  # damaged, or of another version
-        return f"an entry {name!r}, which this one has not"
+        return f"{name!r}, which this one has not"
     if isinstance(before, dict) and isinstance(after, dict):
         for key in {**after, **before}:
             if before.get(key) != after.get(key):

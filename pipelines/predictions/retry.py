@@ -66,7 +66,7 @@ def retry_errors(
     first = next(earlier, None)  # refuses an output with other columns before anything is written
     if first is not None:
         earlier = itertools.chain([first], earlier)
-    identity = {**run_identity(model, options, format, backend), "retry": file_digest(output)}
+    identity = {**run_identity(model, options, format, backend), "--retry-errors": file_digest(output)}
     is_compared = False
     with ResumableFile.open(output, identity, overwrite) as sink:
         resumed = bool(sink.state)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xpnet.errors import ShapeError
-from xpnet.nn import Parameters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,6 +26,10 @@ in the block does not matter, and it takes only a quarter more time than 64. A G
 
 BLOCK_BYTES = {"cpu": 32 << 20, "gpu": 256 << 20}
 """Limit of the size of a block in bytes. Examples of very many features have smaller blocks."""
+
+
+FOLDED_FEATURES = 1 << 16
+"""How many columns of weights are folded at a time, in float64."""
 
 
 class Scorer:
@@ -61,15 +64,13 @@ class Scorer:
         self._backend, self._dtype = backend, dtype
         self._center = standardizer.mean.T
         self._blanks: dict[str, Array] = {}
-        W, b = (np.asarray(parameters[name], np.float64) for name in ("W1", "b1"))
-        W = W * standardizer.scale.T
-        shift = np.sum(W * standardizer.mean.T, axis=1, keepdims=True)
+        W, shift = _folded(parameters["W1"], standardizer, dtype)
         with backend.activate():
-            sent = {name: backend.send(array, dtype=dtype) for name, array in parameters.items()}
-            sent["W1"] = backend.send(W, dtype=dtype)
-            self._centered = Parameters.of(model, sent)
-            sent["b1"] = backend.send(b - shift, dtype=dtype)
-            self._raw = Parameters.of(model, sent)
+            self._centered = {
+                name: backend.send(W if name == "W1" else array, dtype=dtype)
+                for name, array in parameters.items()
+            }
+            self._raw = {**self._centered, "b1": backend.send(parameters["b1"] - shift, dtype=dtype)}
 
     def __call__(self, examples: np.ndarray, first: int = 0) -> np.ndarray:
         """Return probabilities (for regression the predicted numbers), (n_out, k), in host memory.
@@ -148,7 +149,7 @@ class Scorer:
             block[position : position + rows.shape[0], :] = rows
             rows = block
         X = xp.astype(rows, getattr(xp, self._dtype)).T
-        return self.model.activate_output(self.model.forward(parameters.views, X))
+        return self.model.activate_output(self.model.forward(parameters, X))
 
     def _blank(self, dtype: Any) -> Array:
         """Return a block of zeros on the device, (block, n_x). It is sent once and never changed."""
@@ -159,3 +160,16 @@ class Scorer:
 
     def _fetch(self, part: slice, position: int, outputs: Array, results: np.ndarray) -> None:
         results[:, part] = self._backend.fetch(outputs)[:, position : position + part.stop - part.start]
+
+
+def _folded(W: np.ndarray, standardizer: Standardizer, dtype: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return W scale^T (n, n_x) in a dtype, and W (mean scale) (n, 1) float64. W: (n, n_x)."""
+    folded, shift = np.empty(W.shape, dtype), np.zeros((len(W), 1))
+    shape = 1, W.shape[1]
+    mean, scale = np.broadcast_to(standardizer.mean.T, shape), np.broadcast_to(standardizer.scale.T, shape)
+    for start in range(0, W.shape[1], FOLDED_FEATURES):
+        part = np.s_[:, start : start + FOLDED_FEATURES]
+        product = W[part].astype(np.float64) * scale[part]
+        folded[part] = product
+        shift += np.sum(product * mean[part], axis=1, keepdims=True)
+    return folded, shift

@@ -27,6 +27,9 @@ MAX_INTEGER = 1 << 128
 MAX_DIMENSIONS = 2
 """Limit of the number of dimensions of an array. All arrays that xpnet writes are matrices."""
 
+CHECKED_NUMBERS = 1 << 20
+"""How many numbers of an array are checked at a time: whether they are finite takes a byte for each."""
+
 MAX_HEADER_BYTES = 16 << 20
 """Limit of the header's length. A real header has some kilobytes; a forged one may claim any length."""
 
@@ -194,7 +197,8 @@ def _read(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]
 
 def _refuse_nonfinite(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray]) -> None:
     for name, array in arrays.items():
-        if not np.isfinite(array).all():
+        parts = np.array_split(array.reshape(-1), 1 + array.size // CHECKED_NUMBERS)
+        if not all(np.isfinite(part).all() for part in parts):
             msg = f"{path}: {name} holds a NaN or an infinity"
             raise ModelFileError(msg)
 
