@@ -149,7 +149,7 @@ def _decoders() -> list[Finding]:
 
 
 def _pixels() -> list[Finding]:
-    """Return what decodes JPEGs, and the hash of its pixels, which models store too: see `xpnet info`."""
+    """Return what decodes JPEGs, and a checksum of its pixels, which models store too: see `xpnet info`."""
     from ..images import DECODERS, decoding_libraries, versions_text
 
     return [

@@ -87,6 +87,12 @@ class Workers:
         for process in list(self._processes):
             self._end(process)
 
+    def stop(self) -> None:
+        """End the workers, which must be idle, so that they take no memory. The next task starts new ones."""
+        with self._lock:
+            for process in self._processes:
+                process.kill()
+
     def start_one(self) -> None:
         """Begin to start a worker, for tasks that will come. If it cannot be started, the task says so."""
         self._threads.submit(self._started)
@@ -121,6 +127,9 @@ class Workers:
             WorkerError: it could not be started.
         """
         process: Process | None = getattr(self._own, "process", None)
+        if process is not None and process.poll() is not None:  # ended without a task
+            self._end(process)
+            process = None
         if process is None:
             process = self._own.process = self._start()
         return process

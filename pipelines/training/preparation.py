@@ -23,6 +23,7 @@ from ..datasets import (
     with_classes,
     with_labels_for,
 )
+from ..images import Workers
 from ..outputs import locked_outputs, require_ending, require_writable
 from .plan import Plan, choose_model
 
@@ -139,6 +140,8 @@ def prepare(job: TrainJob, messages: Messages) -> Prepared:
         validation = with_standardization_of(with_classes(validation, dataset.classes, name), dataset)
     elif job.val_split is not None:
         dataset, validation = validation_split(dataset, job.val_split, job.plan.seed)
+    if isinstance(job.options.workers, Workers):
+        job.options.workers.stop()  # all images are decoded
     for doubt in doubts_about_images(dataset, validation):
         messages.warn(doubt)
     if job.plan.model is None and (doubt := doubt_about_targets(dataset)):

@@ -90,7 +90,7 @@ def test_coordinates_have_the_lengths_and_angles_of_the_examples(backend: Backen
         assert small.shape[1] < data.m  # two examples are the same
         np.testing.assert_allclose(small @ small.T, X.T @ X, atol=1e-9 * np.abs(X.T @ X).max())
         V = np.random.default_rng(0).standard_normal((1, small.shape[1]))
-        W = backend.fetch(coordinates.weights(backend.send(V)))
+        W = backend.fetch(coordinates.weights(backend.send(V), "float64"))
         np.testing.assert_allclose(W @ X, V @ small.T, atol=1e-8)
         np.testing.assert_allclose(np.linalg.norm(W), np.linalg.norm(V))
 

@@ -124,7 +124,9 @@ main()
     assert run_code(code, *arguments, "--retry-errors").returncode == -9
     refused = xpnet(*arguments, "--resume")
     assert refused.returncode == 1
-    assert b"cannot be resumed: the earlier run had '--retry-errors', which this one has not" in refused.stderr
+    assert (
+        b"cannot be resumed: the earlier run had '--retry-errors', which this one has not" in refused.stderr
+    )
     assert xpnet(*arguments, "--retry-errors").returncode == 0
     assert xpnet("predict", model, folder, "-o", tmp_path / "whole.csv").returncode == 0
     assert output.read_bytes() == (tmp_path / "whole.csv").read_bytes()

@@ -38,47 +38,51 @@ class GramMatrix:
     def __init__(self, objective: LinearObjective) -> None:
         backend, standardizer = objective.backend, objective.data.standardizer
         self._objective = objective
-        self._mean = backend.send(standardizer.mean.T, dtype=objective.dtype)
+        raw_dtype = objective.data.host.examples.dtype
+        self._bytes = raw_dtype == np.uint8 and standardizer.is_uniform
         self._scale = backend.send(standardizer.scale.T, dtype=objective.dtype)
-        self._bytes = objective.data.host.examples.dtype == np.uint8 and standardizer.is_uniform
+        # Floats are centered before they are rounded to the dtype of the arithmetic, bytes after it.
+        self._center, self._mean = None, backend.send(standardizer.mean.T, dtype=objective.dtype)
+        if raw_dtype != np.uint8:
+            self._center = backend.send(standardizer.mean.T, dtype=raw_dtype.name)
+            self._mean = objective.zeros(1, 1)
 
-    def combine(self, C: Array) -> Array:
-        """Return C X̂^T, linear combinations of the examples, (rows, n_x). C: coefficients, (rows, m)."""
-        xp, total = namespace(C), None
-        for part, raw, mean in self._raw():
+    def combine(self, C: Array, dtype: str | None = None) -> Array:
+        """Return C X̂^T, linear combinations of the examples, (rows, n_x), in a dtype, by default that of C.
+
+        C: coefficients, (rows, m).
+        """
+        xp, data = namespace(C), self._objective.data
+        parts: dict[int, Array] = {}  # the result by the first feature
+        for part, chunk in data.chunks():
             own = C[:, part]
-            product = own @ raw - xp.sum(own, axis=1, keepdims=True) * mean
-            total = product if total is None else total + product
-        return total * self._scale
+            sums = xp.sum(own, axis=1, keepdims=True)
+            for features in _blocks(data.n_x, data.m):
+                block = self._floats(chunk[:, features], features)
+                product = own @ block - sums * _columns(self._mean, features)
+                product = product * _columns(self._scale, features)
+                product = xp.astype(product, getattr(xp, dtype or self._objective.dtype))
+                before = parts.get(features.start)
+                parts[features.start] = product if before is None else before + product
+        return xp.concat(list(parts.values()), axis=1)
 
     def logits(self, W: Array) -> Array:
         """Return W X̂, (rows, m). The standardization is folded into W. W: (rows, n_x)."""
         xp, folded = namespace(W), W * self._scale
+        shift = xp.sum(folded * self._mean, axis=1, keepdims=True)
         parts = [
-            folded @ raw.T - xp.sum(folded * mean, axis=1, keepdims=True) for _, raw, mean in self._raw()
+            folded @ self._floats(chunk[rows, :], slice(None)).T - shift
+            for _, chunk in self._objective.data.chunks()
+            for rows in _blocks(chunk.shape[0], self._objective.data.n_x)
         ]
         return xp.concat(parts, axis=1)
 
-    def _raw(self) -> Iterator[tuple[slice, Array, Array]]:
-        """Yield blocks of examples: their indices, the examples after the cast (k, n_x), the mean (1, n_x).
-
-        The mean is what must still be subtracted. It is 0 for floats: they are centered before the cast.
-        """
-        objective, data = self._objective, self._objective.data
-        xp, dtype = objective.backend.xp, getattr(objective.backend.xp, objective.dtype)
-        rows = max(1, BLOCK_BYTES // (8 * data.n_x))
-        raw_dtype = data.host.examples.dtype
-        center = None
-        if raw_dtype != np.uint8:
-            center = objective.backend.send(data.standardizer.mean.T, dtype=raw_dtype.name)
-        for part, chunk in data.chunks():
-            first, count = part.start or 0, chunk.shape[0]
-            for start in range(0, count, rows):
-                stop = min(start + rows, count)
-                block, mean = chunk[start:stop, :], self._mean
-                if center is not None:
-                    block, mean = block - center, 0.0 * mean
-                yield slice(first + start, first + stop), xp.astype(block, dtype), mean
+    def _floats(self, block: Array, features: slice) -> Array:
+        """Return raw values of features in the dtype of the arithmetic; floats are centered before."""
+        xp = self._objective.backend.xp
+        if self._center is not None:
+            block = block - _columns(self._center, features)
+        return xp.astype(block, getattr(xp, self._objective.dtype))
 
     @cached_property
     def G(self) -> Array:  # noqa: N802  (the field's name)
@@ -106,6 +110,18 @@ class GramMatrix:
         data = self._objective.data
         products: np.ndarray = byte_gram(data.host.examples) * float(data.standardizer.scale[0, 0]) ** 2
         return products
+
+
+def _blocks(count: int, size: int) -> Iterator[slice]:
+    """Yield slices of so many rows or columns, which have `size` numbers each: blocks of `BLOCK_BYTES`."""
+    step = max(1, BLOCK_BYTES // (8 * size))
+    for start in range(0, count, step):
+        yield slice(start, min(start + step, count))
+
+
+def _columns(row: Array, part: slice) -> Array:
+    """Return some columns of (1, n_x); a row (1, 1) stands for all of them."""
+    return row if row.shape[1] == 1 else row[:, part]
 
 
 class GramDescent:

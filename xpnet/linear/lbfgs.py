@@ -118,7 +118,7 @@ def minimize(
             P, history = _minimized(cost, P, limit, tolerance, on_progress)
         W, b = cost.split(P)
         if reduced is not None:
-            W, b = (backend.send(part, dtype=dtype) for part in (reduced.weights(W), b))
+            W, b = reduced.weights(W, dtype), backend.send(b, dtype=dtype)
         (parameters,) = unstack_parameters(model, W, b)
     method = Method.LBFGS_REDUCED if few else Method.LBFGS
     return TrainingResult(model, parameters, history, method, "logistic and softmax regression are convex")

@@ -71,8 +71,11 @@ class ReducedObjective:
             weights=None if objective.weights is None else backend.send(objective.weights, dtype="float64"),
         )
 
-    def weights(self, V: Array) -> Array:
-        """Return W = V Q^T, the weights on features, (n_out, n_x). V: weights, (n_out, coordinates)."""
+    def weights(self, V: Array, dtype: str) -> Array:
+        """Return W = V Q^T, the weights on features, (n_out, n_x), in a dtype.
+
+        V: weights, (n_out, coordinates).
+        """
         lengths = np.where(self._lengths > 0.0, self._lengths, np.inf)
         C = self._backend.fetch(V) / lengths @ self._U.T
-        return self._gram.combine(self._backend.send(C))
+        return self._gram.combine(self._backend.send(C), dtype)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from xpnet.data import Batches, DeviceMatrix
     from xpnet.nn import Network, Parameters
 
-BATCH_BYTES = 64 << 20
+BATCH_BYTES = 32 << 20
 """Limit of the size in bytes of a batch: of its standardized examples, and of the values of a layer."""
 
 MAX_BATCH_EXAMPLES = 1024

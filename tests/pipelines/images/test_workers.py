@@ -136,6 +136,17 @@ def test_a_worker_that_cannot_be_started_early_is_told_with_the_task(
             pool.submit(paths, RECIPE).result()
 
 
+def test_idle_workers_are_stopped_and_started_again(paths: list[str]) -> None:
+    with Workers(2) as pool:
+        first = pool.submit(paths, RECIPE).result()
+        (process,) = pool._processes
+        pool.stop()
+        assert process.wait(10) != 0
+        assert pool.submit(paths, RECIPE).result() == first
+        (again,) = pool._processes
+        assert again.pid != process.pid
+
+
 def test_no_worker_is_left(paths: list[str]) -> None:
     with Workers(2) as pool:
         for _ in range(4):

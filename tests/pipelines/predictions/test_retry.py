@@ -138,7 +138,7 @@ def test_an_unfinished_run_is_not_lost_to_a_retry(model: Path, tmp_path: Path, p
     with pytest.raises(KeyboardInterrupt):
         write_predictions(load(str(model)), iter(paths), CPU, str(output), batch_size=9, on_progress=stop)
     kept = Path(f"{output}.part").read_bytes()
-    with pytest.raises(OutputError, match="cannot be resumed: the earlier run had another retry"):
+    with pytest.raises(OutputError, match="cannot be resumed: the earlier run had another --retry-errors"):
         again(model, paths, output)
     assert Path(f"{output}.part").read_bytes() == kept
     retry_errors(load(str(model)), iter(paths), CPU, str(output), overwrite=True)
