@@ -35,8 +35,8 @@ TEST_SIDES = (32, 16, 8, 4)
 def decoding_libraries(decoder: str) -> dict[str, str]:
     """Return the versions of the libraries that decode images, and "pixels", a checksum of what they give.
 
-    The checksum is of a JPEG, decoded and resized. Two libraries with the same one give the same pixels, as far
-    as one picture can tell. It is missing where the picture cannot be decoded.
+    The checksum is of a JPEG, decoded and resized. Two libraries with the same one give the same pixels, as
+    far as one picture can tell. It is missing where the picture cannot be decoded.
 
     Args:
         decoder: one of `DECODERS`.

@@ -27,6 +27,9 @@ READY = b"xpnet decodes\n"
 LENGTH_BYTES = 8
 """The size of a length in bytes, big-endian. Two lengths stand before each result: see `spawn_main`."""
 
+LARGE_BYTES = 1 << 20
+"""Columns of so many bytes are not copied more often than necessary."""
+
 Buffer: TypeAlias = "bytes | mmap"
 """Bytes in memory."""
 
@@ -55,7 +58,7 @@ def spawn_main() -> None:
     """Run a worker until its parent closes the worker's standard input.
 
     It writes each result as two lengths, the pickled parts of `Pixels` after `columns`, and the columns as
-    they are: the columns may have megabytes, which are not copied.
+    they are. Columns of megabytes are not copied for that.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # on Ctrl-C the parent ends its workers
     tasks_in, results_out = _take_standard_streams()
@@ -67,14 +70,15 @@ def spawn_main() -> None:
         results_out.write(READY)
         results_out.flush()
         while True:
-            columns, *others = decode_pixels(*tasks.get())
-            head = pickle.dumps(others, pickle.HIGHEST_PROTOCOL)
-            for part in (head, columns):
-                results_out.write(len(part).to_bytes(LENGTH_BYTES, "big"))
-            results_out.write(head)
-            results_out.write(columns)
-            results_out.flush()
+            columns, *others = _decode(*tasks.get())
+            head, size = pickle.dumps(others, pickle.HIGHEST_PROTOCOL), sum(map(len, columns))
+            lengths = (length.to_bytes(LENGTH_BYTES, "big") for length in (len(head), size))
+            parts = [*lengths, head, *columns]
             del columns
+            for part in parts if size >= LARGE_BYTES else [b"".join(parts)]:
+                results_out.write(part)
+            results_out.flush()
+            del parts
     except (BrokenPipeError, MemoryError):  # the parent has ended, or decodes these images one by one
         os._exit(1)
 
@@ -107,6 +111,12 @@ def decode_pixels(paths: list[str], recipe: Recipe) -> Pixels:
         paths: k images.
         recipe: how an image becomes a column.
     """
+    columns, errors, frames, libraries = _decode(paths, recipe)
+    return Pixels(b"".join(columns), errors, frames, libraries)
+
+
+def _decode(paths: list[str], recipe: Recipe) -> tuple[list[bytes], list[str], list[int], dict[str, str]]:
+    """Return the attributes of `Pixels`, but the columns one by one."""
     from .decode import decode_to_bytes, ignore_pillow_warnings
     from .libraries import decoding_libraries
 
@@ -119,4 +129,4 @@ def decode_pixels(paths: list[str], recipe: Recipe) -> Pixels:
             except ImageError as error:
                 columns.append(bytes(recipe.n_x))
                 errors[i] = str(error)
-        return Pixels(b"".join(columns), errors, frames, decoding_libraries(recipe.decoder))
+        return columns, errors, frames, decoding_libraries(recipe.decoder)

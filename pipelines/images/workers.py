@@ -20,7 +20,7 @@ from typing import IO, TYPE_CHECKING, Any, Self
 
 from xpnet.errors import WorkerError
 
-from .worker import LENGTH_BYTES, READY, Pixels
+from .worker import LARGE_BYTES, LENGTH_BYTES, READY, Pixels
 
 if TYPE_CHECKING:
     from .recipe import Recipe
@@ -36,12 +36,6 @@ END_SECONDS = 5.0
 
 DIED = "decoding it ended its process"
 """The error of an image that ends its worker."""
-
-OWN_MEMORY_BYTES = 1 << 20
-"""Columns of so many bytes get memory of their own, which the system has back as soon as they are done with.
-
-Of what threads allocate as usual, the C library keeps a part for each of them.
-"""
 
 PROGRAM = """import sys
 sys.path[:] = sys.argv[1:]
@@ -218,8 +212,9 @@ def _exchange(process: Process, task: Any) -> Pixels:
     lengths = _received(results, 2 * LENGTH_BYTES)
     length, size = (int.from_bytes(lengths[i : i + LENGTH_BYTES], "big") for i in (0, LENGTH_BYTES))
     others = pickle.loads(_received(results, length))  # noqa: S301  (from our own process)
-    if size < OWN_MEMORY_BYTES:
+    if size < LARGE_BYTES:
         return Pixels(_received(results, size), *others)
+    # Memory of its own: the system has it back at once. Of other memory, the C library keeps some for each thread.
     columns = mmap.mmap(-1, size)
     if results.readinto(columns) != size:  # type: ignore[attr-defined]  # a buffered reader fills it
         raise _WorkerEndedError

@@ -25,7 +25,8 @@ def test_every_damaged_file_is_used_or_refused(kind: str, first: int) -> None:
     ends = [each.end for each in results]
     assert not [each for each in results if each.end == "failed"]
     assert ends.count("crash") <= (ENDED_BY_LIBHDF5 * fuzz.SHARD if kind == "data" else 0)
-    assert {"used", "refused"} <= set(ends)
+    assert "used" in ends
+    assert "refused" in ends or kind == "list"  # almost every text is a list of paths
 
 
 def test_any_other_error_is_a_failure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
