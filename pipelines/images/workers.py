@@ -214,7 +214,7 @@ def _exchange(process: Process, task: Any) -> Pixels:
     others = pickle.loads(_received(results, length))  # noqa: S301  (from our own process)
     if size < LARGE_BYTES:
         return Pixels(_received(results, size), *others)
-    # Memory of its own: the system has it back at once. Of other memory, the C library keeps some for each thread.
+    # Memory of its own: the system has it back at once. Of other memory the C library keeps some per thread.
     columns = mmap.mmap(-1, size)
     if results.readinto(columns) != size:  # type: ignore[attr-defined]  # a buffered reader fills it
         raise _WorkerEndedError
