@@ -20,6 +20,7 @@ PLACES = {
     "training": (0.5, 7),
     "linear": (0, 8),
     "io": (1, 8),
+    "features": (2.1, 8),
     "nn": (0.5, 9),
     "testing": (1.6, 9),
     "functional": (0, 10),

@@ -21,6 +21,7 @@ PACKAGES = (
     "xpnet.data",
     "xpnet.nn",
     "xpnet.linear",
+    "xpnet.features",
     "xpnet.training",
     "xpnet.io",
     "xpnet.metrics",

@@ -339,17 +339,22 @@ class Reading(NamedTuple):
     workers: Workers = None
 
     @contextmanager
-    def data_options(self) -> Iterator[DataOptions]:
+    def data_options(self, features: str = "none") -> Iterator[DataOptions]:
         """Give the options as the pipeline takes them, with workers that decode until the block ends.
+
+        Args:
+            features: the value of --features, on which the default of the image size depends.
 
         Raises:
             UsageError: a value that is not allowed.
         """
         from ..datasets import DataOptions
         from ..images import Recipe, Workers, workers_for
+        from ..training import PATCHES_SIZE
 
+        image_size = self.image_size or (PATCHES_SIZE if features == "patches" else None)
         recipe = Recipe.from_options(
-            self.image_size,
+            image_size,
             self.resize_mode,
             self.color_mode,
             self.decoder,
@@ -391,6 +396,23 @@ class Training(NamedTuple):
             "--hidden", metavar="LAYERS", panel=MODEL,
             help="Hidden layers of a network: 256:relu,64:tanh is 256 ReLU units, then 64 tanh units; "
             "32:relu+16:tanh is one layer with units of both kinds.",
+        ),
+    ] = None  # fmt: skip
+    features: Annotated[
+        str,
+        choice(
+            "--features", "none", "patches", panel=MODEL,
+            help="What the model is given: the pixels (none), or features of small patches, which are "
+            "learned from the images (patches). With patches, images are 32 pixels wide and high unless "
+            "--image-size says otherwise, and a linear model is trained by ridge classification.",
+        ),
+    ] = "none"  # fmt: skip
+    mirror: Annotated[
+        bool | None,
+        typer.Option(
+            "--mirror/--no-mirror", rich_help_panel=MODEL, show_default="mirror",
+            help="Whether an image and its mirror image mean the same, for --features patches. They do not "
+            "for text and digits.",
         ),
     ] = None  # fmt: skip
     dropout: Annotated[

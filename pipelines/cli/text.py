@@ -100,6 +100,12 @@ def _data_lines(description: dict[str, Any]) -> list[str]:
         frame = f", frame {recipe['frame']}" if recipe.get("frame", 1) > 1 else ""
         how = f"{recipe['resize_mode']}, by {recipe['decoder']}{frame}"
         lines.append(f"Each image: {size}, shape {shape} ({how})")
+    if patches := description.get("patches"):
+        size, grid = patches["size"], patches["grid"]
+        alike = ", mirror images are alike" if patches["mirror"] else ""
+        lines.append(
+            f"Features: {patches['count']} patches of {size} x {size} pixels, in {grid} x {grid} cells{alike}"
+        )
     lines.append(f"X: {(n_x, m)} {description['dtype']}, standardized: {description['standardize']}")
     lines.append(f"Y: {(1, m)}")
     if description["classes"]:
@@ -138,6 +144,12 @@ def training_text(outcome: TrainOutcome) -> str:
     for name, (cost, value) in outcome.metrics.items():
         as_text = f"{100 * value:.2f} %" if outcome.dataset.classes else f"{value:.6f}"
         lines.append(f"{name.capitalize()} cost: {cost:.6f}, {metric}: {as_text}")
+    if (expected := outcome.result.expected) is not None:
+        accuracy, error = 100 * expected.accuracy, 100 * expected.error
+        lines.append(
+            f"Expected on new data: accuracy {accuracy:.1f} % ± {error:.1f}, "
+            f"log loss {expected.log_loss:.3f} (by {expected.by})"
+        )
     lines.append(f"Saved: {outcome.job.output}")
     return "\n".join(map(printable, lines))
 

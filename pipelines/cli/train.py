@@ -22,8 +22,10 @@ def train(
         str | None,
         o.choice(
             "--optimizer", "sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw", "lbfgs",
+            "ridge",
             panel=o.OPTIMIZATION,
-            help="The optimizer. By default lbfgs for logistic and softmax regression. If an option is given "
+            help="The optimizer. By default lbfgs for logistic and softmax regression, and ridge (in closed "
+            "form) with --features patches. If an option is given "
             "that lbfgs does not have, such as --epochs or --learning-rate: sgd with --iterations, else "
             "adam. Networks: adam. Linear regression is solved without an optimizer, unless an option asks "
             "for steps.",
@@ -130,7 +132,7 @@ def train(
         clip=clip,
         patience=patience,
     )
-    with reading.data_options() as options:
+    with reading.data_options(training.features) as options:
         job = TrainJob(
             data=data,
             options=options,

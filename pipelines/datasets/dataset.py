@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from xpnet.data import ColumnMatrix
+    from xpnet.features import PatchFeatures
 
     from ..images import Recipe
 
@@ -30,6 +31,7 @@ class Dataset:
         target: the name of a table's target column; "" for images.
         names: the paths of the m images, or empty if they are not known.
         skipped: (input, reason) of each input that could not be used.
+        patches: what turned the pixels into the features in `data`; None if `data` holds the pixels.
     """
 
     data: ColumnMatrix
@@ -40,10 +42,12 @@ class Dataset:
     target: str = ""
     names: tuple[str, ...] = ()
     skipped: tuple[tuple[str, str], ...] = field(default=())
+    patches: PatchFeatures | None = None
 
     def describe(self) -> dict[str, Any]:
         """Return the description that `describe_data_file` gives for a data file of this dataset."""
         data, recipe = self.data, self.recipe
+        patches = {"patches": self.patches.settings.to_dict()} if self.patches else {}
         return {
             "kind": "images" if recipe else "table",
             "recipe": recipe and recipe.to_dict(),
@@ -56,6 +60,7 @@ class Dataset:
             "shape": list(recipe.shape) if recipe else [data.n_x],
             "dtype": str(data.examples.dtype),
             "counts": class_counts(self.Y[0], self.classes),
+            **patches,
         }
 
 

@@ -11,7 +11,15 @@ import numpy as np
 
 from xpnet.backend import Backend, select
 from xpnet.data import ColumnMatrix
-from xpnet.errors import ArrayTypeError, DataError, DtypeError, ShapeError, UsageError
+from xpnet.errors import (
+    ArrayTypeError,
+    ConfigurationError,
+    DataError,
+    DtypeError,
+    ShapeError,
+    UsageError,
+)
+from xpnet.features import PatchFeatures, PatchSettings
 from xpnet.io import SavedModel, Scorer, read_model_file, write_model_file
 
 from ..datasets import (
@@ -51,11 +59,13 @@ class Model:
         saved: what the model file holds: the network, its parameters, and how it was trained.
         recipe: how an image becomes a column; None for a model of a table.
         path: the file that the model was loaded from, or None.
+        patches: what turns the pixels of an image into features; None if the network takes the pixels.
     """
 
     saved: SavedModel
     recipe: Recipe | None = None
     path: str | None = None
+    patches: PatchFeatures | None = None
 
     @classmethod
     def from_saved(cls, saved: SavedModel, path: str | None = None) -> Model:
@@ -66,18 +76,21 @@ class Model:
                 training is damaged.
         """
         name = path or "the model"
+        stored = {key: value for key, value in saved.recipe.items() if key != "patches"}
         try:
-            recipe = Recipe.from_dict(saved.recipe) if "decoder" in saved.recipe else None
-        except DataError as error:
+            recipe = Recipe.from_dict(stored) if "decoder" in stored else None
+            patches = None if recipe is None else patches_of(saved, recipe)
+        except (DataError, ConfigurationError, ShapeError, DtypeError) as error:
             msg = f"{name}: {error}"
             raise DataError(msg) from error
-        if recipe is not None and recipe.n_x != saved.model.n_x:
-            msg = f"{name}: its recipe gives {recipe.n_x} features, but its weights expect {saved.model.n_x}"
+        n_x = None if recipe is None else patches.count if patches else recipe.n_x
+        if n_x is not None and n_x != saved.model.n_x:
+            msg = f"{name}: its recipe gives {n_x} features, but its weights expect {saved.model.n_x}"
             raise DataError(msg)
         if recipe is None:
             require_table_recipe(saved.recipe, saved.model.n_x, name)
         require_history(saved.history, name)
-        return cls(saved, recipe, path)
+        return cls(saved, recipe, path, patches)
 
     def __repr__(self) -> str:
         about = f"{len(self.classes)} classes" if self.classes else "regression"
@@ -88,6 +101,11 @@ class Model:
     def name(self) -> str:
         """How messages name the model: its path, if it has one."""
         return self.path or "the model"
+
+    @property
+    def n_x(self) -> int:
+        """How many numbers an input has: bytes of an image, or columns of a table."""
+        return self.saved.model.n_x if self.recipe is None else self.recipe.n_x
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -310,7 +328,8 @@ class Model:
         """Return the network on a device, ready for raw examples."""
         saved = self.saved
         dtype = str(saved.parameters["W1"].dtype)
-        return Scorer(saved.model, saved.parameters, saved.standardizer, backend, dtype)
+        transform = None if self.patches is None else self.patches.on(backend)
+        return Scorer(saved.model, saved.parameters, saved.standardizer, backend, dtype, transform)
 
     def predictor(self, backend: Backend, options: RowOptions) -> Predictor:
         """Return the model on a device, ready for images.
@@ -333,7 +352,7 @@ class Model:
 
     def _rows(self, caller: str, X: np.ndarray) -> np.ndarray:
         """Return images, one image, or columns as rows of raw values (m, n_x), or refuse them."""
-        n_x, recipe = self.saved.model.n_x, self.recipe
+        n_x, recipe = self.n_x, self.recipe
         if not isinstance(X, np.ndarray):
             msg = f"{caller}: X is {type(X).__name__}, expected a NumPy array"
             raise ArrayTypeError(msg)
@@ -371,7 +390,7 @@ class Model:
 
     def _require_same_columns(self, dataset: Dataset, name: str) -> None:
         """Raise `UsageError` if the columns mean something else than those of the training data."""
-        n_x, features = self.saved.model.n_x, self.saved.recipe.get("features")
+        n_x, features = self.n_x, self.saved.recipe.get("features")
         if dataset.recipe is None and self.recipe is not None:
             msg = f"{name}: is a table, but the model expects images"
         elif dataset.data.n_x != n_x:
@@ -384,6 +403,22 @@ class Model:
         else:
             return
         raise UsageError(msg)
+
+
+def patches_of(saved: SavedModel, recipe: Recipe) -> PatchFeatures | None:
+    """Return the patch features that a model file holds, or None.
+
+    Raises:
+        DataError, ConfigurationError, ShapeError, DtypeError: they are damaged, or do not fit the recipe.
+    """
+    described = saved.recipe.get("patches")
+    if described is None and not saved.features:
+        return None
+    if not isinstance(described, dict) or set(saved.features) != {"filters", "offsets"}:
+        names = ", ".join(sorted(saved.features)) or "none"
+        msg = f"its patches are {described!r} with the arrays {names}, expected settings, filters and offsets"
+        raise DataError(msg)
+    return PatchFeatures(PatchSettings.from_dict(described), recipe.shape, **saved.features)
 
 
 def load(path: StrPath) -> Model:

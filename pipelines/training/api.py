@@ -11,7 +11,7 @@ from ..datasets import DataOptions, Dataset, dataset_from_arrays
 from ..images import Recipe, workers_for
 from ..messages import Messages
 from ..models import Model
-from .plan import Plan
+from .plan import PATCHES_SIZE, Plan
 from .preparation import TrainJob
 from .trainer import train_job
 
@@ -76,9 +76,9 @@ def train(
         overwrite: start from the beginning, although there is such a checkpoint.
         messages: receives messages and progress. By default warnings become Python warnings, and the rest is
             dropped.
-        plan: how to train: model, hidden, optimizer, epochs, iterations, learning_rate, batch_size,
-            schedule, l1, l2, dropout, label_smoothing, clip, class_weight, patience, initializer, seed,
-            dtype, precision; see `Plan`.
+        plan: how to train: model, hidden, features, mirror, optimizer, epochs, iterations, learning_rate,
+            batch_size, schedule, l1, l2, dropout, label_smoothing, clip, class_weight, patience, initializer,
+            seed, dtype, precision; see `Plan`.
 
     Raises:
         XpnetError: one of its subclasses, such as `UsageError`, `DataError`, `DeviceError`.
@@ -89,6 +89,8 @@ def train(
         msg = f"train() got {unknown[0]!r}, expected one of {', '.join(known)}"
         raise UsageError(msg)
     size = None if image_size is None else str(image_size)
+    if size is None and plan.get("features") == "patches" and isinstance(data, str | os.PathLike):
+        size = PATCHES_SIZE if os.path.isdir(data) else None
     options = DataOptions(
         recipe=Recipe.from_options(size, resize_mode, color_mode, decoder, frame, max_pixels),
         standardize=standardize,

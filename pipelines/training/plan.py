@@ -21,6 +21,15 @@ MODELS = ("logistic", "softmax", "network", "regression")
 LBFGS = "lbfgs"
 """Name of the optimizer L-BFGS, which is not one of `xpnet.nn.OPTIMIZERS`."""
 
+RIDGE = "ridge"
+"""Name of ridge classification, which is not one of `xpnet.nn.OPTIMIZERS`."""
+
+FEATURES = ("none", "patches")
+"""What the network takes: the pixels, or learned features of patches."""
+
+PATCHES_SIZE = "32"
+"""Default image size for `--features patches`, in pixels."""
+
 LEARNING_RATE = 0.001
 """Default learning rate."""
 
@@ -53,7 +62,9 @@ class Plan:
     Attributes:
         model: one of `MODELS`.
         hidden: hidden layers, such as "256:relu,32:relu+16:tanh"; see `xpnet.nn.Layer`.
-        optimizer: one of `xpnet.nn.OPTIMIZERS`, or "lbfgs" for logistic and softmax regression.
+        features: one of `FEATURES`.
+        mirror: whether mirror images are alike, for patches; None for yes.
+        optimizer: one of `xpnet.nn.OPTIMIZERS`, or "lbfgs" or "ridge" for logistic and softmax regression.
         epochs: number of passes over the data, in batches.
         iterations: number of full-batch steps; not together with `epochs` or `batch_size`.
         learning_rate: learning rate of the first epoch.
@@ -68,6 +79,8 @@ class Plan:
 
     model: str | None = None
     hidden: str | None = None
+    features: str = "none"
+    mirror: bool | None = None
     optimizer: str | None = None
     epochs: int | None = None
     iterations: int | None = None
@@ -89,7 +102,8 @@ class Plan:
     def __post_init__(self) -> None:
         for name, value, possible in (
             ("--model", self.model, MODELS),
-            ("--optimizer", self.optimizer, (*OPTIMIZERS, LBFGS)),
+            ("--features", self.features, FEATURES),
+            ("--optimizer", self.optimizer, (*OPTIMIZERS, LBFGS, RIDGE)),
             ("--schedule", self.schedule, tuple(SCHEDULES)),
         ):
             if value is not None and value not in possible:
@@ -98,17 +112,20 @@ class Plan:
         if self.iterations is not None and (self.epochs is not None or self.batch_size is not None):
             msg = "--iterations uses all examples in each step: leave out --epochs and --batch-size"
             raise UsageError(msg)
-        if self.optimizer == LBFGS and (unused := self.not_for_lbfgs):
+        if self.mirror is not None and self.features == "none":
+            msg = "--mirror and --no-mirror are for --features patches: leave them out"
+            raise UsageError(msg)
+        if self.optimizer in (LBFGS, RIDGE) and (unused := self.not_for(self.optimizer)):
             msg = (
-                f"--optimizer lbfgs does not use {', '.join(unused)}: "
+                f"--optimizer {self.optimizer} does not use {', '.join(unused)}: "
                 f"leave {'it' if len(unused) == 1 else 'them'} out, or choose another optimizer"
             )
             raise UsageError(msg)
 
-    @property
-    def not_for_lbfgs(self) -> list[str]:
-        """The options of the command line that were given, but that L-BFGS does not use."""
-        known = {"model", "hidden", "optimizer", "iterations", "l2", "class_weight", "seed", "dtype"}
+    def not_for(self, optimizer: str) -> list[str]:
+        """Return the options of the command line that were given, but that L-BFGS or ridge does not use."""
+        known = {"model", "hidden", "features", "mirror", "optimizer", "class_weight", "seed", "dtype"}
+        known |= {"iterations", "l2"} if optimizer == LBFGS else set()
         given = [f.name for f in fields(self) if f.name not in known and getattr(self, f.name) is not None]
         return [f"--{name.replace('_', '-')}" for name in given]
 
@@ -116,19 +133,21 @@ class Plan:
         """Return the name of the optimizer: the choice of the user, or the default for the model.
 
         Raises:
-            UsageError: L-BFGS for a network.
+            UsageError: L-BFGS or ridge for a network.
         """
-        if self.optimizer == LBFGS and not is_linear_classifier(model):
-            msg = "--optimizer lbfgs is for logistic and softmax regression"
+        if self.optimizer in (LBFGS, RIDGE) and not is_linear_classifier(model):
+            msg = f"--optimizer {self.optimizer} is for logistic and softmax regression"
             raise UsageError(msg)
         if self.optimizer is not None:
             return self.optimizer
-        if is_linear_classifier(model) and not self.not_for_lbfgs:
+        if is_linear_classifier(model) and self.features != "none" and not self.not_for(RIDGE):
+            return RIDGE
+        if is_linear_classifier(model) and not self.not_for(LBFGS):
             return LBFGS
         return "sgd" if is_linear_classifier(model) and self.iterations is not None else "adam"
 
     def settings(self, model: Network, m: int) -> Settings:
-        """Return the settings of a training on m examples (not for L-BFGS).
+        """Return the settings of a training on m examples (not for L-BFGS and ridge).
 
         Raises:
             ConfigurationError: a value is out of range.
@@ -162,8 +181,8 @@ class Plan:
             model: the network.
             m: number of examples.
         """
-        is_lbfgs = self.optimizer_for(model) == LBFGS
-        return is_lbfgs or self.is_plain_descent(model) or self.is_closed_form(model, m)
+        is_whole = self.optimizer_for(model) in (LBFGS, RIDGE)
+        return is_whole or self.is_plain_descent(model) or self.is_closed_form(model, m)
 
     def is_closed_form(self, model: Network, m: int) -> bool:
         """Return whether the training solves linear regression exactly: no choice asks for steps.
@@ -173,7 +192,7 @@ class Plan:
             m: number of examples.
         """
         asked = self.optimizer is not None or self.iterations is not None or self.class_weight is not None
-        return is_solvable(model, m) and not asked and not self.not_for_lbfgs
+        return is_solvable(model, m) and not asked and not self.not_for(LBFGS)
 
     def is_plain_descent(self, model: Network) -> bool:
         """Return whether the training can be done by `xpnet.linear.descend`."""

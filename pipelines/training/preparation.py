@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from xpnet.backend import Backend, select
-from xpnet.data import fit_standardizer, stratified_split
-from xpnet.errors import DataError, UsageError
+from xpnet.data import ColumnMatrix, Standardizer, fit_standardizer, stratified_split
+from xpnet.errors import DataError, ShapeError, UsageError
+from xpnet.features import PatchSettings, fit_patches
 
 from ..datasets import (
     TABLE_SUFFIXES,
@@ -31,6 +32,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ..messages import Messages
+
+
+GRID, GRID_OF_MANY, MANY_EXAMPLES = 4, 3, 10_000
+"""Cells of the grid of patch features along each side; with so many examples, fewer. It is then faster."""
+
+LEAST_DEVIATION = 1e-3
+"""The least deviation of a feature that is taken for full, as a share of the median one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,6 +148,8 @@ def prepare(job: TrainJob, messages: Messages) -> Prepared:
         validation = with_standardization_of(with_classes(validation, dataset.classes, name), dataset)
     elif job.val_split is not None:
         dataset, validation = validation_split(dataset, job.val_split, job.plan.seed)
+    if job.plan.features == "patches":
+        dataset, validation = with_patches(dataset, validation, job.plan, backend)
     if isinstance(job.options.workers, Workers):
         job.options.workers.stop()  # all images are decoded
     for doubt in doubts_about_images(dataset, validation):
@@ -147,6 +157,39 @@ def prepare(job: TrainJob, messages: Messages) -> Prepared:
     if job.plan.model is None and (doubt := doubt_about_targets(dataset)):
         messages.warn(doubt)
     return Prepared(dataset, validation, backend, skipped)
+
+
+def with_patches(
+    dataset: Dataset, validation: Dataset | None, plan: Plan, backend: Backend
+) -> tuple[Dataset, Dataset | None]:
+    """Return datasets with features of patches in place of pixels. They are learned from the training images.
+
+    Raises:
+        UsageError: the data has no images, or they are too small.
+    """
+    if dataset.recipe is None:
+        msg = "--features patches is for images, and the data is a table: leave it out"
+        raise UsageError(msg)
+    grid = GRID if dataset.data.m < MANY_EXAMPLES else GRID_OF_MANY
+    settings = PatchSettings(grid=grid, mirror=plan.mirror is not False, seed=plan.seed)
+    try:
+        patches = fit_patches(dataset.data.examples, dataset.recipe.shape, settings)
+    except ShapeError as error:
+        msg = f"{error}: give a larger --image-size"
+        raise UsageError(msg) from error
+    transform = patches.on(backend)
+    data = ColumnMatrix(transform(dataset.data.examples))
+    data = data.standardized_as(_limited(fit_standardizer(data.blocks(), "feature")))
+    if validation is not None:
+        held = ColumnMatrix(transform(validation.data.examples), data.standardizer)
+        validation = replace(validation, data=held, patches=patches)
+    return replace(dataset, data=data, patches=patches), validation
+
+
+def _limited(standardizer: Standardizer) -> Standardizer:
+    """Return a standardization that does not enlarge features which hardly differ between examples."""
+    most = 1.0 / (LEAST_DEVIATION * float(np.median(1.0 / standardizer.scale)))
+    return replace(standardizer, scale=np.minimum(standardizer.scale, most))
 
 
 def _opened(data: str | Dataset, options: DataOptions, plan: Plan, messages: Messages) -> Dataset:

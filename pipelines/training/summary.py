@@ -39,6 +39,7 @@ FULL_BATCH_METHODS = {
     Method.FUSED: "full-batch gradient descent, one pass over the raw examples in each step ({reason})",
     Method.GRAM: "gradient descent on the Gram matrix of the examples ({reason})",
     Method.LEAST_SQUARES: "linear least squares in closed form ({reason})",
+    Method.RIDGE: "ridge classification in closed form ({reason})",
     Method.LBFGS: "L-BFGS on all examples",
     Method.LBFGS_REDUCED: "L-BFGS on all examples, in reduced coordinates (few examples, many features)",
 }
@@ -68,7 +69,7 @@ def saved_model(
     recipe, history = dataset.recipe, result.history
     last = asdict(history[-1])
     del last["seconds"]
-    has_no_rate = result.method in (Method.LBFGS, Method.LBFGS_REDUCED, Method.LEAST_SQUARES)
+    has_no_rate = result.method in (Method.LBFGS, Method.LBFGS_REDUCED, Method.LEAST_SQUARES, Method.RIDGE)
     if has_no_rate:  # nor a best epoch other than the last
         del last["learning_rate"]
     summary = {
@@ -85,14 +86,21 @@ def saved_model(
     }
     if sweep is not None:
         summary["sweep"] = sweep
+    if result.expected is not None:
+        summary["expected"] = asdict(result.expected)
+    patches = dataset.patches
+    described = {"patches": patches.settings.to_dict()} if patches else {}
     return SavedModel(
         result.model,
         {name: backend.fetch(view) for name, view in result.parameters.views.items()},
         dataset.data.standardizer,
         dataset.classes,
-        recipe.to_dict() if recipe else {"features": list(dataset.features), "target": dataset.target},
+        recipe.to_dict() | described
+        if recipe
+        else {"features": list(dataset.features), "target": dataset.target},
         dict(finite(summary)),  # R² of equal targets is NaN, and a file has finite numbers only
         {"xpnet": __version__, "numpy": np.__version__, "python": platform.python_version()},
+        patches.arrays if patches else {},
     )
 
 

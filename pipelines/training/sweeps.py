@@ -11,7 +11,7 @@ from xpnet.linear import is_linear_classifier
 from xpnet.nn import TrainingResult
 from xpnet.training import sweep as train_together
 
-from .plan import LBFGS, choose_model
+from .plan import LBFGS, RIDGE, choose_model
 from .preparation import TrainJob, outputs_of, prepare
 from .summary import method_sentence, sweep_summary
 from .targets import TargetScale
@@ -52,8 +52,8 @@ def sweep_job(
         msg = "there is nothing to compare: give --learning-rates, --l2s or --seeds"
         raise UsageError(msg)
     plan = job.plan
-    if plan.optimizer == LBFGS:
-        msg = "--optimizer lbfgs cannot be used for a sweep: choose another optimizer"
+    if plan.optimizer in (LBFGS, RIDGE):
+        msg = f"--optimizer {plan.optimizer} cannot be used for a sweep: choose another optimizer"
         raise UsageError(msg)
     if len(given.get("l2s", [])) > 1 and job.val is None and job.val_split is None:
         # The training cost has the penalty in it, so the smallest penalty would nearly always be the best.

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 from xpnet.data import on_device
 from xpnet.errors import CheckpointError, ModelFileError, OutputError, UsageError
 from xpnet.io import atomic_write, read_tensors, write_model_file
-from xpnet.linear import descend, minimize, solve
+from xpnet.linear import classify, descend, minimize, solve
 from xpnet.nn import Epoch, StopReason, TrainingResult
 from xpnet.training import Evaluator, fit
 
-from .plan import LBFGS, METRIC_EXAMPLES, Plan, choose_model
+from .plan import LBFGS, METRIC_EXAMPLES, RIDGE, Plan, choose_model
 from .preparation import Prepared, TrainJob, outputs_of, prepare
 from .summary import method_sentence, saved_model
 from .targets import TargetScale
@@ -318,6 +318,11 @@ def _full_batch(
     if plan.optimizer_for(model) == LBFGS:
         l2 = 1.0 if plan.l2 is None else plan.l2
         return minimize(model, data, dataset.Y, data.backend, iterations=plan.iterations, l2=l2, **shared)
+    if plan.optimizer_for(model) == RIDGE:
+        return classify(
+            model, data, dataset.Y, data.backend,
+            class_weight=plan.class_weight, dtype=plan.dtype, seed=plan.seed,
+        )  # fmt: skip
     settings = plan.settings(model, data.m)
     rate = settings.learning_rate
     return descend(
@@ -399,7 +404,7 @@ def _iterations(plan: Plan, model: Network, m: int) -> int | None:
     """Return the number of epochs or iterations, or None if it is not known before."""
     if plan.is_closed_form(model, m):
         return None
-    return None if plan.optimizer_for(model) == LBFGS else plan.settings(model, m).epochs
+    return None if plan.optimizer_for(model) in (LBFGS, RIDGE) else plan.settings(model, m).epochs
 
 
 def _note(epoch: Epoch) -> str:

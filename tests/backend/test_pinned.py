@@ -126,7 +126,7 @@ def test_the_fake_notices_what_is_not_waited_for(
         values = [int(backend.fetch(block)[0, 0]) for (block,) in got]
         assert values != list(range(6))
         return
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError), np.errstate(all="ignore"):  # the old bytes may be a NaN
         check(streamed(backend), backend)
 
 

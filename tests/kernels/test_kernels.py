@@ -19,6 +19,7 @@ from xpnet.autodiff.reverse import evaluate_pullback
 from xpnet.backend.backend import Backend
 from xpnet.data.batches import gather
 from xpnet.errors import DeviceError, ShapeError
+from xpnet.features import patch_rows, pool_cells
 from xpnet.linear.fused import linear_loss_and_gradient, logistic_residual, softmax_residual
 from xpnet.linear.gram import byte_gram, gram_steps
 from xpnet.nn import optimizers
@@ -40,6 +41,8 @@ PORTABLE |= {
         gather,
         byte_gram,
         gram_steps,
+        patch_rows,
+        pool_cells,
         *vars(optimizers).values(),
     )
     if hasattr(f, "__wrapped__")

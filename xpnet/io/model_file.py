@@ -21,6 +21,9 @@ FORMAT = 1
 MEAN = "standardizer.mean"
 """Name of the array with the means of the standardization."""
 
+FEATURES = "features."
+"""Beginning of the names of the arrays that turn an input into features."""
+
 SCALE = "standardizer.scale"
 """Name of the array with the factors of the standardization."""
 
@@ -37,6 +40,7 @@ class SavedModel:
         recipe: how an input becomes a raw column, as plain data. It is only stored here, not used.
         history: summary of the training, as plain data.
         versions: versions of the software that trained the model, by name.
+        features: arrays that turn an input into features, by name. They are only stored here, not used.
     """
 
     model: Network
@@ -46,6 +50,7 @@ class SavedModel:
     recipe: dict[str, Any] = field(default_factory=dict)
     history: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
+    features: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 def write_model_file(path: str | os.PathLike[str], saved: SavedModel) -> None:
@@ -54,7 +59,8 @@ def write_model_file(path: str | os.PathLike[str], saved: SavedModel) -> None:
     Raises:
         ModelFileError: the file cannot be written, or its parts do not match.
     """
-    arrays = {**saved.parameters, MEAN: saved.standardizer.mean, SCALE: saved.standardizer.scale}
+    features = {f"{FEATURES}{name}": array for name, array in saved.features.items()}
+    arrays = {**saved.parameters, MEAN: saved.standardizer.mean, SCALE: saved.standardizer.scale, **features}
     _require_matching(path, saved.model, arrays, saved.classes)
     description = {
         "kind": "model",
@@ -103,7 +109,12 @@ def read_model_file(path: str | os.PathLike[str]) -> SavedModel:
         raise ModelFileError(msg)
     recipe, history, versions = plain
     parameters = {name: arrays[name] for name in model.shapes}
-    return SavedModel(model, parameters, Standardizer(kind, mean, scale), classes, recipe, history, versions)
+    features = {
+        name.removeprefix(FEATURES): array for name, array in arrays.items() if name.startswith(FEATURES)
+    }
+    return SavedModel(
+        model, parameters, Standardizer(kind, mean, scale), classes, recipe, history, versions, features
+    )
 
 
 def _require_matching(
@@ -120,7 +131,7 @@ def _require_matching(
         if arrays[name].shape != shape:
             msg = f"{path}: {name} has shape {arrays[name].shape}, and the configuration says {shape}"
             raise ModelFileError(msg)
-    if unknown := sorted(set(arrays) - set(expected)):
+    if unknown := sorted(name for name in set(arrays) - set(expected) if not name.startswith(FEATURES)):
         msg = f"{path}: holds {', '.join(unknown[:5])}, which the configuration does not have"
         raise ModelFileError(msg)
     if len(dtypes := {str(arrays[name].dtype) for name in model.shapes}) > 1:

@@ -28,6 +28,9 @@ BLOCK_BYTES = {"cpu": 32 << 20, "gpu": 256 << 20}
 """Limit of the size of a block in bytes. Examples of very many features have smaller blocks."""
 
 
+TRANSFORMED_EXAMPLES = 1024
+"""How many examples are transformed at a time, at most. A multiple of every block."""
+
 FOLDED_FEATURES = 1 << 16
 """How many columns of weights are folded at a time, in float64."""
 
@@ -43,6 +46,7 @@ class Scorer:
         standardizer: the standardization of the raw columns.
         backend: the device.
         dtype: dtype of the arithmetic, "float32" or "float64".
+        transform: turns raw examples (k, n) into those that the network takes, (k, n_x); None if they are.
 
     Attributes:
         model: the network.
@@ -56,8 +60,9 @@ class Scorer:
         standardizer: Standardizer,
         backend: Backend,
         dtype: str = "float32",
+        transform: Callable[[np.ndarray], np.ndarray] | None = None,
     ) -> None:
-        self.model = model
+        self.model, self._transform = model, transform
         device = "gpu" if backend.name == "gpu" else "cpu"
         row_bytes = max(model.n_x, model.widest) * np.dtype(dtype).itemsize
         self.block = max(1, min(BLOCK_EXAMPLES[device], BLOCK_BYTES[device] // row_bytes))
@@ -85,6 +90,8 @@ class Scorer:
         Raises:
             ShapeError: the examples have another number of features.
         """
+        if self._transform is not None:
+            return self._in_parts(examples, first)
         k = self._count(examples)
         results = np.empty((self.model.n_out, k), self._dtype)
         with self._backend.activate():
@@ -106,6 +113,8 @@ class Scorer:
 
         On a GPU the computation continues in the meantime. Arguments, result and errors: see `__call__`.
         """
+        if self._transform is not None:
+            examples = self._transform(examples)
         k = self._count(examples)
         with self._backend.activate():
             begun = [
@@ -121,6 +130,14 @@ class Scorer:
             return results
 
         return fetched
+
+    def _in_parts(self, examples: np.ndarray, first: int) -> np.ndarray:
+        """Return what `__call__` does; the transformed examples of all parts do not take memory together."""
+        results = np.empty((self.model.n_out, len(examples)), self._dtype)
+        for start in range(0, len(examples), TRANSFORMED_EXAMPLES):
+            part = slice(start, start + TRANSFORMED_EXAMPLES)
+            results[:, part] = self.begin(examples[part], first + start)()
+        return results
 
     def _count(self, examples: np.ndarray) -> int:
         """Return the number of examples; raise `ShapeError` if their features are not those of the model."""

@@ -205,6 +205,29 @@ EXPORT void NAME(gather)(const uint8_t *X, ptrdiff_t n, const int64_t *rows, ptr
     }
 }
 
+// How far Z (k, down, across, count) is above a and below -a, on average in each cell of a grid. rows (n_rows, 2) and
+// columns (n_columns, 2): first and last + 1 of each cell. out: (k, n_rows, n_columns, 2, count).
+EXPORT void NAME(pool_cells)(const REAL *Z, ptrdiff_t k, ptrdiff_t down, ptrdiff_t across, ptrdiff_t count,
+                             const int64_t *rows, ptrdiff_t n_rows, const int64_t *columns, ptrdiff_t n_columns,
+                             REAL a, REAL *out) {
+    for (ptrdiff_t cell = 0; cell < k * n_rows * n_columns; cell++) {
+        const REAL *image = Z + cell / (n_rows * n_columns) * down * across * count;
+        const int64_t *row = rows + 2 * (cell / n_columns % n_rows), *column = columns + 2 * (cell % n_columns);
+        REAL *restrict above = out + 2 * cell * count, *restrict below = above + count;
+        for (ptrdiff_t c = 0; c < count; c++) above[c] = below[c] = 0;
+        for (ptrdiff_t y = row[0]; y < row[1]; y++)
+            for (ptrdiff_t x = column[0]; x < column[1]; x++) {
+                const REAL *z = image + (y * across + x) * count;
+                for (ptrdiff_t c = 0; c < count; c++) {
+                    above[c] += z[c] > a ? z[c] - a : 0;
+                    below[c] += z[c] < -a ? -a - z[c] : 0;
+                }
+            }
+        const REAL area = (REAL)((row[1] - row[0]) * (column[1] - column[0]));
+        for (ptrdiff_t c = 0; c < count; c++) above[c] /= area, below[c] /= area;
+    }
+}
+
 // The steps of the optimizers, see nn/optimizers.py. n parameters p, their gradients g, and the optimizer's v and s.
 EXPORT void NAME(descend)(REAL *restrict p, const REAL *restrict g, ptrdiff_t n, REAL rate) {
     for (ptrdiff_t i = 0; i < n; i++) p[i] -= rate * g[i];

@@ -252,6 +252,22 @@ def gather(examples: Array, indices: Array | None, mean: Array | None, scale: An
     return rows
 
 
+def pool_cells(
+    Z: Array, *, threshold: float, rows: tuple[tuple[int, int], ...], columns: tuple[tuple[int, int], ...]
+) -> Any:
+    """A faster implementation of `pool_cells`: Z is read once, or twice where cells share a line."""
+    grid = np.array(rows, np.int64), np.array(columns, np.int64)
+    sizes = Z.shape[1:3]
+    if not _handles(Z) or any(
+        cells.min() < 0 or cells.max() > n for cells, n in zip(grid, sizes, strict=True)
+    ):
+        return NotImplemented
+    found = np.empty((Z.shape[0], len(rows), len(columns), 2, Z.shape[3]), Z.dtype)
+    call = _function("pool_cells", Z.dtype.char, "pnnnnpnpnrp")
+    call(_at(Z), *Z.shape, _at(grid[0]), len(rows), _at(grid[1]), len(columns), threshold, _at(found))
+    return found
+
+
 def descend(p: Array, g: Array, *, rate: float) -> Any:
     """A faster implementation of `descend`: one pass over the parameters."""
     if not (_alike(p, g) and isinstance(rate, float)):  # not an array of rates, for several networks

@@ -198,3 +198,35 @@ def adam(
         step *= factor
         p -= step
     return None
+
+
+def patch_rows(images: Array, *, size: int, contrast: float) -> Array:
+    """A faster implementation of `patch_rows`: the rows of a patch are copied whole, and changed in place."""
+    windows = np.lib.stride_tricks.sliding_window_view(images, (size, size), axis=(1, 2))
+    windows = windows.transpose(0, 1, 2, 4, 5, 3)
+    d = size * size * images.shape[3]
+    found = np.ones((windows[..., 0, 0, 0].size, d + 1), np.float32)
+    rows = found[:, :d]
+    rows.reshape(windows.shape, copy=False)[...] = windows
+    rows -= rows.mean(axis=1, keepdims=True)
+    variance = np.einsum("ij,ij->i", rows, rows)[:, None] / np.float32(d)
+    variance += np.float32(contrast)
+    rows /= np.sqrt(variance, out=variance)
+    return found
+
+
+def pool_cells(
+    Z: Array, *, threshold: float, rows: tuple[tuple[int, int], ...], columns: tuple[tuple[int, int], ...]
+) -> Array:
+    """A faster implementation of `pool_cells`: sums of slices, with one array of the size of Z."""
+    found = np.empty((Z.shape[0], len(rows), len(columns), 2, Z.shape[3]), Z.dtype)
+    a, clipped = Z.dtype.type(threshold), np.empty_like(Z)
+    for side in (0, 1):
+        np.minimum(Z, -a, out=clipped) if side else np.maximum(Z, a, out=clipped)
+        for i, (top, bottom) in enumerate(rows):
+            strip = clipped[:, top:bottom].sum(axis=1)
+            for j, (left, right) in enumerate(columns):
+                cell = strip[:, left:right].sum(axis=1)
+                cell /= Z.dtype.type((bottom - top) * (right - left))
+                np.abs(cell + a if side else cell - a, out=found[:, i, j, side])
+    return found

@@ -23,6 +23,7 @@ from xpnet.linear.fused import (
 from xpnet.linear.lbfgs import minimize
 from xpnet.linear.least_squares import is_solvable, solve
 from xpnet.linear.objective import LinearObjective, is_linear_classifier
+from xpnet.linear.ridge import classify, is_ridge_solvable
 
 __all__ = [
     "METHODS",
@@ -30,8 +31,10 @@ __all__ = [
     "FusedPass",
     "LinearObjective",
     "choose_method",
+    "classify",
     "descend",
     "is_linear_classifier",
+    "is_ridge_solvable",
     "is_solvable",
     "linear_loss_and_gradient",
     "logistic_residual",

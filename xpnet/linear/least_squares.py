@@ -79,13 +79,13 @@ def solve(
     y_mean = targets.mean(axis=1, keepdims=True)
     with backend.activate(), np.errstate(over="ignore", invalid="ignore"):
         mean = np.zeros(host.n_x)
-        for _, rows in _examples(host):
+        for _, rows in centered_examples(host, np.zeros(1)):
             mean += rows.sum(axis=0) / host.m
         by_example = host.m < host.n_x
         W = (_by_example if by_example else _by_feature)(host, targets - y_mean, mean, l2 / 2, backend)
         b = y_mean - W @ mean[:, None]
         cost = l2 / (2 * host.m) * float(np.sum(W * W))
-        for part, rows in _examples(host):
+        for part, rows in centered_examples(host, np.zeros(1)):
             cost += float(np.sum((W @ rows.T + b - targets[:, part]) ** 2)) / host.m
         views = {"W1": backend.send(W, dtype=dtype), "b1": backend.send(b, dtype=dtype)}
         parameters = Parameters.of(model, views)
@@ -98,12 +98,22 @@ def solve(
     return TrainingResult(model, parameters, history, Method.LEAST_SQUARES, reason)
 
 
-def _examples(host: ColumnMatrix) -> Iterator[tuple[slice, np.ndarray]]:
-    """Yield blocks of standardized examples: their indices, and the examples (k, n_x) float64."""
+def centered_examples(host: ColumnMatrix, mean: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+    """Yield blocks of standardized examples: their indices, and (k, n_x) float64 less `mean`."""
     rows = max(1, BLOCK_BYTES // (8 * host.n_x))
     for start in range(0, host.m, rows):
         part = slice(start, min(start + rows, host.m))
-        yield part, host.standardizer.apply(host.examples[part].T).T
+        yield part, host.standardizer.apply(host.examples[part].T).T - mean
+
+
+def centered_features(host: ColumnMatrix, mean: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+    """Yield blocks of standardized features: their indices, and (k, m) float64 less `mean`."""
+    rows, standardizer = max(1, BLOCK_BYTES // (8 * host.m)), host.standardizer
+    for start in range(0, host.n_x, rows):
+        part = slice(start, min(start + rows, host.n_x))
+        own = part if standardizer.scale.shape[0] > 1 else slice(None)
+        standardized = (host.X[part] - standardizer.mean[own]) * standardizer.scale[own]
+        yield part, standardized - mean[part, None]
 
 
 def _by_feature(
@@ -111,8 +121,8 @@ def _by_feature(
 ) -> np.ndarray:
     """Return W from X X^T, (n_x, n_x), added up in one pass over the examples."""
     products = backend.send(np.zeros((host.n_x, host.n_x + len(Y))))
-    for part, rows in _examples(host):
-        X = backend.send(rows - mean)
+    for part, rows in centered_examples(host, mean):
+        X = backend.send(rows)
         both = backend.xp.concat([X, backend.send(np.ascontiguousarray(Y[:, part].T))], axis=1)
         products += X.T @ both
     fetched = backend.fetch(products)
@@ -123,22 +133,13 @@ def _by_example(
     host: ColumnMatrix, Y: np.ndarray, mean: np.ndarray, alpha: float, backend: Backend
 ) -> np.ndarray:
     """Return W from the Gram matrix X^T X, (m, m), added up in one pass over the features."""
-
-    def features() -> Iterator[tuple[slice, np.ndarray]]:
-        rows, standardizer = max(1, BLOCK_BYTES // (8 * host.m)), host.standardizer
-        for start in range(0, host.n_x, rows):
-            part = slice(start, min(start + rows, host.n_x))
-            own = part if standardizer.scale.shape[0] > 1 else slice(None)
-            standardized = (host.X[part] - standardizer.mean[own]) * standardizer.scale[own]
-            yield part, standardized - mean[part, None]
-
     products = backend.send(np.zeros((host.m, host.m)))
-    for _, X in features():
+    for _, X in centered_features(host, mean):
         sent = backend.send(X)
         products += sent.T @ sent
     C = _solved(backend.fetch(products), Y.T, alpha).T
     W = np.empty((len(Y), host.n_x))
-    for part, X in features():
+    for part, X in centered_features(host, mean):
         W[:, part] = C @ X.T
     return W
 

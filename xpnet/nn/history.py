@@ -53,6 +53,9 @@ class Method(StrEnum):
     LBFGS_REDUCED = "lbfgs-reduced"
     """L-BFGS on coordinates of the examples in an orthonormal basis; see `xpnet.linear.reduced`."""
 
+    RIDGE = "ridge"
+    """A ridge classifier in closed form; see `xpnet.linear.ridge`."""
+
     LEAST_SQUARES = "least-squares"
     """Linear regression in closed form, without steps."""
 
@@ -258,6 +261,27 @@ def _comparable(cost: float) -> float:
 
 
 @dataclass(frozen=True)
+class Expectation:
+    """What to expect of a classifier on examples that it was not trained on.
+
+    Attributes:
+        accuracy: the share of left-out examples that were classified right.
+        error: its standard error.
+        log_loss: the mean of -log(probability of the right class) of the left-out examples.
+        examples: how many examples were left out.
+        by: "leave-one-out" or "a held-out tenth".
+        penalty: the penalty that was chosen; see `xpnet.linear.classify`.
+    """
+
+    accuracy: float
+    error: float
+    log_loss: float
+    examples: int
+    by: str
+    penalty: float
+
+
+@dataclass(frozen=True)
 class TrainingResult:
     """A trained model, and how it was trained.
 
@@ -267,6 +291,7 @@ class TrainingResult:
         history: the epochs; for full-batch training the iterations.
         method: how the model was trained.
         reason: why this method was chosen, as a sentence.
+        expected: what to expect on other examples; None if the method does not say.
     """
 
     model: Network
@@ -274,6 +299,7 @@ class TrainingResult:
     history: History
     method: Method = Method.AUTODIFF
     reason: str = field(default="")
+    expected: Expectation | None = None
 
     @property
     def costs(self) -> np.ndarray:

@@ -1,0 +1,161 @@
+"""Ridge classification: against scikit-learn, leave-one-out against leaving one out, probabilities that hold."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import Ridge, RidgeCV
+
+from xpnet.backend.backend import Backend, select
+from xpnet.data.column_matrix import ColumnMatrix
+from xpnet.errors import ConfigurationError, ShapeError
+from xpnet.linear import ridge
+from xpnet.linear.ridge import PENALTIES, classify
+from xpnet.nn import Layer, LogisticRegression, Method, Network, SoftmaxRegression
+
+CPU = select("cpu")
+
+
+def problem(m: int, n_x: int, n_classes: int = 3, seed: int = 0) -> tuple[ColumnMatrix, np.ndarray]:
+    """Return points around one centre for each class, and their classes. The classes overlap."""
+    rng = np.random.default_rng(seed)
+    Y = rng.integers(0, n_classes, (1, m))
+    Y[0, :n_classes] = range(n_classes)
+    X = rng.normal(size=(m, n_x)) + 1.5 * rng.normal(size=(n_classes, n_x))[Y[0]] / np.sqrt(n_x) * 2 + 3.0
+    return ColumnMatrix(X), Y
+
+
+def scores_of(W: np.ndarray, b: np.ndarray, X: np.ndarray) -> np.ndarray:
+    return W @ X.T + b
+
+
+def targets_of(Y: np.ndarray, n_classes: int = 3) -> np.ndarray:
+    return np.where(np.arange(n_classes)[:, None] == Y, 1.0, -1.0)
+
+
+@pytest.mark.parametrize(("m", "n_x"), [(40, 90), (300, 20)])
+def test_weights_are_those_of_scikit_learn_times_one_number(m: int, n_x: int, backend: Backend) -> None:
+    data, Y = problem(m, n_x)
+    result = classify(SoftmaxRegression(n_x, 3), data, Y, backend, dtype="float64")
+    assert result.method is Method.RIDGE
+    assert result.expected is not None
+    centered = data.examples - data.examples.mean(axis=0)
+    size = min(m, n_x)
+    alpha = result.expected.penalty * np.sum(centered**2) / size
+    theirs = Ridge(alpha).fit(data.examples, targets_of(Y).T)
+    W, b = (backend.fetch(result.parameters.views[name]) for name in ("W1", "b1"))
+    T = float(np.vdot(W, theirs.coef_) / np.vdot(theirs.coef_, theirs.coef_))
+    np.testing.assert_allclose(W, T * theirs.coef_, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(b[:, 0], T * theirs.intercept_, rtol=1e-6)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_left_out_scores_are_those_of_leaving_one_out(weighted: bool) -> None:
+    data, Y = problem(25, 60)
+    weights = np.array([0.5, 1.0, 3.0])[Y[0]] if weighted else np.ones(25)
+    own = ridge._Problem(data, Y[0], 3, weights if weighted else None, CPU, "float64")
+    found = ridge._by_example(own)
+    centered = data.examples - data.examples.mean(axis=0)
+    alpha = found.penalty * np.sum(centered**2) / 25
+    for i in range(25):
+        rest = np.arange(25) != i
+        one = Ridge(alpha).fit(data.examples[rest], targets_of(Y[:, rest]).T, sample_weight=weights[rest])
+        np.testing.assert_allclose(found.scores[:, i], one.predict(data.examples[i : i + 1])[0], rtol=1e-6)
+
+
+def test_the_penalty_is_the_one_that_scikit_learn_chooses() -> None:
+    data, Y = problem(60, 200)
+    result = classify(SoftmaxRegression(200, 3), data, Y, CPU, dtype="float64")
+    centered = data.examples - data.examples.mean(axis=0)
+    base = np.sum(centered**2) / 60
+    theirs = RidgeCV([p * base for p in PENALTIES], alpha_per_target=False).fit(
+        data.examples, targets_of(Y).T
+    )
+    assert result.expected is not None
+    assert theirs.alpha_ == pytest.approx(result.expected.penalty * base)
+
+
+@pytest.mark.parametrize(("m", "n_x"), [(400, 500), (4000, 30)])
+def test_what_is_expected_comes_true(m: int, n_x: int) -> None:
+    both, Y = problem(m + 4000, n_x)
+    data, fresh = ColumnMatrix(both.examples[:m].copy()), both.examples[m:]
+    result = classify(SoftmaxRegression(n_x, 3), data, Y[:, :m], CPU)
+    W, b = result.parameters.views["W1"], result.parameters.views["b1"]
+    Z = scores_of(W, b, fresh)
+    expected = result.expected
+    assert expected is not None
+    accuracy = float(np.mean(Z.argmax(axis=0) == Y[0, m:]))
+    assert abs(accuracy - expected.accuracy) < 4 * expected.error
+    assert ridge._log_loss(Z, Y[0, m:]) == pytest.approx(expected.log_loss, abs=0.08)
+    # Calibration: the mean probability of the predicted class is the share that is right.
+    P = np.exp(Z - Z.max(axis=0))
+    assert float((P / P.sum(axis=0)).max(axis=0).mean()) == pytest.approx(accuracy, abs=0.05)
+    assert expected.by == ("leave-one-out" if m <= n_x else "a held-out tenth")
+
+
+def test_two_classes_are_a_logistic_regression() -> None:
+    data, Y = problem(200, 300, 2)
+    result = classify(LogisticRegression(300), data, Y, CPU)
+    softmax = classify(SoftmaxRegression(300, 2), data, Y, CPU)
+    W, b = result.parameters.views["W1"], result.parameters.views["b1"]
+    assert W.shape == (1, 300)
+    W2, b2 = softmax.parameters.views["W1"], softmax.parameters.views["b1"]
+    np.testing.assert_allclose(W, W2[1:] - W2[:1], rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(b, b2[1:] - b2[:1], rtol=1e-3)
+
+
+def test_the_temperature_has_the_least_log_loss() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 4, 500)
+    scores = rng.normal(size=(4, 500)) + 1.2 * (np.arange(4)[:, None] == labels)
+    T = ridge._inverse_temperature(scores, labels)
+    losses = [ridge._log_loss(t * scores, labels) for t in (0.98 * T, T, 1.02 * T)]
+    assert losses[1] == min(losses)
+    perfect = 2.0 * (np.arange(4)[:, None] == labels)
+    assert np.isfinite(ridge._inverse_temperature(perfect, labels))
+    assert np.isfinite(ridge._inverse_temperature(-perfect, labels))
+    assert np.isfinite(ridge._inverse_temperature(0 * perfect, labels))
+
+
+def test_rare_classes_count_more_with_weights() -> None:
+    data, Y = problem(300, 10, 2, seed=4)
+    keep = (Y[0] == 0) | (np.arange(300) % 8 == 0)
+    data, Y = ColumnMatrix(data.examples[keep].copy()), Y[:, keep]
+    called = []
+    for class_weight in (None, "balanced"):
+        result = classify(LogisticRegression(10), data, Y, CPU, class_weight=class_weight)
+        Z = scores_of(result.parameters.views["W1"], result.parameters.views["b1"], data.examples)
+        called.append(int((Z > 0).sum()))
+    assert called[1] > called[0]
+
+
+def test_equal_features_and_equal_examples_are_no_problem() -> None:
+    data, Y = problem(40, 6)
+    doubled = ColumnMatrix(np.concatenate([data.examples, data.examples, 0 * data.examples], axis=1))
+    result = classify(SoftmaxRegression(18, 3), doubled, Y, CPU)
+    assert result.parameters.is_finite(CPU)
+    few = ColumnMatrix(np.repeat(doubled.examples[:4], 2, axis=0))
+    labels = np.array([[0, 0, 1, 1, 2, 2, 1, 1]])
+    assert classify(SoftmaxRegression(18, 3), few, labels, CPU).parameters.is_finite(CPU)
+
+
+def test_bytes_are_standardized_as_they_say() -> None:
+    rng = np.random.default_rng(2)
+    Y = rng.integers(0, 3, (1, 90))
+    X = (rng.integers(0, 80, (90, 12)) + 50 * Y.T).astype(np.uint8)
+    data = ColumnMatrix.of(X.T, "feature")
+    result = classify(SoftmaxRegression(12, 3), data, Y, CPU)
+    Z = scores_of(result.parameters.views["W1"], result.parameters.views["b1"], data.standardized().T)
+    assert np.mean(Z.argmax(axis=0) == Y[0]) > 0.9
+
+
+def test_what_cannot_be_solved_is_refused() -> None:
+    data, Y = problem(10, 4)
+    with pytest.raises(ConfigurationError, match="expected a linear classifier"):
+        classify(Network(4, 3, "softmax", (Layer.parse("2:relu"),)), data, Y, CPU)
+    with pytest.raises(ConfigurationError, match="expected a linear classifier"):
+        classify(Network(4, 1, "identity"), data, Y * 1.0, CPU)
+    with pytest.raises(ShapeError):
+        classify(SoftmaxRegression(4, 3), data, Y[:, :5], CPU)
+    X = data.examples.copy()
+    X[3, 1] = np.inf
+    with pytest.raises(ShapeError, match="example 3 holds inf"):
+        classify(SoftmaxRegression(4, 3), ColumnMatrix(X), Y, CPU)

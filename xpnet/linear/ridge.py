@@ -1,0 +1,295 @@
+"""Ridge classification: a linear classifier in closed form that chooses its penalty and its probabilities.
+
+The targets are +1 for the class of an example and -1 for all others. W and b minimize the squared error plus
+lambda ||W||^2. For fewer examples than features this is solved by the Gram matrix of the examples, X̂^T X̂:
+with M = X̂^T X̂ + lambda I, P = M^-1 - M^-1 1 1^T M^-1 / (1^T M^-1 1) and A = Y P, it is W = A X̂^T. The error
+of example i by a model that was trained on all others is A_i / P_ii, exactly (Cook and Weisberg, Residuals
+and Influence in Regression, 1982, 2.2). Otherwise it is solved by X̂ X̂^T, added up in one pass, and a tenth of
+the examples is held out.
+
+The penalty with the least squared error on left-out examples is taken. Their scores s become probabilities by
+one number T, the inverse of a temperature: softmax(T s) has the least log loss. So the result is an ordinary
+logistic or softmax regression, with the weights T W.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from xpnet.data import on_device
+from xpnet.errors import ConfigurationError, DivergenceError
+from xpnet.linear.least_squares import centered_examples, centered_features
+from xpnet.linear.objective import is_linear_classifier
+from xpnet.nn import (
+    Expectation,
+    History,
+    Method,
+    Parameters,
+    StopReason,
+    TrainingResult,
+    example_weights,
+    require_trainable_labels,
+)
+
+if TYPE_CHECKING:
+    from xpnet.backend import Backend
+    from xpnet.data import ColumnMatrix, DeviceMatrix
+    from xpnet.nn import Network
+
+PENALTIES = (1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0)
+"""Penalties that are tried, as shares of the mean diagonal of the matrix that they are added to."""
+
+MAX_SIZE = 16384
+"""Limit of the number of equations: of the examples or of the features, whichever are fewer."""
+
+HELD_OUT = 0.1
+"""The share of the examples that is held out, if there are more examples than features."""
+
+NEWTON_STEPS = 50
+"""Limit of the number of steps to the temperature."""
+
+
+def is_ridge_solvable(model: Network, m: int) -> bool:
+    """Return whether `classify` is for this model, and has few enough equations. m: number of examples."""
+    return is_linear_classifier(model) and min(m, model.n_x) <= MAX_SIZE
+
+
+def classify(
+    model: Network,
+    data: ColumnMatrix | DeviceMatrix,
+    Y: np.ndarray,
+    backend: Backend,
+    *,
+    class_weight: str | tuple[float, ...] | None = None,
+    dtype: str = "float32",
+    seed: int = 0,
+) -> TrainingResult:
+    """Train logistic or softmax regression as a ridge classifier, and say what to expect of it.
+
+    Args:
+        model: logistic or softmax regression, a network without hidden layers.
+        data: the examples.
+        Y: their labels (1, m), in host memory.
+        backend: where to multiply.
+        class_weight: None, "balanced", or a weight for each class.
+        dtype: dtype of the arithmetic and of the parameters, "float32" or "float64".
+        seed: seed of the choice of examples to hold out.
+
+    Returns:
+        The result, with what to expect of it. Its history has one record: the log loss on left-out examples.
+
+    Raises:
+        ConfigurationError: the model is another one or too large.
+        ShapeError, DtypeError: the data or the labels cannot be used.
+        DivergenceError: the products of the features are too large for numbers.
+    """
+    began = time.perf_counter()
+    if not is_ridge_solvable(model, data.m):
+        msg = f"{model} of {data.m} examples: expected a linear classifier, with at most {MAX_SIZE} of either"
+        raise ConfigurationError(msg)
+    host = on_device(data, backend).host
+    host.refuse_nonfinite()
+    require_trainable_labels(model, Y, host.m)
+    labels = Y[0].astype(np.int64)
+    weights = example_weights(model, Y, class_weight)
+    problem = _Problem(
+        host, labels, max(2, model.n_out), None if weights is None else weights[0], backend, dtype
+    )
+    with backend.activate(), np.errstate(over="ignore", invalid="ignore"):
+        by_example = host.m <= host.n_x
+        solution = _by_example(problem) if by_example else _by_feature(problem, seed)
+        T = _inverse_temperature(solution.scores, labels[solution.left_out])
+        W, b = T * solution.W, T * solution.b
+        if model.output == "sigmoid":
+            W, b = W[1:] - W[:1], b[1:] - b[:1]
+        views = {"W1": backend.send(W, dtype=dtype), "b1": backend.send(b, dtype=dtype)}
+        parameters = Parameters.of(model, views)
+    log_loss = _log_loss(T * solution.scores, labels[solution.left_out])
+    if not math.isfinite(log_loss) or not parameters.is_finite(backend):
+        msg = "products of the features are too large for numbers: standardize them"
+        raise DivergenceError(msg, step=1)
+    right = solution.scores.argmax(axis=0) == labels[solution.left_out]
+    accuracy, count = float(right.mean()), right.size
+    expected = Expectation(
+        accuracy=accuracy,
+        error=math.sqrt(max(accuracy * (1 - accuracy), 0.25 / count) / count),
+        log_loss=log_loss,
+        examples=count,
+        by="leave-one-out" if by_example else "a held-out tenth",
+        penalty=solution.penalty,
+    )
+    history = History.of_costs([log_loss], [0.0], [time.perf_counter() - began])
+    history.end(StopReason.CONVERGED, "solved exactly")
+    reason = f"penalty {solution.penalty:g} by {expected.by}"
+    return TrainingResult(model, parameters, history, Method.RIDGE, reason, expected)
+
+
+class _Problem:
+    """What both ways to solve it share: the examples, targets and weights."""
+
+    def __init__(
+        self,
+        host: ColumnMatrix,
+        labels: np.ndarray,
+        n_classes: int,
+        weights: np.ndarray | None,
+        backend: Backend,
+        dtype: str,
+    ) -> None:
+        self.host, self.backend, self.dtype = host, backend, dtype
+        self.weights = np.ones(host.m) if weights is None else weights
+        self.targets = np.where(np.arange(n_classes)[:, None] == labels, 1.0, -1.0)
+        self.mean = np.zeros(host.n_x)
+        for _, rows in centered_examples(host, np.zeros(1)):
+            self.mean += rows.sum(axis=0) / host.m
+
+
+@dataclass(frozen=True)
+class _Solution:
+    """Weights (n_classes, n_x) and (n_classes, 1), and the scores (n_classes, k) of the left-out examples."""
+
+    W: np.ndarray
+    b: np.ndarray
+    scores: np.ndarray
+    left_out: np.ndarray
+    penalty: float
+
+
+def _by_example(problem: _Problem) -> _Solution:
+    """Solve by the Gram matrix of the examples; leave out each of them once."""
+    host, backend, dtype = problem.host, problem.backend, problem.dtype
+    products = backend.send(np.zeros((host.m, host.m)), dtype=dtype)
+    for _, X in centered_features(host, problem.mean):
+        sent = backend.send(X, dtype=dtype)
+        products += sent.T @ sent
+    K = backend.fetch(products)
+    Y, weights = problem.targets.astype(dtype), problem.weights
+    base = float(np.trace(K)) / host.m or 1.0
+    best: tuple[float, float, np.ndarray, np.ndarray, np.ndarray] | None = None
+    for penalty in PENALTIES:
+        M = K.copy()
+        M[np.diag_indices(host.m)] += (penalty * base / weights).astype(dtype)
+        inverse = _inverse(M)
+        sums = inverse.sum(axis=1)
+        total = float(sums.sum())
+        A = Y @ inverse
+        A -= (A.sum(axis=1, keepdims=True) / total) * sums
+        left = A / (np.diagonal(inverse) - sums * sums / total)  # the errors of left-out examples
+        squared = float(np.mean(weights * left.astype(np.float64) ** 2))
+        if math.isfinite(squared) and (best is None or squared < best[0]):
+            bias = (Y @ sums)[:, None] / total
+            best = squared, penalty, A, bias, Y - left
+        elif best is not None and squared > 2 * best[0]:
+            break
+    if best is None:
+        return _nothing(problem, np.arange(host.m))
+    _, penalty, A, bias, scores = best
+    W = np.empty((len(Y), host.n_x))
+    sent = backend.send(A, dtype=dtype)
+    for part, X in centered_features(host, problem.mean):
+        W[:, part] = backend.fetch(sent @ backend.send(X, dtype=dtype).T)
+    return _Solution(
+        W, bias - W @ problem.mean[:, None], scores.astype(np.float64), np.arange(host.m), penalty
+    )
+
+
+def _by_feature(problem: _Problem, seed: int) -> _Solution:
+    """Solve by the products of the features; hold out a tenth of the examples."""
+    host, dtype = problem.host, problem.dtype
+    held = np.random.default_rng([seed, 0, 2]).permutation(host.m)[: max(1, round(HELD_OUT * host.m))]
+    held.sort()
+    Y, w = problem.targets, problem.weights
+    y_mean = (Y * w).sum(axis=1, keepdims=True) / w.sum()
+    G, R = _products(problem, np.arange(host.m), y_mean)
+    G_held, R_held = _products(problem, held, y_mean)
+    X_held = np.concatenate([rows for _, rows in centered_examples(host.part(held), problem.mean)])
+    base = float(np.trace(G)) / host.n_x or 1.0
+    best: tuple[float, float, np.ndarray] | None = None
+    diagonal = np.diag_indices(host.n_x)
+    for penalty in reversed(PENALTIES):
+        M = G - G_held
+        M[diagonal] += np.dtype(dtype).type(penalty * base)
+        W = _solution(M, R - R_held)
+        scores = W.T @ X_held.T + y_mean
+        squared = float(np.mean(w[held] * (scores - Y[:, held]) ** 2))
+        if math.isfinite(squared) and (best is None or squared < best[0]):
+            best = squared, penalty, scores
+        elif best is not None and squared > 1.05 * best[0]:
+            break
+    if best is None:
+        return _nothing(problem, held)
+    _, penalty, scores = best
+    G[diagonal] += np.dtype(dtype).type(penalty * base)
+    W = _solution(G, R).T.astype(np.float64)
+    return _Solution(W, y_mean - W @ problem.mean[:, None], scores, held, penalty)
+
+
+def _products(problem: _Problem, which: np.ndarray, y_mean: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return X̂ X̂^T (n_x, n_x) and X̂ Y^T (n_x, n_classes) of some examples, in the dtype; weighted."""
+    backend, dtype, n_x = problem.backend, problem.dtype, problem.host.n_x
+    host = problem.host if len(which) == problem.host.m else problem.host.part(which)
+    roots, targets = np.sqrt(problem.weights[which]), problem.targets[:, which] - y_mean
+    G = backend.send(np.zeros((n_x, n_x)), dtype=dtype)
+    R = backend.send(np.zeros((n_x, len(targets))), dtype=dtype)
+    for part, rows in centered_examples(host, problem.mean):
+        X = backend.send(rows * roots[part, None], dtype=dtype)
+        G += X.T @ X
+        R += X.T @ backend.send(np.ascontiguousarray((targets[:, part] * roots[part]).T), dtype=dtype)
+    return backend.fetch(G), backend.fetch(R)
+
+
+def _nothing(problem: _Problem, left_out: np.ndarray) -> _Solution:
+    """Return a solution of NaN: no penalty gave numbers."""
+    n_classes = len(problem.targets)
+    W = np.full((n_classes, problem.host.n_x), np.nan)
+    return _Solution(W, W[:, :1], np.full((n_classes, len(left_out)), np.nan), left_out, math.nan)
+
+
+def _inverse(M: np.ndarray) -> np.ndarray:
+    """Return the inverse of a symmetric matrix; NaN where there is none."""
+    try:
+        return np.linalg.inv(M)
+    except np.linalg.LinAlgError:
+        return np.full_like(M, np.nan)
+
+
+def _solution(M: np.ndarray, B: np.ndarray) -> np.ndarray:
+    """Return M^-1 B; NaN where M has no inverse."""
+    try:
+        return np.linalg.solve(M, B)
+    except np.linalg.LinAlgError:
+        return np.full_like(B, np.nan)
+
+
+def _log_loss(Z: np.ndarray, labels: np.ndarray) -> float:
+    """Return the mean of -log softmax(Z) of the right classes. Z: (n_classes, m)."""
+    Z = Z - Z.max(axis=0)
+    return float(np.mean(np.log(np.exp(Z).sum(axis=0)) - Z[labels, np.arange(Z.shape[1])]))
+
+
+def _inverse_temperature(scores: np.ndarray, labels: np.ndarray) -> float:
+    """Return the T for which softmax(T scores) has the least log loss, by Newton's method.
+
+    The log loss is convex in T. If all scores are right, there is no least one: T is limited.
+    """
+    scores = scores - scores.max(axis=0)
+    right = scores[labels, np.arange(scores.shape[1])]
+    low, high, T = 1e-3, 1e3, 1.0
+    for _ in range(NEWTON_STEPS):
+        P = np.exp(T * scores)
+        P /= P.sum(axis=0)
+        mean = (P * scores).sum(axis=0)
+        slope = float(np.mean(mean - right))
+        curvature = float(np.mean((P * scores * scores).sum(axis=0) - mean * mean))
+        low, high = (T, high) if slope < 0 else (low, T)
+        step = T - slope / curvature if curvature > 0 else math.nan
+        new = step if low < step < high else math.sqrt(low * high)
+        if abs(new - T) <= 1e-6 * T:
+            break
+        T = new
+    return T
