@@ -253,6 +253,14 @@ def make_models(folder: Path) -> list[Path]:
     return paths
 
 
+def make_patches(folder: Path) -> list[Path]:
+    """Write a model of patches."""
+    pixels = np.random.default_rng(1).integers(0, 256, (12, 100), dtype=np.uint8)
+    data = Dataset(ColumnMatrix(pixels), PICTURES.Y, ("a", "b"), Recipe(10, 10, color_mode="grayscale"))
+    xpnet.train(data, output=folder / "patches.safetensors", device="cpu", features="patches")
+    return [folder / "patches.safetensors"]
+
+
 def make_checkpoints(folder: Path) -> list[Path]:
     """Write a checkpoint in the middle of a training."""
     fit(NETWORK, *two_classes(), xpnet.select("cpu"), SETTINGS, two_classes(), checkpoint=folder / "c")
@@ -393,7 +401,9 @@ def command(*arguments: str) -> None:
 
 def use_model(path: Path, seed: int) -> None:
     """Score with a model, describe it, and show it."""
-    found = load(path).predict_array(PIXELS.T, device="cpu")
+    model = load(path)
+    examples = PIXELS if model.n_x == PIXELS.shape[1] else np.resize(PIXELS, (12, model.n_x))
+    found = model.predict_array(examples.T, device="cpu")
     _require(found.shape == (1, 12), f"12 predictions, got {found.shape}")
     command("info", str(path))
     if not seed % REPORT_EVERY:
@@ -528,6 +538,7 @@ epoch,cost,learning_rate,metric,val_cost,val_metric,seconds
 
 KINDS = {
     "model": Kind(make_models, damage_tensors, use_model),
+    "patches": Kind(make_patches, damage_tensors, use_model),
     "checkpoint": Kind(make_checkpoints, damage_tensors, use_checkpoint),
     "data": Kind(make_data_files, damage_hdf5, use_data_file),
     "predictions": Kind(make_predictions, damage_predictions, use_predictions),

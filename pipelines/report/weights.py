@@ -1,4 +1,4 @@
-"""The section on the weights of the first layer: as images, or by the columns of a table."""
+"""The section on the weights of the first layer: as images, by the columns of a table, or by patches."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import numpy as np
 from .pictures import weights_png
 
 if TYPE_CHECKING:
+    from xpnet.features import PatchFeatures
+
     from ..models import Model
 
 UNITS = 36
@@ -25,12 +27,14 @@ A few outliers would otherwise leave all other weights gray.
 
 
 def weights_section(model: Model) -> dict[str, Any]:
-    """Return an image of the weights of each unit, or for a table the weight of each column."""
+    """Return an image of the weights of each unit, the weight of each column of a table, or the patches."""
     W = np.asarray(model.saved.parameters["W1"], np.float64)
     W = np.where(np.isfinite(W), W, 0.0)
     names = unit_names(model)
     if model.recipe is None:
         return _of_table(model, W, names)
+    if model.patches is not None:
+        return _of_patches(model.patches, W)
     norms = np.sqrt(np.sum(W**2, axis=1))
     order = np.argsort(-norms, kind="stable")[:UNITS]
     images = []
@@ -40,6 +44,19 @@ def weights_section(model: Model) -> dict[str, Any]:
         picture = weights_png(W[i].reshape(model.recipe.shape), limit)
         images.append({"name": names[i], "picture": picture, "limit": limit})
     return {"images": images, "units": len(W), "channels": model.recipe.channels}
+
+
+def _of_patches(patches: PatchFeatures, W: np.ndarray) -> dict[str, Any]:
+    """Return images of the whitened patches with the largest weights, without their mirror images."""
+    settings, channels = patches.settings, patches.shape[2]
+    count = settings.count // 2 if settings.mirror else settings.count
+    norms = np.sqrt(np.sum(W.reshape(-1, count) ** 2, axis=0))
+    images = []
+    for i in np.argsort(-norms, kind="stable")[:UNITS].tolist():
+        patch = patches.filters[:, i].reshape(settings.size, settings.size, channels).astype(np.float64)
+        limit = float(np.abs(patch).max()) or 1.0
+        images.append({"name": f"patch {i + 1}", "picture": weights_png(patch, limit), "limit": limit})
+    return {"images": images, "units": count, "channels": channels, "patches": True}
 
 
 def unit_names(model: Model) -> list[str]:

@@ -153,7 +153,7 @@ class Plan:
             ConfigurationError: a value is out of range.
         """
         full = self.iterations is not None
-        batch_size = self.batch_size or (SMALL_BATCH_SIZE if m < SMALL_DATASET else BATCH_SIZE)
+        batch_size = self.batch_size or min(m, SMALL_BATCH_SIZE if m < SMALL_DATASET else BATCH_SIZE)
         enough = max(MIN_EPOCHS, math.ceil(MIN_STEPS / math.ceil(m / batch_size)))
         named: Any = {
             "epochs": self.iterations if full else self.epochs or enough,

@@ -125,7 +125,7 @@ def test_numbers_become_classes_and_classes_numbers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("m", "batch_size", "epochs"), [(10, 32, 1000), (341, 32, 91), (5000, 256, 50), (10**6, 256, 20)]
+    ("m", "batch_size", "epochs"), [(10, 10, 1000), (341, 32, 91), (5000, 256, 50), (10**6, 256, 20)]
 )
 def test_few_examples_get_small_batches_and_more_epochs(m: int, batch_size: int, epochs: int) -> None:
     settings = Plan(hidden="4").settings(choose_model(Plan(hidden="4"), data(2)), m)

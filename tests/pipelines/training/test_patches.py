@@ -1,0 +1,166 @@
+"""Training with features of patches, from a folder to rows: what it says, what the file holds, the same bytes."""
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from program import xpnet
+
+import xpnet as api
+from xpnet.errors import DataError, UsageError
+from xpnet.pipelines.models import load
+from xpnet.pipelines.training import Plan
+from xpnet.pipelines.training.preparation import GRID, GRID_OF_MANY
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return images of two classes: stripes that rise, at any place and in any color, and stripes that lie."""
+    rng = np.random.default_rng(0)
+    root = tmp_path_factory.mktemp("stripes")
+    y, x = np.mgrid[:32, :32]
+    for name, waves in {"lying": y, "standing": x}.items():
+        (root / name).mkdir()
+        for i in range(30):
+            wave = np.sin(2 * np.pi * (waves / 5 + rng.uniform()))[..., None]
+            pixels = 128 + 60 * wave * rng.normal(size=3) + rng.normal(0, 25, (32, 32, 3))
+            Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(root / name / f"{i}.png")
+    return root
+
+
+@pytest.fixture(scope="module")
+def trained(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("model") / "m.safetensors"
+    done = xpnet("train", str(folder), "-o", str(path), "--features", "patches")
+    assert done.returncode == 0
+    assert "Features: 800 patches of 6 x 6 pixels, in 4 x 4 cells, mirror images are alike" in done.stdout
+    assert "Each image: num_px = 32" in done.stdout
+    assert "Trained by ridge classification in closed form (penalty" in done.stdout
+    assert "Expected on new data: accuracy 100.0 % ± 0.8, log loss" in done.stdout
+    return path
+
+
+def test_pixels_do_not_tell_and_patches_do(folder: Path, trained: Path) -> None:
+    pixels = api.train(folder, image_size=32, workers=1, val_split=0.5)
+    assert pixels.history["metrics"]["validation"]["metric"] < 0.8
+    assert load(trained).evaluate(folder, workers=1)["accuracy"] == 1
+    assert load(trained).history["expected"]["by"] == "leave-one-out"
+
+
+def test_rows_do_not_depend_on_workers_and_batches(folder: Path, trained: Path, tmp_path: Path) -> None:
+    written = set()
+    for i, options in enumerate(
+        (["--workers", "1"], ["--workers", "2", "--batch-size", "7"], ["--batch-size", "1"])
+    ):
+        output = tmp_path / f"{i}.csv"
+        assert xpnet("predict", str(trained), str(folder), "-o", str(output), *options).returncode == 0
+        written.add(output.read_bytes())
+    assert len(written) == 1
+    rows = list(csv.DictReader(written.pop().decode().splitlines()))
+    assert all(row["label"] in row["path"] for row in rows)
+
+
+def test_a_model_in_memory_predicts_as_the_file_does(folder: Path, trained: Path) -> None:
+    model = api.train(folder, features="patches", workers=1)
+    loaded = load(trained)
+    X = np.stack([np.asarray(Image.open(path)) for path in sorted((folder / "lying").iterdir())])
+    assert model.predict_proba(X).tobytes() == loaded.predict_proba(X).tobytes()
+    assert set(model.predict_array(X)[0].tolist()) == {"lying"}
+    assert model.n_x == 32 * 32 * 3
+
+
+def test_the_same_training_gives_the_same_bytes(folder: Path, trained: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again.safetensors"
+    xpnet("train", str(folder), "-o", str(again), "--features", "patches", "--workers", "1")
+    assert again.read_bytes() == trained.read_bytes()
+    other = tmp_path / "other.safetensors"
+    xpnet("train", str(folder), "-o", str(other), "--features", "patches", "--seed", "1")
+    assert other.read_bytes() != trained.read_bytes()
+
+
+def test_networks_and_other_trainers_take_patches_too(folder: Path) -> None:
+    for options in (
+        {"hidden": "4:relu", "epochs": 3},
+        {"optimizer": "lbfgs"},
+        {"epochs": 5},
+        {"mirror": False},
+    ):
+        model = api.train(folder, features="patches", workers=1, val_split=0.5, **options)
+        assert model.history["metrics"]["validation"]["metric"] > 0.9, options
+        assert model.patches is not None
+        assert model.patches.settings.mirror is (options.get("mirror") is not False)
+
+
+def test_a_sweep_takes_patches(folder: Path, tmp_path: Path) -> None:
+    output = tmp_path / "m.safetensors"
+    done = xpnet(
+        "sweep", str(folder), "--features", "patches", "--learning-rates", "0.001,0.0001", "--epochs", "5",
+        "--val-split", "0.3", "-o", str(output),
+    )  # fmt: skip
+    assert done.returncode == 0
+    assert load(output).evaluate(folder, workers=1)["accuracy"] > 0.9
+
+
+def test_the_report_shows_patches_and_mistakes(folder: Path, trained: Path, tmp_path: Path) -> None:
+    page = tmp_path / "r.html"
+    done = xpnet("report", str(trained), "--data", str(folder), "-o", str(page))
+    assert done.returncode == 0, done.stderr
+    text = page.read_text()
+    assert "What the model looks for" in text
+    assert text.count("patch ") >= 36
+    assert "Weights of the first layer" not in text
+
+
+def test_info_tells_of_patches(trained: Path) -> None:
+    said = xpnet("info", str(trained)).stdout
+    assert "size 6" in said
+    assert "leave-one-out" in said
+
+
+def test_large_data_has_a_coarser_grid() -> None:
+    assert (GRID, GRID_OF_MANY) == (4, 3)
+
+
+def test_options_that_do_not_fit(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--mirror and --no-mirror are for --features patches"):
+        Plan(mirror=False)
+    with pytest.raises(UsageError, match="--features is 'hog', expected one of none, patches"):
+        Plan(features="hog")
+    with pytest.raises(UsageError, match="--optimizer ridge does not use --epochs"):
+        Plan(optimizer="ridge", epochs=3)
+    with pytest.raises(UsageError, match="--optimizer ridge is for logistic and softmax regression"):
+        api.train(folder, optimizer="ridge", hidden="3:relu", workers=1)
+    with pytest.raises(UsageError, match="expected at least 9 x 9: give a larger --image-size"):
+        api.train(folder, features="patches", image_size=8, workers=1)
+    (tmp_path / "t.csv").write_text("a,b,y\n1,2,no\n3,4,yes\n5,6,no\n")
+    with pytest.raises(UsageError, match="--features patches is for images"):
+        api.train(tmp_path / "t.csv", target="y", features="patches")
+
+
+def test_a_model_whose_patches_are_damaged_is_refused(trained: Path, tmp_path: Path) -> None:
+    model, path = load(trained), tmp_path / "m"
+    for name, change, said in (
+        ("recipe", {**model.saved.recipe, "patches": 5}, "its patches are 5"),
+        ("recipe", {k: v for k, v in model.saved.recipe.items() if k != "patches"}, "its patches are None"),
+        ("recipe", {**model.saved.recipe, "height": 33}, "features"),
+        ("features", {}, "with the arrays none"),
+        ("features", {"filters": model.saved.features["filters"]}, "expected settings, filters and offsets"),
+    ):
+        changed = replace(model, saved=replace(model.saved, **{name: change}))
+        changed.save(path)
+        if said == "features":
+            assert load(path).n_x == 33 * 32 * 3  # another size of images, with the same features of each
+            continue
+        with pytest.raises(DataError, match=said):
+            load(path)
+
+
+def test_an_unknown_setting_of_patches_is_refused(trained: Path, tmp_path: Path) -> None:
+    model = load(trained)
+    model.saved.recipe["patches"] = {**model.saved.recipe["patches"], "depth": 2}
+    model.save(tmp_path / "m")
+    with pytest.raises(DataError, match="not settings that this version knows"):
+        load(tmp_path / "m")
