@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -339,11 +340,12 @@ class Reading(NamedTuple):
     workers: Workers = None
 
     @contextmanager
-    def data_options(self, features: str = "none") -> Iterator[DataOptions]:
+    def data_options(self, data: str = "", wants_patches: bool = False) -> Iterator[DataOptions]:
         """Give the options as the pipeline takes them, with workers that decode until the block ends.
 
         Args:
-            features: the value of --features, on which the default of the image size depends.
+            data: the data.
+            wants_patches: whether the default of the image size is that for patches.
 
         Raises:
             UsageError: a value that is not allowed.
@@ -352,7 +354,8 @@ class Reading(NamedTuple):
         from ..images import Recipe, Workers, workers_for
         from ..training import PATCHES_SIZE
 
-        image_size = self.image_size or (PATCHES_SIZE if features == "patches" else None)
+        is_patches_size = wants_patches and os.path.isdir(data)
+        image_size = self.image_size or (PATCHES_SIZE if is_patches_size else None)
         recipe = Recipe.from_options(
             image_size,
             self.resize_mode,
@@ -401,16 +404,17 @@ class Training(NamedTuple):
     features: Annotated[
         str,
         choice(
-            "--features", "none", "patches", panel=MODEL,
-            help="What the model is given: the pixels (none), or features of small patches, which are "
-            "learned from the images (patches). With patches, images are 32 pixels wide and high unless "
-            "--image-size says otherwise, and a linear model is trained by ridge classification.",
+            "--features", "none", "patches", "auto", panel=MODEL,
+            help="What the model is given: the pixels (none); features of small patches, which are learned "
+            "from the images (patches); or what a quick comparison on left-out images finds best (auto). "
+            "With patches, images in folders are 32 pixels wide and high unless --image-size says otherwise, "
+            "and a linear model is trained by ridge classification.",
         ),
     ] = "none"  # fmt: skip
     mirror: Annotated[
         bool | None,
         typer.Option(
-            "--mirror/--no-mirror", rich_help_panel=MODEL, show_default="mirror",
+            "--mirror/--no-mirror", rich_help_panel=MODEL, show_default="what is better on left-out images",
             help="Whether an image and its mirror image mean the same, for --features patches. They do not "
             "for text and digits.",
         ),

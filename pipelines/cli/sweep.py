@@ -73,7 +73,7 @@ def sweep(
     require_plot(plot)
     plan = Plan(**training.plan_options(), optimizer=optimizer, epochs=epochs, iterations=iterations)
     compared = {"learning_rates": learning_rates, "l2s": l2s, "seeds": seeds}
-    with reading.data_options(training.features) as options:
+    with reading.data_options(data, plan.wants_patches) as options:
         job = TrainJob(
             data=data,
             options=options,

@@ -132,7 +132,7 @@ def train(
         clip=clip,
         patience=patience,
     )
-    with reading.data_options(training.features) as options:
+    with reading.data_options(data, plan.wants_patches) as options:
         job = TrainJob(
             data=data,
             options=options,

@@ -89,8 +89,9 @@ def train(
         msg = f"train() got {unknown[0]!r}, expected one of {', '.join(known)}"
         raise UsageError(msg)
     size = None if image_size is None else str(image_size)
-    if size is None and plan.get("features") == "patches" and isinstance(data, str | os.PathLike):
-        size = PATCHES_SIZE if os.path.isdir(data) else None
+    chosen = Plan(**plan)
+    if size is None and chosen.wants_patches and isinstance(data, str | os.PathLike) and os.path.isdir(data):
+        size = PATCHES_SIZE
     options = DataOptions(
         recipe=Recipe.from_options(size, resize_mode, color_mode, decoder, frame, max_pixels),
         standardize=standardize,
@@ -104,7 +105,7 @@ def train(
         val=_source(*val, standardize) if isinstance(val, tuple) else None if val is None else os.fspath(val),
         val_split=val_split,
         options=options,
-        plan=Plan(**plan),
+        plan=chosen,
         device=device,
         output=None if output is None else os.fspath(output),
     )

@@ -24,8 +24,8 @@ LBFGS = "lbfgs"
 RIDGE = "ridge"
 """Name of ridge classification, which is not one of `xpnet.nn.OPTIMIZERS`."""
 
-FEATURES = ("none", "patches")
-"""What the network takes: the pixels, or learned features of patches."""
+FEATURES = ("none", "patches", "auto")
+"""What the network takes: the pixels, learned features of patches, or what suits the data best."""
 
 PATCHES_SIZE = "32"
 """Default image size for `--features patches`, in pixels."""
@@ -63,7 +63,7 @@ class Plan:
         model: one of `MODELS`.
         hidden: hidden layers, such as "256:relu,32:relu+16:tanh"; see `xpnet.nn.Layer`.
         features: one of `FEATURES`.
-        mirror: whether mirror images are alike, for patches; None for yes.
+        mirror: whether mirror images are alike, for patches; None for what is better on left-out images.
         optimizer: one of `xpnet.nn.OPTIMIZERS`, or "lbfgs" or "ridge" for logistic and softmax regression.
         epochs: number of passes over the data, in batches.
         iterations: number of full-batch steps; not together with `epochs` or `batch_size`.
@@ -112,7 +112,7 @@ class Plan:
         if self.iterations is not None and (self.epochs is not None or self.batch_size is not None):
             msg = "--iterations uses all examples in each step: leave out --epochs and --batch-size"
             raise UsageError(msg)
-        if self.mirror is not None and self.features == "none":
+        if self.mirror is not None and not self.wants_patches:
             msg = "--mirror and --no-mirror are for --features patches: leave them out"
             raise UsageError(msg)
         if self.optimizer in (LBFGS, RIDGE) and (unused := self.not_for(self.optimizer)):
@@ -121,6 +121,11 @@ class Plan:
                 f"leave {'it' if len(unused) == 1 else 'them'} out, or choose another optimizer"
             )
             raise UsageError(msg)
+
+    @property
+    def wants_patches(self) -> bool:
+        """Whether images may become features of patches."""
+        return self.features != "none"
 
     def not_for(self, optimizer: str) -> list[str]:
         """Return the options of the command line that were given, but that L-BFGS or ridge does not use."""
@@ -140,7 +145,7 @@ class Plan:
             raise UsageError(msg)
         if self.optimizer is not None:
             return self.optimizer
-        if is_linear_classifier(model) and self.features != "none" and not self.not_for(RIDGE):
+        if is_linear_classifier(model) and self.features == "patches" and not self.not_for(RIDGE):
             return RIDGE
         if is_linear_classifier(model) and not self.not_for(LBFGS):
             return LBFGS

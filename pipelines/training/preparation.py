@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from xpnet.backend import Backend, select
-from xpnet.data import ColumnMatrix, Standardizer, fit_standardizer, stratified_split
-from xpnet.errors import DataError, ShapeError, UsageError
-from xpnet.features import PatchSettings, fit_patches
+from xpnet.data import fit_standardizer, stratified_split
+from xpnet.errors import DataError, UsageError
 
 from ..datasets import (
     TABLE_SUFFIXES,
@@ -26,19 +25,13 @@ from ..datasets import (
 )
 from ..images import Workers
 from ..outputs import locked_outputs, require_ending, require_writable
+from .features import with_features
 from .plan import Plan, choose_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ..messages import Messages
-
-
-GRID, GRID_OF_MANY, MANY_EXAMPLES = 4, 3, 10_000
-"""Cells of the grid of patch features along each side; with so many examples, fewer. It is then faster."""
-
-LEAST_DEVIATION = 1e-3
-"""The least deviation of a feature that is taken for full, as a share of the median one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,12 +78,14 @@ class Prepared:
         validation: the validation examples, or None.
         backend: the device.
         skipped: inputs that cannot be used, each with the reason.
+        plan: the plan of the job, with the features that were chosen.
     """
 
     dataset: Dataset
     validation: Dataset | None
     backend: Backend
     skipped: list[tuple[str, str]]
+    plan: Plan
 
 
 @contextlib.contextmanager
@@ -148,48 +143,18 @@ def prepare(job: TrainJob, messages: Messages) -> Prepared:
         validation = with_standardization_of(with_classes(validation, dataset.classes, name), dataset)
     elif job.val_split is not None:
         dataset, validation = validation_split(dataset, job.val_split, job.plan.seed)
-    if job.plan.features == "patches":
-        dataset, validation = with_patches(dataset, validation, job.plan, backend)
     if isinstance(job.options.workers, Workers):
         job.options.workers.stop()  # all images are decoded
     for doubt in doubts_about_images(dataset, validation):
         messages.warn(doubt)
     if job.plan.model is None and (doubt := doubt_about_targets(dataset)):
         messages.warn(doubt)
-    return Prepared(dataset, validation, backend, skipped)
-
-
-def with_patches(
-    dataset: Dataset, validation: Dataset | None, plan: Plan, backend: Backend
-) -> tuple[Dataset, Dataset | None]:
-    """Return datasets with features of patches in place of pixels. They are learned from the training images.
-
-    Raises:
-        UsageError: the data has no images, or they are too small.
-    """
-    if dataset.recipe is None:
-        msg = "--features patches is for images, and the data is a table: leave it out"
-        raise UsageError(msg)
-    grid = GRID if dataset.data.m < MANY_EXAMPLES else GRID_OF_MANY
-    settings = PatchSettings(grid=grid, mirror=plan.mirror is not False, seed=plan.seed)
-    try:
-        patches = fit_patches(dataset.data.examples, dataset.recipe.shape, settings)
-    except ShapeError as error:
-        msg = f"{error}: give a larger --image-size"
-        raise UsageError(msg) from error
-    transform = patches.on(backend)
-    data = ColumnMatrix(transform(dataset.data.examples))
-    data = data.standardized_as(_limited(fit_standardizer(data.blocks(), "feature")))
-    if validation is not None:
-        held = ColumnMatrix(transform(validation.data.examples), data.standardizer)
-        validation = replace(validation, data=held, patches=patches)
-    return replace(dataset, data=data, patches=patches), validation
-
-
-def _limited(standardizer: Standardizer) -> Standardizer:
-    """Return a standardization that does not enlarge features which hardly differ between examples."""
-    most = 1.0 / (LEAST_DEVIATION * float(np.median(1.0 / standardizer.scale)))
-    return replace(standardizer, scale=np.minimum(standardizer.scale, most))
+    dataset, validation = with_features(dataset, validation, job.plan, backend, messages)
+    plan = job.plan
+    if plan.features == "auto":
+        chosen = ("none", None) if dataset.patches is None else ("patches", plan.mirror)
+        plan = replace(plan, features=chosen[0], mirror=chosen[1])
+    return Prepared(dataset, validation, backend, skipped, plan)
 
 
 def _opened(data: str | Dataset, options: DataOptions, plan: Plan, messages: Messages) -> Dataset:

@@ -149,6 +149,7 @@ def train_job(
 
 def _train(job: TrainJob, messages: Messages, resume: bool, overwrite: bool) -> TrainOutcome:
     prepared = prepare(job, messages)
+    job = replace(job, plan=prepared.plan)
     model = choose_model(job.plan, prepared.dataset)
     checkpoint = None if job.output is None else f"{job.output}.checkpoint"
     if checkpoint is not None:

@@ -13,7 +13,7 @@ import xpnet as api
 from xpnet.errors import DataError, UsageError
 from xpnet.pipelines.models import load
 from xpnet.pipelines.training import Plan
-from xpnet.pipelines.training.preparation import GRID, GRID_OF_MANY
+from xpnet.pipelines.training.features import GRID, GRID_OF_MANY
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +91,7 @@ def test_networks_and_other_trainers_take_patches_too(folder: Path) -> None:
         model = api.train(folder, features="patches", workers=1, val_split=0.5, **options)
         assert model.history["metrics"]["validation"]["metric"] > 0.9, options
         assert model.patches is not None
-        assert model.patches.settings.mirror is (options.get("mirror") is not False)
+        assert options.get("mirror") in (None, model.patches.settings.mirror)
 
 
 def test_a_sweep_takes_patches(folder: Path, tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_large_data_has_a_coarser_grid() -> None:
 def test_options_that_do_not_fit(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--mirror and --no-mirror are for --features patches"):
         Plan(mirror=False)
-    with pytest.raises(UsageError, match="--features is 'hog', expected one of none, patches"):
+    with pytest.raises(UsageError, match="--features is 'hog', expected one of none, patches, auto"):
         Plan(features="hog")
     with pytest.raises(UsageError, match="--optimizer ridge does not use --epochs"):
         Plan(optimizer="ridge", epochs=3)
@@ -164,3 +164,32 @@ def test_an_unknown_setting_of_patches_is_refused(trained: Path, tmp_path: Path)
     model.save(tmp_path / "m")
     with pytest.raises(DataError, match="not settings that this version knows"):
         load(tmp_path / "m")
+
+
+def test_auto_compares_on_left_out_images(folder: Path, tmp_path: Path) -> None:
+    done = xpnet("train", str(folder), "-o", str(tmp_path / "m"), "--features", "auto")
+    assert done.returncode == 0
+    assert "Features: patches, mirror images are" in done.stderr
+    assert "(log loss of 60 left-out examples: patches, mirror images are alike 0." in done.stderr
+    assert load(tmp_path / "m").patches is not None
+
+
+def test_auto_takes_pixels_where_they_are_better(tmp_path: Path) -> None:
+    """Flat images have no contrast: their patches are all alike."""
+    rng = np.random.default_rng(0)
+    X = np.repeat(np.repeat(rng.integers(0, 256, (40, 1, 1, 3), dtype=np.uint8), 12, 1), 12, 2)
+    Y = ["dark" if pixel.sum() < 384 else "light" for pixel in X[:, 0, 0].astype(int)]
+    model = api.train(X, Y, features="auto", output=tmp_path / "m")
+    assert model.patches is None
+    assert model.history["method"].startswith("L-BFGS")
+    small = api.train(X[:, :4, :4], Y, features="auto")
+    assert small.patches is None
+
+
+def test_auto_takes_a_file_of_images_and_a_table(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a,y\n" + "".join(f"{i},{'yes' if i > 5 else 'no'}\n" for i in range(12)))
+    done = xpnet(
+        "train", str(tmp_path / "t.csv"), "--target", "y", "-o", str(tmp_path / "m"), "--features", "auto"
+    )
+    assert done.returncode == 0
+    assert load(tmp_path / "m").patches is None
