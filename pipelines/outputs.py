@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import re
 import stat
 import warnings
 from pathlib import Path
@@ -56,6 +57,7 @@ def require_writable(outputs: Iterable[str | None], inputs: Iterable[str | None]
     folders = [name for name, _ in known if os.path.isdir(name)]
     for output in outputs:
         if output is not None:
+            _refuse_open_stream(output)
             _require_one(output)
             for other, role in known:
                 if _is_same_file(output, other):
@@ -69,6 +71,13 @@ def require_writable(outputs: Iterable[str | None], inputs: Iterable[str | None]
                     )
                     raise UsageError(msg)
             known.append((output, "another output"))
+
+
+def _refuse_open_stream(output: str) -> None:
+    """Raise `OutputError` for names such as /dev/stdout: the file that is open there would be replaced."""
+    if re.match(r"/dev/(fd/|std(out|err|in)$)|/proc/[^/]+/fd/", os.path.abspath(output)):
+        msg = f"{output}: is a stream that is open already: to write to standard output, leave --output out"
+        raise OutputError(msg)
 
 
 def require_ending(output: str | None, what: str, *endings: str) -> None:

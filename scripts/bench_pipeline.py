@@ -27,7 +27,7 @@ from PIL import Image
 from xpnet.data import fit_standardizer
 from xpnet.io import SavedModel, write_model_file
 from xpnet.nn import SoftmaxRegression
-from xpnet.pipelines.images import Recipe, decode_to_bytes, ignore_pillow_warnings
+from xpnet.pipelines.images import Recipe, decode_to_bytes, usual_pillow
 
 SIDE = 64
 """Width and height that images are decoded to."""
@@ -126,7 +126,7 @@ def per_worker(repeat: int) -> list[dict[str, Any]]:
 
 
 def _each(way: Callable[[str], Any], paths: list[str]) -> None:
-    with ignore_pillow_warnings():
+    with usual_pillow():
         for path in paths:
             way(path)
 

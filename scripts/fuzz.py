@@ -38,7 +38,7 @@ from xpnet.errors import XpnetError
 from xpnet.nn import Layer, Network, Settings
 from xpnet.pipelines.cli import main
 from xpnet.pipelines.datasets import DataOptions, Dataset, open_data, read_table_rows, write_data
-from xpnet.pipelines.images import Recipe, decode_to_bytes, expand_inputs, ignore_pillow_warnings
+from xpnet.pipelines.images import Recipe, decode_to_bytes, expand_inputs, usual_pillow
 from xpnet.pipelines.messages import Messages
 from xpnet.pipelines.models import load
 from xpnet.pipelines.predictions import FORMATS, write_predictions
@@ -504,7 +504,7 @@ def use_config(path: Path, seed: int) -> None:
 def use_image(path: Path, seed: int) -> None:
     """Decode a picture."""
     recipe = Recipe(8, 8, frame=1 + (seed % 10 == 0))
-    with ignore_pillow_warnings():
+    with usual_pillow():
         pixels, frames = decode_to_bytes(str(path), recipe)
     _require(len(pixels) == recipe.n_x, f"{recipe.n_x} bytes, got {len(pixels)}")
     _require(frames >= recipe.frame, f"at least {recipe.frame} frames, got {frames}")

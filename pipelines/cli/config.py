@@ -47,7 +47,7 @@ def _tables(path: str) -> dict[str, Any]:
         raise typer.BadParameter(msg)
     try:
         with open(path, "rb") as file:
-            return tomllib.load(file)
+            return tomllib.loads(file.read().decode("utf-8-sig"))
     except OSError as error:
         msg = f"{path}: cannot be read: {error.strerror or error}"
         raise typer.BadParameter(msg) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -53,8 +54,10 @@ def _digests(dataset: Dataset) -> list[bytes]:
 
 
 def doubt_about_targets(dataset: Dataset) -> str:
-    """Return a sentence if the numbers of a table's target look like classes, else ""."""
-    if dataset.classes or not dataset.features:
+    """Return a sentence if the numbers of a target look like classes, or classes like numbers; else ""."""
+    if dataset.classes:
+        return _doubt_about_classes(dataset)
+    if not dataset.features:
         return ""
     values = np.unique(dataset.Y)
     if not 2 <= len(values) <= min(MOST_CLASSES, dataset.data.m // 2) or np.any(values != np.round(values)):
@@ -65,3 +68,35 @@ def doubt_about_targets(dataset: Dataset) -> str:
         f"{dataset.target} has only the values {shown}, and is used as a number: if they are classes, "
         f"give --model {kind}; if not, give --model regression"
     )
+
+
+def _doubt_about_classes(dataset: Dataset) -> str:
+    """Return a sentence if most names of classes are numbers and some are not, or have a decimal comma."""
+    what = dataset.target or "the label"
+    numbers = [name for name in dataset.classes if _is_number(name)]
+    others = [name for name in dataset.classes if name not in set(numbers)]
+    with_comma = [name for name in others if re.fullmatch(r"[+-]?\d+,\d+", name)]
+    if with_comma and len(with_comma) >= len(others):
+        return (
+            f"{what} has values such as {with_comma[0]}, which are taken for names of classes: write numbers "
+            "with a decimal point"
+        )
+    if others and len(numbers) > max(1, len(others)):
+        return (
+            f"{what} is a number in most examples, and {others[0]!r} in others: all are taken for names of "
+            "classes. For numbers to predict, correct or remove what is none"
+        )
+    if numbers and not others and any("." in name for name in numbers):
+        return (
+            f"{what} has numbers such as {numbers[0]}, which are taken for names of classes: for numbers to "
+            "predict, give --model regression"
+        )
+    return ""
+
+
+def _is_number(name: str) -> bool:
+    try:
+        float(name)
+    except ValueError:
+        return False
+    return True

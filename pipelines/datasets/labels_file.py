@@ -6,7 +6,7 @@ import os
 
 from xpnet.errors import DataError
 
-from ..images import path_text
+from ..images import name_text, path_text
 from .text_file import quoted, read_cells, same_name
 
 PATH_WORDS = (
@@ -74,8 +74,8 @@ def read_labels(folder: str, labels: str) -> tuple[list[tuple[str, str]], list[s
 def _checked_label(labels: str, line: int, label: str) -> str:
     """Return a label in the form in which names are compared, or refuse it."""
     label = same_name(label.strip())
-    if path_text(label) != label:
-        msg = f"{labels}: line {line}: the label {path_text(label)} is not UTF-8: save the file as UTF-8"
+    if name_text(label) != label:
+        msg = f"{labels}: line {line}: the label {name_text(label)} is not UTF-8: save the file as UTF-8"
         raise DataError(msg)
     if not label.isprintable():
         msg = (

@@ -10,7 +10,7 @@ from xpnet.lazy import lazy_door
 if TYPE_CHECKING:
     from .decode import codec_versions as codec_versions
     from .decode import decode_to_bytes as decode_to_bytes
-    from .decode import ignore_pillow_warnings as ignore_pillow_warnings
+    from .decode import usual_pillow as usual_pillow
     from .decode_many import CHUNK_SIZE as CHUNK_SIZE
     from .decode_many import DecodedImages as DecodedImages
     from .decode_many import decode_all as decode_all
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .inputs import class_folders as class_folders
     from .inputs import expand_inputs as expand_inputs
     from .inputs import is_image_name as is_image_name
+    from .inputs import name_text as name_text
     from .inputs import passed_over_text as passed_over_text
     from .inputs import path_text as path_text
     from .inputs import strip_common_folder as strip_common_folder
@@ -34,10 +35,10 @@ __getattr__, __dir__, __all__ = lazy_door(
     {
         "recipe": "DECODERS Recipe versions_text",
         "inputs": (
-            "class_folders expand_inputs is_image_name passed_over_text path_text strip_common_folder "
-            "walk_images"
+            "class_folders expand_inputs is_image_name name_text passed_over_text path_text "
+            "strip_common_folder walk_images"
         ),
-        "decode": "codec_versions decode_to_bytes ignore_pillow_warnings",
+        "decode": "codec_versions decode_to_bytes usual_pillow",
         "libraries": "decoding_libraries",
         "decode_many": "CHUNK_SIZE DecodedImages decode_all decode_chunk workers_for",
         "workers": "Workers",

@@ -12,6 +12,7 @@ Unusual images are decoded like this:
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import glob
 import importlib
@@ -31,14 +32,17 @@ from .pixels import converter, make_16_bit_color_transparent, require_known_rang
 from .resize import Upright, resized
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
+    from collections.abc import Iterator
 
     from .recipe import Recipe
 
 MAX_FILE_BYTES = 1 << 30
 """The largest file that is read, in bytes."""
 
-MAX_PIXELS = 178_956_970
+PILLOW_PIXELS = 89_478_485
+"""Pillow refuses images of more than twice as many pixels."""
+
+MAX_PIXELS = 2 * PILLOW_PIXELS
 """The largest image that is decoded, in pixels. It is Pillow's own limit: a small file can claim any size.
 
 For a JPEG that is scaled down while it is decoded, it limits the scaled size.
@@ -89,18 +93,27 @@ ORIENTATION_TAG = 0x0112
 """The number of EXIF's orientation tag."""
 
 
-def ignore_pillow_warnings() -> AbstractContextManager[Any]:
-    """Return a context in which Pillow does not warn about odd metadata. Errors are still raised.
+@contextlib.contextmanager
+def usual_pillow() -> Iterator[None]:
+    """Return a context in which Pillow decodes as it does by itself, and does not warn about odd metadata.
 
-    Enter it once for many images: entering it for each image would take 3 % of the decoding time.
+    A program that uses xpnet may have set Pillow to read truncated images, for example. Then the images that
+    are decoded in its own process would differ from those that workers decode. Enter it once for many images:
+    entering it for each image would take 3 % of the decoding time.
     """
-    return warnings.catch_warnings(action="ignore")
+    kept = ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS
+    ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS = False, PILLOW_PIXELS
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            yield
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS = kept
 
 
 def decode_to_bytes(path: str, recipe: Recipe) -> tuple[bytes, int]:
     """Return an image as n_x bytes, rows from top to bottom and channels varying fastest; and its frames.
 
-    Call it inside `ignore_pillow_warnings()`.
+    Call it inside `usual_pillow()`.
 
     Args:
         path: the file.

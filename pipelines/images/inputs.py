@@ -331,7 +331,15 @@ def class_folders(folder: str) -> tuple[str, ...]:
 
 def path_text(path: str) -> str:
     r"""Return a path as valid Unicode text: bytes that are not UTF-8 become \xNN."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+    try:
+        return os.fsencode(path).decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # the locale cannot name such a file, but a file of ours may hold the name
+        return name_text(path)
+
+
+def name_text(name: str) -> str:
+    r"""Return a name that is no path, such as that of a class, as `path_text` does, in any locale."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def strip_common_folder(paths: Sequence[str]) -> tuple[str, list[str]]:

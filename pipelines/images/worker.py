@@ -117,11 +117,11 @@ def decode_pixels(paths: list[str], recipe: Recipe) -> Pixels:
 
 def _decode(paths: list[str], recipe: Recipe) -> tuple[list[bytes], list[str], list[int], dict[str, str]]:
     """Return the attributes of `Pixels`, but the columns one by one."""
-    from .decode import decode_to_bytes, ignore_pillow_warnings
+    from .decode import decode_to_bytes, usual_pillow
     from .libraries import decoding_libraries
 
     columns, errors, frames = [], [""] * len(paths), [0] * len(paths)
-    with ignore_pillow_warnings():
+    with usual_pillow():
         for i, path in enumerate(paths):
             try:
                 column, frames[i] = decode_to_bytes(path, recipe)

@@ -89,11 +89,20 @@ class Workers:
 
     def start_one(self) -> None:
         """Begin to start a worker, for tasks that will come. If it cannot be started, the task says so."""
-        self._threads.submit(self._started)
+        with contextlib.suppress(RuntimeError):  # no thread can be started: the first task says so
+            self._threads.submit(self._started)
 
     def submit(self, paths: list[str], recipe: Recipe) -> Future[Pixels]:
         """Have some images decoded. The result is that of `decode_pixels`; it may raise `WorkerError`."""
-        return self._threads.submit(self._decode, paths, recipe)
+        try:
+            return self._threads.submit(self._decode, paths, recipe)
+        except RuntimeError as error:  # the system starts no more threads
+            failed: Future[Pixels] = Future()
+            cause = OSError(str(error))
+            told = _worker_error(str(error))
+            told.__cause__ = cause
+            failed.set_exception(told)
+            return failed
 
     def _decode(self, paths: list[str], recipe: Recipe) -> Pixels:
         """Return the images decoded. An image that ends its worker becomes an error."""

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .model import load as load
     from .prediction import ERROR as ERROR
     from .prediction import STATUSES as STATUSES
+    from .prediction import UNSURE as UNSURE
     from .prediction import Prediction as Prediction
     from .prediction import Predictor as Predictor
     from .prediction import RowOptions as RowOptions
@@ -22,6 +23,6 @@ __getattr__, __dir__, __all__ = lazy_door(
     {
         "model": "Model load",
         "evaluation": "Evaluation",
-        "prediction": "ERROR STATUSES Prediction Predictor RowOptions",
+        "prediction": "ERROR STATUSES UNSURE Prediction Predictor RowOptions",
     },
 )

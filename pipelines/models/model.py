@@ -32,6 +32,7 @@ from ..datasets import (
     with_labels_for,
 )
 from ..images import CHUNK_SIZE, Recipe, expand_inputs, workers_for
+from ..outputs import require_ending
 from .checks import require_history, require_table_recipe
 from .evaluation import Evaluation, evaluate_classes, evaluate_regression
 from .prediction import CHUNKS_IN_FLIGHT, Prediction, Predictor, RowOptions, class_probabilities
@@ -144,7 +145,9 @@ class Model:
 
         Raises:
             ModelFileError: the file cannot be written.
+            UsageError: the name promises another format, such as that of an image.
         """
+        require_ending(os.fspath(path), "a model file", "safetensors")
         write_model_file(path, self.saved)
 
     def predict(
@@ -213,7 +216,7 @@ class Model:
         Raises:
             UsageError: the model predicts numbers, and so has no classes.
             ArrayTypeError: X is not a NumPy array.
-            ShapeError: X has another shape.
+            ShapeError: X has another shape, or holds a NaN or an infinity.
             DtypeError: X does not hold uint8, for a model of images, or real numbers, for other models.
         """
         if not self.classes:
@@ -373,7 +376,10 @@ class Model:
             raise DtypeError(msg)
         rows = X.T if is_matrix else X.reshape(-1, n_x)
         keep = X.dtype in (np.uint8, np.float32, np.float64)
-        return np.ascontiguousarray(rows, None if keep else np.float64)
+        found = np.ascontiguousarray(rows, None if keep else np.float64)
+        if len(found):
+            ColumnMatrix(found).refuse_nonfinite()
+        return found
 
     def _labelled(self, X: np.ndarray | ColumnMatrix, Y: Sequence[Any] | np.ndarray) -> Dataset:
         """Return arrays with their labels as a dataset."""

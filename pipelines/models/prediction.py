@@ -60,7 +60,8 @@ class RowOptions:
 class Prediction:
     """The prediction for one input.
 
-    Numbers are rounded to six significant digits, as in the files of predictions.
+    Probabilities are rounded to six significant digits, as in the files of predictions. Predicted numbers are
+    not rounded.
 
     Attributes:
         path: the input, as it was given or found.
@@ -172,7 +173,7 @@ class Predictor:
             if error or not is_finite[i]:
                 yield Prediction(path, ERROR, error=error or "its score is not a finite number")
             elif not self.classes:
-                yield Prediction(path, OK, score=six_digits(values[0, i]), frames=frames[i])
+                yield Prediction(path, OK, score=all_digits(values[0, i]), frames=frames[i])
             else:
                 yield self._classified(path, values[:, i], frames[i])
 
@@ -230,3 +231,8 @@ def class_probabilities(outputs: np.ndarray, classes: tuple[str, ...]) -> np.nda
 def six_digits(value: Any) -> float:
     """Return a number rounded to six significant digits: a float32 holds no more."""
     return float(f"{float(value):.6g}")
+
+
+def all_digits(value: np.floating[Any]) -> float:
+    """Return a number whose text is the shortest one that gives the value back, in its own dtype."""
+    return float(str(value))

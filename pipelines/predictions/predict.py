@@ -77,7 +77,8 @@ def write_predictions(
     table = None if model.recipe is not None else TableInputs(model, paths)
     predictor = model.predictor(backend, options) if table is None else table.predictor(backend, options)
     format_ = new_format(format, columns_for(model, options))
-    counts, digest, iterator = Counts(), InputDigest(), iter(paths if table is None else table.names)
+    counts, digest = Counts(), InputDigest(b"" if table is None else table.content)
+    iterator = iter(paths if table is None else table.names)
     with _open(output, model, options, format, backend, overwrite) as sink:
         if isinstance(sink, StreamSink) and format_.conversion is not None:
             msg = f"--format {format} cannot be written to standard output: name a file with --output"
@@ -113,6 +114,7 @@ class TableInputs:
 
     Attributes:
         names: of each line the table and the number of the line.
+        content: a hash of what the lines hold.
 
     Raises:
         UsageError: the model does not know the names of its columns.
@@ -129,6 +131,11 @@ class TableInputs:
         self.names = [f"{path}: {name}" for path, rows in tables for name in rows.names]
         self._errors = [error for _, rows in tables for error in rows.errors]
         self._examples = [rows.examples for _, rows in tables]
+        content = hashlib.blake2b(digest_size=16)
+        for part in self._examples:
+            content.update(np.ascontiguousarray(part).tobytes())
+        content.update("\0".join(self._errors).encode("utf-8", "backslashreplace"))
+        self.content = content.digest()
 
     def predictor(self, backend: Backend, options: RowOptions) -> Predictor:
         """Return the model on a device, ready for the lines."""
@@ -143,10 +150,14 @@ class TableInputs:
 
 
 class InputDigest:
-    """A hash of the paths of all inputs so far: a resumed run must have the same ones."""
+    """A hash of the paths of all inputs so far: a resumed run must have the same ones.
 
-    def __init__(self) -> None:
-        self._digest = hashlib.blake2b(digest_size=16)
+    Args:
+        content: what also must be the same.
+    """
+
+    def __init__(self, content: bytes = b"") -> None:
+        self._digest = hashlib.blake2b(content, digest_size=16)
 
     def add(self, paths: Iterable[str]) -> str:
         """Add paths; return the hash of all paths so far, in hexadecimal digits."""

@@ -211,9 +211,12 @@ class ResumableFile:
         self._data = os.fdopen(open_own_file(self._part_name), "ab+")
         self._journal.seek(0)
         head = _parse_line(self._journal.readline(), {"about": dict})
+        # Without bytes there is nothing to lose: the run failed before its first row, or it ended and was
+        # killed before it removed the journal.
+        is_empty = not os.fstat(self._data.fileno()).st_size
         if head is None:
             self._refuse_foreign_files()
-        elif not overwrite:
+        elif not overwrite and not is_empty:
             self._require_same_identity(head["about"])
             self._read_journal()
         if not self.state:

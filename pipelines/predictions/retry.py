@@ -12,7 +12,7 @@ import numpy as np
 from xpnet.errors import OutputError, UsageError
 
 from ..images import DecodedImages, decode_all, decode_chunk, path_text
-from ..models import ERROR, STATUSES
+from ..models import ERROR, STATUSES, UNSURE
 from .formats import new_format
 from .predict import DEFAULT_OPTIONS, InputDigest, file_digest, resumed_counts, run_identity
 from .resumable_file import ResumableFile
@@ -78,6 +78,7 @@ def retry_errors(
             while batch := list(itertools.islice(iterator, BATCH_SIZE)):
                 rows = list(itertools.islice(earlier, len(batch)))
                 _require_same_inputs(output, batch, rows)
+                _require_same_confidence(output, rows, options.min_confidence)
                 is_compared = is_compared or _compare(
                     output, predictor, format_, batch, rows, start=counts.total
                 )
@@ -119,6 +120,17 @@ def _require_same_inputs(output: str, batch: list[str], rows: list[Row]) -> None
             msg = (
                 f"{output}: has {found} where the input is {path_text(path)}: "
                 "it was made from other inputs; name the same inputs in the same order"
+            )
+            raise _OtherRowsError(msg)
+
+
+def _require_same_confidence(output: str, rows: list[Row], least: float) -> None:
+    """Raise `_OtherRowsError` if a status does not follow from its score and the least confidence."""
+    for row in rows:
+        if row["status"] != ERROR and (float(row.get("score", 1.0)) < least) != (row["status"] == UNSURE):
+            msg = (
+                f"{output}: the row for {row['path']} is {row['status']}, which it would not be with "
+                f"--min-confidence {least:g}: give the option of the earlier run"
             )
             raise _OtherRowsError(msg)
 

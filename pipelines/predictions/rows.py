@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from ..images import path_text
+from ..images import name_text, path_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -56,7 +56,7 @@ def columns_for(model: Model, options: RowOptions) -> list[str]:
     classes, of_file = model.classes, ["frames"] if model.recipe else []
     ranks = range(1, min(options.topk, len(classes)) + 1)
     ranked = [f"{name}{rank}" for rank in ranks for name in ("label", "score")]
-    each_class = [f"p_{path_text(name)}" for name in classes] if options.proba else []
+    each_class = [f"p_{name_text(name)}" for name in classes] if options.proba else []
     return ["path", "status", "label", "score", *ranked, *each_class, *of_file, "error"]
 
 
@@ -64,13 +64,13 @@ def row_of(prediction: Prediction) -> Row:
     """Return the row of a prediction. Names that are not valid UTF-8 are written as `path_text` does."""
     row: Row = {"path": path_text(prediction.path), "status": prediction.status}
     if prediction.label is not None:
-        row["label"] = path_text(prediction.label)
+        row["label"] = name_text(prediction.label)
     if prediction.score is not None:
         row["score"] = prediction.score
     for rank, (label, probability) in enumerate(prediction.top, start=1):
-        row |= {f"label{rank}": path_text(label), f"score{rank}": probability}
+        row |= {f"label{rank}": name_text(label), f"score{rank}": probability}
     for label, probability in prediction.probabilities.items():
-        row[f"p_{path_text(label)}"] = probability
+        row[f"p_{name_text(label)}"] = probability
     if prediction.frames is not None:
         row["frames"] = prediction.frames
     if prediction.error:

@@ -13,7 +13,7 @@ from xpnet.backend import select
 from xpnet.errors import UsageError
 from xpnet.version import __version__
 
-from ..images import path_text
+from ..images import name_text, path_text
 from ..models import load
 from ..outputs import locked_outputs, require_ending, require_writable, write_text
 from ..training import metric_name
@@ -104,7 +104,7 @@ def problem_section(model: Model, dataset: Dataset | None) -> dict[str, Any]:
     counts = {"training": training_counts(model)}
     if dataset is not None:
         counts["data"] = dataset.describe()["counts"]
-    names = [path_text(name) for name in model.classes]
+    names = [name_text(name) for name in model.classes]
     known = {name: list(values) for name, values in counts.items() if len(values) == len(names) > 0}
     layers = [str(network.n_x), *map(str, network.hidden), f"{network.n_out}:{network.output}"]
     return {

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from xpnet.errors import DataError, UsageError, XpnetError
 
-from ..images import path_text, strip_common_folder
+from ..images import name_text, path_text, strip_common_folder
 from ..models import STATUSES
 from ..predictions import first_line, read_predictions
 from .charts import histogram, is_drawable
@@ -96,7 +96,7 @@ def read(path: str, model: Model) -> Predictions:
 
 
 def _collected(path: str, rows: Iterable[Row], model: Model) -> Predictions:
-    classes = {path_text(name) for name in model.classes}
+    classes = {name_text(name) for name in model.classes}
     found, generator = Predictions(path), random.Random(0)  # noqa: S311  (a sample, not a secret)
     for number, row in enumerate(rows):
         checked = _checked(f"{path}: row {number + 1}", row, classes, model)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -109,6 +110,7 @@ class Plan:
             if value is not None and value not in possible:
                 msg = f"{name} is {value!r}, expected one of {', '.join(possible)}"
                 raise UsageError(msg)
+        self._require_kinds()
         if self.iterations is not None and (self.epochs is not None or self.batch_size is not None):
             msg = "--iterations uses all examples in each step: leave out --epochs and --batch-size"
             raise UsageError(msg)
@@ -120,6 +122,23 @@ class Plan:
                 f"--optimizer {self.optimizer} does not use {', '.join(unused)}: "
                 f"leave {'it' if len(unused) == 1 else 'them'} out, or choose another optimizer"
             )
+            raise UsageError(msg)
+
+    def _require_kinds(self) -> None:
+        """Raise `UsageError` for values of another kind. The command line refuses them itself."""
+        for name, least in {"epochs": 1, "iterations": 1, "batch_size": 1, "patience": 1, "seed": 0}.items():
+            value: Any = getattr(self, name)
+            is_whole = isinstance(value, Integral) and not isinstance(value, bool)
+            if value is not None and not (is_whole and value >= least):
+                msg = f"{name} is {value!r}, expected a whole number, {least} or more"
+                raise UsageError(msg)
+        for name in ("learning_rate", "l1", "l2", "dropout", "label_smoothing", "clip"):
+            value = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, Real)):
+                msg = f"{name} is {value!r}, expected a number"
+                raise UsageError(msg)
+        if self.hidden is not None and not isinstance(self.hidden, str):
+            msg = f"hidden is {self.hidden!r}, expected text such as '256:relu,32:tanh'"
             raise UsageError(msg)
 
     @property

@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from ..messages import Messages
 
 
+MOST_ROUNDING = 1e-4
+"""How much of their standard deviation targets may be rounded by."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainJob:
     """A training job: the data, how to train, and the files to write.
@@ -154,7 +158,18 @@ def prepare(job: TrainJob, messages: Messages) -> Prepared:
     if plan.features == "auto":
         chosen = ("none", None) if dataset.patches is None else ("patches", plan.mirror)
         plan = replace(plan, features=chosen[0], mirror=chosen[1])
+    if plan.dtype == "float32" and needs_float64(dataset):
+        messages.say("The targets differ little for their size: float64 is used in place of float32")
+        plan = replace(plan, dtype="float64")
     return Prepared(dataset, validation, backend, skipped, plan)
+
+
+def needs_float64(dataset: Dataset) -> bool:
+    """Return whether float32 rounds the targets of a regression by more than a little of their deviation."""
+    if dataset.classes:
+        return False
+    rounding = float(np.abs(dataset.Y).max()) * float(np.finfo(np.float32).eps)
+    return rounding > MOST_ROUNDING * float(dataset.Y.std()) > 0
 
 
 def _opened(data: str | Dataset, options: DataOptions, plan: Plan, messages: Messages) -> Dataset:

@@ -1,8 +1,8 @@
 """Ridge classification: against scikit-learn, leave-one-out against leaving one out, probabilities that hold."""
 
 import numpy as np
+import optional
 import pytest
-from sklearn.linear_model import Ridge, RidgeCV
 
 from xpnet.backend.backend import Backend, select
 from xpnet.data.column_matrix import ColumnMatrix
@@ -12,6 +12,7 @@ from xpnet.linear.ridge import PENALTIES, classify
 from xpnet.nn import Layer, LogisticRegression, Method, Network, SoftmaxRegression
 
 CPU = select("cpu")
+peer = optional.module("sklearn.linear_model")
 
 
 def problem(m: int, n_x: int, n_classes: int = 3, seed: int = 0) -> tuple[ColumnMatrix, np.ndarray]:
@@ -40,7 +41,7 @@ def test_weights_are_those_of_scikit_learn_times_one_number(m: int, n_x: int, ba
     centered = data.examples - data.examples.mean(axis=0)
     size = min(m, n_x)
     alpha = result.expected.penalty * np.sum(centered**2) / size
-    theirs = Ridge(alpha).fit(data.examples, targets_of(Y).T)
+    theirs = peer.Ridge(alpha).fit(data.examples, targets_of(Y).T)
     W, b = (backend.fetch(result.parameters.views[name]) for name in ("W1", "b1"))
     T = float(np.vdot(W, theirs.coef_) / np.vdot(theirs.coef_, theirs.coef_))
     np.testing.assert_allclose(W, T * theirs.coef_, rtol=1e-6, atol=1e-9)
@@ -57,7 +58,9 @@ def test_left_out_scores_are_those_of_leaving_one_out(weighted: bool) -> None:
     alpha = found.penalty * np.sum(centered**2) / 25
     for i in range(25):
         rest = np.arange(25) != i
-        one = Ridge(alpha).fit(data.examples[rest], targets_of(Y[:, rest]).T, sample_weight=weights[rest])
+        one = peer.Ridge(alpha).fit(
+            data.examples[rest], targets_of(Y[:, rest]).T, sample_weight=weights[rest]
+        )
         np.testing.assert_allclose(found.scores[:, i], one.predict(data.examples[i : i + 1])[0], rtol=1e-6)
 
 
@@ -66,7 +69,7 @@ def test_the_penalty_is_the_one_that_scikit_learn_chooses() -> None:
     result = classify(SoftmaxRegression(200, 3), data, Y, CPU, dtype="float64")
     centered = data.examples - data.examples.mean(axis=0)
     base = np.sum(centered**2) / 60
-    theirs = RidgeCV([p * base for p in PENALTIES], alpha_per_target=False).fit(
+    theirs = peer.RidgeCV([p * base for p in PENALTIES], alpha_per_target=False).fit(
         data.examples, targets_of(Y).T
     )
     assert result.expected is not None

@@ -11,7 +11,7 @@ from PIL import Image
 
 from xpnet.errors import ImageError
 from xpnet.pipelines.images import Workers, decode_all, decode_many
-from xpnet.pipelines.images.decode import decode_to_bytes, ignore_pillow_warnings
+from xpnet.pipelines.images.decode import decode_to_bytes, usual_pillow
 from xpnet.pipelines.images.recipe import DECODERS, Recipe
 
 ORIENTATION_TAG = 0x0112
@@ -38,7 +38,7 @@ def encoded(image: Image.Image | np.ndarray, suffix: str = "PNG", **options: Any
 
 def decode_image(path: str, recipe: Recipe) -> np.ndarray:
     """Return the image as an array (n_x,) uint8."""
-    with ignore_pillow_warnings():
+    with usual_pillow():
         return np.frombuffer(decode_to_bytes(path, recipe)[0], np.uint8)
 
 

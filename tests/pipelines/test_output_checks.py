@@ -134,3 +134,12 @@ def test_text_is_written_in_utf8(tmp_path: Path) -> None:
 def test_numbers_that_are_not_finite_become_none() -> None:
     data = {"a": [1.5, math.nan, (math.inf, -math.inf)], "b": {"c": 2, "d": "nan"}}
     assert finite(data) == {"a": [1.5, None, [None, None]], "b": {"c": 2, "d": "nan"}}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there are no such names")
+@pytest.mark.parametrize(
+    "name", ["/dev/stdout", "/dev/stderr", "/dev/fd/1", "/proc/self/fd/1", "/dev/../dev/stdout"]
+)
+def test_a_stream_that_is_open_is_no_name_of_a_file(name: str) -> None:
+    with pytest.raises(OutputError, match="is a stream that is open already"):
+        require_writable([name])

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from xpnet.data.column_matrix import ColumnMatrix
 from xpnet.pipelines.datasets.dataset import Dataset
@@ -52,3 +53,21 @@ def test_numbers_that_may_be_classes_are_pointed_out() -> None:
     assert not targets([0.0, 1.0, 2.0])
     assert not targets([3.0, 3.0])
     assert not targets([float(i) for i in range(11)] * 2)
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (("10", "20", "30", "n/a"), "price is a number in most examples, and 'n/a' in others"),
+        (("1.5", "2.5", "1,000"), "price has values such as 1,000, which are taken for names of classes"),
+        (("1,5", "2,5"), "price has values such as 1,5"),
+        (("1.0", "2.5"), "price has numbers such as 1.0, which are taken for names of classes"),
+        (("1", "2", "3"), ""),
+        (("cat", "dog", "7"), ""),
+    ],
+)
+def test_classes_that_may_be_numbers_are_pointed_out(names: tuple[str, ...], said: str) -> None:
+    m = len(names)
+    table = Dataset(ColumnMatrix(np.ones((m, 1))), np.arange(m)[None], names, features=("a",), target="price")
+    assert doubt_about_targets(table).startswith(said)
+    assert bool(doubt_about_targets(table)) == bool(said)

@@ -5,11 +5,12 @@ import os
 import sys
 from collections.abc import Iterator
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Self
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
 from xpnet.errors import UsageError, WorkerError
 from xpnet.pipelines.images import decode_many, recipe, workers
@@ -264,3 +265,20 @@ def test_a_frozen_program_has_one_worker(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(sys, "frozen", True, raising=False)
     assert workers_for(None) == 1
     assert workers_for(2) == 2
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_settings_of_pillow_in_the_program_change_nothing(
+    tmp_path: Path, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the row of an image would depend on which process decodes it."""
+    path = tmp_path / "truncated.png"
+    Image.effect_noise((64, 64), 90).save(path)
+    path.write_bytes(path.read_bytes()[:-900])
+    monkeypatch.setattr(decode_many, "ALONE_SECONDS", -1.0)
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    (part,) = decode_all([str(path)], Recipe(2, 2), count)
+    assert part.errors[0].startswith("damaged or truncated image")
+    assert ImageFile.LOAD_TRUNCATED_IMAGES
+    assert Image.MAX_IMAGE_PIXELS == 10

@@ -16,6 +16,7 @@ from xpnet.pipelines.images.inputs import (
     class_folders,
     expand_inputs,
     is_image_name,
+    name_text,
     path_text,
     walk_images,
 )
@@ -456,3 +457,12 @@ def test_bytes_that_are_no_text_are_shown_as_numbers() -> None:
     path = os.fsdecode("é".encode() + b"/\xe9\x80.jpg")
     assert path_text(path) == r"é/\xe9\x80.jpg"
     path_text(path).encode("utf-8")
+
+
+def test_names_of_classes_do_not_depend_on_the_locale(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ascii_only(name: str) -> bytes:
+        return name.encode("ascii", "surrogateescape")
+
+    monkeypatch.setattr(os, "fsencode", ascii_only)
+    assert name_text("é") == path_text("é") == "é"
+    assert name_text("a\udcff") == path_text("a\udcff") == r"a\xff"

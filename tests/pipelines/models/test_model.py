@@ -448,3 +448,17 @@ def test_examples_that_are_not_finite_are_refused() -> None:
     X[1, 2] = np.nan
     with pytest.raises(ShapeError, match="example 2 holds nan in feature 1"):
         model_of(Network(2, 1, "identity")).evaluate(X, np.arange(12.0), device=CPU)
+
+
+@pytest.mark.parametrize("function", ["predict_array", "predict_proba"])
+def test_examples_that_are_not_finite_get_no_class(function: str) -> None:
+    model = model_of(SoftmaxRegression(2, 3))
+    with pytest.raises(ShapeError, match="example 1 holds nan in feature 0"):
+        getattr(model, function)(np.array([[1.0, np.nan], [1.0, 2.0]]))
+
+
+def test_a_model_is_not_saved_over_a_picture(tmp_path: Path) -> None:
+    (tmp_path / "photo.png").write_bytes(b"photo")
+    with pytest.raises(UsageError, match=r"photo.png: is a name for another format"):
+        model_of(SoftmaxRegression(2, 3)).save(tmp_path / "photo.png")
+    assert (tmp_path / "photo.png").read_bytes() == b"photo"

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pictures import CLASSES, draw_many, picture, save_model
 
+import xpnet
 from xpnet.backend.backend import select
 from xpnet.errors import DataError, DeviceError, NoInputError, OutputError, UsageError
 from xpnet.io.scoring import Scorer
@@ -348,3 +349,35 @@ def test_a_table_is_not_retried(tables: tuple[Path, Path], tmp_path: Path) -> No
     (tmp_path / "rows.csv").touch()
     with pytest.raises(UsageError, match="--retry-errors is for images"):
         retry_errors(load(str(tables[0])), [str(tables[1])], CPU, str(tmp_path / "rows.csv"))
+
+
+def test_a_table_that_changed_is_not_continued(tables: tuple[Path, Path], tmp_path: Path) -> None:
+    model, table = tables
+    copied = tmp_path / "t.csv"
+    copied.write_bytes(table.read_bytes())
+
+    def stop(counts: Counts) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_predictions(
+            load(str(model)), [str(copied)], CPU, str(tmp_path / "rows"), batch_size=5, on_progress=stop
+        )
+    lines = copied.read_text().splitlines()
+    copied.write_text("\n".join([*lines[:-1], lines[-2]]) + "\n")
+    with pytest.raises(OutputError, match="are for other inputs"):
+        write_predictions(load(str(model)), [str(copied)], CPU, str(tmp_path / "rows"), batch_size=5)
+
+
+@pytest.mark.parametrize("offset", [1_234_567.0, 1.7e9, 0.1])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_predicted_numbers_are_not_rounded(tmp_path: Path, offset: float, dtype: str) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text("a,y\n" + "".join(f"{i},{offset + i}\n" for i in range(40)))
+    model = xpnet.train(table, target="y", output=tmp_path / "m", dtype=dtype)
+    predicted = model.predict_array(np.arange(40.0)[None])[0]
+    _, written = rows_of(tmp_path / "m", [str(table)])
+    scores = [row["score"] for row in csv.DictReader(io.StringIO(written.decode()))]
+    assert predicted.dtype.type([float(score) for score in scores]).tolist() == predicted.tolist()
+    assert np.sqrt(np.mean((np.array(scores, float) - offset - np.arange(40)) ** 2)) < 0.2
+    assert model.evaluate(table)["r_squared"] > 0.999

@@ -273,3 +273,26 @@ def test_a_stream_that_takes_a_part_gets_the_rest_too() -> None:
     assert stream.taken == b"0123456789\n"
     with pytest.raises(OutputError, match="standard output: is busy"):
         StreamSink(stream).append(b"0123456789" * 4, {})
+
+
+def test_files_of_a_run_that_failed_before_its_first_row_block_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "f"
+    grow(path, [])
+    assert (tmp_path / "f.journal").exists()
+    with ResumableFile.open(str(path), {"model": "b"}) as file:
+        file.append(b"x", {})
+        file.finish()
+    assert path.read_bytes() == b"x"
+
+
+def test_a_journal_of_a_run_that_has_ended_blocks_nothing(tmp_path: Path) -> None:
+    """The run was killed between giving the file its name and removing the journal."""
+    path = tmp_path / "f"
+    grow(path, [b"a", b"b"])
+    (tmp_path / "f.part").rename(path)
+    with ResumableFile.open(str(path), {"model": "b"}) as file:
+        assert file.state == {}
+        file.append(b"x", {})
+        file.finish()
+    assert path.read_bytes() == b"x"
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["f"]

@@ -143,3 +143,16 @@ def test_an_unfinished_run_is_not_lost_to_a_retry(model: Path, tmp_path: Path, p
     assert Path(f"{output}.part").read_bytes() == kept
     retry_errors(load(str(model)), iter(paths), CPU, str(output), overwrite=True)
     assert not list(tmp_path.glob("rows.csv.*"))
+
+
+@pytest.mark.parametrize(("first", "then"), [(0.9, 0.0), (0.0, 0.9)])
+def test_another_least_confidence_is_refused(
+    model: Path, tmp_path: Path, paths: list[str], first: float, then: float
+) -> None:
+    """Also if the status of the first row would be the same."""
+    output = tmp_path / "rows.csv"
+    score(model, paths, output, RowOptions(min_confidence=first))
+    before = output.read_bytes()
+    with pytest.raises(OutputError, match="which it would not be with --min-confidence"):
+        again(model, paths, output, RowOptions(min_confidence=then))
+    assert output.read_bytes() == before

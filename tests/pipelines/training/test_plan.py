@@ -1,5 +1,7 @@
 """Plans: the model, the optimizer and the settings that follow from the choices of the user."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -153,3 +155,24 @@ def test_linear_regression_is_solved_unless_steps_are_asked_for(plan: Plan, clos
     assert not plan.is_closed_form(Network(3, 1, "identity", (Layer.parse("4"),)), 50)
     assert not plan.is_closed_form(LogisticRegression(3), 50)
     assert not plan.is_closed_form(Network(5000, 1, "identity"), 5000)
+
+
+@pytest.mark.parametrize(
+    ("choice", "said"),
+    [
+        ({"epochs": 0}, "epochs is 0, expected a whole number, 1 or more"),
+        ({"iterations": 1.5}, "iterations is 1.5"),
+        ({"batch_size": True}, "batch_size is True"),
+        ({"seed": -1}, "seed is -1, expected a whole number, 0 or more"),
+        ({"patience": "3"}, "patience is '3'"),
+        ({"l2": "3"}, "l2 is '3', expected a number"),
+        ({"hidden": [8]}, r"hidden is \[8\], expected text"),
+    ],
+)
+def test_values_of_another_kind_are_refused(choice: dict[str, Any], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        Plan(**choice)
+
+
+def test_whole_numbers_of_numpy_are_whole_numbers() -> None:
+    assert Plan(epochs=np.int64(2), seed=np.int32(3)).epochs == 2  # type: ignore[arg-type]
