@@ -131,7 +131,10 @@ def _locked(output: str) -> Iterator[None]:
     folder, name = os.path.split(os.path.realpath(output))
     path = os.path.join(folder, f".{os.fsdecode(os.fsencode(name)[:200])}.lock")
     while True:
-        descriptor = open_own_file(path)
+        try:
+            descriptor = open_own_file(path)
+        except PermissionError:  # another user's run was killed here: to lock it, reading is enough
+            descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
         lock = try_lock(descriptor)
         if lock is Lock.TAKEN:
             os.close(descriptor)

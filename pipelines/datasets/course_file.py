@@ -13,6 +13,7 @@ from xpnet.errors import DataError
 from ..images import Recipe
 from .dataset import Dataset
 from .hdf5_input import dataset_in
+from .text_file import same_name
 
 MAX_UNNAMED_CLASSES = 100_000
 """Labels below this number get a class without a name in the file: the number is the name."""
@@ -61,24 +62,29 @@ def describe_course_file(file: h5py.File) -> tuple[dict[str, Any], h5py.Dataset,
         msg = f"has labels of shape {stored.shape} {stored.dtype}, expected ({shape[0]},) of integers"
         raise DataError(msg)
     labels = stored[:]
+    classes = _classes(file, int(labels.min()), int(labels.max()))
+    if not classes:
+        used, labels = np.unique(labels, return_inverse=True)
+        classes = [str(number) for number in used.tolist()]
     description = {
         "kind": "the course's layout",
         "recipe": Recipe(shape[1], shape[2], color_mode="rgb" if shape[3] == 3 else "grayscale").to_dict(),
         "standardize": "unit",
-        "classes": _classes(file, int(labels.min()), int(labels.max())),
+        "classes": classes,
         "skipped": [],
     }
     return description, images, labels
 
 
 def _classes(file: h5py.File, lowest: int, highest: int) -> list[str]:
-    """Return the names of the classes. Without enough names in the file they are the numbers 0, 1, ..."""
+    """Return the names of the classes; an empty list if the file has none, so that they are numbers."""
     names = _read_class_names(file) if "list_classes" in file else []
-    if lowest < 0 or highest >= max(len(names), MAX_UNNAMED_CLASSES) or len(set(names)) < len(names):
+    most = len(names) or MAX_UNNAMED_CLASSES
+    if lowest < 0 or highest >= most or len(set(map(same_name, names))) < len(names):
         classes = f"the classes {', '.join(names)}" if names else "no names of classes"
         msg = f"has labels from {lowest} to {highest}, which do not fit {classes} in list_classes"
         raise DataError(msg)
-    return names if len(names) > highest else list(map(str, range(highest + 1)))
+    return names
 
 
 def _read_class_names(file: h5py.File) -> list[str]:

@@ -139,6 +139,9 @@ def decode_to_bytes(path: str, recipe: Recipe) -> tuple[bytes, int]:
     except MemoryError:
         msg = "does not fit into memory"
         raise ImageError(msg) from None
+    except ImportError as error:  # not the image is at fault: memory may be short
+        msg = f"cannot be decoded: {error.name or 'a module'} could not be loaded; is there enough memory?"
+        raise ImageError(msg) from None
     except Exception as error:
         # On damaged files decoders raise many types: OSError, SyntaxError, struct.error, IndexError, ...
         msg = _explained(error)

@@ -268,6 +268,11 @@ class ResumableFile:
         if isinstance(error, OutputError):
             return error
         text = f"{self.path}: cannot be written: {error.strerror or error}"
+        if isinstance(error, PermissionError) and error.filename in (self._part_name, self._journal_name):
+            return OutputError(
+                f"{error.filename}: cannot be opened: {error.strerror}: an earlier run, perhaps of another "
+                "user, left it; remove it, or name another output"
+            )
         if self.state and os.path.exists(self._part_name) and os.path.exists(self._journal_name):
             text += "; what was written so far is kept: the same command continues"
         return OutputError(text)

@@ -26,9 +26,20 @@ def test_the_courses_layout(part: str, tmp_path: Path) -> None:
     assert (said["classes"], said["recipe"]) == (["non-cat", "cat"], RECIPE.to_dict())
 
 
-@pytest.mark.parametrize("names", [None, np.array([b"only"])])
-def test_classes_without_names_are_numbers(names: Any, tmp_path: Path) -> None:
-    assert data_file.read_data_file(course(tmp_path / "c.h5", list_classes=names)).classes == ("0", "1")
+def test_classes_without_names_are_the_numbers_that_occur(tmp_path: Path) -> None:
+    labels = np.array([0, 7, 7, 0, 0, 7, 0])
+    path = course(tmp_path / "c.h5", list_classes=None, train_set_y=labels)
+    dataset = data_file.read_data_file(path)
+    assert dataset.classes == ("0", "7")
+    assert dataset.Y.tolist() == [[0, 1, 1, 0, 0, 1, 0]]
+    assert data_file.describe_data_file(path)["counts"] == [4, 3]
+
+
+@pytest.mark.parametrize("names", [["only"], ["caf\u00e9", "cafe\u0301"]])
+def test_names_that_do_not_fit_the_labels_are_refused(names: list[str], tmp_path: Path) -> None:
+    path = course(tmp_path / "c.h5", list_classes=np.array([name.encode() for name in names]))
+    with pytest.raises(DataError, match="has labels from 0 to 1, which do not fit the classes"):
+        data_file.read_data_file(path)
 
 
 def test_grey_images_of_the_course_are_one_channel(tmp_path: Path) -> None:
