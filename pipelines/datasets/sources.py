@@ -104,6 +104,9 @@ def open_data(
     if not os.path.exists(path):
         msg = f"{path}: there is no such file or folder"
         raise DataError(msg)
+    if not os.path.isfile(path):
+        msg = f"{path}: is a pipe or a device: save the data to a file, and name that"
+        raise DataError(msg)
     _refuse_ending(path)
     for_images = {"options for images": options.recipe, "--labels": options.labels}
     if path.lower().endswith(TABLE_SUFFIXES):

@@ -14,7 +14,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from xpnet.errors import WorkerError
+from xpnet.errors import UsageError, WorkerError
 
 from .worker import Pixels, decode_pixels
 
@@ -75,9 +75,15 @@ def workers_for(asked: int | None) -> int:
     """Return the number of workers: the one asked for, or, for None, the number of CPU cores.
 
     A frozen program has no interpreter for workers, so for None it has one: it decodes itself.
+
+    Raises:
+        UsageError: the number is not a whole one, or below 1.
     """
     from xpnet.processors import cores
 
+    if asked is not None and (isinstance(asked, bool) or not isinstance(asked, int) or asked < 1):
+        msg = f"workers is {asked!r}, expected a whole number, 1 or more"
+        raise UsageError(msg)
     return asked or (1 if getattr(sys, "frozen", False) else cores())
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +39,7 @@ from .evaluation import Evaluation, evaluate_classes, evaluate_regression
 from .prediction import CHUNKS_IN_FLIGHT, Prediction, Predictor, RowOptions, class_probabilities
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from ..images import Workers
 
@@ -185,6 +186,9 @@ class Model:
         options = RowOptions(topk, proba, min_confidence)
         predictor = self.reading(frame, max_pixels).predictor(backend_of(device), options)
         several = [inputs] if isinstance(inputs, str | bytes | os.PathLike) else inputs
+        if isinstance(several, np.ndarray) or not isinstance(several, Iterable):
+            msg = f"predict: inputs is {type(inputs).__name__}, expected paths; arrays are for predict_array"
+            raise UsageError(msg)
         paths = expand_inputs(map(os.fsdecode, several))
         batches = predictor.predict(paths, workers_for(workers), batch_size)
         return (prediction for batch in batches for prediction in batch)
@@ -433,7 +437,11 @@ def load(path: StrPath) -> Model:
     Raises:
         ModelFileError: the file cannot be read, or is not a model file.
         DataError: its recipe is from a newer version, or does not fit the weights.
+        UsageError: the path is no path.
     """
+    if not isinstance(path, str | os.PathLike):
+        msg = f"load: path is {type(path).__name__}, expected the path of a model file as str or Path"
+        raise UsageError(msg)
     return Model.from_saved(read_model_file(path), os.fspath(path))
 
 

@@ -88,6 +88,14 @@ def train(
         known = [*(train.__kwdefaults__ or ()), *Plan.__dataclass_fields__]
         msg = f"train() got {unknown[0]!r}, expected one of {', '.join(known)}"
         raise UsageError(msg)
+    if not isinstance(data, str | os.PathLike):
+        of_files = {
+            "labels": labels, "target": target, "image_size": image_size, "resize_mode": resize_mode,
+            "color_mode": color_mode, "decoder": decoder, "frame": frame, "max_pixels": max_pixels,
+        }  # fmt: skip
+        if given := [name for name, value in of_files.items() if value is not None]:
+            msg = f"{', '.join(given)}: for data in files, and this is in memory: leave it out"
+            raise UsageError(msg)
     size = None if image_size is None else str(image_size)
     chosen = Plan(**plan)
     if size is None and chosen.wants_patches and isinstance(data, str | os.PathLike) and os.path.isdir(data):

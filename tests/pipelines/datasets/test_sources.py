@@ -1,5 +1,6 @@
 """Every kind of data can be opened, options for another kind are refused, and classes keep their names."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -243,3 +244,10 @@ def test_classes_are_no_numbers_to_predict() -> None:
     with pytest.raises(DataError, match="d: has cat, dog, expected numbers to predict"):
         with_classes(labels([0, 1], ("cat", "dog")), (), "d")
     assert with_classes(numbers, (), "d") is numbers
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there are no such pipes")
+def test_a_pipe_is_no_data(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "t")
+    with pytest.raises(DataError, match="is a pipe or a device: save the data to a file"):
+        open_data(str(tmp_path / "t"), DataOptions(target="y"))

@@ -3,11 +3,13 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import xpnet
+from xpnet.errors import UsageError
 
 
 def bright(m: int = 60) -> tuple[np.ndarray, list[str]]:
@@ -80,3 +82,28 @@ def test_importing_and_the_help_of_names_load_no_numpy() -> None:
     code = "import sys, xpnet; dir(xpnet); print('numpy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize(
+    "options", [{"image_size": 4}, {"labels": "l.csv"}, {"target": "y"}, {"frame": 2}, {"decoder": "pillow"}]
+)
+def test_options_of_files_are_refused_for_arrays(options: dict[str, Any]) -> None:
+    X, Y = np.arange(12.0).reshape(2, 6), ["a", "b"] * 3
+    with pytest.raises(UsageError, match=f"{next(iter(options))}: for data in files"):
+        xpnet.train(X, Y, **options)
+
+
+@pytest.mark.parametrize("workers", [0, -1, True, 1.5, "2"])
+def test_impossible_numbers_of_workers_are_refused(workers: Any, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"workers is .*, expected a whole number, 1 or more"):
+        xpnet.train(tmp_path, workers=workers)
+
+
+def test_what_is_no_path_is_refused() -> None:
+    with pytest.raises(UsageError, match="load: path is bytes, expected"):
+        xpnet.load(b"m.safetensors")  # type: ignore[arg-type]
+    X, Y = np.arange(12.0).reshape(2, 6), ["a", "b"] * 3
+    model = xpnet.train(X, Y)
+    for inputs in (None, X, 5):
+        with pytest.raises(UsageError):
+            model.predict(inputs)  # type: ignore[arg-type]
