@@ -14,7 +14,7 @@ import numpy as np
 from xpnet.data import ColumnMatrix, fit_standardizer
 from xpnet.errors import DataError, NoInputError
 
-from ..images import class_folders, decode_all, is_image_name, passed_over_text, path_text, walk_images
+from ..images import class_folders, count_images_in, decode_all, passed_over_text, path_text, walk_images
 from .data_file import data_file_writer
 from .dataset import Dataset, without_unused_classes
 from .labels_file import read_labels
@@ -116,9 +116,10 @@ def _from_subfolders(folder: str) -> tuple[list[tuple[str, str]], list[str], lis
         pairs.extend((path, label) for path in paths)
         below = {os.path.relpath(path, within).split(os.sep)[0] for path in paths if _is_deeper(path, within)}
         deeper.append(below if below and all(_is_deeper(path, within) for path in paths) else set())
+    loose = count_images_in(folder, passed_over)
     if passed_over:
         doubts.append(passed_over_text(folder, passed_over))
-    if loose := sum(map(is_image_name, os.listdir(folder))):
+    if loose:
         doubts.append(f"{folder}: {loose} images beside the subfolders have no class, and are not used")
     if all(deeper) and (len(deeper) == 1 or set.intersection(*deeper)):
         examples = sorted(set.union(*deeper))[:5]

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from .decode_many import decode_chunk as decode_chunk
     from .decode_many import workers_for as workers_for
     from .inputs import class_folders as class_folders
+    from .inputs import count_images_in as count_images_in
     from .inputs import expand_inputs as expand_inputs
-    from .inputs import is_image_name as is_image_name
     from .inputs import name_text as name_text
     from .inputs import passed_over_text as passed_over_text
     from .inputs import path_text as path_text
@@ -35,7 +35,7 @@ __getattr__, __dir__, __all__ = lazy_door(
     {
         "recipe": "DECODERS Recipe versions_text",
         "inputs": (
-            "class_folders expand_inputs is_image_name name_text passed_over_text path_text "
+            "class_folders count_images_in expand_inputs name_text passed_over_text path_text "
             "strip_common_folder walk_images"
         ),
         "decode": "codec_versions decode_to_bytes usual_pillow",

@@ -75,6 +75,19 @@ def walk_images(folder: str, passed_over: Counter[str] | None = None) -> Iterato
         warnings.warn(passed_over_text(folder, found), stacklevel=2)
 
 
+def count_images_in(folder: str, passed_over: Counter[str]) -> int:
+    """Return how many images are in a folder itself, not in its subfolders.
+
+    Args:
+        folder: the folder.
+        passed_over: counts files that are pictures and not read, by the ending of their names.
+
+    Raises:
+        OSError: the folder cannot be listed.
+    """
+    return sum(not is_folder for _, is_folder, _ in _list_folder(folder, passed_over))
+
+
 def passed_over_text(where: str, counts: Counter[str]) -> str:
     """Return the warning about pictures that were passed over. counts: by the endings of their names."""
     kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))

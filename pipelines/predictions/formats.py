@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import json
 from typing import TYPE_CHECKING, Protocol
@@ -75,7 +76,7 @@ class Csv:
     def read(self, path: str) -> Iterator[Row]:
         """See `Format.read`. All values are strings."""
         try:
-            with open(path, encoding="utf-8", newline="") as file:
+            with open(path, encoding="utf-8-sig", newline="") as file:
                 reader = csv.reader(file)
                 _require_columns(path, next(reader, []), self._columns)
                 for cells in reader:
@@ -215,8 +216,9 @@ def read_predictions(path: str, start: bytes) -> tuple[list[str], Iterator[Row]]
     if start.startswith(b"PAR1"):
         columns = _parquet_columns(path)
         return columns, Parquet(columns).read(path)
+    start = start.removeprefix(codecs.BOM_UTF8)  # a spreadsheet may have written it
     if start.startswith(b"path,status,"):
-        with open(path, encoding="utf-8", newline="") as file:
+        with open(path, encoding="utf-8-sig", newline="") as file:
             columns = next(csv.reader(file))
         return columns, Csv(columns).read(path)
     if start.startswith(b'{"path": '):

@@ -15,7 +15,7 @@ import numpy as np
 
 from xpnet.errors import NoInputError, OutputError, UsageError
 
-from ..datasets import read_table_rows
+from ..datasets import TABLE_SUFFIXES, read_table_rows
 from ..images import CHUNK_SIZE, DecodedImages
 from ..models import Predictor, RowOptions
 from .formats import new_format
@@ -127,7 +127,15 @@ class TableInputs:
         if not features:
             msg = f"{model.name}: holds no names of columns, so tables cannot be read for it"
             raise UsageError(msg)
-        tables = [(path, read_table_rows(path, features)) for path in paths]
+        tables = []
+        for path in paths:
+            if os.path.exists(path) and not path.lower().endswith(TABLE_SUFFIXES):
+                msg = (
+                    f"{path}: is no table, and {model.name} was trained on one: expected a file that ends in "
+                    f"{' or '.join(TABLE_SUFFIXES)}"
+                )
+                raise UsageError(msg)
+            tables.append((path, read_table_rows(path, features)))
         self.names = [f"{path}: {name}" for path, rows in tables for name in rows.names]
         self._errors = [error for _, rows in tables for error in rows.errors]
         self._examples = [rows.examples for _, rows in tables]

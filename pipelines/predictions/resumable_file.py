@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import stat
 import time
 import zlib
 from pathlib import Path
@@ -158,6 +159,8 @@ class ResumableFile:
             os.fsync(self._data.fileno())
             self._close_files()  # Windows cannot rename an open file
             if convert is None:
+                with contextlib.suppress(OSError):  # what only the owner may read stays so
+                    os.chmod(self._part_name, stat.S_IMODE(os.stat(self._target).st_mode))
                 os.replace(self._part_name, self._target)
             else:
                 with atomic_write(Path(self._target)) as made:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import stat
 import struct
 import tempfile
 from pathlib import Path
@@ -91,7 +92,10 @@ def atomic_write(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         umask = os.umask(0)
         os.umask(umask)
-        temporary.chmod(0o666 & ~umask)  # mkstemp lets only the owner read it
+        mode = 0o666 & ~umask  # mkstemp lets only the owner read it
+        with contextlib.suppress(OSError):  # an existing file keeps its permissions
+            mode = stat.S_IMODE(path.stat().st_mode)
+        temporary.chmod(mode)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -399,3 +399,14 @@ def test_an_output_that_cannot_be_written_is_an_output_error(tmp_path: Path) -> 
     draw(tmp_path / "d" / "a" / "x.png", 1)
     with pytest.raises(OutputError, match=r"nowhere/o\.h5: cannot be written"):
         write_images(list_labelled_images(str(tmp_path / "d")), str(tmp_path / "nowhere" / "o.h5"), RECIPE)
+
+
+def test_files_beside_the_classes_are_counted_by_their_content(tmp_path: Path) -> None:
+    for name in ("a", "c.jpg"):
+        (tmp_path / name).mkdir()
+        Image.new("L", (2, 2)).save(tmp_path / name / "0.png")
+    Image.new("L", (2, 2)).save(tmp_path / "loose", "PNG")
+    (tmp_path / "drawing.psd").write_bytes(b"8BPS")
+    said = " ".join(list_labelled_images(str(tmp_path)).warnings)
+    assert "1 images beside the subfolders have no class" in said
+    assert ".psd" in said

@@ -22,7 +22,9 @@ from xpnet.pipelines.predictions.formats import (
     Csv,
     Jsonl,
     Parquet,
+    first_line,
     new_format,
+    read_predictions,
 )
 
 COLUMNS = ["path", "status", "label", "score", "p_a", "error"]
@@ -187,3 +189,12 @@ def test_a_file_that_is_not_there_is_refused(name: str, tmp_path: Path) -> None:
 def test_an_unknown_format_is_refused() -> None:
     with pytest.raises(UsageError, match="--format is 'xml', expected one of csv, jsonl, parquet"):
         new_format("xml", COLUMNS)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path: Path) -> None:
+    path = Path(file_of(FORMATS["csv"](COLUMNS), ROWS, tmp_path / "p"))
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    found = read_predictions(str(path), first_line(str(path)))
+    assert found is not None
+    assert found[0] == COLUMNS
+    assert [row["path"] for row in found[1]] == [row["path"] for row in ROWS]

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 from pathlib import Path
 
 import backends
@@ -381,3 +382,20 @@ def test_predicted_numbers_are_not_rounded(tmp_path: Path, offset: float, dtype:
     assert predicted.dtype.type([float(score) for score in scores]).tolist() == predicted.tolist()
     assert np.sqrt(np.mean((np.array(scores, float) - offset - np.arange(40)) ** 2)) < 0.2
     assert model.evaluate(table)["r_squared"] > 0.999
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there are no such permissions")
+def test_an_output_keeps_its_permissions(model: Path, many: list[str], tmp_path: Path) -> None:
+    for format_ in ("csv", "parquet"):
+        output = tmp_path / f"rows.{format_}"
+        output.touch(0o600)
+        write_predictions(load(str(model)), many[:2], CPU, str(output), format=format_)
+        assert output.stat().st_mode & 0o777 == 0o600
+
+
+def test_images_are_no_tables(tables: tuple[Path, Path], many: list[str]) -> None:
+    model, _ = tables
+    with pytest.raises(
+        UsageError, match=r"is no table, and .* was trained on one: expected .*\.csv or \.tsv"
+    ):
+        rows_of(model, many[:1])
