@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -37,12 +37,17 @@ from xpnet.nn import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from xpnet.backend import Backend
     from xpnet.data import ColumnMatrix, DeviceMatrix
     from xpnet.nn import Network
 
 PENALTIES = (1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0)
 """Penalties that are tried, as shares of the mean diagonal of the matrix that they are added to."""
+
+START = 4
+"""Index of the penalty that is tried first."""
 
 MAX_SIZE = 16384
 """Limit of the number of equations: of the examples or of the features, whichever are fewer."""
@@ -170,8 +175,8 @@ def _by_example(problem: _Problem) -> _Solution:
     K = backend.fetch(products)
     Y, weights = problem.targets.astype(dtype), problem.weights
     base = float(np.trace(K)) / host.m or 1.0
-    best: tuple[float, float, np.ndarray, np.ndarray, np.ndarray] | None = None
-    for penalty in PENALTIES:
+
+    def left_out(penalty: float) -> tuple[float, Any]:
         M = K.copy()
         M[np.diag_indices(host.m)] += (penalty * base / weights).astype(dtype)
         inverse = _inverse(M)
@@ -181,14 +186,12 @@ def _by_example(problem: _Problem) -> _Solution:
         A -= (A.sum(axis=1, keepdims=True) / total) * sums
         left = A / (np.diagonal(inverse) - sums * sums / total)  # the errors of left-out examples
         squared = float(np.mean(weights * left.astype(np.float64) ** 2))
-        if math.isfinite(squared) and (best is None or squared < best[0]):
-            bias = (Y @ sums)[:, None] / total
-            best = squared, penalty, A, bias, Y - left
-        elif best is not None and squared > 2 * best[0]:
-            break
-    if best is None:
+        return squared, (A, (Y @ sums)[:, None] / total, Y - left)
+
+    found = _least(left_out)
+    if found is None:
         return _nothing(problem, np.arange(host.m))
-    _, penalty, A, bias, scores = best
+    penalty, (A, bias, scores) = found
     W = np.empty((len(Y), host.n_x))
     sent = backend.send(A, dtype=dtype)
     for part, X in centered_features(host, problem.mean):
@@ -209,24 +212,47 @@ def _by_feature(problem: _Problem, seed: int) -> _Solution:
     G_held, R_held = _products(problem, held, y_mean)
     X_held = np.concatenate([rows for _, rows in centered_examples(host.part(held), problem.mean)])
     base = float(np.trace(G)) / host.n_x or 1.0
-    best: tuple[float, float, np.ndarray] | None = None
     diagonal = np.diag_indices(host.n_x)
-    for penalty in reversed(PENALTIES):
+
+    def held_out(penalty: float) -> tuple[float, Any]:
         M = G - G_held
         M[diagonal] += np.dtype(dtype).type(penalty * base)
-        W = _solution(M, R - R_held)
-        scores = W.T @ X_held.T + y_mean
-        squared = float(np.mean(w[held] * (scores - Y[:, held]) ** 2))
-        if math.isfinite(squared) and (best is None or squared < best[0]):
-            best = squared, penalty, scores
-        elif best is not None and squared > 1.05 * best[0]:
-            break
-    if best is None:
+        scores = _solution(M, R - R_held).T @ X_held.T + y_mean
+        return float(np.mean(w[held] * (scores - Y[:, held]) ** 2)), scores
+
+    found = _least(held_out)
+    if found is None:
         return _nothing(problem, held)
-    _, penalty, scores = best
+    penalty, scores = found
     G[diagonal] += np.dtype(dtype).type(penalty * base)
     W = _solution(G, R).T.astype(np.float64)
     return _Solution(W, y_mean - W @ problem.mean[:, None], scores, held, penalty)
+
+
+def _least(error: Callable[[float], tuple[float, Any]]) -> tuple[float, Any] | None:
+    """Return the penalty with the least error, and what belongs to it; None if no error is a number.
+
+    The error falls and then rises along the penalties. So the search goes up from the middle while it falls,
+    or else down.
+
+    Args:
+        error: returns the error for a penalty, and what belongs to it.
+    """
+    best: tuple[float, int, Any] = (math.inf, START, None)
+    for step in (1, -1):
+        i = best[1] if step == 1 else best[1] - 1
+        while 0 <= i < len(PENALTIES):
+            squared, about = error(PENALTIES[i])
+            if math.isfinite(squared) and squared >= best[0]:
+                break
+            if math.isfinite(squared):
+                best = squared, i, about
+            elif step == -1:
+                break
+            i += step
+        if step == 1 and best[1] > START:
+            break  # it fell on the way up
+    return None if best[2] is None else (PENALTIES[best[1]], best[2])
 
 
 def _products(problem: _Problem, which: np.ndarray, y_mean: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
