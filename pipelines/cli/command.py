@@ -198,6 +198,11 @@ def _reported_errors(console: Console) -> Iterator[None]:
         raise typer.Exit(INTERRUPTED) from None
     except BrokenPipeError:
         raise  # Typer ends silently, as `xpnet predict ... | head` expects
+    except UnicodeEncodeError as error:
+        console.error(
+            f"{error.object!r}: this name cannot be written in the locale of this shell: set LC_ALL=C.UTF-8"
+        )
+        raise typer.Exit(FAILED) from None
     except MemoryError:
         console.error("not enough memory")
         raise typer.Exit(FAILED) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import csv
 import io
 import itertools
@@ -37,8 +38,11 @@ MAX_QUOTED = 60
 def same_name(name: str) -> str:
     """Return the form of a name in which names are compared: Unicode NFC.
 
-    macOS writes an accented letter as two characters, other systems write one. They look alike.
+    macOS writes an accented letter as two characters, other systems write one. They look alike. In a locale
+    such as C, Python cannot decode the bytes of a letter: they are decoded here, as UTF-8.
     """
+    with contextlib.suppress(UnicodeEncodeError):  # a surrogate that stands for no byte
+        name = name.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
     return unicodedata.normalize("NFC", name)
 
 

@@ -300,7 +300,11 @@ def _utf16_encoding(start: bytes) -> str:
 
 def _decoded_list(content: bytes, encoding: str, name: str) -> bytes:
     try:
-        return os.fsencode(content.decode(encoding))
+        text = content.decode(encoding)
+        try:
+            return os.fsencode(text)
+        except UnicodeEncodeError:  # a locale such as C: names of files are then taken as bytes, in UTF-8
+            return text.encode("utf-8", "surrogateescape")
     except ValueError as error:
         msg = f"{name}: cannot be read as {encoding.upper()}: {error}"
         raise DataError(msg) from error

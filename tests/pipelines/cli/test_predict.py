@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -106,3 +107,39 @@ def test_evaluate_reads_as_predict_does(model: Path, classes: Path) -> None:
     assert "expected at most 1: --max-pixels allows more" in refused.stderr
     assert xpnet("evaluate", str(model), str(classes), "--max-pixels", "1000000").returncode == 0
     assert "--frame 2 was asked for" in xpnet("evaluate", str(model), str(classes), "--frame", "2").stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="there is no such locale")
+def test_a_locale_without_utf8_changes_no_row(tmp_path: Path) -> None:
+    """Names of classes, columns and files are text: the locale of the shell does not matter."""
+    environment = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    for name, color in {"é": "red", "ü": "blue"}.items():
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for i in range(3):
+            Image.new("RGB", (2, 2), color).save(tmp_path / "data" / name / f"{i}.png")
+    (tmp_path / "list").write_bytes("\n".join(map(str, sorted(tmp_path.glob("data/*/*")))).encode("utf-16"))
+    (tmp_path / "t.csv").write_text("größe,y\n" + "".join(f"{i},{'é' if i > 3 else 'ü'}\n" for i in range(8)))
+    (tmp_path / "c.toml").write_text('[predict]\noutput = "é.csv"\n')
+    written = []
+    for shell in (None, environment):
+        model, table = str(tmp_path / "m"), str(tmp_path / "t")
+        commands = (
+            ("train", str(tmp_path / "data"), "-o", model, "--image-size", "2", "--overwrite"),
+            ("predict", model, "--files-from", str(tmp_path / "list"), "-o", str(tmp_path / "r"), "--proba"),
+            ("train", str(tmp_path / "t.csv"), "--target", "y", "--columns", "größe", "-o", table),
+            ("predict", table, str(tmp_path / "t.csv"), "-o", str(tmp_path / "s"), "--proba"),
+        )
+        for command in commands:
+            done = subprocess.run(
+                [sys.executable, "-m", "xpnet", *map(os.fsencode, command)],
+                capture_output=True, check=False, env=shell,
+            )  # fmt: skip
+            assert done.returncode == 0, done.stderr
+        written.append([(tmp_path / name).read_bytes() for name in ("m", "r", "t", "s")])
+    assert written[0] == written[1]
+    refused = subprocess.run(
+        [sys.executable, "-m", "xpnet", "predict", model, table, "--config", str(tmp_path / "c.toml")],
+        capture_output=True, text=True, check=False, env=environment,
+    )  # fmt: skip
+    assert refused.returncode == 1
+    assert "this name cannot be written in the locale of this shell" in refused.stderr
