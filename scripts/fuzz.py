@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 SEEDS = 10_000
 """How many seeds of each kind the script runs if nothing else is asked for."""
 
-SHARD = 500
+SHARD = 1000
 """How many seeds one process runs."""
 
 MEMORY_BYTES = 3 << 30

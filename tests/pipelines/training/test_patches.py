@@ -34,7 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def trained(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("model") / "m.safetensors"
-    done = xpnet("train", str(folder), "-o", str(path), "--features", "patches")
+    done = xpnet("train", str(folder), "-o", str(path), "--features", "patches", "--mirror")
     assert done.returncode == 0
     assert "Features: 800 patches of 6 x 6 pixels, in 4 x 4 cells, mirror images are alike" in done.stdout
     assert "Each image: num_px = 32" in done.stdout
@@ -64,7 +64,7 @@ def test_rows_do_not_depend_on_workers_and_batches(folder: Path, trained: Path, 
 
 
 def test_a_model_in_memory_predicts_as_the_file_does(folder: Path, trained: Path) -> None:
-    model = api.train(folder, features="patches", workers=1)
+    model = api.train(folder, features="patches", mirror=True, workers=1)
     loaded = load(trained)
     X = np.stack([np.asarray(Image.open(path)) for path in sorted((folder / "lying").iterdir())])
     assert model.predict_proba(X).tobytes() == loaded.predict_proba(X).tobytes()
@@ -74,10 +74,10 @@ def test_a_model_in_memory_predicts_as_the_file_does(folder: Path, trained: Path
 
 def test_the_same_training_gives_the_same_bytes(folder: Path, trained: Path, tmp_path: Path) -> None:
     again = tmp_path / "again.safetensors"
-    xpnet("train", str(folder), "-o", str(again), "--features", "patches", "--workers", "1")
+    xpnet("train", str(folder), "-o", str(again), "--features", "patches", "--mirror", "--workers", "1")
     assert again.read_bytes() == trained.read_bytes()
     other = tmp_path / "other.safetensors"
-    xpnet("train", str(folder), "-o", str(other), "--features", "patches", "--seed", "1")
+    xpnet("train", str(folder), "-o", str(other), "--features", "patches", "--mirror", "--seed", "1")
     assert other.read_bytes() != trained.read_bytes()
 
 
@@ -97,7 +97,7 @@ def test_networks_and_other_trainers_take_patches_too(folder: Path) -> None:
 def test_a_sweep_takes_patches(folder: Path, tmp_path: Path) -> None:
     output = tmp_path / "m.safetensors"
     done = xpnet(
-        "sweep", str(folder), "--features", "patches", "--learning-rates", "0.001,0.0001", "--epochs", "5",
+        "sweep", str(folder), "--features", "patches", "--mirror", "--learning-rates", "0.001,0.0001", "--epochs", "5",
         "--val-split", "0.3", "-o", str(output),
     )  # fmt: skip
     assert done.returncode == 0
