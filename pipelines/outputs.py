@@ -76,7 +76,7 @@ def require_writable(outputs: Iterable[str | None], inputs: Iterable[str | None]
 def _refuse_open_stream(output: str) -> None:
     """Raise `OutputError` for names such as /dev/stdout: the file that is open there would be replaced."""
     if re.match(r"/dev/(fd/|std(out|err|in)$)|/proc/[^/]+/fd/", os.path.abspath(output)):
-        msg = f"{output}: is a stream that is open already: to write to standard output, leave --output out"
+        msg = f"{output}: is a stream that is open already: name a file, or - where a command can write there"
         raise OutputError(msg)
 
 

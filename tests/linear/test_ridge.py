@@ -54,7 +54,7 @@ def test_left_out_scores_are_those_of_leaving_one_out(weighted: bool) -> None:
     weights = np.array([0.5, 1.0, 3.0])[Y[0]] if weighted else np.ones(25)
     own = ridge._Problem(data, Y[0], 3, weights if weighted else None, CPU, "float64")
     found = ridge._by_example(own)
-    centered = data.examples - data.examples.mean(axis=0)
+    centered = data.examples - np.average(data.examples, axis=0, weights=weights)
     alpha = found.penalty * np.sum(centered**2) / 25
     for i in range(25):
         rest = np.arange(25) != i
@@ -162,3 +162,17 @@ def test_what_cannot_be_solved_is_refused() -> None:
     X[3, 1] = np.inf
     with pytest.raises(ShapeError, match="example 3 holds inf"):
         classify(SoftmaxRegression(4, 3), ColumnMatrix(X), Y, CPU)
+
+
+@pytest.mark.parametrize(("m", "n_x"), [(40, 90), (300, 20)])
+def test_weighted_weights_are_those_of_scikit_learn(m: int, n_x: int) -> None:
+    data, Y = problem(m, n_x)
+    weights = np.array([0.5, 1.0, 3.0])[Y[0]]
+    own = ridge._Problem(data, Y[0], 3, weights, CPU, "float64")
+    found = ridge._by_example(own) if m < n_x else ridge._by_feature(own, 0)
+    mean = np.average(data.examples, axis=0, weights=weights)
+    diagonal = weights if n_x < m else np.ones(m)
+    alpha = found.penalty * np.sum(diagonal[:, None] * (data.examples - mean) ** 2) / min(m, n_x)
+    theirs = peer.Ridge(alpha).fit(data.examples, targets_of(Y).T, sample_weight=weights)
+    np.testing.assert_allclose(found.W, theirs.coef_, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(found.b[:, 0], theirs.intercept_, rtol=1e-6)

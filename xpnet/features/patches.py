@@ -199,12 +199,7 @@ class PatchTransform:
             DtypeError: they are not bytes.
         """
         features, size = self.features, self._block
-        if examples.ndim != 2 or examples.shape[1] != features.n_x:
-            msg = f"patches: images of shape {examples.shape}, expected (m, {features.n_x})"
-            raise ShapeError(msg)
-        if examples.dtype != np.uint8:
-            msg = f"patches: images are {examples.dtype}, expected uint8"
-            raise DtypeError(msg)
+        _require_images(examples, features.shape)
         found = np.empty((len(examples), features.count), np.float32)
 
         @np.errstate(all="ignore")
@@ -319,12 +314,10 @@ def fit_patches(
     """
     settings = settings or PatchSettings()
     _require_shape(settings, shape)
-    if examples.ndim != 2 or examples.shape[1] != int(np.prod(shape)) or not len(examples):
-        msg = f"patches: images of shape {examples.shape}, expected (m, {int(np.prod(shape))})"
+    _require_images(examples, shape)
+    if not len(examples):
+        msg = "patches: there are no images to learn from"
         raise ShapeError(msg)
-    if examples.dtype != np.uint8:
-        msg = f"patches: images are {examples.dtype}, expected uint8"
-        raise DtypeError(msg)
     rng = np.random.default_rng(settings.seed)
     with one_for_each_product():
         P = _sample(examples.reshape(-1, *shape), settings, rng)
@@ -348,6 +341,17 @@ def _require_shape(settings: PatchSettings, shape: tuple[int, int, int]) -> None
             f"{shape[1]} x {shape[0]} pixels, expected at least {least} x {least}"
         )
         raise ShapeError(msg)
+
+
+def _require_images(examples: np.ndarray, shape: tuple[int, int, int]) -> None:
+    """Raise an error unless the examples, (m, n_x) uint8, are images of this shape, one in each row."""
+    n_x = int(np.prod(shape))
+    if examples.ndim != 2 or examples.shape[1] != n_x:
+        msg = f"patches: images of shape {examples.shape}, expected (m, {n_x})"
+        raise ShapeError(msg)
+    if examples.dtype != np.uint8:
+        msg = f"patches: images are {examples.dtype}, expected uint8"
+        raise DtypeError(msg)
 
 
 def _sample(images: np.ndarray, settings: PatchSettings, rng: np.random.Generator) -> np.ndarray:

@@ -29,7 +29,7 @@ BLOCK_BYTES = {"cpu": 32 << 20, "gpu": 256 << 20}
 
 
 TRANSFORMED_EXAMPLES = 1024
-"""How many examples are transformed at a time, at most. A multiple of every block."""
+"""How many examples are transformed at a time, at most."""
 
 FOLDED_FEATURES = 1 << 16
 """How many columns of weights are folded at a time, in float64."""

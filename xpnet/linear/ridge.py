@@ -150,8 +150,8 @@ class _Problem:
         self.weights = np.ones(host.m) if weights is None else weights
         self.targets = np.where(np.arange(n_classes)[:, None] == labels, 1.0, -1.0)
         self.mean = np.zeros(host.n_x)
-        for _, rows in centered_examples(host, np.zeros(1)):
-            self.mean += rows.sum(axis=0) / host.m
+        for part, rows in centered_examples(host, np.zeros(1)):
+            self.mean += self.weights[part] @ rows / self.weights.sum()
 
 
 @dataclass(frozen=True)
