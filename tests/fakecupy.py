@@ -10,6 +10,7 @@ The module is used like `cupy` itself: `CudaBackend(fakecupy, 0, ...)` runs xpne
 import contextlib
 import ctypes
 import sys
+import threading
 import time
 import types
 from collections.abc import Callable, Iterator
@@ -319,6 +320,7 @@ class Stream:
     def __init__(self, non_blocking: bool = False) -> None:
         self.queue: list[Callable[[], None]] = []
         self.done = 0
+        self._lock = threading.RLock()
 
     ptr = 0
 
@@ -334,9 +336,10 @@ class Stream:
         return event
 
     def run(self, count: int) -> None:
-        while self.done < count:
-            self.queue[self.done]()
-            self.done += 1
+        with self._lock:
+            while self.done < count:
+                self.queue[self.done]()
+                self.done += 1
 
     def wait_event(self, event: "Event") -> None:
         # Computations run at once, so a copy never has to wait for them.
@@ -361,6 +364,10 @@ class Event:
     def synchronize(self) -> None:
         self.arrive()
 
+    @property
+    def done(self) -> bool:
+        return self._stream.done >= self._place
+
 
 _computing = Stream()
 
@@ -378,7 +385,8 @@ class _MemoryPointer:
     def copy_from_host_async(self, source: int, size: int, stream: Stream) -> None:
         assert self._array.flags.c_contiguous
         assert size == self._array.nbytes
-        assert any(start <= source <= source + size <= stop for start, stop in _pinned.values()), "not pinned"
+        places = list(_pinned.values())  # other threads may add some
+        assert any(start <= source <= source + size <= stop for start, stop in places), "not pinned"
         stream.queue.append(lambda: ctypes.memmove(self.ptr, source, size) and None)
 
 

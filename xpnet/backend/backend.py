@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import threading
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from xpnet.arrays import Array, Namespace
 
-UPLOAD_BYTES = 64 << 20
-"""Larger arrays are sent to a GPU in parts of this size."""
+UPLOAD_BYTES = 2 << 20
+"""Larger arrays are sent to a GPU by several threads. CuPy sends smaller ones, in this thread."""
 
 _DEVICE = re.compile(r"auto|cpu|(?:gpu|cuda)(?::([0-9]{1,4}))?")
 """The names of devices that `select` takes."""
@@ -198,6 +198,7 @@ class CudaBackend(Backend):
         super().__init__("gpu", xp, f"gpu:{ordinal}", reason)
         self.ordinal = ordinal
         self._device = xp.cuda.Device(ordinal)
+        self._rings: list[PinnedRing] = []  # those that nobody uses at present
 
     def holds(self, array: Array) -> bool:
         """As `Backend.holds`."""
@@ -248,14 +249,30 @@ class CudaBackend(Backend):
                 self.crossings.count(sent=sum(array is not None for array in item))
                 yield item
 
-        return stream_arrays(PinnedRing(self.xp, self.activate), counted())
+        with self._pinned_ring() as ring:
+            yield from stream_arrays(ring, counted())
 
     def _upload(self, data: np.ndarray) -> Array:
+        flags = data.flags
         with self.activate():
-            if data.nbytes <= UPLOAD_BYTES or not data.flags.c_contiguous:
+            if data.nbytes <= UPLOAD_BYTES or not (flags.c_contiguous or flags.f_contiguous):
                 return self.xp.asarray(data)
             # xp.asarray would make a pinned copy of the whole array.
-            return upload_array(PinnedRing(self.xp, self.activate), data, UPLOAD_BYTES)
+            with self._pinned_ring() as ring:
+                return upload_array(ring, data) if flags.c_contiguous else upload_array(ring, data.T).T
+
+    @contextmanager
+    def _pinned_ring(self) -> Iterator[PinnedRing]:
+        """Lend pinned buffers. One ring is kept for the next call: pinned memory is slow to allocate."""
+        try:
+            ring = self._rings.pop()
+        except IndexError:  # the first call, or another stream or thread uses the ring
+            ring = PinnedRing(self.xp, self.activate)
+        try:
+            yield ring
+        finally:
+            if not self._rings:
+                self._rings.append(ring)
 
     def _download(self, array: Array) -> np.ndarray:
         if isinstance(array, self.xp.ndarray):
