@@ -1,6 +1,7 @@
 """Activation functions: known values, large numbers, and derivatives."""
 
 from collections.abc import Callable
+from fractions import Fraction
 
 import numpy as np
 import optional
@@ -89,6 +90,29 @@ def test_derivatives_keep_their_relative_precision_in_the_tails(backend: Backend
     want = np.exp(-np.abs(z)) / (1 + np.exp(-np.abs(z))) ** 2
     assert_close(F.sigmoid_derivative(backend.send(z)), want, backend, rtol=1e-13)
     assert_close(F.tanh_derivative(backend.send([[1e308, -1e308]])), [[0.0, 0.0]], backend)
+
+
+@pytest.mark.parametrize("how", ["alone", "dense"])
+@pytest.mark.parametrize("function", [F.sigmoid, F.tanh], ids=lambda f: f.__name__)
+def test_derivatives_from_the_value_keep_its_digits(
+    function: Callable, how: str, backend: Backend, dtype: str
+) -> None:
+    """The derivative is that of the rounded value, computed here in exact fractions."""
+    z = np.array(
+        [[-9.0, -5.0, -3.0, -1.0, -0.55, -1e-3, 0.0, 1e-3, 0.55, 1.0, 3.0, 5.0, 7.0, 9.0, 100.0]], dtype
+    )
+    node = Node(backend.send(z))
+    one, zero = (backend.send(np.full((1, 1), number, dtype)) for number in (1.0, 0.0))
+    A = function(node) if how == "alone" else F.dense(one, node, zero, activation=function.__name__)
+    (computed,) = gradients(F.sum(A), [node])
+    values = [Fraction(float(a)) for a in backend.fetch(A.value)[0]]
+    exact = [1 - a * a if function is F.tanh else a * (1 - a) for a in values]
+    want = np.array([[float(derivative) for derivative in exact]])
+    assert_close(computed, want.astype(dtype), backend, rtol=2 * np.finfo(dtype).eps)
+    # Beside the derivative of the exact value: at most the rounding errors of the value.
+    wide = z.astype(np.longdouble)
+    closed = 1 / np.cosh(wide) ** 2 if function is F.tanh else 0.25 / np.cosh(wide / 2) ** 2
+    assert_close(computed, closed.astype(dtype), backend, rtol=0.0, atol=8 * np.finfo(dtype).eps)
 
 
 def test_softplus_gradient_in_the_left_tail(backend: Backend) -> None:

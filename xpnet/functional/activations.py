@@ -19,7 +19,11 @@ from xpnet.autodiff import primitive
 
 
 def sigmoid_pullback(grad: Array, a: Array, z: Array) -> tuple[Any, ...]:
-    """Gradient of `sigmoid`: grad * a * (1 - a)."""
+    """Gradient of `sigmoid`: grad * a * (1 - a).
+
+    1 - a is exact where a is at least 1/2. Where a is rounded to 1 it is 0, and the exact derivative is not
+    quite: `sigmoid_derivative` has it, for one more exponential.
+    """
     del z
     return (grad * a * (1.0 - a),)
 
@@ -39,9 +43,13 @@ def sigmoid_derivative(z: Array) -> Array:
 
 
 def tanh_pullback(grad: Array, a: Array, z: Array) -> tuple[Any, ...]:
-    """Gradient of `tanh`: grad * (1 - a^2)."""
+    """Gradient of `tanh`: grad * (1 - a^2).
+
+    It is computed as (1 - a)(1 + a), because 1 - |a| is exact where |a| is at least 1/2. The square of an a
+    near 1 or -1 would be rounded, and the subtraction would leave little more than the rounding error.
+    """
     del z
-    return (grad * (1.0 - a * a),)
+    return (grad * ((1.0 - a) * (1.0 + a)),)
 
 
 @primitive(tanh_pullback)

@@ -43,17 +43,6 @@ def sigmoid_pullback(grad: Array, a: Array, z: Array) -> Any:
     return (dz,)
 
 
-def tanh_pullback(grad: Array, a: Array, z: Array) -> Any:
-    """A faster implementation of `tanh_pullback`, in place."""
-    del z
-    if not a.ndim:
-        return NotImplemented
-    dz = a * a
-    np.subtract(1.0, dz, out=dz)
-    dz *= grad
-    return (dz,)
-
-
 def sum_of_squares(x: Array) -> Any:
     """Sum of x^2 as a dot product: no array of squares is made."""
     if not x.flags.c_contiguous or x.dtype.char not in "fd":

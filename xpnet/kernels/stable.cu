@@ -20,7 +20,7 @@ template <typename T> __device__ T xpnet_sigmoid_pullback(T grad, T a) {
 }
 
 template <typename T> __device__ T xpnet_tanh_pullback(T grad, T a) {
-    return grad * (T(1) - a * a);
+    return grad * ((T(1) - a) * (T(1) + a));  // 1 - a * a would lose digits where |a| is nearly 1
 }
 
 template <typename T> __device__ T xpnet_logistic_loss(T z, T y) {
