@@ -393,7 +393,6 @@ class _MemoryPointer:
 _compute_types = {"float32": 1}
 _core = types.SimpleNamespace(
     _routines_linalg=types.SimpleNamespace(
-        COMPUTE_TYPE_BF16=6,
         COMPUTE_TYPE_TF32=7,
         get_compute_type=lambda dtype: _compute_types[_np.dtype(dtype).name],
         set_compute_type=lambda dtype, kind: _compute_types.update({_np.dtype(dtype).name: kind}),

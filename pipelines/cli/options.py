@@ -464,9 +464,9 @@ class Training(NamedTuple):
     precision: Annotated[
         str | None,
         choice(
-            "--precision", "float32", "tf32", "bfloat16", panel=DEVICE, show_default="float32",
-            help="The precision of matrix products in batches. tf32 and bfloat16 are faster and less "
-            "exact, and need a GPU.",
+            "--precision", "float32", "tf32", panel=DEVICE, show_default="float32",
+            help="The precision of matrix products in batches. tf32 is faster and less exact, and needs "
+            "a GPU.",
         ),
     ] = None  # fmt: skip
 

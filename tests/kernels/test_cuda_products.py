@@ -1,6 +1,5 @@
 """The matrix products equal CuPy's in each precision, in new memory or in a given array."""
 
-import re
 import types
 from typing import Any
 
@@ -55,52 +54,32 @@ def test_our_products_are_cupys(
         np.testing.assert_allclose(backend.fetch(got), want, rtol=rtol, atol=rtol)
 
 
-def skip_without_bfloat16(backend: Backend) -> None:
-    if int(backend.xp.cuda.Device(backend.ordinal).compute_capability) < 80:  # type: ignore[attr-defined]
-        pytest.skip("this GPU has no bfloat16")
-
-
 @on_kernels
-@pytest.mark.parametrize("own", [False, True], ids=["CuPy's handle", "a handle of our own"])
-@pytest.mark.parametrize("given", [False, True], ids=["new", "out"])
-def test_bfloat16_rounds_the_factors_and_not_the_sum(given: bool, own: bool, backend: Backend) -> None:
-    """Factors with 8 significant bits are exact in bfloat16, those with 9 are not.
+def test_tf32_rounds_the_factors_and_not_the_sum(backend: Backend) -> None:
+    """Factors with 11 significant bits are exact in TF32, those with 12 are not.
 
     cuBLAS may round, but does not have to: it may have no such kernel for a product as small as this one.
     """
-    skip_without_bfloat16(backend)
+    if int(backend.xp.cuda.Device(backend.ordinal).compute_capability) < 80:  # type: ignore[attr-defined]
+        pytest.skip("this GPU has no TF32")
     products = products_of(backend)
-    exact, lost, row = [1 + 2**-7, 1.0], [1 + 2**-8, 1.0], np.ones((1, 2), "float32")
-    columns = np.asarray([exact, lost], "float32").T
-
-    def taken() -> np.ndarray:
-        out = backend.xp.zeros((1, 2), dtype="float32") if given else None
-        return backend.fetch(products.product(A, B, out))
-
+    exact, lost, row = [1 + 2**-10, 1.0], [1 + 2**-11, 1.0], np.ones((1, 2), "float32")
     with backend.activate():
-        A, B = backend.send(row), backend.send(columns)
+        A, B = backend.send(row), backend.send(np.asarray([exact, lost], "float32").T)
+        double = backend.send(np.full((1, 1), 1 + 2**-20))
         stream = backend.xp.cuda.Stream(non_blocking=True)
-        handle = products.Products(stream)
+        own = products.Products(stream)
         backend.synchronize()
-        with backend.precision("bfloat16"):
-            if own:
-                with stream, handle.used():
-                    got = taken()
-                backend.synchronize()
-            else:
-                got = taken()
-        assert got[0, 0] == 2 + 2**-7
-        assert got[0, 1] in ((2.0, 2 + 2**-8) if backend.xp.__name__ == "cupy" else (2.0,))
-        np.testing.assert_array_equal(taken(), [[2 + 2**-7, 2 + 2**-8]])  # restored
-
-
-@on_kernels
-def test_bfloat16_is_of_float32_alone(backend: Backend) -> None:
-    skip_without_bfloat16(backend)
-    products = products_of(backend)
-    with backend.activate(), backend.precision("bfloat16"):
-        A = backend.send(np.full((1, 1), 1 + 2**-20))
-        assert float(backend.fetch(products.product(A, A))[0, 0]) == (1 + 2**-20) ** 2
+        with stream, own.used():
+            with backend.precision("tf32"):
+                got, wide = products.product(A, B), products.product(double, double)
+            restored = products.product(A, B)
+        backend.synchronize()
+        got = backend.fetch(got)
+        assert got[0, 0] == 2 + 2**-10
+        assert got[0, 1] in ((2.0, 2 + 2**-11) if backend.xp.__name__ == "cupy" else (2.0,))
+        assert float(backend.fetch(wide)[0, 0]) == (1 + 2**-20) ** 2
+        np.testing.assert_array_equal(backend.fetch(restored), [[2 + 2**-10, 2 + 2**-11]])
 
 
 @on_kernels
@@ -126,14 +105,3 @@ def test_cublas_has_the_functions_that_are_called() -> None:
     library = ctypes.CDLL(path)
     for name in ("Create_v2", "Destroy_v2", "SetStream_v2", "SetWorkspace_v2", "GemmEx"):
         assert getattr(library, f"cublas{name}")
-
-
-@pytest.mark.cuda
-def test_cupy_multiplies_by_the_same_parameters() -> None:
-    cuda = pytest.importorskip("cupy").cuda
-    try:
-        cublas = cuda.cublas  # the attribute loads the library
-    except ImportError as error:
-        pytest.skip(f"cuBLAS is not installed: {error}")
-    parameters = "handle transa transb m n k alpha A Atype lda B Btype ldb beta C Ctype ldc computeType algo"
-    assert re.findall(r"(\w+)[,)]", cublas.gemmEx.__doc__) == parameters.split()

@@ -136,7 +136,7 @@ class Backend:
         """Return a context in which products of float32 matrices are computed with a precision.
 
         Args:
-            name: "float32", or on a GPU also "tf32" or "bfloat16".
+            name: "float32", or on a GPU also "tf32".
 
         Raises:
             DeviceError: this device does not have the precision.

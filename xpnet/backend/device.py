@@ -25,7 +25,7 @@ OLDEST_CUDA = 12000
 _CUDA_WHEELS = ("cupy-cuda11x", "cupy-cuda12x", "cupy-cuda13x", "cupy-cuda14x", "cupy")
 _ROCM_WHEELS = ("cupy-rocm-7-14", "cupy-rocm-7-1", "cupy-rocm-7-0", "cupy-rocm-5-0", "amd-cupy")
 
-COMPUTE_TYPES = {"tf32": "COMPUTE_TYPE_TF32", "bfloat16": "COMPUTE_TYPE_BF16"}
+COMPUTE_TYPES = {"tf32": "COMPUTE_TYPE_TF32"}
 """CuPy's names of the precisions of matrix products that need compute capability 8.0."""
 
 _INSTALL = "pip install 'xpnet[cuda13]' (or cuda12); without the CUDA Toolkit: 'xpnet[cuda13-runtime]'"

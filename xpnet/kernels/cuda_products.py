@@ -1,14 +1,11 @@
-"""Matrix products by cuBLAS, for what CuPy's own products cannot do: CUDA graphs and bfloat16.
-
-CuPy's products cannot be recorded into a CUDA graph, and CuPy does not give bfloat16 to cuBLAS.
-"""
+"""Matrix products by cuBLAS for CUDA graphs: CuPy's own products cannot be recorded."""
 
 import contextlib
 import ctypes
 import functools
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from operator import attrgetter
 from typing import Any
 
@@ -20,8 +17,8 @@ WORKSPACE_BYTES = 32 << 20
 """Memory that a cuBLAS handle is given in advance: it cannot allocate memory while it is recorded."""
 
 _FLOAT32, _FLOAT64 = 0, 1  # CUDA_R_32F, CUDA_R_64F
-_COMPUTE = {"float32": 68, "tf32": 77, "bfloat16": 75, "float64": 70}
-"""By precision: CUBLAS_COMPUTE_32F, ..._32F_FAST_TF32, ..._32F_FAST_16BF and ..._64F.
+_COMPUTE = {"float32": 68, "tf32": 77, "float64": 70}
+"""By precision: CUBLAS_COMPUTE_32F, ..._32F_FAST_TF32 and ..._64F.
 
 All of them add in float32 or float64.
 """
@@ -44,9 +41,6 @@ def product(A: Array, B: Array, out: Array | None = None) -> Array:
     own = getattr(_used, "products", None)
     if own is not None:
         return own(A, B, out)
-    if A.dtype == B.dtype == cupy.float32 and _precision() == "bfloat16":
-        # CuPy gives TF32 to cuBLAS, but not bfloat16.
-        return _multiplied(cupy.cuda.cublas.gemmEx, cupy.cuda.Device().cublas_handle, A, B, out)
     if out is None:
         return A @ B
     A.dot(B, out)
@@ -92,29 +86,24 @@ class Products:
 
     def __call__(self, A: Array, B: Array, out: Array | None = None) -> Array:
         """Return A B, C-contiguous. A: (n, k), B: (k, m), both float32 or both float64."""
-        return _multiplied(self._library.cublasGemmEx, self._handle, A, B, out)
-
-
-def _multiplied(gemm: Callable[..., int | None], handle: Any, A: Array, B: Array, out: Array | None) -> Array:
-    """Return A B by a function with the parameters of cublasGemmEx."""
-    if A.dtype != B.dtype or A.dtype.char not in "fd":
-        msg = f"product: {A.dtype} times {B.dtype}, expected float32 or float64, both the same"
-        raise TypeError(msg)
-    (n, k), m = A.shape, B.shape[1]
-    C = cupy.empty((n, m), A.dtype) if out is None else out
-    # cuBLAS expects column-major matrices. It reads a C-contiguous array as its transpose, so this computes
-    # C^T = B^T A^T.
-    (A, turn_A, step_A), (B, turn_B, step_B) = _seen(A), _seen(B)
-    single = A.dtype == cupy.float32
-    number, kind = (ctypes.c_float, _FLOAT32) if single else (ctypes.c_double, _FLOAT64)
-    one, zero = number(1.0), number(0.0)
-    status = gemm(
-        handle, turn_B, turn_A, m, n, k, ctypes.addressof(one), B.data.ptr, kind, step_B,
-        A.data.ptr, kind, step_A, ctypes.addressof(zero), C.data.ptr, kind, max(1, m),
-        _COMPUTE[_precision() if single else "float64"], _DEFAULT,
-    )  # fmt: skip
-    _check(status or 0)
-    return C
+        if A.dtype != B.dtype or A.dtype.char not in "fd":
+            msg = f"product: {A.dtype} times {B.dtype}, expected float32 or float64, both the same"
+            raise TypeError(msg)
+        (n, k), m = A.shape, B.shape[1]
+        C = cupy.empty((n, m), A.dtype) if out is None else out
+        # cuBLAS expects column-major matrices. It reads a C-contiguous array as its transpose, so this
+        # computes C^T = B^T A^T.
+        (A, turn_A, step_A), (B, turn_B, step_B) = _seen(A), _seen(B)
+        single = A.dtype == cupy.float32
+        number, kind = (ctypes.c_float, _FLOAT32) if single else (ctypes.c_double, _FLOAT64)
+        one, zero = number(1.0), number(0.0)
+        status = self._library.cublasGemmEx(
+            self._handle, turn_B, turn_A, m, n, k, ctypes.addressof(one), B.data.ptr, kind, step_B,
+            A.data.ptr, kind, step_A, ctypes.addressof(zero), C.data.ptr, kind, max(1, m),
+            _COMPUTE[_precision() if single else "float64"], _DEFAULT,
+        )  # fmt: skip
+        _check(status)
+        return C
 
 
 def _seen(array: Array) -> tuple[Array, int, int]:
@@ -125,10 +114,9 @@ def _seen(array: Array) -> tuple[Array, int, int]:
 
 
 def _precision() -> str:
-    """Return the precision that is set in CuPy for products of float32: "float32", "tf32" or "bfloat16"."""
+    """Return the precision that is set in CuPy for products of float32: "float32" or "tf32"."""
     linalg = attrgetter("_core._routines_linalg")(cupy)
-    names = {linalg.COMPUTE_TYPE_TF32: "tf32", linalg.COMPUTE_TYPE_BF16: "bfloat16"}
-    return names.get(linalg.get_compute_type(cupy.float32), "float32")
+    return "tf32" if linalg.get_compute_type(cupy.float32) == linalg.COMPUTE_TYPE_TF32 else "float32"
 
 
 def _check(status: int) -> None:

@@ -6,8 +6,8 @@ from xpnet.errors import ConfigurationError
 from xpnet.nn.optimizers import OPTIMIZERS, Optimizer
 from xpnet.nn.schedules import SCHEDULES, Schedule
 
-PRECISIONS = ("float32", "tf32", "bfloat16")
-"""Precisions of products of float32 matrices. The last two round the factors, and need a GPU."""
+PRECISIONS = ("float32", "tf32")
+"""Precisions of products of float32 matrices. The last one rounds the factors, and needs a GPU."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class Settings:
         initializer: "he", "xavier" or "zeros"; see `initialize`.
         seed: seed of the initial weights, the order of the examples, and the dropout.
         dtype: dtype of the parameters and the arithmetic, "float32" or "float64".
-        precision: precision of products of float32 matrices: "float32"; or on a GPU "tf32" or "bfloat16",
-            which round the factors to 11 and to 8 significant bits, and sum in float32.
+        precision: precision of products of float32 matrices: "float32"; or on a GPU "tf32", which rounds the
+            factors to 11 significant bits, and sums in float32.
         cuda_graph: whether to record a step as a CUDA graph, and launch it as a whole. That makes small
             networks faster, because their kernels take less time than their launches. None: if it is possible
             and gives the same bits. True: raise an error if it is not possible. It cannot be combined with
