@@ -114,7 +114,7 @@ def predict(
         )
         raise UsageError(msg)
     with Workers(workers_for(workers)) as decoders:
-        decoders.start_one()  # while this process loads NumPy and the model
+        decoders.start(1)  # while this process loads NumPy and the model
         from ..models import RowOptions
         from ..predictions import PredictJob, format_for, run_prediction
 

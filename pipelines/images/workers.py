@@ -2,11 +2,15 @@
 
 Each worker has two pipes of its own. When a worker ends, for whatever reason and at whatever moment, its pipe
 ends too: so the loss is noticed, also in the middle of a result, and its images are decoded again.
+
+A worker has its next task before it has done the one before. So it never waits for this process, which may
+be busy with the results of others.
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import mmap
 import os
 import pickle
@@ -14,7 +18,9 @@ import signal
 import subprocess
 import sys
 import threading
+from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from multiprocessing.spawn import get_executable
 from typing import IO, TYPE_CHECKING, Any, Self
 
@@ -34,6 +40,13 @@ STARTS = 10
 END_SECONDS = 5.0
 """How long a worker that has closed its output may take to end by itself."""
 
+TASKS_SENT = 2
+"""How many tasks a worker has at a time: one that it does, and the next one."""
+
+PIPE_BYTES = 1 << 20
+"""The size of the pipe of a worker's results, if the system allows it. A worker can leave a result in it and
+go on, and this process reads it at once. The usual 64 KiB would make both wait for each other."""
+
 DIED = "decoding it ended its process"
 """The error of an image that ends its worker."""
 
@@ -49,6 +62,15 @@ Process = subprocess.Popen[bytes]
 
 class _WorkerEndedError(Exception):
     """A worker has ended before it gave a result."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Task:
+    """Images to decode, and their result to be."""
+
+    paths: list[str]
+    recipe: Recipe
+    result: Future[Pixels] = field(default_factory=Future)
 
 
 class Workers:
@@ -67,6 +89,8 @@ class Workers:
         self._own = threading.local()  # the worker of each thread
         self._lock = threading.Lock()
         self._processes: set[Process] = set()
+        self._tasks: deque[_Task] = deque()
+        self._busy = 0
         self._is_closed = False
 
     def __enter__(self) -> Self:
@@ -78,6 +102,8 @@ class Workers:
             for process in self._processes:
                 process.kill()
         self._threads.shutdown(wait=True, cancel_futures=True)
+        for task in self._tasks:
+            task.result.cancel()
         for process in list(self._processes):
             self._end(process)
 
@@ -87,29 +113,86 @@ class Workers:
             for process in self._processes:
                 process.kill()
 
-    def start_one(self) -> None:
-        """Begin to start a worker, for tasks that will come. If it cannot be started, the task says so."""
-        with contextlib.suppress(RuntimeError):  # no thread can be started: the first task says so
-            self._threads.submit(self._started)
+    def start(self, count: int | None = None) -> None:
+        """Begin to start workers, for tasks that will come: all of them, or only some.
+
+        If they cannot be started, the first task says so.
+        """
+        with contextlib.suppress(RuntimeError):  # no thread can be started
+            for _ in range(self.count if count is None else min(count, self.count)):
+                self._threads.submit(self._started)
 
     def submit(self, paths: list[str], recipe: Recipe) -> Future[Pixels]:
         """Have some images decoded. The result is that of `decode_pixels`; it may raise `WorkerError`."""
+        task = _Task(paths, recipe)
+        self._tasks.append(task)
         try:
-            return self._threads.submit(self._decode, paths, recipe)
+            self._threads.submit(self._work)
         except RuntimeError as error:  # the system starts no more threads
-            failed: Future[Pixels] = Future()
-            cause = OSError(str(error))
-            told = _worker_error(str(error))
-            told.__cause__ = cause
-            failed.set_exception(told)
-            return failed
+            with contextlib.suppress(ValueError):  # another thread has taken the task
+                self._tasks.remove(task)
+                told = _worker_error(str(error))
+                told.__cause__ = OSError(str(error))
+                task.result.set_exception(told)
+        return task.result
 
-    def _decode(self, paths: list[str], recipe: Recipe) -> Pixels:
-        """Return the images decoded. An image that ends its worker becomes an error."""
+    def _work(self) -> None:
+        """Do tasks by this thread's worker until there are none."""
+        sent: deque[_Task] = deque()
         try:
-            return self._ask(paths, recipe)
+            while True:
+                self._send_tasks(sent)
+                if not sent:
+                    return
+                pixels = self._result_of(sent)
+                sent.popleft().result.set_result(pixels)
+                if not sent:
+                    self._count_busy(-1)
+        except BaseException as error:  # who waits for a result gets it
+            if sent:
+                self._count_busy(-1)
+            for task in sent:
+                task.result.set_exception(error)
+
+    def _send_tasks(self, sent: deque[_Task]) -> None:
+        """Send tasks to this thread's worker. It gets a second one when each worker has one.
+
+        Args:
+            sent: those that it has. If it has ended, they are not sent: `_result_of` notices that.
+        """
+        while len(sent) < TASKS_SENT and (not sent or self._busy >= self.count):
+            try:
+                task = self._tasks.popleft()
+            except IndexError:
+                return
+            if not task.result.set_running_or_notify_cancel():
+                continue
+            sent.append(task)
+            if len(sent) == 1:
+                self._count_busy(1)
+                process = self._started()
+            else:
+                process = self._own.process
+            with contextlib.suppress(OSError, ValueError):  # it has ended
+                _send(process, (task.paths, task.recipe))
+
+    def _count_busy(self, change: int) -> None:
+        with self._lock:
+            self._busy += change
+
+    def _result_of(self, sent: deque[_Task]) -> Pixels:
+        """Return the result of the first task that was sent. An image that ends its worker becomes an error.
+
+        If the worker has ended, all tasks that it had are sent again.
+        """
+        task = sent[0]
+        try:
+            return self._received_from(self._own.process)
         except _WorkerEndedError:
-            alone = [self._decode_alone(path, recipe) for path in paths]
+            alone = [self._decode_alone(path, task.recipe) for path in task.paths]
+        for other in itertools.islice(sent, 1, None):
+            with contextlib.suppress(OSError, ValueError):
+                _send(self._started(), (other.paths, other.recipe))
         return Pixels(
             b"".join(each.columns for each in alone),
             [each.errors[0] for each in alone],
@@ -138,20 +221,31 @@ class Workers:
         return process
 
     def _ask(self, paths: list[str], recipe: Recipe) -> Pixels:
-        """Have this thread's worker decode some images.
+        """Have this thread's worker decode some images. It has no other task.
 
         Raises:
             _WorkerEndedError: the worker has ended.
             WorkerError: a worker could not be started.
         """
         process = self._started()
+        with contextlib.suppress(OSError, ValueError):  # it has ended
+            _send(process, (paths, recipe))
+        return self._received_from(process)
+
+    def _received_from(self, process: Process | None) -> Pixels:
+        """Return the next result of this thread's worker.
+
+        Raises:
+            _WorkerEndedError: the worker has ended.
+        """
+        if process is None:
+            raise _WorkerEndedError
         try:
-            result: Pixels = _exchange(process, (paths, recipe))
+            return _receive(process)
         except BaseException:
             self._own.process = None
             self._end(process)
             raise
-        return result
 
     def _start(self) -> Process:
         """Start a worker, and wait until it is ready."""
@@ -186,6 +280,7 @@ class Workers:
                     creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
                 )
                 self._processes.add(process)
+            _widen(process.stdout)
         except (OSError, ValueError) as error:
             cause = f"{interpreter or 'the Python interpreter'} cannot be executed: {error}"
             raise _worker_error(cause) from error
@@ -204,20 +299,26 @@ class Workers:
         return code
 
 
-def _exchange(process: Process, task: Any) -> Pixels:
-    """Send a task to a worker, and return its result.
+def _send(process: Process, task: Any) -> None:
+    """Send a task to a worker.
+
+    Raises:
+        OSError, ValueError: the worker has ended.
+    """
+    if process.stdin is not None:
+        pickle.dump(task, process.stdin, pickle.HIGHEST_PROTOCOL)
+        process.stdin.flush()
+
+
+def _receive(process: Process) -> Pixels:
+    """Return the next result of a worker.
 
     Raises:
         _WorkerEndedError: the worker has ended.
     """
-    tasks, results = process.stdin, process.stdout
-    if tasks is None or results is None:
+    results = process.stdout
+    if results is None:
         raise _WorkerEndedError
-    try:
-        pickle.dump(task, tasks, pickle.HIGHEST_PROTOCOL)
-        tasks.flush()
-    except OSError as error:
-        raise _WorkerEndedError from error
     lengths = _received(results, 2 * LENGTH_BYTES)
     length, size = (int.from_bytes(lengths[i : i + LENGTH_BYTES], "big") for i in (0, LENGTH_BYTES))
     others = pickle.loads(_received(results, length))  # noqa: S301  (from our own process)
@@ -240,6 +341,16 @@ def _received(results: IO[bytes], size: int) -> bytes:
     if len(found) != size:
         raise _WorkerEndedError
     return found
+
+
+def _widen(pipe: IO[bytes] | None) -> None:
+    """Let a pipe hold more bytes, if the system can do that."""
+    # Windows has no such module, macOS no such command; a user may have a limited size of all pipes.
+    with contextlib.suppress(ImportError, AttributeError, OSError):
+        import fcntl
+
+        if pipe is not None:
+            fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
 
 def _block_interrupts() -> None:

@@ -1,5 +1,6 @@
 """Workers: processes that end at any moment, that cannot start, and that run where others have left files."""
 
+import itertools
 import multiprocessing
 import os
 import signal
@@ -103,17 +104,16 @@ def test_a_worker_that_is_killed_while_an_image_is_decoded_alone(
     paths: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Workers(1) as one:
-        ask, asked = one._ask, []
+        started, count = one._started, itertools.count()
 
-        def ask_and_kill(images: list[str], recipe: Recipe) -> object:
-            asked.append(images)
-            if len(asked) in (1, 2):  # all images, and the first one alone
-                one._own.process = process = one._start()
+        def start_and_kill() -> Any:
+            process = started()
+            if next(count) < 2:  # for all images, and for the first one alone
                 process.kill()
                 process.wait()
-            return ask(images, recipe)
+            return process
 
-        monkeypatch.setattr(one, "_ask", ask_and_kill)
+        monkeypatch.setattr(one, "_started", start_and_kill)
         pixels = one.submit(paths[:3], RECIPE).result()
     assert (pixels.errors, pixels.frames) == (["", "", ""], [1, 1, 1])
     assert list(pixels.columns) == [i for i in range(3) for _ in range(RECIPE.n_x)]
@@ -121,7 +121,7 @@ def test_a_worker_that_is_killed_while_an_image_is_decoded_alone(
 
 def test_a_worker_that_was_started_early_does_the_task(paths: list[str]) -> None:
     with Workers(2) as pool:
-        pool.start_one()
+        pool.start(1)
         pixels = pool.submit(paths[:1], RECIPE).result()
         assert (len(pixels.columns), pixels.errors) == (RECIPE.n_x, [""])
 
@@ -131,7 +131,7 @@ def test_a_worker_that_cannot_be_started_early_is_told_with_the_task(
 ) -> None:
     monkeypatch.setattr(workers, "PROGRAM", "import sys; sys.exit(1)")
     with Workers(1) as pool:
-        pool.start_one()
+        pool.start(1)
         with pytest.raises(WorkerError, match="ended before its first task"):
             pool.submit(paths, RECIPE).result()
 
