@@ -3,19 +3,27 @@
     python scripts/gpu_check.py [--json FILE] [--only PART ...] [--quick] [--seconds N] [--device gpu:N]
 
 Needs the packages that xpnet needs, CuPy and pytest. The benchmarks compare with PyTorch if it is installed.
-If a part fails, the others still run. Exit codes: 0 all passed, 1 something failed, 5 no GPU.
+Each part runs in a process of its own. Only the comparisons with the CPU share one, and so do the benchmarks
+that share the large data. If a part fails, crashes or does not end, the others still run, in a new process.
+
+Exit codes: 0 all passed, 1 something failed, 5 no GPU. Goals that are missed are listed, and are no failures.
 """
 
 import argparse
+import functools
+import importlib.util
 import json
 import os
 import platform
 import re
+import signal
 import subprocess
 import sys
+import tempfile
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -25,6 +33,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(Path(__file__).resolve().parent)]  # xpnet need not be installed
 
 import bench_gpu  # noqa: E402
+import gpu_goals  # noqa: E402
 import gpu_parity  # noqa: E402
 from benching import machine, table  # noqa: E402
 
@@ -34,8 +43,17 @@ from xpnet.errors import DeviceError  # noqa: E402
 SECONDS = 450.0
 """After this time no other part is begun, by default."""
 
-TEST_SECONDS = 270.0
+TEST_SECONDS = 200.0
 """Time limit of the tests. They compile about a hundred kernels when they first run."""
+
+PART_SECONDS = 120.0
+"""Time limit of every other part, with the start of its process."""
+
+LAST_LINES = 40
+"""How many of the last lines that a part printed are kept if it fails."""
+
+CHILD = [sys.executable, str(Path(__file__).resolve())]
+"""The command that runs parts in a process of their own."""
 
 Part = Callable[[], list[dict[str, Any]]]
 """A part of the check. It returns the rows of its table."""
@@ -46,6 +64,10 @@ BENCHMARKS = tuple(f"bench-{name}" for name in bench_gpu.TITLES)
 PARTS = (*gpu_parity.CHECKS, "tests", *BENCHMARKS)
 """The names of all parts, in order."""
 
+SHARED = dict.fromkeys(gpu_parity.CHECKS, "parity")
+SHARED |= {f"bench-{name}": "large" for name in bench_gpu.SHARING}
+"""By the name of a part: the name of the process that it shares with others. All others share none."""
+
 
 @dataclass
 class Report:
@@ -53,11 +75,14 @@ class Report:
 
     Attributes:
         device: the GPU, versions and the date.
-        parts: by the name of a part: its title, its rows, its seconds, and its error or None.
+        parts: by the name of a part: its title, its rows, its seconds, its error or None, and, if it failed,
+            its last output.
+        is_full: whether the benchmarks have the sizes of the goals.
     """
 
     device: dict[str, Any]
     parts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    is_full: bool = True
 
     @property
     def failed(self) -> list[str]:
@@ -70,8 +95,8 @@ class Report:
 
 
 def device(backend: Backend) -> dict[str, Any]:
-    """Return the GPU, its driver, versions and the date."""
-    runtime, known = backend.xp.cuda.runtime, machine()
+    """Return the commit, the GPU, its driver, versions and the date."""
+    runtime, known = backend.xp.cuda.runtime, {"commit": commit(ROOT), **machine()}
     properties = runtime.getDeviceProperties(backend.ordinal)  # type: ignore[attr-defined]
     known |= {
         "gpu": properties["name"].decode(),
@@ -90,6 +115,26 @@ def device(backend: Backend) -> dict[str, Any]:
         except PackageNotFoundError:
             known[package] = None
     return known
+
+
+def commit(root: Path) -> str:
+    """Return the commit that is checked out in a folder, without git; "unknown" if it cannot be found."""
+    try:
+        folder = root / ".git"
+        if folder.is_file():  # a worktree: the file names its folder
+            folder = root / folder.read_text().removeprefix("gitdir:").strip()
+        head = (folder / "HEAD").read_text().strip()
+        if not head.startswith("ref:"):
+            return head
+        name = head.removeprefix("ref:").strip()
+        shared = folder / "commondir"
+        common = folder / shared.read_text().strip() if shared.exists() else folder
+        if (common / name).exists():
+            return (common / name).read_text().strip()
+        lines = (common / "packed-refs").read_text().splitlines()
+        return next(line.split()[0] for line in lines if line.endswith(f" {name}"))
+    except (OSError, StopIteration):
+        return "unknown"
 
 
 def driver() -> str | None:
@@ -116,6 +161,8 @@ def run_tests(seconds: float) -> list[dict[str, Any]]:
     Warnings are shown, but are not errors as with `nox -s gpu`: a new CuPy or driver may have new ones.
     """
     command = [sys.executable, "-m", "pytest", "-m", "gpu", "--require", "gpu", "-q", "-W", "default"]
+    if importlib.util.find_spec("xdist"):
+        command += ["-n", str(min(12, os.cpu_count() or 1))]
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     try:
         done = subprocess.run(  # noqa: S603  (this interpreter, on the files of this repository)
@@ -137,58 +184,161 @@ def run_tests(seconds: float) -> list[dict[str, Any]]:
     return [{"test": f"{passed} passed", "ok": bool(passed) and not done.returncode}, *rows]
 
 
-def all_parts(backend: Backend, sizes: bench_gpu.Sizes) -> dict[str, tuple[str, Part]]:
-    """Return all parts by name, in order, each with its title."""
+def all_parts(opened: Callable[[], Backend], sizes: bench_gpu.Sizes) -> dict[str, tuple[str, Part]]:
+    """Return all parts by name, in order, each with its title. opened: returns the GPU."""
     parts: dict[str, tuple[str, Part]] = {
-        name: (f"Compared with the CPU: {name}", lambda check=check: check(backend))
+        name: (f"Compared with the CPU: {name}", lambda check=check: check(opened()))
         for name, check in gpu_parity.CHECKS.items()
     }
     parts["tests"] = ("The tests for a GPU", lambda: run_tests(TEST_SECONDS))
-    benchmarks = bench_gpu.Benchmarks(backend, sizes)
-    parts |= {f"bench-{name}": (title, getattr(benchmarks, name)) for name, title in bench_gpu.TITLES.items()}
+    benchmarks = functools.cache(lambda: bench_gpu.Benchmarks(opened(), sizes))
+    parts |= {
+        f"bench-{name}": (title, lambda name=name: getattr(benchmarks(), name)())
+        for name, title in bench_gpu.TITLES.items()
+    }
     return parts
 
 
+def run_here(parts: dict[str, tuple[str, Part]], names: Sequence[str], into: Path) -> int:
+    """Run parts in this process, and append their records to a file; return the exit code.
+
+    It ends at the first error: after an illegal address a device is of no use to the process.
+    """
+    for name in names:
+        began = time.monotonic()
+        rows: list[dict[str, Any]] = []
+        error = None
+        try:
+            rows = parts[name][1]()
+        except Exception as raised:
+            error = f"{type(raised).__name__}: {raised}"
+            traceback.print_exc()
+        record = {"name": name, "rows": rows, "error": error, "seconds": time.monotonic() - began}
+        sys.stdout.flush()
+        with into.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+        if error:
+            return 1
+    return 0
+
+
+def run_apart(names: Sequence[str], options: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Run parts in a process of their own; yield their records, until one of them has an error.
+
+    A part whose process ends, or that is not done in time, has an error too.
+
+    Args:
+        names: the names of the parts.
+        options: options of the command.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        into, said = Path(folder, "records"), Path(folder, "output")
+        into.touch()
+        with said.open("wb") as output:
+            process = subprocess.Popen(  # noqa: S603  (this interpreter, on this file)
+                [*CHILD, *options, "--into", str(into), "--part", *names],
+                stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
+            )  # fmt: skip
+        try:
+            done, began = 0, time.monotonic()
+            while done < len(names):
+                code = (
+                    process.poll()
+                )  # before the file is read, so that nothing of an ended process is missed
+                lines = [
+                    line for line in into.read_text(encoding="utf-8").splitlines(True) if line[-1] == "\n"
+                ]
+                name, spent = names[done], time.monotonic() - began
+                limit = TEST_SECONDS + 30 if name == "tests" else PART_SECONDS
+                error = None
+                if len(lines) > done:
+                    record = json.loads(lines[done])
+                elif code is not None:
+                    error = f"the process ended with {_exit(code)}"
+                elif spent > limit:
+                    error = f"not done after {limit:.0f} s"
+                else:
+                    time.sleep(0.05)
+                    continue
+                if error:
+                    record = {"name": name, "rows": [], "error": error, "seconds": spent}
+                if record["error"] or not all(row.get("ok", True) for row in record["rows"]):
+                    record["output"] = said.read_text(errors="replace").splitlines()[-LAST_LINES:]
+                yield record
+                if record["error"]:
+                    return
+                done, began = done + 1, time.monotonic()
+        finally:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(10 if process.poll() is None and done == len(names) else 0)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # with the processes that it has started
+            process.wait()
+
+
+def _exit(code: int) -> str:
+    with suppress(ValueError):
+        if code < 0:
+            return f"signal {signal.Signals(-code).name}"
+    return f"exit code {code}"
+
+
 def run_parts(
-    parts: dict[str, tuple[str, Part]],
+    titles: dict[str, str],
+    names: Sequence[str],
     report: Report,
     seconds: float,
+    options: Sequence[str] = (),
     clock: Callable[[], float] = time.monotonic,
     save: Callable[[], None] = lambda: None,
 ) -> None:
-    """Run parts: print their rows, and put the results into the report. An error does not end the run.
+    """Run parts, print their rows, and put the results into the report.
 
     Args:
-        parts: the parts by name, each with its title.
+        titles: the titles of the parts.
+        names: the parts to run, in order.
         report: gets the results.
         seconds: after this time, no other part is begun.
+        options: options of the command for other processes.
         clock: returns the time in seconds.
         save: called after each part, to save the results so far.
     """
-    began = clock()
-    for name, (title, part) in parts.items():
-        before = clock()
-        rows: list[dict[str, Any]] = []
-        error = None
-        if before - began > seconds:
-            error = f"not run: the {seconds:.0f} s were over"
-        else:
-            try:
-                rows = part()
-            except Exception as raised:  # the other parts are still useful
-                error = f"{type(raised).__name__}: {raised}"
-                traceback.print_exc()
-        report.parts[name] = {"title": title, "rows": rows, "error": error, "seconds": clock() - before}
-        table(f"{title} ({name}, {clock() - before:.1f} s)", alike(rows))
-        if error:
-            print(f"  {error}")
+    began, left = clock(), list(names)
+    while left and clock() - began <= seconds:
+        process = SHARED.get(left[0], left[0])
+        together = [name for name in left if SHARED.get(name, name) == process]
+        with closing(run_apart(together, options)) as records:
+            for record in records:
+                name = record.pop("name")
+                _add(report, name, titles[name], record)
+                left.remove(name)
+                save()
+                if clock() - began > seconds:
+                    break
+    for name in left:
+        error = f"not run: the {seconds:.0f} s were over"
+        _add(report, name, titles[name], {"rows": [], "error": error, "seconds": 0.0})
         save()
+
+
+def _add(report: Report, name: str, title: str, record: dict[str, Any]) -> None:
+    """Add the record of a part to the report, and print it with its goals."""
+    report.parts[name] = {"title": title, **record}
+    table(f"{title} ({name}, {record['seconds']:.1f} s)", alike(record["rows"]))
+    if record["error"]:
+        print(f"  {record['error']}")
+    for line in record.get("output", ()):
+        print(f"  | {line}")
+    goals = gpu_goals.results(report.parts, {name}) if report.is_full and not record["error"] else []
+    if goals:
+        table("Goals", goals)
+    sys.stdout.flush()
 
 
 def alike(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return rows that all have the same keys, with a dash for a value that a row does not have."""
     keys = list(dict.fromkeys(key for row in rows for key in row))
-    return [{key: row.get(key, "-") for key in keys} for row in rows]
+    return [{key: "-" if row.get(key) is None else row[key] for key in keys} for row in rows]
 
 
 def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
@@ -202,6 +352,8 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="smaller benchmarks, for a first look")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="after this time no part is begun")
     parser.add_argument("--device", default="gpu", help="gpu or gpu:N")
+    parser.add_argument("--part", nargs="+", choices=PARTS, default=[], help=argparse.SUPPRESS)
+    parser.add_argument("--into", type=Path, help=argparse.SUPPRESS)  # run --part here: see run_here
     parsed = parser.parse_args(given)
     only = {*parsed.only, *(BENCHMARKS if "benchmarks" in parsed.only else ())}
     parsed.only = [name for name in PARTS if name in only]
@@ -211,24 +363,29 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
 def main(given: Sequence[str] | None = None) -> int:
     """Run what the command line asks for; return the exit code."""
     asked = arguments(given)
+    opened = functools.cache(lambda: select(asked.device))
+    parts = all_parts(opened, bench_gpu.QUICK if asked.quick else bench_gpu.FULL)
+    if asked.into:
+        return run_here(parts, asked.part, asked.into)
     try:
-        backend = select(asked.device)
+        backend = opened()
         if backend.name != "gpu":
             msg = f"--device {asked.device} gives the CPU: {backend.reason}"
             raise DeviceError(msg, problem="not-a-gpu")  # noqa: TRY301
     except DeviceError as error:
         print(f"there is no GPU to check: {error}", file=sys.stderr)
         return 5
-    report = Report(device(backend))
+    report = Report(device(backend), is_full=not asked.quick)
     table("Machine", [report.device])
-    parts = all_parts(backend, bench_gpu.QUICK if asked.quick else bench_gpu.FULL)
 
     def save() -> None:
         if asked.json:
             known = {"machine": report.device, "quick": asked.quick, "parts": report.parts}
             asked.json.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
 
-    run_parts({name: parts[name] for name in asked.only}, report, asked.seconds, save=save)
+    titles = {name: title for name, (title, _) in parts.items()}
+    options = ["--device", asked.device, *(["--quick"] if asked.quick else [])]
+    run_parts(titles, asked.only, report, asked.seconds, options, save=save)
     table(
         "Summary",
         [
@@ -236,6 +393,9 @@ def main(given: Sequence[str] | None = None) -> int:
             for name, part in report.parts.items()
         ],
     )
+    if report.is_full:
+        goals = gpu_goals.results(report.parts, set(report.parts))
+        table("Goals that are not met", [goal for goal in goals if goal["met"] != "ok"])
     return 1 if report.failed else 0
 
 

@@ -4,12 +4,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
-
-from xpnet.data import ColumnMatrix
 from xpnet.nn import Network
 
-PRECISIONS = {"float32": "highest", "tf32": "high", "bfloat16": "medium"}
+PRECISIONS = {"float32": "highest", "tf32": "high"}
 """PyTorch's names of the precisions of products of float32 matrices."""
 
 
@@ -44,7 +41,7 @@ def torch_step(
     kind, how = getattr(torch, dtype), f"PyTorch {dtype}"
     torch.cuda.empty_cache()
     if m * n_x * kind.itemsize * 1.1 > torch.cuda.mem_get_info()[0]:
-        return {"how": f"{how}: not enough memory", "ms": None, "of raw bytes": kind.itemsize}
+        return {"how": how, "ms": None, "of raw bytes": kind.itemsize, "note": "not enough memory"}
     torch.cuda.reset_peak_memory_stats()
     X = torch.empty((m, n_x), dtype=kind, device="cuda")
     some = torch.rand((min(5000, m), n_x), device="cuda")
@@ -64,17 +61,25 @@ def torch_step(
 
 
 def torch_network(
-    torch: Any, model: Network, data: ColumnMatrix, Y: np.ndarray, size: int, name: str
+    torch: Any, model: Network, X: Any, classes: Any, size: int, name: str
 ) -> dict[str, Callable[[], Any]]:
-    """Return functions that train a network for an epoch: in each precision, eager and as a CUDA graph."""
-    X = torch.from_numpy(data.examples).cuda().float().div_(255)
-    classes = torch.from_numpy(Y[0]).cuda()
-    order = torch.randperm(data.m, device="cuda")
+    """Return functions that train a network for an epoch: in each precision, eager and as a CUDA graph.
+
+    Args:
+        torch: the module.
+        model: a network with one hidden layer of relu, and softmax.
+        X: the examples as rows, float32 on the GPU.
+        classes: their labels, on the GPU.
+        size: number of examples in a batch.
+        name: "sgd" or "adam".
+    """
+    m, n_x = X.shape
+    order = torch.randperm(m, device="cuda")
     loss = torch.nn.CrossEntropyLoss()
 
     def new_network(capturable: bool) -> tuple[Any, Any]:
         net = torch.nn.Sequential(
-            torch.nn.Linear(data.n_x, model.shapes["W1"][0]), torch.nn.ReLU(),
+            torch.nn.Linear(n_x, model.shapes["W1"][0]), torch.nn.ReLU(),
             torch.nn.Linear(model.shapes["W1"][0], model.n_out),
         ).cuda()  # fmt: skip
         if name == "adam":
@@ -86,7 +91,7 @@ def torch_network(
 
         def epoch() -> None:
             with matmul_precision(torch, precision):
-                for start in range(0, data.m, size):
+                for start in range(0, m, size):
                     part = order[start : start + size]
                     optimizer.zero_grad()
                     loss(net(X[part]), classes[part]).backward()
@@ -113,10 +118,12 @@ def torch_network(
             graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(graph):
                 step()
+        # The graph reads and writes the memory of these, but does not keep them.
+        kept = (net, optimizer, X, classes, part)
 
         def epoch() -> None:
-            for start in range(0, data.m, size):
-                part.copy_(order[start : start + size])
+            for start in range(0, m, size):
+                kept[-1].copy_(order[start : start + size])
                 graph.replay()
 
         return epoch
