@@ -1,5 +1,6 @@
 """`xpnet predict`: classify images."""
 
+import os
 import sys
 from typing import Annotated
 
@@ -8,6 +9,9 @@ import typer
 from . import options as o
 from .command import NO_INPUT, SOME_FAILED
 from .console import Console
+
+MANY = 64
+"""For so many images all workers are started at once, in place of one."""
 
 
 def predict(
@@ -93,7 +97,7 @@ def predict(
         int,
         o.number(
             "--batch-size", least=1, most=65536, panel=o.DEVICE,
-            help="How many images are decoded, scored and written at a time.",
+            help="How many images are scored and written at a time.",
         ),
     ] = 64,
 ) -> int:  # fmt: skip
@@ -114,7 +118,10 @@ def predict(
         )
         raise UsageError(msg)
     with Workers(workers_for(workers)) as decoders:
-        decoders.start(1)  # while this process loads NumPy and the model
+        # They start while this process loads NumPy, the model, and a GPU's libraries. For a few files one is
+        # enough; what a folder, a pattern or a list has is not known yet.
+        few = files_from is None and len(inputs or ()) < MANY and all(map(os.path.isfile, inputs or ()))
+        decoders.start(1 if few else None)
         from ..models import RowOptions
         from ..predictions import PredictJob, format_for, run_prediction
 

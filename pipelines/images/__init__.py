@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from .decode import usual_pillow as usual_pillow
     from .decode_many import CHUNK_SIZE as CHUNK_SIZE
     from .decode_many import DecodedImages as DecodedImages
+    from .decode_many import begin_decoding as begin_decoding
     from .decode_many import decode_all as decode_all
     from .decode_many import decode_chunk as decode_chunk
+    from .decode_many import in_batches as in_batches
     from .decode_many import workers_for as workers_for
     from .inputs import class_folders as class_folders
     from .inputs import count_images_in as count_images_in
@@ -40,7 +42,9 @@ __getattr__, __dir__, __all__ = lazy_door(
         ),
         "decode": "codec_versions decode_to_bytes usual_pillow",
         "libraries": "decoding_libraries",
-        "decode_many": "CHUNK_SIZE DecodedImages decode_all decode_chunk workers_for",
+        "decode_many": (
+            "CHUNK_SIZE DecodedImages begin_decoding decode_all decode_chunk in_batches workers_for"
+        ),
         "workers": "Workers",
     },
 )

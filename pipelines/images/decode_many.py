@@ -19,7 +19,7 @@ from xpnet.errors import UsageError, WorkerError
 from .worker import Pixels, decode_pixels
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from concurrent.futures import Future
 
     import numpy as np
@@ -38,6 +38,13 @@ TASKS_PER_WORKER = 2
 
 AHEAD_BYTES = 32 << 20
 """The most bytes of columns in all unfinished tasks, if that leaves one task for each worker."""
+
+BEGUN_BYTES = 128 << 20
+"""The same for tasks that `begin_decoding` begins. While a GPU's libraries are loaded and its first kernels
+compiled, which takes more than half a second, sixteen workers decode about so much."""
+
+BEGUN_TASKS_PER_WORKER = 16
+"""Unfinished tasks per worker that `begin_decoding` begins, at most."""
 
 ALONE_SECONDS = 0.1
 """How long this process decodes alone before it starts workers: for a few images they are not worth it."""
@@ -61,6 +68,27 @@ class DecodedImages:
     errors: list[str]
     frames: list[int] = field(default_factory=list)
     libraries: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def joined(cls, parts: Sequence[DecodedImages]) -> DecodedImages:
+        """Return parts, of which there is at least one, as one."""
+        import numpy as np
+
+        if len(parts) == 1:
+            return parts[0]
+        return cls(
+            [path for part in parts for path in part.paths],
+            np.concatenate([part.columns for part in parts]),
+            [error for part in parts for error in part.errors],
+            [count for part in parts for count in part.frames],
+            next((part.libraries for part in parts if part.libraries), {}),
+        )
+
+    def __getitem__(self, part: slice) -> DecodedImages:
+        """Return some of the images. The bytes of their columns are shared."""
+        return DecodedImages(
+            self.paths[part], self.columns[part], self.errors[part], self.frames[part], self.libraries
+        )
 
     @classmethod
     def from_pixels(cls, paths: list[str], pixels: Pixels) -> DecodedImages:
@@ -110,47 +138,99 @@ def decode_all(
             start any, this process decodes instead, with a warning.
     """
     recipe.require_decoder()
-    size = max(1, min(chunk_size, CHUNK_BYTES // recipe.n_x))
-    chunks, start = _chunks(paths, size), time.monotonic()
+    chunks, start = _chunks(paths, recipe, chunk_size), time.monotonic()
     if not isinstance(workers, int):
-        yield from _decode_by_workers(chunks, recipe, workers)
+        yield from _Decoding(chunks, recipe, workers).results()
         return
     for chunk in chunks:
         if workers > 1 and time.monotonic() - start > ALONE_SECONDS:
             from .workers import Workers  # imported only here: importing this module must take little time
 
             with Workers(workers) as own:
-                yield from _decode_by_workers(itertools.chain([chunk], chunks), recipe, own)
+                yield from _Decoding(itertools.chain([chunk], chunks), recipe, own).results()
             return
         yield decode_chunk(chunk, recipe)
 
 
-def _chunks(paths: Iterable[str], size: int) -> Iterator[list[str]]:
-    iterator = iter(paths)
+def begin_decoding(paths: Iterable[str], recipe: Recipe, workers: int | Workers) -> Iterator[DecodedImages]:
+    """Return what `decode_all` returns. If the workers are given, they begin at once, for results to come.
+
+    Args and errors: see `decode_all`.
+    """
+    if isinstance(workers, int):
+        return decode_all(paths, recipe, workers)
+    recipe.require_decoder()
+    decoding = _Decoding(_chunks(paths, recipe, CHUNK_SIZE), recipe, workers)
+    decoding.begin(BEGUN_BYTES, BEGUN_TASKS_PER_WORKER)
+    return decoding.results()
+
+
+def in_batches(parts: Iterable[DecodedImages], size: int) -> Iterator[DecodedImages]:
+    """Yield the images of all parts in order, `size` at a time; the last may be fewer."""
+    held: list[DecodedImages] = []
+    count = 0
+    for part in parts:
+        held.append(part)
+        count += len(part.paths)
+        if count >= size:
+            images = DecodedImages.joined(held)
+            for start in range(0, count - size + 1, size):
+                yield images[start : start + size]
+            held, count = [images[count - count % size :]] if count % size else [], count % size
+    if held:
+        yield DecodedImages.joined(held)
+
+
+def _chunks(paths: Iterable[str], recipe: Recipe, size: int) -> Iterator[list[str]]:
+    iterator, size = iter(paths), max(1, min(size, CHUNK_BYTES // recipe.n_x))
     while chunk := list(itertools.islice(iterator, size)):
         yield chunk
 
 
-def _decode_by_workers(
-    chunks: Iterator[list[str]], recipe: Recipe, workers: Workers
-) -> Iterator[DecodedImages]:
-    tasks: deque[tuple[list[str], Future[Pixels]]] = deque()
-    count, is_told = workers.count, False
-    for chunk in itertools.islice(chunks, TASKS_PER_WORKER * count):
-        tasks.append((chunk, workers.submit(chunk, recipe)))
-        if len(tasks) >= max(count, AHEAD_BYTES // (len(chunk) * recipe.n_x)):
-            break
-    while tasks:
-        chunk, task = tasks.popleft()
-        try:
-            decoded = task.result()
-        except WorkerError as error:
-            if count > 1 and not isinstance(error.__cause__, OSError):
-                raise  # the system starts processes, but they end: the user should know why
-            if not is_told:
-                warnings.warn(f"images are decoded in this process: {error}", stacklevel=2)
-            is_told = True
-            decoded = decode_pixels(chunk, recipe)
-        yield DecodedImages.from_pixels(chunk, decoded)
-        for chunk in itertools.islice(chunks, 1):
-            tasks.append((chunk, workers.submit(chunk, recipe)))
+class _Decoding:
+    """Tasks for workers.
+
+    Args:
+        chunks: the inputs of each task.
+        recipe: how an image becomes a column.
+        workers: the workers.
+    """
+
+    def __init__(self, chunks: Iterator[list[str]], recipe: Recipe, workers: Workers) -> None:
+        self._chunks, self._recipe, self._workers = chunks, recipe, workers
+        self._tasks: deque[tuple[list[str], Future[Pixels]]] = deque()
+
+    def begin(self, ahead: int = 0, per_worker: int = TASKS_PER_WORKER) -> None:
+        """Submit tasks, until there are enough.
+
+        Args:
+            ahead: the most bytes of columns in all tasks, if that leaves one task for each worker; by default
+                `AHEAD_BYTES`.
+            per_worker: the most tasks for each worker.
+        """
+        tasks, count, n_x = self._tasks, self._workers.count, self._recipe.n_x
+        while len(tasks) < per_worker * count:
+            if tasks and len(tasks) >= max(count, (ahead or AHEAD_BYTES) // (len(tasks[-1][0]) * n_x)):
+                return
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return
+            tasks.append((chunk, self._workers.submit(chunk, self._recipe)))
+
+    def results(self) -> Iterator[DecodedImages]:
+        """Yield the results in order, and submit the other tasks meanwhile."""
+        is_told = False
+        self.begin()
+        while self._tasks:
+            chunk, task = self._tasks.popleft()
+            try:
+                decoded = task.result()
+            except WorkerError as error:
+                if self._workers.count > 1 and not isinstance(error.__cause__, OSError):
+                    raise  # the system starts processes, but they end: the user should know why
+                if not is_told:
+                    warnings.warn(f"images are decoded in this process: {error}", stacklevel=2)
+                is_told = True
+                decoded = decode_pixels(chunk, self._recipe)
+            self.begin()  # before the caller does something with the result
+            yield DecodedImages.from_pixels(chunk, decoded)

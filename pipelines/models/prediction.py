@@ -11,7 +11,7 @@ import numpy as np
 
 from xpnet.errors import UsageError
 
-from ..images import CHUNK_SIZE, decode_all
+from ..images import CHUNK_SIZE, decode_all, in_batches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -28,6 +28,9 @@ CHUNKS_IN_FLIGHT = {"cpu": 0, "gpu": 2}
 
 A CPU has none, because scoring and decoding would compete for the same cores.
 """
+
+BATCH_BYTES = 16 << 20
+"""The most bytes of columns in a batch, unless one image has more. This bounds the memory."""
 
 
 @dataclass(frozen=True)
@@ -124,16 +127,24 @@ class Predictor:
         Args:
             paths: images. They are read as they are needed.
             workers: how many processes decode.
-            batch_size: how many inputs are decoded and scored at a time. It does not change any prediction.
+            batch_size: how many inputs are scored at a time: fewer if their columns are large. It does not
+                change any prediction.
             start: how many inputs were scored before the first of these.
 
         Raises:
             UsageError: `batch_size` is below 1, or the model is of a table.
         """
+        return self.predict_parts(decode_all(paths, self.image_recipe, workers), batch_size, start)
+
+    def predict_parts(
+        self, parts: Iterable[DecodedImages], batch_size: int = CHUNK_SIZE, start: int = 0
+    ) -> Iterator[list[Prediction]]:
+        """As `predict`, for images that are decoded already, in parts of any size."""
         if batch_size < 1:
             msg = f"--batch-size is {batch_size}, expected 1 or more"
             raise UsageError(msg)
-        return self.predict_decoded(decode_all(paths, self.image_recipe, workers, batch_size), start)
+        size = max(1, min(batch_size, BATCH_BYTES // self.image_recipe.n_x))
+        return self.predict_decoded(in_batches(parts, size), start)
 
     @property
     def image_recipe(self) -> Recipe:
@@ -166,34 +177,34 @@ class Predictor:
 
     def predictions(self, decoded: DecodedImages, outputs: np.ndarray) -> Iterator[Prediction]:
         """Yield the prediction for each decoded input. outputs: (n_out, k), what the network returned."""
+        options, classes = self.options, self.classes
         is_finite = np.isfinite(outputs).all(axis=0).tolist()
-        values = class_probabilities(outputs, self.classes) if self.classes else outputs
+        values = class_probabilities(outputs, classes) if classes else outputs
         frames: Sequence[int | None] = decoded.frames or [None] * len(decoded.paths)
+        if classes:
+            # A stable order: of classes with equal probabilities the first one comes first.
+            order = np.argsort(-values, axis=0, kind="stable")[: max(1, options.topk)]
+            ranked, best = order.T.tolist(), np.take_along_axis(values, order, axis=0).T.tolist()
         for i, (path, error) in enumerate(zip(decoded.paths, decoded.errors, strict=True)):
             if error or not is_finite[i]:
                 yield Prediction(path, ERROR, error=error or "its score is not a finite number")
-            elif not self.classes:
+                continue
+            if not classes:
                 yield Prediction(path, OK, score=all_digits(values[0, i]), frames=frames[i])
-            else:
-                yield self._classified(path, values[:, i], frames[i])
-
-    def _classified(self, path: str, probabilities: np.ndarray, frames: int | None) -> Prediction:
-        """Return the prediction of a classifier. probabilities: (n_classes,)."""
-        options, classes = self.options, self.classes
-        # A stable order: of classes with equal probabilities the first one comes first.
-        order = np.argsort(-probabilities, kind="stable")
-        score = six_digits(probabilities[order[0]])
-        return Prediction(
-            path,
-            UNSURE if score < options.min_confidence else OK,
-            classes[order[0]],
-            score,
-            frames,
-            top=tuple((classes[k], six_digits(probabilities[k])) for k in order[: options.topk].tolist()),
-            probabilities=dict(zip(classes, map(six_digits, probabilities), strict=True))
-            if options.proba
-            else {},
-        )
+                continue
+            probabilities = list(map(six_digits, best[i]))
+            labels = [classes[k] for k in ranked[i]]
+            yield Prediction(
+                path,
+                UNSURE if probabilities[0] < options.min_confidence else OK,
+                labels[0],
+                probabilities[0],
+                frames[i],
+                top=tuple(zip(labels, probabilities, strict=True)) if options.topk else (),
+                probabilities=dict(zip(classes, map(six_digits, values[:, i]), strict=True))
+                if options.proba
+                else {},
+            )
 
 
 def score_in_order(

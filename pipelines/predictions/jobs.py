@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
@@ -12,10 +11,12 @@ from xpnet.errors import DeviceError, UsageError
 from ..images import CHUNK_SIZE, expand_inputs
 from ..models import load
 from ..outputs import STANDARD_STREAM, ending_of, refuse_output_among, require_ending, require_writable
-from .predict import DEFAULT_OPTIONS, write_predictions
+from .predict import DEFAULT_OPTIONS, is_unfinished, write_predictions
 from .retry import retry_errors
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from xpnet.backend import Backend
 
     from ..images import Workers
@@ -41,7 +42,7 @@ class PredictJob:
         format: one of `FORMATS`.
         device: as for `xpnet.select`.
         workers: how many processes decode.
-        batch_size: how many images are decoded, scored and written at a time.
+        batch_size: how many images are scored and written at a time.
         overwrite: whether to replace the unfinished file of an earlier run. Otherwise it is continued.
         frame: which frame or page of a file is read, counted from 1; None for the one of the training.
         max_pixels: the largest image that is decoded, in pixels; None for the usual limit.
@@ -104,12 +105,17 @@ def run_prediction(job: PredictJob, stdout: IO[bytes], console: Messages) -> Cou
     what = f"predictions as {job.format} (the formats are {', '.join(ENDINGS)})"
     may_be_json = ("json",) if job.format == "jsonl" else ()
     require_ending(job.output, what, *ENDINGS.get(job.format, ("csv",)), *may_be_json)
-    model, backend = load(job.model).reading(job.frame, job.max_pixels), select(job.device)
-    console.detail(f"Device {backend.device}: {backend.reason}")
+    model = load(job.model).reading(job.frame, job.max_pixels)
+
+    def opened() -> Backend:
+        backend = select(job.device)
+        console.detail(f"Device {backend.device}: {backend.reason}")
+        return backend
+
     try:
-        counts = _score(job, model, backend, stdout, console)
+        counts = _score(job, model, opened, stdout, console)
     except (KeyboardInterrupt, DeviceError):
-        if job.output is not None and os.path.exists(f"{os.path.realpath(job.output)}.part"):
+        if job.output is not None and is_unfinished(job.output):
             console.warn(f"{job.output}.part holds the rows written so far: the same command continues")
         raise
     if job.output is not None:
@@ -119,7 +125,9 @@ def run_prediction(job: PredictJob, stdout: IO[bytes], console: Messages) -> Cou
     return counts
 
 
-def _score(job: PredictJob, model: Model, backend: Backend, stdout: IO[bytes], console: Messages) -> Counts:
+def _score(
+    job: PredictJob, model: Model, opened: Callable[[], Backend], stdout: IO[bytes], console: Messages
+) -> Counts:
     paths = refuse_output_among(job.output, expand_inputs(job.inputs, job.files_from))
     with console.progress("Scoring") as bar:
 
@@ -134,7 +142,7 @@ def _score(job: PredictJob, model: Model, backend: Backend, stdout: IO[bytes], c
             return retry_errors(
                 model,
                 paths,
-                backend,
+                opened(),
                 str(job.output),
                 job.options,
                 format=job.format,
@@ -146,7 +154,7 @@ def _score(job: PredictJob, model: Model, backend: Backend, stdout: IO[bytes], c
         return write_predictions(
             model,
             paths,
-            backend,
+            opened,
             stdout if job.output is None else job.output,
             job.options,
             format=job.format,

@@ -13,10 +13,11 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
+from xpnet.backend import Backend
 from xpnet.errors import NoInputError, OutputError, UsageError
 
 from ..datasets import TABLE_SUFFIXES, read_table_rows
-from ..images import CHUNK_SIZE, DecodedImages
+from ..images import CHUNK_SIZE, DecodedImages, begin_decoding
 from ..models import Predictor, RowOptions
 from .formats import new_format
 from .resumable_file import WAYS_OUT, ResumableFile, StreamSink
@@ -24,8 +25,6 @@ from .rows import Counts, columns_for, row_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-
-    from xpnet.backend import Backend
 
     from ..images import Workers
     from ..models import Model
@@ -37,7 +36,7 @@ DEFAULT_OPTIONS = RowOptions()
 def write_predictions(
     model: Model,
     paths: Iterable[str],
-    backend: Backend,
+    backend: Backend | Callable[[], Backend],
     output: str | IO[bytes],
     options: RowOptions = DEFAULT_OPTIONS,
     *,
@@ -54,12 +53,13 @@ def write_predictions(
         model: the model.
         paths: the images, which are read as they are needed. For a model that was trained on a table:
             tables, which may lack the column that it predicts.
-        backend: the device that scores.
+        backend: the device that scores; or a function that opens it, while the first images are decoded: the
+            libraries of a GPU take a while to load.
         output: the file to write, which appears under its name when it is complete; or a binary stream.
         options: which columns the rows have.
         format: one of `FORMATS`.
         workers: how many processes decode. It does not change any row.
-        batch_size: how many images are decoded, scored and written at a time. It does not change any row.
+        batch_size: how many images are scored and written at a time. It does not change any row.
         overwrite: whether to replace the unfinished file that an earlier run left, in place of continuing it.
         on_resume: called with the number of rows of an unfinished file that is continued.
         on_progress: called with the counts after each batch.
@@ -75,18 +75,28 @@ def write_predictions(
         DeviceError: the device failed. The rows written so far are kept, and can be resumed.
     """
     table = None if model.recipe is not None else TableInputs(model, paths)
+    iterator, begun = iter(paths if table is None else table.names), None
+    if not isinstance(backend, Backend):
+        # The first images of an unfinished output are known only when its journal is read.
+        if model.recipe is not None and (overwrite or not is_unfinished(output)):
+            begun = begin_decoding(iterator, model.recipe, workers)
+        backend = backend()
     predictor = model.predictor(backend, options) if table is None else table.predictor(backend, options)
     format_ = new_format(format, columns_for(model, options))
     counts, digest = Counts(), InputDigest(b"" if table is None else table.content)
-    iterator = iter(paths if table is None else table.names)
     with _open(output, model, options, format, backend, overwrite) as sink:
         if isinstance(sink, StreamSink) and format_.conversion is not None:
             msg = f"--format {format} cannot be written to standard output: name a file with --output"
             raise UsageError(msg)
         if sink.state:
+            if begun is not None:
+                msg = f"{sink.path}: another run began to write it meanwhile: the same command continues"
+                raise OutputError(msg)
             counts = resumed_counts(sink, digest, iterator)
             on_resume(counts.total)
-        if table is None:
+        if begun is not None:
+            batches = predictor.predict_parts(begun, batch_size)
+        elif table is None:
             batches = predictor.predict(iterator, workers, batch_size, start=counts.total)
         else:
             batches = predictor.predict_decoded(table.chunks(counts.total, batch_size), start=counts.total)
@@ -103,6 +113,11 @@ def write_predictions(
             raise NoInputError(msg)
         sink.finish(format_.conversion)
     return counts
+
+
+def is_unfinished(output: str | IO[bytes]) -> bool:
+    """Return whether an output has rows of an earlier run that was killed."""
+    return isinstance(output, str) and os.path.exists(f"{os.path.realpath(output)}.part")
 
 
 class TableInputs:

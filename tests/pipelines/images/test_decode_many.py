@@ -3,7 +3,7 @@
 import itertools
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Self
@@ -17,8 +17,10 @@ from xpnet.pipelines.images import decode_many, recipe, workers
 from xpnet.pipelines.images.decode_many import (
     TASKS_PER_WORKER,
     DecodedImages,
+    begin_decoding,
     decode_all,
     decode_chunk,
+    in_batches,
     workers_for,
 )
 from xpnet.pipelines.images.recipe import Recipe
@@ -78,7 +80,7 @@ def paths(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return [str(folder / f"{i}.png") for i in range(40)]
 
 
-def join_parts(parts: Iterator[DecodedImages]) -> DecodedImages:
+def join_parts(parts: Iterable[DecodedImages]) -> DecodedImages:
     found = list(parts)
     return DecodedImages(
         list(itertools.chain.from_iterable(part.paths for part in found)),
@@ -186,8 +188,49 @@ def test_large_columns_are_not_taken_far_ahead(
     monkeypatch.setattr(decode_many, "AHEAD_BYTES", 2 * RECIPE.n_x)
     parts = decode_all(counted(), RECIPE, 5, 1)
     next(parts)
-    assert taken == 5
+    assert taken == 6  # five tasks, and the result
     assert len(list(parts)) == 39
+
+
+@pytest.mark.parametrize(("limit", "begun"), [(1 << 20, 40), (5 * RECIPE.n_x, 5), (1, 2)])
+def test_decoding_is_begun_before_a_result_is_taken(
+    paths: list[str], limit: int, begun: int, pools: list[Inline], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decode_many, "BEGUN_BYTES", limit)
+    monkeypatch.setattr(decode_many, "CHUNK_SIZE", 1)
+    monkeypatch.setattr(decode_many, "BEGUN_TASKS_PER_WORKER", 100)
+    with workers.Workers(2) as decoders:
+        parts = begin_decoding(paths, RECIPE, decoders)
+        assert pools[0].tasks == begun
+        assert colors(join_parts(parts)) == list(range(40))
+        assert pools[0].tasks == 40
+
+
+def test_only_so_many_tasks_are_begun(pools: list[Inline]) -> None:
+    with workers.Workers(3) as decoders:
+        begin_decoding(map(str, itertools.count()), RECIPE, decoders)
+        assert pools[0].tasks == 3 * decode_many.BEGUN_TASKS_PER_WORKER
+
+
+def test_without_processes_nothing_is_begun(paths: list[str], pools: list[Inline]) -> None:
+    given = iter(paths)
+    parts = begin_decoding(given, RECIPE, 2)
+    assert pools == []
+    assert next(given) == paths[0]
+    assert colors(join_parts(parts)) == list(range(1, 40))
+
+
+@pytest.mark.parametrize("sizes", [[5], [3, 3, 3], [1, 9, 2], [20], [4, 4], [2, 2, 1]])
+@pytest.mark.parametrize("batch", [1, 4, 7, 100])
+def test_batches_are_of_one_size(paths: list[str], sizes: list[int], batch: int) -> None:
+    rest = iter(paths)
+    parts = [decode_chunk(list(itertools.islice(rest, size)), RECIPE) for size in sizes]
+    batches = list(in_batches(parts, batch))
+    assert [len(each.paths) for each in batches[:-1]] == [batch] * max(0, len(batches) - 1)
+    assert [len(each.columns) for each in batches] == [len(each.paths) for each in batches]
+    assert colors(join_parts(batches)) == list(range(sum(sizes)))
+    assert all(each.libraries == parts[0].libraries for each in batches)
+    assert list(in_batches([], batch)) == []
 
 
 def test_an_error_among_the_paths_ends_the_processes(paths: list[str], pools: list[Inline]) -> None:

@@ -1,9 +1,11 @@
 """Rows of predictions: one for each input, in order, the same however they were made."""
 
+import copy
 import csv
 import io
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import backends
@@ -15,11 +17,12 @@ from hypothesis import strategies as st
 from pictures import CLASSES, draw_many, picture, save_model
 
 import xpnet
-from xpnet.backend.backend import select
+from xpnet.backend.backend import Backend, select
 from xpnet.errors import DataError, DeviceError, NoInputError, OutputError, UsageError
 from xpnet.io.scoring import Scorer
 from xpnet.pipelines.images.decode_many import decode_chunk
 from xpnet.pipelines.images.recipe import Recipe
+from xpnet.pipelines.images.workers import Workers
 from xpnet.pipelines.models.model import load
 from xpnet.pipelines.models.prediction import RowOptions
 from xpnet.pipelines.predictions.predict import write_predictions
@@ -90,6 +93,77 @@ def test_neither_batches_nor_neighbours_change_a_byte(
 def test_workers_change_no_byte(model: Path, tmp_path: Path, many: list[str]) -> None:
     paths = many * 3  # enough that processes are started
     assert rows_of(model, paths, workers=2)[1] == rows_of(model, paths)[1]
+
+
+def test_the_size_of_a_batch_is_not_that_of_a_workers_task(
+    model: Path, many: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks = []
+    submit = Workers.submit
+
+    def counted(self: Workers, paths: list[str], recipe: Recipe) -> object:
+        tasks.append(len(paths))
+        return submit(self, paths, recipe)
+
+    monkeypatch.setattr(Workers, "submit", counted)
+    for size in (1, 1000):
+        tasks.clear()
+        with Workers(2) as decoders:
+            rows_of(model, many, workers=decoders, batch_size=size)
+        assert tasks == [64, 64, 22]
+
+
+@pytest.mark.parametrize("is_unfinished", [False, True])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_device_is_opened_while_the_first_images_are_decoded(
+    model: Path, many: list[str], tmp_path: Path, is_unfinished: bool, overwrite: bool
+) -> None:
+    want = rows_of(model, many)[1]
+    output = str(tmp_path / "rows.csv")
+    if is_unfinished:
+
+        def paths() -> Iterator[str]:
+            yield from many[:100]
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            write_predictions(load(str(model)), paths(), CPU, output)
+    rest = iter(many)
+    taken = []
+
+    def opened() -> Backend:
+        taken.append(len(many) - len(list(copy.copy(rest))))
+        return CPU
+
+    with Workers(2) as decoders:
+        write_predictions(load(str(model)), rest, opened, output, workers=decoders, overwrite=overwrite)
+    assert taken == [0 if is_unfinished and not overwrite else len(many)]
+    assert Path(output).read_bytes() == want
+
+
+def test_a_device_that_cannot_be_opened_leaves_nothing(model: Path, many: list[str], tmp_path: Path) -> None:
+    def opened() -> Backend:
+        raise DeviceError("no GPU", problem="no-device")
+
+    with Workers(2) as decoders, pytest.raises(DeviceError, match="no GPU"):
+        write_predictions(load(str(model)), many, opened, str(tmp_path / "rows.csv"), workers=decoders)
+    assert not list(tmp_path.iterdir())
+
+
+def test_another_run_of_the_same_output_is_noticed(model: Path, many: list[str], tmp_path: Path) -> None:
+    output = str(tmp_path / "rows.csv")
+
+    def opened() -> Backend:
+        def paths() -> Iterator[str]:
+            yield from many[:100]
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            write_predictions(load(str(model)), paths(), CPU, output)
+        return CPU
+
+    with pytest.raises(OutputError, match="another run began to write it meanwhile"):
+        write_predictions(load(str(model)), many, opened, output)
 
 
 @pytest.mark.parametrize("format_", ["csv", "jsonl", "parquet"])
