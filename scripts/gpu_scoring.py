@@ -1,65 +1,134 @@
-"""Measure predictions on a GPU, compared with only decoding. `scripts/gpu_check.py` runs it."""
+"""Measure `xpnet predict` on a GPU and on the CPU, compared with only decoding.
 
-import io
+    python scripts/gpu_scoring.py [--images N] [--repeat N] [--device gpu:N]
+
+Each measurement is a whole process, from its start to its end. `scripts/gpu_check.py` runs it, too.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from bench_pipeline import SIDE, paths_of, photos
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(Path(__file__).resolve().parent)]  # xpnet need not be installed
 
-from xpnet.backend import Backend, select
-from xpnet.data import fit_standardizer
-from xpnet.io import SavedModel, write_model_file
-from xpnet.nn import SoftmaxRegression
-from xpnet.pipelines.images import Recipe, decode_all, workers_for
-from xpnet.pipelines.models import load
-from xpnet.pipelines.predictions import write_predictions
+from bench_pipeline import SIDE, model_for, photos  # noqa: E402
+from benching import table  # noqa: E402
+
+from xpnet.backend import Backend, select  # noqa: E402
+from xpnet.pipelines.images import Recipe, workers_for  # noqa: E402
+
+IMAGES = 40_000
+"""So many that the start of a process is a small part of the time, also with sixteen workers."""
+
+WORKERS = (1, 4, 8, 16)
+"""Numbers of workers that only decode, as far as there are cores; and as many as there are cores."""
+
+DECODE = """
+import itertools, sys
+from xpnet.pipelines.images import Recipe, Workers, decode_all, expand_inputs
+
+folder, side, images, workers = sys.argv[1], *map(int, sys.argv[2:])
+with Workers(workers) as decoders:
+    decoders.start()
+    paths = itertools.islice(expand_inputs([folder], None), images)
+    for _ in decode_all(paths, Recipe(side, side), decoders):
+        pass
+"""
+"""Only decodes. It starts its workers as `xpnet predict` does."""
 
 
-def rows(gpu: Backend, images: int, repeat: int = 3) -> list[dict[str, Any]]:
-    """Return images a second: only decoded, and scored on the GPU and on the CPU.
+def rows(gpu: Backend, images: int = IMAGES, repeat: int = 3) -> list[dict[str, Any]]:
+    """Return images a second of each way, and what fraction that is.
+
+    "of linear" is the fraction of the rate of one worker times the number of workers, "of decoding" that of
+    only decoding the same images by as many workers.
 
     Args:
         gpu: the GPU.
-        images: how many images.
+        images: how many images. Fewer workers decode fewer of them, in about the same time.
         repeat: how often each is measured. The best counts.
     """
-    recipe, workers = Recipe(SIDE, SIDE), workers_for(None)
-    with photos((400, 534), images) as folder, tempfile.TemporaryDirectory() as name:
-        path, paths = str(Path(name, "model.safetensors")), paths_of(folder)
-        write_model(path, recipe)
+    most = workers_for(None)
+    counts = sorted({*(count for count in WORKERS if count < most), most})
+    sizes = {count: max(1, images * count // most) for count in counts}
+    with photos((400, 534), images) as folder, tempfile.TemporaryDirectory() as made:
+        model = str(model_for(Path(made), Recipe(SIDE, SIDE)))
 
-        def decode() -> None:
-            for _ in decode_all(iter(paths), recipe, workers, 1024):
-                pass
+        def decode(count: int) -> float:
+            given = [str(folder), str(SIDE), str(sizes[count]), str(count)]
+            return _images_per_second(["-c", DECODE, *given], sizes[count], made)
 
-        def score(backend: Backend) -> None:
-            write_predictions(load(path), paths, backend, io.BytesIO(), workers=workers, batch_size=1024)
+        def predict(device: str) -> float:
+            given = [model, str(folder), "--output", f"{made}/rows.csv", "--workers", str(most), "--quiet"]
+            return _images_per_second(["-m", "xpnet", "predict", *given, "--device", device], images, made)
 
-        ways = {
-            "only decoding": decode,
-            "predict on the GPU": lambda: score(gpu),
-            "predict on the CPU": lambda: score(select("cpu")),
+        devices = {"GPU": device_of(gpu), "CPU": "cpu"}
+        predict(devices["GPU"])  # compiles its kernels, which CuPy keeps on the disk; and reads the images
+        alone = {count: max(decode(count) for _ in range(min(2, repeat))) for count in counts[:-1]}
+        turns = [(decode(most), *map(predict, devices.values())) for _ in range(repeat)]
+    alone[most], *rates = map(max, zip(*turns, strict=True))
+    return [
+        {
+            "how": f"only decoding, workers: {count}",
+            "images": sizes[count],
+            "images/s": rate,
+            "of linear": rate / (alone[counts[0]] * count / counts[0]),
         }
-        best: dict[str, float] = dict.fromkeys(ways, 0.0)
-        for way in ways.values():
-            way()
-        for _ in range(repeat):
-            for label, way in ways.items():
-                began = time.perf_counter()
-                way()
-                best[label] = max(best[label], images / (time.perf_counter() - began))
-    alone = best["only decoding"]
-    return [{"how": label, "images/s": rate, "of decoding": rate / alone} for label, rate in best.items()]
+        for count, rate in alone.items()
+    ] + [
+        {
+            "how": f"xpnet predict on the {name}, workers: {most}",
+            "images": images,
+            "images/s": rate,
+            "of decoding": rate / alone[most],
+        }
+        for name, rate in zip(devices, rates, strict=True)
+    ]
 
 
-def write_model(path: str, recipe: Recipe) -> None:
-    """Write a model of two classes with random weights."""
-    rng = np.random.default_rng(0)
-    model = SoftmaxRegression(recipe.n_x, 2)
-    parameters = {name: rng.normal(0, 0.01, shape).astype(np.float32) for name, shape in model.shapes.items()}
-    write_model_file(
-        path, SavedModel(model, parameters, fit_standardizer([], "unit"), ("a", "b"), recipe.to_dict())
+def device_of(backend: Backend) -> str:
+    """Return the device as the option of a command."""
+    return backend.device
+
+
+def _images_per_second(arguments: list[str], images: int, folder: str) -> float:
+    """Run Python, in a folder; return the images a second of the whole process."""
+    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    began = time.perf_counter()
+    done = subprocess.run(  # noqa: S603  (our own code)
+        [sys.executable, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": path},
     )
+    spent = time.perf_counter() - began
+    if done.returncode:
+        msg = f"{' '.join(arguments)}: exit code {done.returncode}: {done.stderr[-2000:]}"
+        raise RuntimeError(msg)
+    return images / spent
+
+
+def main() -> None:
+    """Measure, and print a table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--images", type=int, default=IMAGES, help="how many images")
+    parser.add_argument("--repeat", type=int, default=3, help="how often each is measured")
+    parser.add_argument("--device", default="gpu", help="the device beside the CPU")
+    given = parser.parse_args()
+    measured = rows(select(given.device), given.images, given.repeat)
+    keys = list(dict.fromkeys(key for row in measured for key in row))
+    table("From images to rows", [{key: row.get(key, "-") for key in keys} for row in measured])
+
+
+if __name__ == "__main__":
+    main()

@@ -81,10 +81,19 @@ def test_every_benchmark_runs_at_toy_sizes(name: str, monkeypatch: pytest.Monkey
 def test_scoring_is_measured_beside_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
     import gpu_scoring
 
-    monkeypatch.setattr(gpu_scoring, "workers_for", lambda asked: 1)
+    monkeypatch.setattr(gpu_scoring, "workers_for", lambda asked: 2)
+    monkeypatch.setattr(gpu_scoring, "device_of", lambda backend: "cpu")
     rows = gpu_scoring.rows(backends.make("fake"), 4, repeat=1)
-    assert [row["how"] for row in rows] == ["only decoding", "predict on the GPU", "predict on the CPU"]
+    decoding, predicting = "only decoding, workers: ", "xpnet predict on the "
+    assert [(row["how"], row["images"]) for row in rows] == [
+        (f"{decoding}1", 2), (f"{decoding}2", 4), (f"{predicting}GPU, workers: 2", 4),
+        (f"{predicting}CPU, workers: 2", 4),
+    ]  # fmt: skip
+    assert rows[0]["of linear"] == 1.0
     assert all(row["images/s"] > 0 for row in rows)
+    monkeypatch.setattr(gpu_scoring, "device_of", lambda backend: "no device")
+    with pytest.raises(RuntimeError, match="expected auto, cpu"):
+        gpu_scoring.rows(backends.make("fake"), 4, repeat=1)
 
 
 @pytest.fixture
