@@ -10,8 +10,8 @@ from locations import CATS
 from xpnet.backend import Backend, select
 from xpnet.data import STANDARDIZATIONS, ColumnMatrix, DeviceMatrix, fit_standardizer, on_device
 from xpnet.errors import ConfigurationError, DivergenceError, ShapeError
-from xpnet.linear import METHODS, FusedPass, descend
-from xpnet.nn import Layer, LogisticRegression, Network, Parameters, SoftmaxRegression, initialize
+from xpnet.linear import METHODS, FusedPass, LinearObjective, descend, fused, make_stepper
+from xpnet.nn import Layer, LogisticRegression, Method, Network, Parameters, SoftmaxRegression, initialize
 
 DESCENT_METHODS = METHODS[1:]
 
@@ -23,6 +23,30 @@ def pictures(
     examples = generator.integers(0, 256, (m, n_x), dtype=np.uint8)
     Y = (np.argsort(np.argsort(examples[:, 0])) * n_classes // m)[None]
     return ColumnMatrix.of(examples.T, kind, channels=3), Y
+
+
+@pytest.mark.parametrize(("kind", "most"), [("unit", 10), ("feature", 15)])
+def test_a_step_takes_few_operations_besides_its_pass(
+    kind: str, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a GPU each is a launch of a kernel."""
+    backend, done = backends.make("fake"), []
+    data, Y = pictures(200, 12, kind)
+    objective = LinearObjective.of(LogisticRegression(12), data, Y, backend)
+    runs = objective.runs([0.1], [0.0])
+    stepper = make_stepper(objective, Method.FUSED, runs, [None])
+    zeros = objective.zeros(1, 1)
+    monkeypatch.setattr(fused, "linear_loss_and_gradient", lambda *given, **_: (given[4], given[3], given[4]))
+    for name in ("__array_ufunc__", "__array_function__", "__setitem__"):
+        original = getattr(backend.xp.ndarray, name)
+
+        def counted(self: Any, *args: Any, original: Any = original, **kwargs: Any) -> Any:
+            done.append(args[0])
+            return original(self, *args, **kwargs)
+
+        monkeypatch.setattr(backend.xp.ndarray, name, counted)
+    stepper.steps(zeros)
+    assert 0 < len(done) <= most
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])

@@ -19,7 +19,7 @@ from xpnet import functional as F
 from xpnet.errors import ConfigurationError, DivergenceError
 from xpnet.linear.gram import GramDescent
 from xpnet.linear.objective import LinearObjective, Runs
-from xpnet.nn import History, Method, Parameters, StopReason, TrainingResult
+from xpnet.nn import UPDATE_FUNCTIONS, History, Method, Parameters, StopReason, TrainingResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -224,7 +224,7 @@ def unstack_parameters(model: Network, W: Array, b: Array) -> list[Parameters]:
 
 
 class _WeightDescent:
-    """Gradient descent with W and b on the device."""
+    """Gradient descent with W and b on the device, which are changed in place."""
 
     def __init__(
         self, passes: Callable[[Array, Array], LossAndGradient], runs: Runs, W: Array, b: Array, m: int
@@ -240,13 +240,13 @@ class _WeightDescent:
 
     def _step_once(self) -> Array:
         done = self._passes(self._W, self._b)
-        W, runs = self._W, self._runs
+        W, runs, step = self._W, self._runs, UPDATE_FUNCTIONS["sgd"]
         cost = done.loss / self._m
         if runs.penalized:
             cost = cost + runs.penalty(F.sum(W * W, axis=1))
-            W = W * self._shrink
-        self._W = W - self._step * done.dW
-        self._b = self._b - self._step * done.db
+            W *= self._shrink
+        step(W, done.dW, rate=self._step)
+        step(self._b, done.db, rate=self._step)
         return cost
 
     def parameters(self) -> tuple[Array, Array]:

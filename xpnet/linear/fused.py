@@ -62,7 +62,7 @@ class FusedPass:
         mean = data.standardizer.mean.T
         # The mean of bytes is folded into W and b. Floats may be far from 0: their mean is subtracted first.
         self._center = None if raw == "uint8" else backend.send(mean, raw.name)
-        self._mean = backend.send(mean if self._center is None else 0.0 * mean, dtype=dtype)
+        self._mean = None if self._center is not None or not mean.any() else backend.send(mean, dtype=dtype)
         self._scale = backend.send(data.standardizer.scale.T, dtype=dtype)
         block_bytes = BLOCK_BYTES["gpu" if backend.name == "gpu" else "cpu"]
         itemsize = 4 if dtype == "float32" else 8
@@ -71,8 +71,8 @@ class FusedPass:
     def __call__(self, W: Array, b: Array) -> LossAndGradient:
         """Return loss and gradient at W (runs n_out, n_x) and b (runs n_out, 1)."""
         xp = namespace(W)
-        folded = W * self._scale
-        shift = b - xp.sum(folded * self._mean, axis=1, keepdims=True)
+        mean, folded = self._mean, W * self._scale
+        shift = b if mean is None else b - xp.sum(folded * mean, axis=1, keepdims=True)
         parts = [
             linear_loss_and_gradient(
                 examples,
@@ -87,7 +87,7 @@ class FusedPass:
             for part, examples in self._data.chunks()
         ]
         loss, G, r = (sum(sums[1:], start=sums[0]) for sums in zip(*parts, strict=True))
-        return LossAndGradient(loss, (G - r * self._mean) * self._scale, r)
+        return LossAndGradient(loss, (G if mean is None else G - r * mean) * self._scale, r)
 
 
 @dispatched
