@@ -29,6 +29,8 @@ from xpnet.errors import WorkerError
 from .worker import LARGE_BYTES, LENGTH_BYTES, READY, Pixels
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from .recipe import Recipe
 
 ATTEMPTS = 3
@@ -89,6 +91,7 @@ class Workers:
         self._own = threading.local()  # the worker of each thread
         self._lock = threading.Lock()
         self._processes: set[Process] = set()
+        self._launched: deque[Process] = deque()  # no thread has waited for them yet
         self._tasks: deque[_Task] = deque()
         self._busy = 0
         self._is_closed = False
@@ -116,10 +119,15 @@ class Workers:
     def start(self, count: int | None = None) -> None:
         """Begin to start workers, for tasks that will come: all of them, or only some.
 
-        If they cannot be started, the first task says so.
+        They are started in this thread: in others it takes longer, if this one goes on to import modules. If
+        they cannot be started, the first task says so.
         """
+        count = self.count if count is None else min(count, self.count)
+        with _interrupts_blocked(), contextlib.suppress(WorkerError):
+            for _ in range(count):
+                self._launched.append(self._launch())
         with contextlib.suppress(RuntimeError):  # no thread can be started
-            for _ in range(self.count if count is None else min(count, self.count)):
+            for _ in range(count):
                 self._threads.submit(self._started)
 
     def submit(self, paths: list[str], recipe: Recipe) -> Future[Pixels]:
@@ -251,7 +259,7 @@ class Workers:
         """Start a worker, and wait until it is ready."""
         code = 0
         for _ in range(STARTS):
-            process = self._launch()
+            process = self._next_launched()
             if process.stdout is not None and any(line.endswith(READY) for line in process.stdout):
                 return process
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -261,6 +269,12 @@ class Workers:
                 break
         cause = f"a new process ended before its first task, with exit code {code}"
         raise _worker_error(cause)
+
+    def _next_launched(self) -> Process:
+        try:
+            return self._launched.popleft()
+        except IndexError:
+            return self._launch()
 
     def _launch(self) -> Process:
         if getattr(sys, "frozen", False):
@@ -357,6 +371,19 @@ def _block_interrupts() -> None:
     """Block Ctrl-C in this thread, and so in the workers that it starts: the main thread reacts to it."""
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+
+
+@contextlib.contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Block Ctrl-C in this thread for a while. It arrives afterwards."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def import_path() -> list[str]:

@@ -126,6 +126,33 @@ def test_a_worker_that_was_started_early_does_the_task(paths: list[str]) -> None
         assert (len(pixels.columns), pixels.errors) == (RECIPE.n_x, [""])
 
 
+@pytest.mark.parametrize(("asked", "started"), [(None, 3), (1, 1), (9, 3)])
+def test_workers_that_were_started_early_do_the_tasks(
+    paths: list[str], asked: int | None, started: int
+) -> None:
+    with Workers(3) as pool:
+        pool.start(asked)
+        early = set(pool._processes)
+        assert len(early) == started
+        for future in [pool.submit(paths[:1], RECIPE) for _ in range(3)]:
+            assert future.result().errors == [""]
+        assert early <= pool._processes
+        assert len(pool._processes) <= 3
+    assert all(process.poll() is not None for process in early)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_workers_do_not_get_the_interrupts_of_their_parent(paths: list[str]) -> None:
+    with Workers(2) as pool:
+        pool.start(1)
+        (process,) = pool._processes
+        pool.submit(paths[:1], RECIPE).result()
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        blocked = int(status.partition("SigBlk:")[2].split()[0], 16)
+        assert blocked >> (signal.SIGINT - 1) & 1
+        assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
 def test_a_worker_that_cannot_be_started_early_is_told_with_the_task(
     paths: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
