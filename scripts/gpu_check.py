@@ -49,6 +49,9 @@ TEST_SECONDS = 200.0
 PART_SECONDS = 120.0
 """Time limit of every other part, with the start of its process."""
 
+LIMITS = {"tests": TEST_SECONDS + 30.0, "bench-scoring": 240.0}
+"""Time limits of other parts. Scoring takes many images, because processes are slow to start."""
+
 LAST_LINES = 40
 """How many of the last lines that a part printed are kept if it fails."""
 
@@ -249,7 +252,7 @@ def run_apart(names: Sequence[str], options: Sequence[str]) -> Iterator[dict[str
                     line for line in into.read_text(encoding="utf-8").splitlines(True) if line[-1] == "\n"
                 ]
                 name, spent = names[done], time.monotonic() - began
-                limit = TEST_SECONDS + 30 if name == "tests" else PART_SECONDS
+                limit = LIMITS.get(name, PART_SECONDS)
                 error = None
                 if len(lines) > done:
                     record = json.loads(lines[done])

@@ -282,12 +282,17 @@ def test_goals_are_compared_with_what_was_measured() -> None:
         "bench-softmax", {"how": "xpnet, two passes over 1000000 x 12288 bytes", "ms": 8.0}
     ) | measured(
         "bench-streaming", {"how": "send, one after the other", "GB/s": 29.0}
+    ) | measured(
+        "bench-scoring",
+        {"how": "only decoding, workers: 1", "images/s": 10.0}, {"how": "only decoding, workers: 8", "images/s": 80.0},
+        {"how": "xpnet predict on the GPU, workers: 8", "images/s": 78.0},
     )  # fmt: skip
     found = [(row["xpnet"], row["ratio"], row["met"]) for row in gpu_goals.results(parts, set(parts))]
     assert found == [
         ("4 ms", "1.25", "ok"), ("4 ms", "5.00", "not ok"), ("4 ms", "-", "not measured"),
         ("not measured", "-", "not measured"), ("8 ms", "1.25", "ok"),
         ("29 GB/s", "-", "not ok"), ("not measured", "-", "not measured"),
+        ("78 images/s", "0.97", "ok"), ("not measured", "-", "not measured"),
     ]  # fmt: skip
 
 
