@@ -1,6 +1,7 @@
 """Check and measure xpnet on a GPU: compare it with the CPU, run the tests and the benchmarks.
 
     python scripts/gpu_check.py [--json FILE] [--only PART ...] [--quick] [--seconds N] [--device gpu:N]
+        [--commit ID]
 
 Needs the packages that xpnet needs, CuPy and pytest. The benchmarks compare with PyTorch if it is installed.
 Each part runs in a process of its own. Only the comparisons with the CPU share one, and so do the benchmarks
@@ -77,7 +78,7 @@ class Report:
     """The results of the parts.
 
     Attributes:
-        device: the GPU, versions and the date.
+        device: the commit, the GPU, versions and the date.
         parts: by the name of a part: its title, its rows, its seconds, its error or None, and, if it failed,
             its last output.
         is_full: whether the benchmarks have the sizes of the goals.
@@ -98,8 +99,8 @@ class Report:
 
 
 def device(backend: Backend) -> dict[str, Any]:
-    """Return the commit, the GPU, its driver, versions and the date."""
-    runtime, known = backend.xp.cuda.runtime, {"commit": commit(ROOT), **machine()}
+    """Return the GPU, its driver, versions and the date."""
+    runtime, known = backend.xp.cuda.runtime, machine()
     properties = runtime.getDeviceProperties(backend.ordinal)  # type: ignore[attr-defined]
     known |= {
         "gpu": properties["name"].decode(),
@@ -219,7 +220,7 @@ def run_here(parts: dict[str, tuple[str, Part]], names: Sequence[str], into: Pat
         record = {"name": name, "rows": rows, "error": error, "seconds": time.monotonic() - began}
         sys.stdout.flush()
         with into.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+            file.write(json.dumps(record, default=float) + "\n")  # also numbers of NumPy
         if error:
             return 1
     return 0
@@ -355,6 +356,7 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="smaller benchmarks, for a first look")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="after this time no part is begun")
     parser.add_argument("--device", default="gpu", help="gpu or gpu:N")
+    parser.add_argument("--commit", default=commit(ROOT), help="the commit, if this is no checkout of git")
     parser.add_argument("--part", nargs="+", choices=PARTS, default=[], help=argparse.SUPPRESS)
     parser.add_argument("--into", type=Path, help=argparse.SUPPRESS)  # run --part here: see run_here
     parsed = parser.parse_args(given)
@@ -378,7 +380,7 @@ def main(given: Sequence[str] | None = None) -> int:
     except DeviceError as error:
         print(f"there is no GPU to check: {error}", file=sys.stderr)
         return 5
-    report = Report(device(backend), is_full=not asked.quick)
+    report = Report({"commit": asked.commit, **device(backend)}, is_full=not asked.quick)
     table("Machine", [report.device])
 
     def save() -> None:

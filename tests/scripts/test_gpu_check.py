@@ -78,6 +78,17 @@ def test_every_benchmark_runs_at_toy_sizes(name: str, monkeypatch: pytest.Monkey
     assert len({tuple(row) for row in gpu_check.alike(rows)}) == 1
 
 
+@pytest.mark.cuda
+def test_the_kernel_that_only_reads_compiles() -> None:
+    nvrtc = pytest.importorskip("cupy").cuda.nvrtc
+    program = nvrtc.createProgram(bench_gpu.READING, "read.cu", (), ())
+    try:
+        nvrtc.compileProgram(program, ("-arch=compute_80",))
+    except nvrtc.NVRTCError:
+        pytest.fail(nvrtc.getProgramLog(program))
+    assert nvrtc.getPTX(program).decode().count("ld.global.cs.v4.u32") >= 4  # several loads are on their way
+
+
 def test_scoring_is_measured_beside_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
     import gpu_scoring
 
