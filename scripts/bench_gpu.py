@@ -5,7 +5,7 @@ CUDA events after a warm-up. Functions that are compared run in turn. gpu_goals.
 """
 
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -64,7 +64,7 @@ QUICK = Sizes(100_000, 12288, 32, (3072, 512, 10), (256, 4096), 20, 4000, 1 << 2
 
 TITLES = {
     "step": "One full-batch step of logistic regression over bytes",
-    "builds": "The same step with one_pass.cu compiled in different ways",
+    "builds": "The kernels of integer_passes.cu compiled in different ways",
     "sweep": "Several learning rates at once, over the same bytes",
     "softmax": "One full-batch step of softmax regression over bytes",
     "network": "A step of a network in batches",
@@ -75,8 +75,14 @@ TITLES = {
 """All benchmarks: the name of the method of `Benchmarks`, and what it measures."""
 
 
-BUILDS = [(1, 2, 4), (1, 2, 8), (1, 2, 12), (0, 2, 4), (0, 2, 8), (0, 2, 12), (0, 3, 8)]
-"""Ways to compile one_pass.cu for 12288 features: KEEP, VECTORS and STAGES (see there)."""
+IN_A_ROW = 5
+"""Full-batch steps that are timed at once: as in training, one is launched while another is computed."""
+
+ONE_PASS = [(4, 12, 16, 2, 1, 1), (4, 8, 24, 2, 1, 1)]
+"""Ways to compile one_pass for 12288 features (see `OnePass` in cuda_passes.py)."""
+
+SHAPES = [(2, 128, 4), (3, 128, 3), (4, 128, 2), (4, 64, 4), (2, 256, 2), (2, 256, 3)]
+"""Ways to compile logits and gradient: HALVES, CHUNK and STAGES (see integer_passes.cu)."""
 
 
 SHARING = ("step", "builds", "sweep", "softmax")
@@ -165,18 +171,18 @@ class Benchmarks:
             pool.free_all_blocks()
             before = pool.total_bytes()
             objective = self._objective
-            ours = self._logistic_step(objective)
+            ours = self._step(objective)
             ours()
             memory = pool.total_bytes() - before  # the most it needed: the pool returns no memory
             few = RandomBytes(backend, objective.data.examples.reshape(4 * sizes.m, sizes.n_x // 4))
             model = LogisticRegression(few.n_x)
             other = LinearObjective.of(model, few, two_classes(few.m), backend)
-            ways = {
+            ways: dict[str, Callable[[], Any]] = {
                 "xpnet, one pass over bytes": ours,
                 "reading the bytes once": reader(backend.xp, objective.data.examples),
-                f"xpnet, one pass over bytes, {few.n_x} features": self._logistic_step(other),
+                f"xpnet, one pass over bytes, {few.n_x} features": self._step(other),
             }
-            spent = self._timed(ways)
+            spent = self._timed_in_a_row(ways)
             rows: Rows = [{"how": how, "ms": each, "TB/s": raw / (1e9 * each)} for how, each in spent.items()]
             rows[0]["of raw bytes"] = memory / raw
             torch = torch_on_gpu()
@@ -187,57 +193,81 @@ class Benchmarks:
                     )
                     continue
                 pool.free_all_blocks()
-                rows.append(torch_step(torch, sizes.m, sizes.n_x, name, self._timed))
+                rows.append(torch_step(torch, sizes.m, sizes.n_x, name, self._timed_in_a_row))
         for row in rows:
             row["times ours"] = row["ms"] and row["ms"] / rows[0]["ms"]
         return rows
 
-    def _logistic_step(self, objective: LinearObjective) -> Callable[[], None]:
-        """Return a function that takes a full-batch step."""
-        stepper = make_stepper(objective, Method.FUSED, objective.runs([0.005], [0.0]), [None])
-        return partial(stepper.steps, objective.zeros(1, 1))
+    def _step(self, objective: LinearObjective, rates: Sequence[float] = (0.005,)) -> Callable[[], None]:
+        """Return a function that takes a full-batch step, with one or several learning rates."""
+        count = len(rates)
+        stepper = make_stepper(objective, Method.FUSED, objective.runs(rates, [0.0] * count), [None] * count)
+        return partial(stepper.steps, objective.zeros(count, 1))
+
+    def _timed_in_a_row(self, functions: dict[str, Callable[[], Any]]) -> dict[str, float]:
+        """Return the median milliseconds of each function when it is called `IN_A_ROW` times."""
+
+        def often(function: Callable[[], Any]) -> Callable[[], None]:
+            def run() -> None:
+                for _ in range(IN_A_ROW):
+                    function()
+
+            return run
+
+        spent = self._timed({name: often(function) for name, function in functions.items()})
+        return {name: each / IN_A_ROW for name, each in spent.items()}
 
     def builds(self) -> Rows:
-        """One pass over the examples, with the kernel compiled as xpnet chooses, and in other ways."""
-        backend = self._backend
-        passes = passes_of(backend)
+        """The kernels over the raw bytes, compiled as xpnet chooses, and in other ways."""
+        backend, passes, rows = self._backend, passes_of(self._backend), []
         data, Y = self._data
         with backend.activate():
             examples, labels = data.examples, backend.send(Y, dtype="float32")
-            W, b = self._objective.zeros(1, data.n_x), self._objective.zeros(1, 1)
-            chosen = passes.build_for(examples)
-            builds = [chosen]
-            for keep, vectors, stages in BUILDS:
-                threads = 32 * -(-data.n_x // (16 * 32 * vectors))
-                build = chosen._replace(THREADS=threads, VECTORS=vectors, STAGES=stages, KEEP=keep, BLOCKS=1)
-                if build != chosen and threads <= 1024:
-                    builds.append(build)
-            ways = {
-                "-".join(map(str, build)): partial(passes.one_pass, examples, labels, None, W, b, build)
-                for build in builds
+            W, b = self._objective.zeros(1, data.n_x) + 1e-6, self._objective.zeros(1, 1)
+            chosen = passes.one_pass_build(data.n_x)
+            ways: dict[Any, Callable[[], Any]] = {
+                build: partial(passes.one_pass, examples, labels, None, W, b, build)
+                for build in dict.fromkeys([chosen, *(passes.OnePass(*each) for each in ONE_PASS)])
+                if build.CLUSTER * build.features >= data.n_x
             }
-            spent = self._timed(ways)
-        first = next(iter(ways))
-        rows = [{"build": name, "ms": each, "chosen": name == first} for name, each in spent.items()]
-        return sorted(rows, key=lambda row: row["ms"])
+            for build, each in self._timed(ways).items():
+                rows.append({"kernel": "one_pass", "rows": 1, "build": "-".join(map(str, build)), "ms": each,
+                             "chosen": build == chosen})  # fmt: skip
+            for count in (8, 10, self._sizes.rates):
+                rows += self._shapes(passes, examples, count)
+        return rows
+
+    def _shapes(self, passes: Any, examples: Any, count: int) -> Rows:
+        """Measure logits and gradient in each shape, for `count` rows of weights."""
+        xp, (m, n_x) = self._backend.xp, examples.shape
+        chosen = passes.two_passes_build(count, n_x)
+        W, b = xp.full((count, n_x), 1e-6, dtype=xp.float32), xp.zeros((count, 1), dtype=xp.float32)
+        totals = xp.zeros((count, n_x + 1), dtype=xp.int64)
+        digits = xp.full((1, -(-m // 32), 3 * chosen.triples, 32, 2), 0x01FF02FE, dtype=xp.uint32)
+        ways: dict[Any, Callable[[], Any]] = {}
+        for shape in dict.fromkeys(
+            [chosen.logits, chosen.gradient, *(passes.Shape(*each) for each in SHAPES)]
+        ):
+            if shape.shared_bytes(chosen.triples) <= passes.most_shared_bytes():
+                build = chosen._replace(logits=shape, gradient=shape)
+                ordered = passes.weight_digits(W, build)
+                ways["logits", shape] = partial(passes.logits, examples, *ordered, b, build)
+                ways["gradient", shape] = partial(passes.add_gradient, examples, digits, totals, build)
+        return [
+            {"kernel": kernel, "rows": count, "build": "-".join(map(str, shape)), "ms": each,
+             "chosen": shape == getattr(chosen, kernel)}
+            for (kernel, shape), each in self._timed(ways).items()
+        ]  # fmt: skip
 
     def sweep(self) -> Rows:
         """A step with several learning rates, compared with one."""
         sizes, objective = self._sizes, self._objective
-        passes = passes_of(self._backend)
         ways: dict[str, Callable[[], Any]] = {}
         with self._backend.activate():
             for count in (1, sizes.rates):
                 rates = [0.001 * 1.1**i for i in range(count)]
-                runs = objective.runs(rates, [0.0] * count)
-                stepper = make_stepper(objective, Method.FUSED, runs, [None] * count)
-                ways[f"a step with {count}"] = partial(stepper.steps, objective.zeros(count, 1))
-            W, b = objective.zeros(sizes.rates, objective.data.n_x) + 1e-6, objective.zeros(sizes.rates, 1)
-            given = objective.data.examples, objective.labels, None, W, b, logistic_residual
-            for tensor in (False, True):
-                how = f"the passes with {sizes.rates}, by {'tensor cores' if tensor else 'float32'}"
-                ways[how] = partial(passes.two_passes, *given, tensor=tensor)
-            spent = self._timed(ways)
+                ways[f"a step with {count}"] = self._step(objective, rates)
+            spent = self._timed_in_a_row(ways)
         one = spent["a step with 1"]
         return [{"how": how, "ms": each, "times one": each / one} for how, each in spent.items()]
 
@@ -247,7 +277,7 @@ class Benchmarks:
         Y = (np.arange(data.m) % 10)[None]
         with self._backend.activate():
             objective = LinearObjective.of(SoftmaxRegression(data.n_x, 10), data, Y, self._backend)
-            ours = self._timed({"": self._logistic_step(objective)})[""]
+            ours = self._timed_in_a_row({"": self._step(objective)})[""]
         return [{"how": f"xpnet, two passes over {data.m} x {data.n_x} bytes", "ms": ours}]
 
     def network(self) -> Rows:

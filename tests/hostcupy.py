@@ -29,7 +29,7 @@ TYPES = {
     "uint16": "unsigned short", "uint32": "unsigned", "int64": "long long", "uint64": "unsigned long long",
     "float32": "float", "float64": "double",
 }  # fmt: skip
-OF_KERNELS = tuple(f"xpnet.kernels.cuda_{name}" for name in ("elementwise", "passes", "products", "tensor"))
+OF_KERNELS = tuple(f"xpnet.kernels.cuda_{name}" for name in ("elementwise", "passes", "products"))
 """Modules that on_cupy.py imports, and that import CuPy."""
 
 _builds = tempfile.TemporaryDirectory(prefix="hostcupy-")
@@ -41,11 +41,11 @@ def missing() -> str:
     if COMPILER is None:
         return "no C++ compiler, which the kernels for CUDA are built by"
     probe = Path(_builds.name, "probe.cpp")
-    probe.write_text("#include <ucontext.h>\n_Float16 half = 1.0f;\n", encoding="utf-8")
+    probe.write_text("#include <ucontext.h>\n", encoding="utf-8")
     try:
         _compile("-c", probe, "-o", f"{probe}.o")
     except RuntimeError:
-        return "the C++ compiler has no _Float16 or no ucontext.h, by which the kernels for CUDA are run"
+        return "the C++ compiler has no ucontext.h, by which the kernels for CUDA are run"
     return ""
 
 
@@ -96,19 +96,31 @@ class RawModule:
         read = [re.fullmatch(r"(?:const )?([a-z ]+?)(\*?) ?(?:__restrict__ )?(\w+)", p) for p in parameters]
         return [(match[1].strip(), bool(match[2])) for match in read if match]
 
-    def library(self, name: str) -> ctypes.CDLL:
+    def function(self, name: str) -> Any:
+        """Return the function that launches a kernel. All kernels of the module are compiled together."""
         defined = [option[2:].split("=") for option in self._options if option.startswith("-D")]
         lines = [f"#define {key} {value}" for key, value in defined]
+        cluster = dict(defined).get("CLUSTER", "1")
         code = self._code.replace("extern __shared__ uint4 ring[];", "uint4* const ring = on_host::ring();")
-        given = ", ".join(
-            f"*({kind}{'*' if pointer else ''}*)args[{i}]"
-            for i, (kind, pointer) in enumerate(self.signature(name))
-        )
-        launch = (
-            f'extern "C" void launch(unsigned* grid, unsigned* block, size_t shared, void** args, int early) '
-            f"{{ on_host::early = early; on_host::launch(grid, block, shared, [&] {{ {name}({given}); }}); }}"
-        )
-        return _library("\n".join(['#include "cuda_on_host.h"', *lines, code, launch]))
+        pieces, done = [], 0
+        for found in re.finditer(r'extern "C" __global__ void\b', code):
+            kernel = next(name for name in re.findall(r"(\w+)\(", code[found.end() :]) if name[:2] != "__")
+            given = ", ".join(
+                f"*({kind}{'*' if pointer else ''}*)args[{i}]"
+                for i, (kind, pointer) in enumerate(self.signature(kernel))
+            )
+            # After the end of the kernel: a macro may leave out both.
+            end = code.find("\n}\n", found.end())
+            end = len(code) if end < 0 else end + 3
+            launch = (
+                f'extern "C" void launch_{kernel}(unsigned* grid, unsigned* block, size_t shared, void** args, '
+                f"int early) {{ on_host::early = early; on_host::launch(grid, block, shared, {cluster}, "
+                f"[&] {{ {kernel}({given}); }}); }}\n"
+            )
+            pieces += [code[done:end], launch]
+            done = end
+        library = _library("\n".join(['#include "cuda_on_host.h"', *lines, *pieces, code[done:]]))
+        return getattr(library, f"launch_{name}")
 
 
 class RawKernel:
@@ -116,6 +128,7 @@ class RawKernel:
 
     def __init__(self, module: RawModule, name: str) -> None:
         self._module, self._name = module, name
+        self.kernel = types.SimpleNamespace(ptr=0)
         self.max_dynamic_shared_size_bytes = 48 << 10
 
     def __call__(self, grid: tuple, block: tuple, args: tuple, *, shared_mem: int = 0) -> None:
@@ -130,7 +143,7 @@ class RawKernel:
             assert not pointer or given.flags.c_contiguous, f"{self._name}: an array with strides"
             values.append(np.array(given.ctypes.data if pointer else argument))
         sizes = [(ctypes.c_uint * 3)(*(*map(int, size), 1, 1)[:3]) for size in (grid, block)]
-        self._module.library(self._name).launch(
+        self._module.function(self._name)(
             *sizes,
             ctypes.c_size_t(shared_mem),
             _pointers([value.ctypes.data for value in values]),
@@ -267,6 +280,17 @@ class Cublas:
         return 0
 
 
+class Driver:
+    """The function of the CUDA driver that xpnet calls."""
+
+    clusters = 3
+
+    def cuOccupancyMaxActiveClusters(self, count: Any, kernel: Any, config: Any) -> int:
+        assert config._obj.grid_x
+        count._obj.value = self.clusters
+        return 0
+
+
 class CUBLASError(RuntimeError):
     """The error of CuPy. xpnet recognizes it by its module."""
 
@@ -277,8 +301,8 @@ class CUBLASError(RuntimeError):
 
 
 def rounded(factor: np.ndarray, compute: int) -> np.ndarray:
-    """Return a factor of a product as cuBLAS uses it: rounded for TF32 and bfloat16."""
-    lost = {68: 0, 70: 0, 77: 13, 75: 16}[compute]
+    """Return a factor of a product as cuBLAS uses it: rounded for TF32."""
+    lost = {68: 0, 70: 0, 77: 13}[compute]
     assert (factor.dtype == np.float64) == (compute == 70)
     if not lost:
         return factor
@@ -316,7 +340,7 @@ def module() -> types.ModuleType:
 
     host = _loaded("kernelcupy", str(fakecupy.__file__))
     host.RawModule, host.ElementwiseKernel = RawModule, ElementwiseKernel
-    host.cuda.cublas = types.SimpleNamespace(gemmEx=Cublas().cublasGemmEx, CUBLASError=CUBLASError)
+    host.cuda.cublas = types.SimpleNamespace(CUBLASError=CUBLASError)
     before = sys.modules.get("cupy")
     sys.modules["cupy"] = host
     try:
@@ -328,5 +352,6 @@ def module() -> types.ModuleType:
     finally:
         sys.modules.pop("cupy") if before is None else sys.modules.__setitem__("cupy", before)
     sys.modules["xpnet.kernels.on_kernelcupy"].cuda_products.library = Cublas
+    sys.modules["xpnet.kernels.on_kernelcupy"].cuda_passes.driver = Driver
     kernels.MODULES["kernelcupy"] = ("xpnet.kernels.on_kernelcupy",)
     return host

@@ -202,11 +202,12 @@ def linear_loss_and_gradient(
     One logistic regression reads the examples once, everything else reads them twice.
     """
     del rows
-    handled = W.dtype == cupy.float32 and examples.dtype == cupy.uint8 and examples.flags.c_contiguous
-    if not handled or center is not None:
+    known = {"logistic_residual": labels.shape[0] == 1, "softmax_residual": labels.shape[0] > 1}
+    bytes_ = center is None and examples.dtype == cupy.uint8 and cuda_passes.handles(examples)
+    if not bytes_ or W.dtype != cupy.float32 or not known.get(residual.__name__):
         return NotImplemented
-    if W.shape[0] == 1 and residual.__name__ == "logistic_residual":
-        build = cuda_passes.build_for(examples)
+    if W.shape[0] == 1:
+        build = cuda_passes.one_pass_build(examples.shape[1])
         if build is not None:
             return cuda_passes.one_pass(examples, labels, weights, W, b, build)
-    return cuda_passes.two_passes(examples, labels, weights, W, b, residual)
+    return cuda_passes.two_passes(examples, labels, weights, W, b)
