@@ -39,11 +39,11 @@ TASKS_PER_WORKER = 2
 AHEAD_BYTES = 32 << 20
 """The most bytes of columns in all unfinished tasks, if that leaves one task for each worker."""
 
-BEGUN_BYTES = 128 << 20
-"""The same for tasks that `begin_decoding` begins. While a GPU's libraries are loaded and its first kernels
-compiled, which takes more than half a second, sixteen workers decode about so much."""
+BEGUN_BYTES = 256 << 20
+"""The same for tasks that `begin_decoding` begins: about what sixteen workers decode in a second. Meanwhile a
+GPU's libraries are loaded, and its first kernels compiled."""
 
-BEGUN_TASKS_PER_WORKER = 16
+BEGUN_TASKS_PER_WORKER = 24
 """Unfinished tasks per worker that `begin_decoding` begins, at most."""
 
 ALONE_SECONDS = 0.1

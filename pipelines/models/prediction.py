@@ -134,7 +134,10 @@ class Predictor:
         Raises:
             UsageError: `batch_size` is below 1, or the model is of a table.
         """
-        return self.predict_parts(decode_all(paths, self.image_recipe, workers), batch_size, start)
+        # This process decodes no more than the first predictions need. Handing few images to another process
+        # takes as long as handing over many.
+        size = max(1, min(batch_size, CHUNK_SIZE)) if workers == 1 else CHUNK_SIZE
+        return self.predict_parts(decode_all(paths, self.image_recipe, workers, size), batch_size, start)
 
     def predict_parts(
         self, parts: Iterable[DecodedImages], batch_size: int = CHUNK_SIZE, start: int = 0
