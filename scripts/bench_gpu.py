@@ -4,7 +4,9 @@
 CUDA events after a warm-up. Functions that are compared run in turn. gpu_goals.py says what is expected.
 """
 
+import os
 import statistics
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -14,8 +16,9 @@ import numpy as np
 from gpu_parity import passes_of
 from torch_peers import PRECISIONS, torch_network, torch_on_gpu, torch_step
 
-from xpnet.backend import Backend
+from xpnet.backend import Backend, select
 from xpnet.data import ColumnMatrix, DeviceMatrix, fit_standardizer, gather
+from xpnet.features import BLOCK_IMAGES, PatchSettings, fit_patches
 from xpnet.linear import LinearObjective, logistic_residual, make_stepper, softmax_residual
 from xpnet.nn import (
     OPTIMIZERS,
@@ -69,6 +72,7 @@ TITLES = {
     "softmax": "One full-batch step of softmax regression over bytes",
     "network": "A step of a network in batches",
     "kernels": "Kernels compared with the portable functions",
+    "features": "Patch features of images, from host memory and back",
     "streaming": "Bytes from host memory to the device",
     "scoring": "From images to rows",
 }
@@ -387,6 +391,47 @@ class Benchmarks:
         spent = self._timed({"kernel": often(function), "portable": often(function.__wrapped__)})
         ours, portable = (1e3 * spent[which] / 20 for which in ("kernel", "portable"))
         return {"function": name, "size": size, "µs": ours, "portable, µs": portable, "gain": portable / ours}
+
+    def features(self) -> Rows:
+        """Patch features of 32 x 32 pixels at the default settings: on the GPU, and on two cores."""
+        backend, shape = self._backend, (32, 32, 3)
+        m = min(16384, self._sizes.images)
+        images = np.random.default_rng(0).integers(0, 256, (m, int(np.prod(shape))), dtype=np.uint8)
+        found = fit_patches(images[:500], shape, PatchSettings(samples=20_000, rounds=1))
+        height, count = shape[0] - found.settings.size + 1, found.settings.count
+        rows: Rows = []
+
+        def measured(how: str, m: int, function: Callable[[], Any]) -> None:
+            function()
+            spent = []
+            for _ in range(3):
+                began = time.perf_counter()
+                function()
+                spent.append(time.perf_counter() - began)
+            rows.append({"how": how, "images/s": m / statistics.median(spent)})
+
+        transform = found.on(backend)
+        measured("on the GPU", m, lambda: transform(images))
+        with backend.activate():
+            xp, block = backend.xp, BLOCK_IMAGES["gpu"]
+            blocks = max(1, m // block // 8)
+            patches = xp.ones((block * height * height, len(found.filters) + 1), dtype=xp.float32)
+            filters = xp.ones((len(found.filters) + 1, count), dtype=xp.float32)
+
+            def products() -> None:
+                for _ in range(blocks):
+                    patches @ filters
+                xp.cuda.Device().synchronize()
+
+            measured("only the products, on the GPU", block * blocks, products)
+        cores = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, sorted(cores)[:2])
+        try:
+            on_cpu = found.on(select("cpu"))
+            measured("on two cores", len(images[:512]), lambda: on_cpu(images[:512]))
+        finally:
+            os.sched_setaffinity(0, cores)
+        return rows
 
     def streaming(self) -> Rows:
         """Copy from host memory to the device, in chunks as large as in training."""

@@ -126,6 +126,8 @@ def _goals() -> Iterator[Goal]:
             ours, peer = way % ("xpnet", ""), way % ("PyTorch", ", CUDA graph")
             network = "bench-network"
             yield Goal(network, job, ours, limit, "PyTorch, CUDA graph", peer, unit="µs a step")
+    job = "patch features of 32 x 32 pixels"
+    yield Goal("bench-features", job, "on the GPU", 20.0, "two cores", "on two cores", unit="images/s")
     for name in ("send", "stream"):
         yield Goal("bench-streaming", f"host to device, `{name}`", f"{name},.*", 30.0, unit="GB/s")
     for place in ("GPU", "CPU"):

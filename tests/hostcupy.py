@@ -178,7 +178,11 @@ class ElementwiseKernel:
             assert argument.dtype == fixed, f"{self.name}: {name} is {argument.dtype}, expected {fixed}"
         dtypes = [np.dtype(kind) if len(kind) > 1 else letters[kind] for _, kind, _ in parameters]
         given = [host._inside(a, self.name) for a in args]
-        shapes = [np.shape(a) for (raw, _, _), a in zip(parameters, given, strict=False) if not raw]
+        shapes = [
+            a.shape
+            for (raw, _, _), a in zip(parameters, given, strict=False)
+            if not raw and isinstance(a, np.ndarray)
+        ]
         shape = np.broadcast_shapes(*shapes) if shapes else (size,)
         assert size is None or not shapes, f"{self.name}: size is for raw arguments alone"
         outs = given[len(self._in) :] or [np.empty(shape, d) for d in dtypes[len(self._in) :]]
@@ -206,7 +210,7 @@ class ElementwiseKernel:
             const = "const " if i < len(self._in) else ""
             ctype = TYPES[(np.dtype(kind) if len(kind) > 1 else letters[kind]).name]
             array = f"{const}CArray<{ctype}, 2, {int(contiguous)}, 1>"
-            if kind in ("int64", "uint32") and not raw:  # always a number
+            if i < len(self._in) and kind in ("int32", "int64", "uint32", "float32") and not raw:  # a number
                 parameters.append(f"const {ctype} {name}")
             elif raw:
                 parameters.append(f"{array} {name}")

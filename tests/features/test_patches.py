@@ -51,6 +51,15 @@ def test_features_are_those_of_the_formulas(mirror: bool, backend: Backend) -> N
     np.testing.assert_allclose(found, [by_hand(features, image) for image in IMAGES], atol=1e-3)
 
 
+@pytest.mark.parametrize("backend", ["kernels"], indirect=True)
+@pytest.mark.parametrize("shape", [(13, 12, 3), (9, 14, 1)])
+def test_kernels_for_cuda_give_the_features_of_the_cpu(shape: tuple[int, int, int], backend: Backend) -> None:
+    images = IMAGES[:, : int(np.prod(shape))]
+    features = fit_patches(images, shape, SMALL)
+    ours, theirs = features.on(backend)(images), features.on(select("cpu"))(images)
+    np.testing.assert_allclose(ours, theirs, atol=1e-3)
+
+
 def test_a_mirrored_image_has_the_same_features() -> None:
     features = fit_patches(IMAGES, SHAPE, SMALL)
     mirrored = np.ascontiguousarray(IMAGES.reshape(-1, *SHAPE)[:, :, ::-1]).reshape(9, -1)

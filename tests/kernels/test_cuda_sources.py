@@ -67,7 +67,8 @@ def test_formulas_compile_with_cupys_arrays(
     found = elementwise()
     assert "xpnet_adam_kernel" in found
     letters = {"T": np.dtype(dtype), "U": np.dtype("int64"), "S": np.dtype("uint8")}
-    parts = ["#include <cupy/carray.cuh>", (FOLDER / "stable.cu").read_text()]
+    preambles = ((FOLDER / name).read_text() for name in ("stable.cu", "patches.cu"))
+    parts = ["#include <cupy/carray.cuh>", *preambles]
     text = "\n".join([*parts, *(kernel.cuda(letters, contiguous) for kernel in found.values())])
     results = compiled(nvrtc, text, architecture)
     assert set(results) == set(found)

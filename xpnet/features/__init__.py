@@ -4,6 +4,7 @@
 """
 
 from xpnet.features.patches import (
+    BLOCK_IMAGES,
     PatchFeatures,
     PatchSettings,
     PatchTransform,
@@ -13,6 +14,7 @@ from xpnet.features.patches import (
 )
 
 __all__ = [
+    "BLOCK_IMAGES",
     "PatchFeatures",
     "PatchSettings",
     "PatchTransform",

@@ -1,6 +1,6 @@
 """Elementwise CUDA kernels: each computes one formula for every element, with broadcasting.
 
-Most formulas are in stable.cu. CuPy compiles a kernel when it is first called with a dtype.
+Most formulas are in stable.cu and patches.cu. CuPy compiles a kernel when it is first called with a dtype.
 """
 
 from importlib import resources
@@ -8,19 +8,22 @@ from typing import Any
 
 import cupy
 
-_FORMULAS = resources.files(__package__).joinpath("stable.cu").read_text()
+_FORMULAS, _PATCHES = (
+    resources.files(__package__).joinpath(name).read_text() for name in ("stable.cu", "patches.cu")
+)
 
 
-def _elementwise(name: str, parameters: str, results: str, formula: str) -> Any:
+def _elementwise(name: str, parameters: str, results: str, formula: str, preamble: str = _FORMULAS) -> Any:
     """Return a kernel that computes a formula for each element.
 
     Args:
         name: name of the kernel, for profilers.
         parameters: dtypes and names of the arguments, in the language of `cupy.ElementwiseKernel`.
         results: dtypes and names of the results.
-        formula: C++ that sets the results. It may call the functions of stable.cu.
+        formula: C++ that sets the results. It may call the functions of `preamble`.
+        preamble: the text of stable.cu or of patches.cu.
     """
-    return cupy.ElementwiseKernel(parameters, results, formula, f"xpnet_{name}_kernel", preamble=_FORMULAS)
+    return cupy.ElementwiseKernel(parameters, results, formula, f"xpnet_{name}_kernel", preamble=preamble)
 
 
 sigmoid = _elementwise("sigmoid", "T z", "T a", "a = xpnet_sigmoid(z)")
@@ -99,6 +102,30 @@ standardize_bytes = _elementwise(
 )
 standardize_floats = _elementwise(
     "standardize_floats", "S example, S mean, T scale", "T x", "x = (T)(example - mean) * scale"
+)
+patch_contrast = _elementwise(
+    "patch_contrast",
+    "raw S images, int32 size, int32 height, int32 width, int32 channels, float32 added",
+    "float32 mean, float32 inverse",
+    "xpnet_patch_contrast(images, i, size, height, width, channels, added, mean, inverse)",
+    _PATCHES,
+)
+patch_numbers = _elementwise(
+    "patch_numbers",
+    "raw S images, raw float32 mean, raw float32 inverse,"
+    " int32 size, int32 height, int32 width, int32 channels, int32 length",
+    "float32 x",
+    "const long long patch = i / length;"
+    " x = xpnet_patch_number(images, patch, (int)(i % length), size, height, width, channels,"
+    " mean[patch], inverse[patch])",
+    _PATCHES,
+)
+pool_cells = _elementwise(
+    "pool_cells",
+    "raw float32 Z, int32 down, int32 across, int32 count, int32 rows, int32 columns, float32 threshold",
+    "raw float32 found",
+    "xpnet_pool_cell(Z, i, down, across, count, rows, columns, threshold, found)",
+    _PATCHES,
 )
 WITH_BIAS = {
     activation: _elementwise(f"bias_{activation}", "T z, T b", "T a", f"const T sum = z + b; a = {formula}")

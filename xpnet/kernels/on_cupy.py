@@ -186,6 +186,39 @@ def gather(
     return x
 
 
+def patch_rows(images: Array, *, size: int, contrast: float) -> Any:
+    """A faster implementation of `patch_rows`: each number is computed from the bytes and written once."""
+    if images.dtype != cupy.uint8 or not images.flags.c_contiguous:
+        return NotImplemented
+    m, height, width, channels = images.shape
+    patches, length = m * (height - size + 1) * (width - size + 1), size * size * channels + 1
+    shape = size, height, width, channels
+    mean, inverse = cupy.empty(patches, cupy.float32), cupy.empty(patches, cupy.float32)
+    fused.patch_contrast(images, *shape, contrast, mean, inverse)
+    rows = cupy.empty((patches, length), cupy.float32)
+    fused.patch_numbers(images, mean, inverse, *shape, length, rows)
+    return rows
+
+
+def pool_cells(
+    Z: Array, *, threshold: float, rows: tuple[tuple[int, int], ...], columns: tuple[tuple[int, int], ...]
+) -> Any:
+    """A faster implementation of `pool_cells`, for the cells of a regular grid: Z is read once."""
+    k, down, across, count = Z.shape
+    regular = rows == _cells(down, len(rows)) and columns == _cells(across, len(columns))
+    if not regular or Z.dtype != cupy.float32 or not Z.flags.c_contiguous:
+        return NotImplemented
+    found = cupy.empty((k, len(rows), len(columns), 2, count), cupy.float32)
+    numbers = down, across, count, len(rows), len(columns), threshold
+    fused.pool_cells(Z, *numbers, found, size=found.size // 2)
+    return found
+
+
+def _cells(length: int, grid: int) -> tuple[tuple[int, int], ...]:
+    """Return first and last + 1 of each cell along a side, as the kernel computes them."""
+    return tuple((i * length // grid, -(-(i + 1) * length // grid)) for i in range(grid))
+
+
 def linear_loss_and_gradient(
     examples: Array,
     labels: Array,
