@@ -255,8 +255,11 @@ class Benchmarks:
             if shape.shared_bytes(chosen.triples) <= passes.most_shared_bytes():
                 build = chosen._replace(logits=shape, gradient=shape)
                 ordered = passes.weight_digits(W, build)
-                ways["logits", shape] = partial(passes.logits, examples, *ordered, b, build)
-                ways["gradient", shape] = partial(passes.add_gradient, examples, digits, totals, build)
+                of_both = {
+                    "logits": partial(passes.logits, examples, *ordered, b, build),
+                    "gradient": partial(passes.add_gradient, examples, digits, totals, build),
+                }
+                ways |= {(name, shape): way for name, way in of_both.items() if shape.suits(name)}
         return [
             {"kernel": kernel, "rows": count, "build": "-".join(map(str, shape)), "ms": each,
              "chosen": shape == getattr(chosen, kernel)}

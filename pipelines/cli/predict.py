@@ -94,12 +94,12 @@ def predict(
     device: o.Device = None,
     workers: o.Workers = None,
     batch_size: Annotated[
-        int,
+        int | None,
         o.number(
-            "--batch-size", least=1, most=65536, panel=o.DEVICE,
+            "--batch-size", least=1, most=65536, panel=o.DEVICE, show_default="64, or 1024 on a GPU",
             help="How many images are scored and written at a time.",
         ),
-    ] = 64,
+    ] = None,
 ) -> int:  # fmt: skip
     """Classify images: one row for each input.
 

@@ -32,7 +32,7 @@ from ..datasets import (
     with_classes,
     with_labels_for,
 )
-from ..images import CHUNK_SIZE, Recipe, expand_inputs, workers_for
+from ..images import Recipe, expand_inputs, workers_for
 from ..outputs import require_ending
 from .checks import require_history, require_table_recipe
 from .evaluation import Evaluation, evaluate_classes, evaluate_regression
@@ -157,7 +157,7 @@ class Model:
         *,
         workers: int | None = None,
         device: Device = None,
-        batch_size: int = CHUNK_SIZE,
+        batch_size: int | None = None,
         topk: int = 0,
         proba: bool = False,
         min_confidence: float = 0.0,
@@ -172,7 +172,8 @@ class Model:
             inputs: one path or several: images, folders (with all images below) and glob patterns.
             workers: how many processes decode; None for one per core. This process decodes a few images.
             device: where to score: "auto", "cpu", "gpu", "gpu:1", ..., or a backend.
-            batch_size: how many images are decoded and scored at a time. It does not change any prediction.
+            batch_size: how many images are scored at a time; None for 64, or 1024 on a GPU. It changes no
+                prediction.
             topk: how many of the most probable classes each prediction names.
             proba: whether each prediction holds the probability of every class.
             min_confidence: predictions with a lower score have the status "unsure".

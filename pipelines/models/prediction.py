@@ -120,15 +120,19 @@ class Predictor:
         self._in_flight = in_flight
 
     def predict(
-        self, paths: Iterable[str], workers: int | Workers = 1, batch_size: int = CHUNK_SIZE, start: int = 0
+        self,
+        paths: Iterable[str],
+        workers: int | Workers = 1,
+        batch_size: int | None = None,
+        start: int = 0,
     ) -> Iterator[list[Prediction]]:
         """Return an iterator of the predictions for all inputs in order, `batch_size` at a time.
 
         Args:
             paths: images. They are read as they are needed.
             workers: how many processes decode.
-            batch_size: how many inputs are scored at a time: fewer if their columns are large. It does not
-                change any prediction.
+            batch_size: how many inputs are scored at a time: fewer if their columns are large. None for as
+                many as the device takes. It does not change any prediction.
             start: how many inputs were scored before the first of these.
 
         Raises:
@@ -136,18 +140,24 @@ class Predictor:
         """
         # This process decodes no more than the first predictions need. Handing few images to another process
         # takes as long as handing over many.
-        size = max(1, min(batch_size, CHUNK_SIZE)) if workers == 1 else CHUNK_SIZE
+        size = max(1, min(batch_size or CHUNK_SIZE, CHUNK_SIZE)) if workers == 1 else CHUNK_SIZE
         return self.predict_parts(decode_all(paths, self.image_recipe, workers, size), batch_size, start)
 
     def predict_parts(
-        self, parts: Iterable[DecodedImages], batch_size: int = CHUNK_SIZE, start: int = 0
+        self, parts: Iterable[DecodedImages], batch_size: int | None = None, start: int = 0
     ) -> Iterator[list[Prediction]]:
         """As `predict`, for images that are decoded already, in parts of any size."""
+        batch_size = self.batch_size if batch_size is None else batch_size
         if batch_size < 1:
             msg = f"--batch-size is {batch_size}, expected 1 or more"
             raise UsageError(msg)
         size = max(1, min(batch_size, BATCH_BYTES // self.image_recipe.n_x))
         return self.predict_decoded(in_batches(parts, size), start)
+
+    @property
+    def batch_size(self) -> int:
+        """How many inputs are scored at a time by default: a GPU takes blocks of many."""
+        return max(CHUNK_SIZE, self.scorer.block)
 
     @property
     def image_recipe(self) -> Recipe:

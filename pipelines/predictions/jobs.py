@@ -8,7 +8,7 @@ from typing import IO, TYPE_CHECKING
 from xpnet.backend import select
 from xpnet.errors import DeviceError, UsageError
 
-from ..images import CHUNK_SIZE, expand_inputs
+from ..images import expand_inputs
 from ..models import load
 from ..outputs import STANDARD_STREAM, ending_of, refuse_output_among, require_ending, require_writable
 from .predict import DEFAULT_OPTIONS, is_unfinished, write_predictions
@@ -42,7 +42,7 @@ class PredictJob:
         format: one of `FORMATS`.
         device: as for `xpnet.select`.
         workers: how many processes decode.
-        batch_size: how many images are scored and written at a time.
+        batch_size: how many images are scored and written at a time; None for as many as the device takes.
         overwrite: whether to replace the unfinished file of an earlier run. Otherwise it is continued.
         frame: which frame or page of a file is read, counted from 1; None for the one of the training.
         max_pixels: the largest image that is decoded, in pixels; None for the usual limit.
@@ -60,7 +60,7 @@ class PredictJob:
     format: str = "csv"
     device: str | None = None
     workers: int | Workers = 1
-    batch_size: int = CHUNK_SIZE
+    batch_size: int | None = None
     overwrite: bool = False
     retry_errors: bool = False
     frame: int | None = None

@@ -15,9 +15,10 @@ import numpy as np
 
 from xpnet.backend import Backend
 from xpnet.errors import NoInputError, OutputError, UsageError
+from xpnet.kernels import one_for_each_product
 
 from ..datasets import TABLE_SUFFIXES, read_table_rows
-from ..images import CHUNK_SIZE, DecodedImages, begin_decoding
+from ..images import DecodedImages, begin_decoding
 from ..models import Predictor, RowOptions
 from .formats import new_format
 from .resumable_file import WAYS_OUT, ResumableFile, StreamSink
@@ -42,7 +43,7 @@ def write_predictions(
     *,
     format: str = "csv",  # noqa: A002  (the name of the command's option)
     workers: int | Workers = 1,
-    batch_size: int = CHUNK_SIZE,
+    batch_size: int | None = None,
     overwrite: bool = False,
     on_resume: Callable[[int], object] = lambda done: None,  # noqa: ARG005
     on_progress: Callable[[Counts], object] = lambda counts: None,  # noqa: ARG005
@@ -59,7 +60,8 @@ def write_predictions(
         options: which columns the rows have.
         format: one of `FORMATS`.
         workers: how many processes decode. It does not change any row.
-        batch_size: how many images are scored and written at a time. It does not change any row.
+        batch_size: how many images are scored and written at a time; None for as many as the device takes. It
+            does not change any row.
         overwrite: whether to replace the unfinished file that an earlier run left, in place of continuing it.
         on_resume: called with the number of rows of an unfinished file that is continued.
         on_progress: called with the counts after each batch.
@@ -84,7 +86,8 @@ def write_predictions(
     predictor = model.predictor(backend, options) if table is None else table.predictor(backend, options)
     format_ = new_format(format, columns_for(model, options))
     counts, digest = Counts(), InputDigest(b"" if table is None else table.content)
-    with _open(output, model, options, format, backend, overwrite) as sink:
+    # All cores decode, so one thread computes the products.
+    with one_for_each_product(), _open(output, model, options, format, backend, overwrite) as sink:
         if isinstance(sink, StreamSink) and format_.conversion is not None:
             msg = f"--format {format} cannot be written to standard output: name a file with --output"
             raise UsageError(msg)
@@ -99,7 +102,9 @@ def write_predictions(
         elif table is None:
             batches = predictor.predict(iterator, workers, batch_size, start=counts.total)
         else:
-            batches = predictor.predict_decoded(table.chunks(counts.total, batch_size), start=counts.total)
+            batches = predictor.predict_decoded(
+                table.chunks(counts.total, batch_size or predictor.batch_size), start=counts.total
+            )
         for batch in batches:
             head = b"" if counts.total else format_.head()
             counts.add_all(batch)

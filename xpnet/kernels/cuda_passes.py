@@ -76,6 +76,11 @@ class Shape(NamedTuple):
         """Examples of a block of logits, or features of a block of gradient."""
         return 128 * self.HALVES
 
+    def suits(self, kernel: str) -> bool:
+        """Return whether the threads of a block can copy the examples of "logits" or of "gradient"."""
+        pieces, count = (self.CHUNK // 16, self.span) if kernel == "logits" else (self.span // 16, self.CHUNK)
+        return 256 % pieces == 0 and count % (256 // pieces) == 0
+
     def shared_bytes(self, triples: int) -> int:
         """Bytes of shared memory of a block of either kernel, with padding to avoid bank conflicts."""
         longest = max(self.span * (self.CHUNK + 16), self.CHUNK * (self.span + 16))
@@ -98,11 +103,11 @@ class TwoPasses(NamedTuple):
 
 SHAPES = {
     "logits": (
-        {1: Shape(2, 256, 3), 2: Shape(3, 128, 3), 3: Shape(3, 128, 3), 4: Shape(4, 128, 2)},
+        {1: Shape(2, 256, 3), 2: Shape(2, 256, 2), 3: Shape(3, 128, 3), 4: Shape(3, 128, 3)},
         Shape(2, 128, 4),
     ),
     "gradient": (
-        {1: Shape(4, 64, 4), 2: Shape(4, 64, 4), 3: Shape(4, 64, 4), 4: Shape(4, 128, 2)},
+        {1: Shape(4, 64, 4), 2: Shape(4, 128, 2), 3: Shape(4, 128, 2), 4: Shape(4, 128, 2)},
         Shape(2, 64, 4),
     ),
 }
@@ -176,15 +181,15 @@ def one_pass(
     given, largest, weighted = _weights(weights, W)
     totals, each = cupy.zeros((1, n_x + 1), cupy.int64), clusters * MOST_SUMS
     starts = range(0, m, each)
-    losses = cupy.empty((len(starts) * clusters, 1), cupy.float64)
+    losses = cupy.empty((1, len(starts) * clusters), cupy.float64)
     for i, start in enumerate(starts):
         count = min(each, m - start)
         if count < each and i:  # not every cluster may have a tile of the last examples
-            losses[i * clusters :] = 0.0
+            losses[0, i * clusters :] = 0.0
         part = slice(start, start + count)
         arguments = (
             examples[part], labels[0, part], given[0, part] if weights is not None else given, W, b, largest,
-            totals, losses[i * clusters :], cupy.int64(count), cupy.int32(n_x), weighted,
+            totals, losses[0, i * clusters :], cupy.int64(count), cupy.int32(n_x), weighted,
         )  # fmt: skip
         grid = (clusters * build.CLUSTER,)
         kernel(grid, (32 * build.WARPS,), arguments, shared_mem=build.shared_bytes)
@@ -228,7 +233,7 @@ def two_passes(
         losses.append(loss)
         add_gradient(examples[part], digits, totals, build)
     return _finish(
-        totals, losses[0] if len(losses) == 1 else cupy.concatenate(losses), largest, weighted, FINEST
+        totals, losses[0] if len(losses) == 1 else cupy.concatenate(losses, axis=1), largest, weighted, FINEST
     )
 
 
@@ -257,12 +262,12 @@ def _residual_digits(
     Z: Array, labels: Array, weights: Array, largest: Array, weighted: Any, totals: Array, stride: int,
     classes: int, build: TwoPasses,
 ) -> tuple[Array, Array]:  # fmt: skip
-    """Return the digits of dZ in the order of gradient, and losses (blocks, runs); add the sums of dZ."""
+    """Return the digits of dZ in the order of gradient, and losses (runs, blocks); add the sums of dZ."""
     rows, m = Z.shape
     groups, steps = -(-rows // build.rows), -(-m // 32)
     digits = cupy.empty((groups, steps, 3 * build.triples, 32, 2), cupy.uint32)
     runs, blocks = rows // classes, -(-steps // 8)
-    losses = cupy.empty((blocks, runs), cupy.float64)
+    losses = cupy.empty((runs, blocks), cupy.float64)
     arguments = (
         Z,
         labels,
@@ -309,12 +314,12 @@ def _finish(
 
     Args:
         totals: sums of integers, (rows, n_x + 1) int64.
-        losses: parts of the losses, (count, runs) float64.
+        losses: parts of the losses, (runs, count) float64.
         largest: see `_weights`.
         weighted: see `_weights`.
         finest: the exponent of the residuals.
     """
-    (rows, stride), (count, runs) = totals.shape, losses.shape
+    (rows, stride), (runs, count) = totals.shape, losses.shape
     loss, r = cupy.empty((runs, 1), cupy.float32), cupy.empty((rows, 1), cupy.float32)
     G = cupy.empty((rows, stride - 1), cupy.float32)
     numbers = (cupy.int32(number) for number in (count, runs, stride - 1, finest))
@@ -333,6 +338,9 @@ def _weights(weights: Array | None, other: Array) -> tuple[Array, Array, Any]:
 def _of_two(name: str, build: TwoPasses) -> Any:
     """Return a kernel of `two_passes`."""
     shape: Shape | None = {"logits": build.logits, "gradient": build.gradient}.get(name)
+    if shape is not None and not shape.suits(name):
+        msg = f"{name} cannot be compiled as {shape}"
+        raise ValueError(msg)
     macros = (shape or build.logits)._asdict()
     kernel = _compiled(name, _device(), TRIPLES=build.triples, WIDE=build.wide, **macros)
     if shape is not None:

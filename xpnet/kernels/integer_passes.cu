@@ -524,7 +524,7 @@ __device__ __forceinline__ long long word_of(int row, long long step, long long 
 }
 
 // dZ of logistic regressions, which share their labels (m), in digits: (groups, steps of 32 examples, NT, 32) pairs of
-// words. losses: (blocks, rows); totals: sums of dZ of each row, at a distance of `stride`, to which this adds. The grid
+// words. losses: (rows, blocks); totals: sums of dZ of each row, at a distance of `stride`, to which this adds. The grid
 // has (steps / 8, groups TRIPLES) blocks of 256 threads.
 extern "C" __global__ void __launch_bounds__(256)
 logistic_digits(const float* __restrict__ Z, const float* __restrict__ labels, const float* __restrict__ weights,
@@ -568,12 +568,12 @@ logistic_digits(const float* __restrict__ Z, const float* __restrict__ labels, c
             sums_of_warps[0][threadIdx.x] += sums_of_warps[i][threadIdx.x];
         }
         const int its = 8 * blockIdx.y + threadIdx.x;
-        losses[(long long)blockIdx.x * rows + its] = of_warps[0][threadIdx.x];
+        losses[(long long)its * gridDim.x + blockIdx.x] = of_warps[0][threadIdx.x];
         atomicAdd((u64*)&totals[its * stride], (u64)sums_of_warps[0][threadIdx.x]);
     }
 }
 
-// The same of softmax regressions: the labels are one-hot columns (classes, m), losses: (blocks, runs). The grid has
+// The same of softmax regressions: the labels are one-hot columns (classes, m), losses: (runs, blocks). The grid has
 // (steps / 8, runs + 1) blocks: those of the last run write zeros for the rows that are missing in the last group.
 extern "C" __global__ void __launch_bounds__(256)
 softmax_digits(const float* __restrict__ Z, const float* __restrict__ labels, const float* __restrict__ weights,
@@ -616,7 +616,7 @@ softmax_digits(const float* __restrict__ Z, const float* __restrict__ labels, co
     __syncthreads();
     if (thread == 0) {
         for (int i = 1; i < 8; i++) loss += of_warps[i];
-        losses[(long long)blockIdx.x * runs + run] = loss;
+        losses[(long long)run * gridDim.x + blockIdx.x] = loss;
     }
     for (int c = group; c < (classes + 7) / 8 * 8; c += 8) {
         const int row = first_row + c;
@@ -728,7 +728,7 @@ gradient(const unsigned char* __restrict__ examples, const unsigned* __restrict_
 }
 #endif
 
-// From the sums of integers to G (rows, n_x) and r (rows), and from the parts of the losses (count, runs) to their sums
+// From the sums of integers to G (rows, n_x) and r (rows), and from the parts of the losses (runs, count) to their sums
 // (runs). Where a loss is no number, so are they: residuals that are no numbers have no digits. The grid has
 // (n_x / 256 + 1, rows) blocks of 256 threads.
 extern "C" __global__ void __launch_bounds__(256)
@@ -739,7 +739,7 @@ finish(const long long* __restrict__ totals, const double* __restrict__ losses, 
     const int thread = threadIdx.x, row = blockIdx.y, classes = gridDim.y / runs, run = row / classes;
     const int column = blockIdx.x * 256 + thread;
     double sum = 0.0;
-    for (int i = thread; i < count; i += 256) sum += losses[(long long)i * runs + run];
+    for (int i = thread; i < count; i += 256) sum += losses[(long long)run * count + i];
     parts[thread] = sum;
     for (int half = 128; half; half /= 2) {
         __syncthreads();
