@@ -199,12 +199,20 @@ def refuse_output_among(output: str | None, paths: Iterable[str]) -> Iterator[st
     Raises:
         UsageError: a path is the output.
     """
-    exists = output is not None and os.path.exists(output)
+    there = os.stat(output) if output is not None and os.path.exists(output) else None
     for path in paths:
-        if exists and _is_same_file(str(output), path):
+        if there is not None and _is_file(there, path):
             msg = f"{output}: is also an input: name another file to write"
             raise UsageError(msg)
         yield path
+
+
+def _is_file(known: os.stat_result, path: str) -> bool:
+    """Return whether a path leads to a known file."""
+    try:
+        return os.path.samestat(known, os.stat(path))
+    except (OSError, ValueError):
+        return False
 
 
 def _is_same_file(one: str, other: str) -> bool:

@@ -437,22 +437,23 @@ class Benchmarks:
         return rows
 
     def streaming(self) -> Rows:
-        """Copy from host memory to the device, in chunks as large as in training."""
+        """Copy from host memory to the device: one large array, and chunks as large as in training."""
         backend, chunk = self._backend, 64 << 20
         chunk = min(chunk, self._sizes.streamed)
         block = np.random.default_rng(0).integers(0, 256, (chunk // 4096, 4096), dtype=np.uint8)
         count = max(1, self._sizes.streamed // chunk)
 
+        large = np.tile(block, (count, 1))
+
         def sent() -> None:
             with backend.activate():
-                for _ in range(count):
-                    backend.send(block)
+                backend.send(large)
 
         def streamed() -> None:
             for _ in backend.stream((block,) for _ in range(count)):
                 pass
 
-        spent = self._timed({"send, one after the other": sent, "stream, through pinned buffers": streamed})
+        spent = self._timed({"send, one large array": sent, "stream, through pinned buffers": streamed})
         return [{"how": name, "GB/s": count * chunk / (1e6 * each)} for name, each in spent.items()]
 
     def scoring(self) -> Rows:

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
     from xpnet.arrays import Array, Namespace
 
-SLOTS = 32
+SLOTS = 16
 """The most buffers: together they hold two chunks of training data, so that one can be filled while the copy
 of the other still waits for the device. Without such a wait, a few more than there are threads are enough."""
 
-SLOT_BYTES = 4 << 20
+SLOT_BYTES = 8 << 20
 """The most bytes in a buffer. Larger arrays are split."""
 
 THREADS = 8
