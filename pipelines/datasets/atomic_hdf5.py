@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import math
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import h5py
+import numpy as np
 
 from xpnet.errors import OutputError
 from xpnet.io import atomic_write
@@ -15,6 +17,11 @@ from xpnet.io import atomic_write
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterator
+
+
+ALIGNMENT = 4096
+"""HDF5 datasets of at least so many bytes begin at a multiple of it: at the beginning of a page. The
+first one begins right here: what HDF5 writes before it is shorter."""
 
 
 class DeferredErrorFile(io.FileIO):
@@ -64,7 +71,8 @@ def atomic_hdf5(path: str | os.PathLike[str]) -> Iterator[tuple[h5py.File, Defer
     """
     try:
         with atomic_write(Path(path)) as temporary, closing(DeferredErrorFile(temporary, "w+")) as raw:
-            with h5py.File(raw, "w") as file:
+            aligned = {"alignment_threshold": ALIGNMENT, "alignment_interval": ALIGNMENT}
+            with h5py.File(raw, "w", **aligned) as file:
                 yield file, raw
             raw.raise_error()
     except OutputError:
@@ -72,3 +80,47 @@ def atomic_hdf5(path: str | os.PathLike[str]) -> Iterator[tuple[h5py.File, Defer
     except OSError as error:
         msg = f"{path}: cannot be written: {error.strerror or error}"
         raise OutputError(msg) from error
+
+
+class GrowingDataset:
+    """A contiguous HDF5 dataset whose number of rows is known only at the end.
+
+    HDF5 can change the size of datasets only if they are stored in chunks. But contiguous ones can be mapped
+    into memory. So rows are written to the place at which HDF5 will put the first dataset of the file, which
+    is made when all are there.
+
+    Args:
+        file: a new HDF5 file, without datasets.
+        raw: the file object that HDF5 writes to.
+        name: the name of the dataset.
+        shape: the shape of a row, whose elements are bytes.
+    """
+
+    def __init__(self, file: h5py.File, raw: DeferredErrorFile, name: str, shape: tuple[int, ...]) -> None:
+        self._file, self._raw, self._name, self._shape = file, raw, name, shape
+        self._written = 0
+
+    def append(self, rows: np.ndarray) -> None:
+        """Write rows, uint8 of any number of dimensions.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        self._raw.seek(ALIGNMENT + self._written)
+        self._raw.write(np.ascontiguousarray(rows).reshape(-1))
+        self._written += rows.nbytes
+        self._raw.raise_error()
+
+    def finish(self) -> None:
+        """Make the dataset of all rows."""
+        properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        properties.set_layout(h5py.h5d.CONTIGUOUS)
+        properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+        properties.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+        shape = self._written // math.prod(self._shape), *self._shape
+        space = h5py.h5s.create_simple(shape)
+        made = h5py.h5d.create(self._file.id, self._name.encode(), h5py.h5t.STD_U8LE, space, properties)
+        if made.get_offset() != ALIGNMENT:  # it is so small that HDF5 has put it elsewhere
+            self._raw.seek(ALIGNMENT)
+            rows = self._raw.read(self._written)
+            h5py.Dataset(made)[...] = np.frombuffer(rows, np.uint8).reshape(shape)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
@@ -12,8 +12,11 @@ from xpnet.errors import DataError
 
 from ..images import Recipe
 from .dataset import Dataset
-from .hdf5_input import dataset_in
+from .hdf5_input import dataset_in, rows_of
 from .text_file import same_name
+
+if TYPE_CHECKING:
+    import os
 
 MAX_UNNAMED_CLASSES = 100_000
 """Labels below this number get a class without a name in the file: the number is the name."""
@@ -22,7 +25,7 @@ MAX_NAMES_BYTES = 1 << 20
 """Limit of the length of all names of classes together."""
 
 
-def read_course_file(file: h5py.File) -> Dataset:
+def read_course_file(file: h5py.File, path: str | os.PathLike[str]) -> Dataset:
     """Return the examples of an open file of the course.
 
     Raises:
@@ -31,9 +34,7 @@ def read_course_file(file: h5py.File) -> Dataset:
     description, images, labels = describe_course_file(file)
     recipe = Recipe.from_dict(description["recipe"])
     return Dataset(
-        ColumnMatrix(
-            images[:].reshape(len(labels), -1), standardizer_from_moments(Moments(), "unit", recipe.channels)
-        ),
+        ColumnMatrix(rows_of(images, path), standardizer_from_moments(Moments(), "unit", recipe.channels)),
         labels.astype(np.int64)[None],
         tuple(description["classes"]),
         recipe,

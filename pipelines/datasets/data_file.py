@@ -16,9 +16,9 @@ from xpnet.errors import DataError
 
 from ..images import Recipe
 from . import course_file
-from .atomic_hdf5 import atomic_hdf5
+from .atomic_hdf5 import GrowingDataset, atomic_hdf5
 from .dataset import Dataset, class_counts, without_unused_classes
-from .hdf5_input import dataset_in, open_hdf5
+from .hdf5_input import dataset_in, open_hdf5, rows_of
 
 if TYPE_CHECKING:
     import os
@@ -35,9 +35,6 @@ EXAMPLES_NAME = {"images": "images", "table": "examples"}
 DESCRIPTION_NAME = "xpnet"
 """The name of the HDF5 dataset with the description of the file, which is JSON stored as bytes. HDF5's own
 strings of variable length are not used: libhdf5 crashes when they are damaged."""
-
-BLOCK_BYTES = 1 << 20
-"""How many bytes of images make one block in the HDF5 file."""
 
 FREE_DESCRIPTION_BYTES = 1 << 20
 """A compressed description has at most so many bytes. xpnet does not compress it."""
@@ -60,11 +57,8 @@ class DataFileWriter:
     """
 
     def __init__(self, file: h5py.File, raw: DeferredErrorFile, recipe: Recipe, standardize: str) -> None:
-        self._file, self._raw, self._recipe, self._kind = file, raw, recipe, standardize
-        rows = max(1, BLOCK_BYTES // recipe.n_x)
-        self._images = file.create_dataset(
-            "images", (0, *recipe.shape), "u1", maxshape=(None, *recipe.shape), chunks=(rows, *recipe.shape)
-        )
+        self._file, self._recipe, self._kind = file, recipe, standardize
+        self._images = GrowingDataset(file, raw, "images", recipe.shape)
         self._moments = Moments()
         self._labels: list[float] = []
         self._names: list[str] = []
@@ -80,14 +74,11 @@ class DataFileWriter:
         Raises:
             OSError: the file cannot be written.
         """
-        m = len(self._labels)
-        self._images.resize(m + len(columns), axis=0)
-        self._images[m:] = columns.reshape(-1, *self._recipe.shape)
+        self._images.append(columns)
         if self._kind in ("channel", "feature"):
             self._moments.add(columns)
         self._labels.extend(labels)
         self._names.extend(names)
-        self._raw.raise_error()
 
     def finish(
         self,
@@ -106,6 +97,7 @@ class DataFileWriter:
             on_warning: called with a warning if classes without examples are left out. None keeps them.
             libraries: what decoded the images; None for what the recipe says.
         """
+        self._images.finish()
         recipe = self._recipe if libraries is None else replace(self._recipe, libraries=libraries)
         labels = np.asarray(self._labels, np.int64 if classes else np.float64)
         if on_warning is not None:
@@ -185,17 +177,18 @@ def write_data_file(path: str | os.PathLike[str], dataset: Dataset) -> None:
 
 
 def read_data_file(path: str | os.PathLike[str]) -> Dataset:
-    """Read a data file, or a file of the course (with train_set_x and train_set_y, or test_...), into memory.
+    """Read a data file, or a file of the course (with train_set_x and train_set_y, or test_...).
+
+    The examples of a large file stay in the file, from which the system reads what is used: see `rows_of`.
 
     Raises:
         DataError: the file cannot be read, is damaged, or has other contents.
     """
     with open_hdf5(path) as file:
         if DESCRIPTION_NAME not in file:
-            return course_file.read_course_file(file)
+            return course_file.read_course_file(file, path)
         description, stored, labels = _checked(file)
-        examples = np.empty((stored.shape[0], int(np.prod(stored.shape[1:]))), stored.dtype)
-        stored.read_direct(examples.reshape(stored.shape))
+        examples = rows_of(stored, path)
         standardizer = Standardizer(description["standardize"], file["mean"][:], file["scale"][:])
         return Dataset(
             ColumnMatrix(examples, standardizer),

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
+import os
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import h5py
+import numpy as np
 
 from xpnet.errors import DataError
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterator
 
 FREE_BYTES = 16 << 20
@@ -58,6 +59,10 @@ def open_hdf5(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
         raise DataError(msg) from error
 
 
+MAPPED_BYTES = 16 << 20
+"""HDF5 datasets of at least so many bytes are mapped into memory."""
+
+
 def dataset_in(
     file: h5py.File, name: str, free: int = FREE_BYTES, compression: float = MAX_COMPRESSION
 ) -> h5py.Dataset:
@@ -96,3 +101,24 @@ def dataset_in(
         msg = f"is damaged: its {name} has {size} bytes, of which the file stores only {stored}"
         raise DataError(msg)
     return found
+
+
+def rows_of(stored: h5py.Dataset, path: str | os.PathLike[str]) -> np.ndarray:
+    """Return an HDF5 dataset (m, ...) as an array (m, n).
+
+    Large contiguous ones are mapped into memory: nothing is read or copied until it is used. The file must
+    not be changed meanwhile. xpnet replaces files by renaming new ones: mapped bytes stay as they are.
+    A program that cuts off a mapped file ends the process that uses it.
+
+    Args:
+        stored: a dataset of an open file, which `dataset_in` returned.
+        path: the path of the file.
+    """
+    shape = stored.shape[0], math.prod(stored.shape[1:])
+    offset = stored.id.get_offset() if stored.chunks is None else None
+    is_large = stored.nbytes >= MAPPED_BYTES and stored.dtype.isnative and not stored.file.userblock_size
+    if offset is not None and is_large and os.path.getsize(path) >= offset + stored.nbytes:
+        return np.asarray(np.memmap(path, stored.dtype, "r", offset, shape))
+    rows: np.ndarray = np.empty(shape, stored.dtype)
+    stored.read_direct(rows.reshape(stored.shape))
+    return rows

@@ -10,7 +10,8 @@ import pytest
 from data_files import CLASSES, LABELS, NAMES, PIXELS, RECIPE, SKIPPED, require_equal, table, written
 
 from xpnet.data.standardize import STANDARDIZATIONS
-from xpnet.pipelines.datasets import data_file
+from xpnet.errors import DataError
+from xpnet.pipelines.datasets import data_file, hdf5_input
 
 
 @pytest.mark.parametrize("kind", STANDARDIZATIONS)
@@ -31,6 +32,53 @@ def test_how_images_come_in_blocks_does_not_matter(tmp_path: Path) -> None:
     whole = data_file.read_data_file(written(tmp_path / "whole", "channel", rows=7))
     for rows in (1, 2, 6):
         require_equal(data_file.read_data_file(written(tmp_path / "parts", "channel", rows=rows)), whole)
+
+
+@pytest.mark.parametrize("m", [1, 300, 5000])
+def test_images_are_contiguous_and_can_be_mapped(
+    m: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They begin at a page, unless they are fewer bytes than that; and mapped or read, they are the same."""
+    pixels = np.random.default_rng(0).integers(0, 256, (m, 18), dtype=np.uint8)
+    with data_file.data_file_writer(tmp_path / "d.h5", RECIPE, "unit") as writer:
+        for start in range(0, m, 700):
+            part = pixels[start : start + 700]
+            writer.add(part, [0] * len(part), ["a.png"] * len(part))
+        writer.finish(CLASSES, SKIPPED)
+    with h5py.File(tmp_path / "d.h5") as file:
+        assert file["images"].chunks is None
+        np.testing.assert_array_equal(file["images"][:].reshape(m, 18), pixels)
+        assert m < 300 or file["images"].id.get_offset() == 4096
+    read = data_file.read_data_file(tmp_path / "d.h5").data.examples
+    monkeypatch.setattr(hdf5_input, "MAPPED_BYTES", 1)
+    mapped = data_file.read_data_file(tmp_path / "d.h5").data.examples
+    for examples in (read, mapped):
+        assert type(examples) is np.ndarray
+        np.testing.assert_array_equal(examples, pixels)
+    assert isinstance(mapped.base, np.memmap)
+    assert not isinstance(read.base, np.memmap)
+    (tmp_path / "d.h5").unlink()  # what is mapped stays
+    np.testing.assert_array_equal(mapped, pixels)
+
+
+def test_files_in_chunks_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As xpnet wrote them before, and as other programs write them."""
+    monkeypatch.setattr(hdf5_input, "MAPPED_BYTES", 1)
+    written(tmp_path / "d.h5")
+    for options in (
+        {"chunks": (2, 2, 3, 3)},
+        {"chunks": (3, 2, 3, 3), "compression": "gzip"},
+        {"dtype": ">u2"},
+    ):
+        with h5py.File(tmp_path / "d.h5", "r+") as file:
+            kept = file["images"][:]
+            del file["images"]
+            file.create_dataset("images", data=kept, **options)
+        if "dtype" in options:
+            with pytest.raises(DataError, match="do not fit the description"):
+                data_file.read_data_file(tmp_path / "d.h5")
+        else:
+            np.testing.assert_array_equal(data_file.read_data_file(tmp_path / "d.h5").data.examples, PIXELS)
 
 
 @pytest.mark.parametrize("kind", STANDARDIZATIONS)

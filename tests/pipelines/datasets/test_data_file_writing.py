@@ -52,7 +52,8 @@ sys.path.insert(0, {tests!r})
 import data_files
 from xpnet.errors import OutputError
 
-resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
+limit = 5_000 if {kind!r} == "images" else 50_000
+resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 try:
     if {kind!r} == "images":
         data_files.written(Path({path!r}))
