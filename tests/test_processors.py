@@ -1,4 +1,4 @@
-"""How many processors this process may use."""
+"""How many processors and how much memory this process may use."""
 
 import os
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from xpnet import processors
-from xpnet.processors import cores
+from xpnet.processors import cores, memory_bytes
 
 
 @pytest.fixture
@@ -73,3 +73,29 @@ def test_what_cannot_be_read_is_no_limit(groups: Path, own: str | None, limit: s
     if own is not None:
         write(groups, own=own)
     assert cores() == 8
+
+
+def test_the_memory_of_the_machine_counts(groups: Path) -> None:
+    assert memory_bytes() == os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.parametrize(
+    ("own", "group", "files"),
+    [
+        ("0::/job/step\n", "job", {"memory__max": "123456789\n"}),
+        ("0::/job/step\n", "job/step", {"memory__max": "123456789"}),
+        ("4:memory:/job\n", "memory/job", {"memory__limit_in_bytes": "123456789\n"}),
+    ],
+)
+def test_a_container_s_limit_of_memory_counts(
+    groups: Path, own: str, group: str, files: dict[str, str]
+) -> None:
+    write(groups, own=own)
+    write(groups / group, **files)
+    write(groups / "other", memory__max="1000\n")
+    assert memory_bytes() == 123456789
+
+
+def test_no_limit_of_memory_is_none(groups: Path) -> None:
+    write(groups, own="0::/\n", memory__max="max\n")
+    assert memory_bytes() > 1 << 20

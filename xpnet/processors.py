@@ -1,4 +1,4 @@
-"""How many processors this process may use."""
+"""How many processors and how much memory this process may use."""
 
 import functools
 import math
@@ -12,6 +12,10 @@ CGROUPS = Path("/sys/fs/cgroup")
 
 OWN_CGROUPS = Path("/proc/self/cgroup")
 """The control groups of this process: lines of number:controllers:path."""
+
+
+DEFAULT_MEMORY = 4 << 30
+"""Bytes of memory where the system does not tell."""
 
 
 def cores() -> int:
@@ -29,18 +33,36 @@ def _quota_cores() -> float:
     return min((max(1, math.ceil(quota)) for quota in _quotas()), default=math.inf)
 
 
+def memory_bytes() -> int:
+    """Return how much memory this process may use: that of the machine, or less in a container."""
+    limits = [DEFAULT_MEMORY]
+    with suppress(AttributeError, OSError, ValueError):  # Windows has no sysconf
+        limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    for group in _groups("memory"):
+        for name in ("memory.max", "memory.limit_in_bytes"):
+            with suppress(OSError, ValueError):
+                limits.append(int((group / name).read_text(encoding="ascii")))  # without a limit "max"
+    return min(limits)
+
+
 def _quotas() -> Iterator[float]:
     """Yield the limits of processor time, in processors, of this process's control group and those above."""
+    for group in _groups("cpu"):
+        yield from _quota(group)
+
+
+def _groups(controller: str) -> Iterator[Path]:
+    """Yield the folders of the control groups of this process for a controller, and of those above."""
     with suppress(OSError, ValueError):
         for line in OWN_CGROUPS.read_text(encoding="utf-8", errors="replace").splitlines():
             _, controllers, path = line.split(":", 2)
-            if controllers and "cpu" not in controllers.split(","):
+            if controllers and controller not in controllers.split(","):
                 continue
-            mounts = [CGROUPS / controllers, CGROUPS / "cpu"] if controllers else [CGROUPS]
+            mounts = [CGROUPS / controllers, CGROUPS / controller] if controllers else [CGROUPS]
             below = Path(path.lstrip("/"))
             for mount in mounts:
                 for group in (below, *below.parents):
-                    yield from _quota(mount / group)
+                    yield mount / group
 
 
 def _quota(group: Path) -> Iterator[float]:

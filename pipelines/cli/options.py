@@ -299,7 +299,7 @@ class Reading(NamedTuple):
     image_size: Annotated[
         str | None,
         text(
-            "--image-size", metavar="N|WIDTHxHEIGHT", panel=DATA, show_default="64",
+            "--image-size", metavar="N|WIDTHxHEIGHT", panel=DATA, show_default="64; 32 where patches are tried",
             help="Scale images to this size, in pixels: 64 is a square, 64x48 is 64 wide and 48 high.",
         ),
     ] = None  # fmt: skip
@@ -402,15 +402,16 @@ class Training(NamedTuple):
         ),
     ] = None  # fmt: skip
     features: Annotated[
-        str,
+        str | None,
         choice(
             "--features", "none", "patches", "auto", panel=MODEL,
+            show_default="auto, or none if an option says how to train",
             help="What the model is given: the pixels (none); features of small patches, which are learned "
             "from the images (patches); or what a quick comparison on left-out images finds best (auto). "
-            "With patches, images in folders are 32 pixels wide and high unless --image-size says otherwise, "
-            "and a linear model is trained by ridge classification.",
+            "With patches and auto, images in folders are 32 pixels wide and high unless --image-size says "
+            "otherwise, and a linear model on patches is trained by ridge classification.",
         ),
-    ] = "none"  # fmt: skip
+    ] = None  # fmt: skip
     mirror: Annotated[
         bool | None,
         typer.Option(

@@ -71,7 +71,9 @@ def sweep(
     from .text import report_skipped, sweep_report, sweep_text, to_json
 
     require_plot(plot)
-    plan = Plan(**training.plan_options(), optimizer=optimizer, epochs=epochs, iterations=iterations)
+    options_of_plan = training.plan_options()
+    options_of_plan["features"] = options_of_plan["features"] or "none"
+    plan = Plan(**options_of_plan, optimizer=optimizer, epochs=epochs, iterations=iterations)
     compared = {"learning_rates": learning_rates, "l2s": l2s, "seeds": seeds}
     with reading.data_options(data, plan.wants_patches) as options:
         job = TrainJob(

@@ -11,6 +11,7 @@ from xpnet.data import ColumnMatrix, Standardizer, fit_standardizer
 from xpnet.errors import DivergenceError, ShapeError, UsageError
 from xpnet.features import PatchSettings, fit_patches
 from xpnet.linear import classify, is_ridge_solvable
+from xpnet.processors import memory_bytes
 
 from .plan import choose_model
 
@@ -25,8 +26,17 @@ if TYPE_CHECKING:
 GRID, GRID_OF_MANY, MANY_EXAMPLES = 4, 3, 10_000
 """Cells of the grid of patch features along each side; with so many examples, fewer. It is then faster."""
 
-COUNT, COUNT_UNMIRRORED = 800, 400
-"""Patches in the dictionary. Without mirror images half of them give as many features."""
+LEAST_GRID = 2
+"""Cells where features of more cells would take too much memory."""
+
+COUNT, LEAST_COUNT = 800, 100
+"""Patches in the dictionary, and the fewest where features of more would take too much memory.
+
+Without mirror images half of them give as many features.
+"""
+
+MEMORY_SHARE = 0.25
+"""The share of the memory that features may take."""
 
 LEAST_DEVIATION = 1e-3
 """The least deviation of a feature that is taken for full, as a share of the median one."""
@@ -50,14 +60,28 @@ class Candidate:
 
 def candidates(plan: Plan, m: int) -> list[Candidate]:
     """Return the features to compare. m: number of examples."""
-    grid = GRID if m < MANY_EXAMPLES else GRID_OF_MANY
-    alike = PatchSettings(count=COUNT, grid=grid, mirror=True, seed=plan.seed)
-    unlike = PatchSettings(count=COUNT_UNMIRRORED, grid=grid, mirror=False, seed=plan.seed)
+    grid, count = grid_and_count(m, int(MEMORY_SHARE * memory_bytes()))
+    alike = PatchSettings(count=count, grid=grid, mirror=True, seed=plan.seed)
+    unlike = PatchSettings(count=count // 2, grid=grid, mirror=False, seed=plan.seed)
     named = {
         True: Candidate("patches, mirror images are alike", alike),
         False: Candidate("patches, mirror images are not alike", unlike),
     }
     return list(named.values()) if plan.mirror is None else [named[plan.mirror]]
+
+
+def grid_and_count(m: int, most_bytes: int) -> tuple[int, int]:
+    """Return cells along each side and patches for m examples, whose features fit into a number of bytes.
+
+    An example has grid^2 count features in float32. If not even the fewest fit, these are returned.
+    """
+    for grid in (GRID, GRID_OF_MANY, LEAST_GRID):
+        if grid == GRID and m >= MANY_EXAMPLES:
+            continue
+        if 4 * m * grid**2 * COUNT <= most_bytes:
+            return grid, COUNT
+    count = most_bytes // (4 * m * LEAST_GRID**2)
+    return LEAST_GRID, max(LEAST_COUNT, count // 2 * 2)
 
 
 def with_features(
@@ -71,7 +95,7 @@ def with_features(
     if not plan.wants_patches:
         return dataset, validation
     found = candidates(plan, dataset.data.m)
-    if plan.features == "auto":
+    if plan.chosen_features == "auto":
         if not _has_plain_images(dataset):
             return dataset, validation
         found.append(Candidate("pixels", None))

@@ -63,7 +63,7 @@ class Plan:
     Attributes:
         model: one of `MODELS`.
         hidden: hidden layers, such as "256:relu,32:relu+16:tanh"; see `xpnet.nn.Layer`.
-        features: one of `FEATURES`.
+        features: one of `FEATURES`; None for "auto" if no other choice says how to train, else "none".
         mirror: whether mirror images are alike, for patches; None for what is better on left-out images.
         optimizer: one of `xpnet.nn.OPTIMIZERS`, or "lbfgs" or "ridge" for logistic and softmax regression.
         epochs: number of passes over the data, in batches.
@@ -80,7 +80,7 @@ class Plan:
 
     model: str | None = None
     hidden: str | None = None
-    features: str = "none"
+    features: str | None = None
     mirror: bool | None = None
     optimizer: str | None = None
     epochs: int | None = None
@@ -142,9 +142,18 @@ class Plan:
             raise UsageError(msg)
 
     @property
+    def chosen_features(self) -> str:
+        """One of `FEATURES`: the choice of the user, or the default."""
+        if self.features is not None:
+            return self.features
+        known = {"mirror", "class_weight", "seed", "dtype"}
+        chosen = [f.name for f in fields(self) if f.name not in known and getattr(self, f.name) is not None]
+        return "none" if chosen else "auto"
+
+    @property
     def wants_patches(self) -> bool:
         """Whether images may become features of patches."""
-        return self.features != "none"
+        return self.chosen_features != "none"
 
     def not_for(self, optimizer: str) -> list[str]:
         """Return the options of the command line that were given, but that L-BFGS or ridge does not use."""
@@ -164,7 +173,7 @@ class Plan:
             raise UsageError(msg)
         if self.optimizer is not None:
             return self.optimizer
-        if is_linear_classifier(model) and self.features == "patches" and not self.not_for(RIDGE):
+        if is_linear_classifier(model) and self.chosen_features == "patches" and not self.not_for(RIDGE):
             return RIDGE
         if is_linear_classifier(model) and not self.not_for(LBFGS):
             return LBFGS

@@ -155,7 +155,7 @@ def prepare(job: TrainJob, messages: Messages) -> Prepared:
         messages.warn(doubt)
     dataset, validation = with_features(dataset, validation, job.plan, backend, messages)
     plan = job.plan
-    if plan.features == "auto":
+    if plan.chosen_features == "auto":
         chosen = ("none", None) if dataset.patches is None else ("patches", plan.mirror)
         plan = replace(plan, features=chosen[0], mirror=chosen[1])
     if plan.dtype == "float32" and needs_float64(dataset):

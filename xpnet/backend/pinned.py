@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from xpnet.arrays import Array, Namespace
 
 SLOTS = 24
-"""The most buffers: together they hold three chunks of training data, so that one can be filled while the copy
+"""The most buffers: together they hold three chunks of data, so that one can be filled while the copy
 of the other still waits for the device. Without such a wait, a few more than there are threads are enough."""
 
 SLOT_BYTES = 8 << 20

@@ -3,6 +3,7 @@
 import csv
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ import xpnet as api
 from xpnet.errors import DataError, UsageError
 from xpnet.pipelines.models import load
 from xpnet.pipelines.training import Plan
-from xpnet.pipelines.training.features import GRID, GRID_OF_MANY
+from xpnet.pipelines.training.features import grid_and_count
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,7 @@ def trained(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_pixels_do_not_tell_and_patches_do(folder: Path, trained: Path) -> None:
-    pixels = api.train(folder, image_size=32, workers=1, val_split=0.5)
+    pixels = api.train(folder, features="none", image_size=32, workers=1, val_split=0.5)
     assert pixels.history["metrics"]["validation"]["metric"] < 0.8
     assert load(trained).evaluate(folder, workers=1)["accuracy"] == 1
     assert load(trained).history["expected"]["by"] == "leave-one-out"
@@ -120,13 +121,45 @@ def test_info_tells_of_patches(trained: Path) -> None:
     assert "leave-one-out" in said
 
 
-def test_large_data_has_a_coarser_grid() -> None:
-    assert (GRID, GRID_OF_MANY) == (4, 3)
+@pytest.mark.parametrize(
+    ("m", "most", "expected"),
+    [
+        (341, 1 << 30, (4, 800)), (9999, 1 << 30, (4, 800)), (10_000, 1 << 30, (3, 800)),
+        (9999, 400 << 20, (3, 800)), (50_000, 1 << 30, (2, 800)), (100_000, 1 << 30, (2, 670)),
+        (10**7, 1 << 30, (2, 100)),
+    ],
+)  # fmt: skip
+def test_many_examples_have_fewer_features(m: int, most: int, expected: tuple[int, int]) -> None:
+    grid, count = grid_and_count(m, most)
+    assert (grid, count) == expected
+    assert 4 * m * grid**2 * count <= most or count == 100
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"optimizer": "adam"}, {"hidden": "4:relu"}, {"model": "softmax"}, {"iterations": 3}, {"l2": 2.0},
+        {"learning_rate": 0.1}, {"epochs": 2}, {"optimizer": "ridge"}, {"initializer": "zeros"},
+    ],
+)  # fmt: skip
+def test_an_option_that_says_how_to_train_means_pixels(options: dict[str, Any]) -> None:
+    assert Plan(**options).chosen_features == "none"
+    assert Plan(**options, features="auto").chosen_features == "auto"
+    for others in ({}, {"seed": 3}, {"mirror": False}, {"class_weight": "balanced"}):
+        assert Plan(**others).chosen_features == "auto"
+
+
+def test_the_default_finds_the_better_features(folder: Path) -> None:
+    model = api.train(folder, workers=1)
+    assert model.patches is not None
+    assert model.recipe is not None
+    assert model.recipe.width == 32
 
 
 def test_options_that_do_not_fit(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--mirror and --no-mirror are for --features patches"):
-        Plan(mirror=False)
+    for others in ({"features": "none"}, {"epochs": 3}):
+        with pytest.raises(UsageError, match="--mirror and --no-mirror are for --features patches"):
+            Plan(mirror=False, **others)
     with pytest.raises(UsageError, match="--features is 'hog', expected one of none, patches, auto"):
         Plan(features="hog")
     with pytest.raises(UsageError, match="--optimizer ridge does not use --epochs"):
