@@ -299,8 +299,9 @@ class Reading(NamedTuple):
     image_size: Annotated[
         str | None,
         text(
-            "--image-size", metavar="N|WIDTHxHEIGHT", panel=DATA, show_default="64; 32 where patches are tried",
-            help="Scale images to this size, in pixels: 64 is a square, 64x48 is 64 wide and 48 high.",
+            "--image-size", metavar="N|WIDTHxHEIGHT", panel=DATA, show_default="64, or 32",
+            help="Scale images to this size, in pixels: 64 is a square, 64x48 is 64 wide and 48 high. "
+            "Images in folders have 32 by default where features of patches are tried.",
         ),
     ] = None  # fmt: skip
     resize_mode: Annotated[

@@ -25,9 +25,9 @@ def train(
             "ridge",
             panel=o.OPTIMIZATION,
             help="The optimizer. By default ridge (in closed form) for logistic and softmax regression on "
-            "patches, and lbfgs on other data. If an option is given that lbfgs does not have, such as --epochs or --learning-rate: sgd with --iterations, else "
-            "adam. Networks: adam. Linear regression is solved without an optimizer, unless an option asks "
-            "for steps.",
+            "patches, and lbfgs on other data. If an option is given that lbfgs does not have, such as "
+            "--epochs or --learning-rate: sgd with --iterations, else adam. Networks: adam. Linear "
+            "regression is solved without an optimizer, unless an option asks for steps.",
         ),
     ] = None,
     epochs: Annotated[

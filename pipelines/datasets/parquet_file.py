@@ -149,7 +149,9 @@ class _Reader:
             usual = [name for name in lists if name.lower() in LISTS]
             chosen = lists if len(lists) == 1 else usual
             if lists and len(chosen) != 1:
-                msg = f"{self._path}: has several columns of lists, {', '.join(lists)}: name one with --columns"
+                msg = (
+                    f"{self._path}: has several columns of lists, {', '.join(lists)}: name one with --columns"
+                )
                 raise DataError(msg)
             used = chosen or used
         if not used:

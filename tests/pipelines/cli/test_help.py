@@ -88,7 +88,7 @@ def test_the_reference_has_all_commands_in_order() -> None:
     (output,) = (option for option in train.options if "--output" in option.names)
     assert (output.names, output.metavar, output.required) == (("-o", "--output"), "FILE", True)
     (size,) = (option for option in train.options if "--image-size" in option.names)
-    assert (size.default, size.required) == ("64", False)
+    assert (size.default, size.required) == ("64, or 32", False)
 
 
 @pytest.mark.parametrize("command", REFERENCE, ids=lambda command: command.name)
