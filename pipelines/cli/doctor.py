@@ -15,6 +15,7 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
 """Environment variables that limit the threads of BLAS."""
 
 EXTRAS = {
+    "onnxruntime": "for backbones: pip install 'xpnet[onnx]'",
     "pyarrow": "for --format parquet: pip install 'xpnet[parquet]'",
     "jinja2": "for xpnet report: pip install 'xpnet[report]'",
 }

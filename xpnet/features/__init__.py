@@ -1,8 +1,19 @@
-"""Learned features: what turns an image into numbers that a linear model can use.
+"""Features: what turns an image into numbers that a linear model can use.
 
 `fit_patches` learns a dictionary of small patches from images, and returns the features of each image by it.
+`open_backbone` opens a network in an ONNX file, whose embeddings are the features.
 """
 
+from xpnet.features.backbone import (
+    Backbone,
+    BackboneInput,
+    BackboneTransform,
+    image_size,
+    open_backbone,
+    require_finite,
+)
+from xpnet.features.normalization import COLORS, Normalization, find_normalization
+from xpnet.features.onnx_file import OnnxFile, find_embedding, parse_onnx, read_onnx
 from xpnet.features.patches import (
     BLOCK_IMAGES,
     PatchFeatures,
@@ -15,10 +26,23 @@ from xpnet.features.patches import (
 
 __all__ = [
     "BLOCK_IMAGES",
+    "COLORS",
+    "Backbone",
+    "BackboneInput",
+    "BackboneTransform",
+    "Normalization",
+    "OnnxFile",
     "PatchFeatures",
     "PatchSettings",
     "PatchTransform",
+    "find_embedding",
+    "find_normalization",
     "fit_patches",
+    "image_size",
+    "open_backbone",
+    "parse_onnx",
     "patch_rows",
     "pool_cells",
+    "read_onnx",
+    "require_finite",
 ]

@@ -1,0 +1,493 @@
+"""Read what an ONNX file says about its graph, and where in it the embedding of an image is.
+
+ONNX files are messages of protobuf. Only its wire format is read here, and only the parts that are needed:
+no weights are decoded. Every length is checked, and the work is limited: a file may be damaged or forged.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import deque
+from dataclasses import dataclass, field
+from pathlib import Path, PureWindowsPath
+from typing import TYPE_CHECKING
+
+from xpnet.errors import ModelFileError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MAX_FILE_BYTES = (1 << 31) - 1
+"""The largest ONNX file: protobuf allows no more. Larger networks have their weights in files beside it."""
+
+MAX_FIELDS = 4_000_000
+"""How many fields of protobuf are read of a file, at most. A network of 10,000 nodes has about 300,000."""
+
+MAX_DEPTH = 16
+"""How deeply graphs may be nested: loops and conditions contain graphs."""
+
+MAX_TEXT_BYTES = 1 << 16
+"""The longest name in a file. Longer texts, such as documentation, are passed over."""
+
+DTYPES = {1: "float32", 2: "uint8", 10: "float16", 11: "float64"}
+"""The types of an input that images can be given as, by their numbers in ONNX."""
+
+LINEAR = ("Gemm", "MatMul", "FusedGemm", "FusedMatMul")
+"""Operators that multiply by a matrix."""
+
+CONVOLUTION = ("Conv", "FusedConv")
+"""Operators that convolve."""
+
+THROUGH = frozenset(
+    [
+        "Cast", "DequantizeLinear", "Dropout", "Flatten", "Identity", "LogSoftmax", "QuantizeLinear",
+        "Reshape", "Sigmoid", "Softmax", "Squeeze", "Unsqueeze",
+    ]
+)  # fmt: skip
+"""Operators that may follow a classifier: they change how its scores look, or their shape."""
+
+BY_CONSTANTS = ("Add", "Div", "Mul", "Sub")
+"""Operators that may follow a classifier where all but one of their inputs are constants."""
+
+SHAPES = ("Shape", "Size")
+"""Operators whose result depends on the size of an image alone, which is the same for all images."""
+
+POOLING = ("Flatten", "GlobalAveragePool", "GlobalMaxPool", "ReduceMean", "Gather")
+"""Operators whose outputs are often embeddings: they are named as candidates."""
+
+MOST_CANDIDATES, MOST_CANDIDATE_NODES = 8, 300
+"""How many candidates are named, and how many nodes are searched for them."""
+
+
+class _DamagedError(ValueError):
+    """The bytes are no ONNX file."""
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """An input or output of a graph.
+
+    Attributes:
+        name: its name.
+        dtype: the number of its type in ONNX; 0 if it is not said.
+        shape: its sides: numbers, names of sides that may vary, or None; None if the shape is not said.
+    """
+
+    name: str
+    dtype: int = 0
+    shape: tuple[int | str | None, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Node:
+    """A step of the computation: operator, and the names of its inputs and outputs."""
+
+    operator: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+@dataclass
+class OnnxGraph:
+    """What an ONNX file says about its graph.
+
+    Attributes:
+        nodes: the steps, in an order in which they can be taken.
+        inputs: what the graph takes, without its weights.
+        outputs: what it gives.
+        weights: the names of its weights.
+        metadata: texts by name.
+        external: the files with weights, as the file names them.
+    """
+
+    nodes: list[Node] = field(default_factory=list)
+    inputs: list[Tensor] = field(default_factory=list)
+    outputs: list[Tensor] = field(default_factory=list)
+    weights: set[str] = field(default_factory=set)
+    metadata: dict[str, str] = field(default_factory=dict)
+    external: set[str] = field(default_factory=set)
+
+    def constants(self) -> set[str]:
+        """Return the names of everything that is the same for all images."""
+        found = set(self.weights)
+        for node in self.nodes:
+            if node.operator.startswith("Random"):
+                continue
+            if node.operator in SHAPES or all(name in found or not name for name in node.inputs):
+                found.update(node.outputs)
+        return found - {tensor.name for tensor in self.inputs}
+
+    def makers(self) -> dict[str, Node]:
+        """Return the node that makes each tensor, by the name of the tensor."""
+        return {name: node for node in self.nodes for name in node.outputs if name}
+
+
+@dataclass(frozen=True, eq=False)
+class OnnxFile:
+    """An ONNX file in memory.
+
+    Attributes:
+        path: the file.
+        content: its bytes.
+        graph: what it says about its graph.
+    """
+
+    path: str
+    content: bytes
+    graph: OnnxGraph
+
+    @property
+    def name(self) -> str:
+        """The name of the file, without its folder."""
+        return Path(self.path).name
+
+    @property
+    def folder(self) -> str:
+        """The folder of the file, where its external weights are."""
+        return str(Path(self.path).absolute().parent)
+
+    def size_and_hash(self) -> tuple[int, str]:
+        """Return the number of bytes and SHA-256 of the file, with those of its external weights.
+
+        Raises:
+            ModelFileError: a file with weights cannot be read.
+        """
+        size, digest = len(self.content), hashlib.sha256(self.content)
+        for location in sorted(self.graph.external):
+            path = Path(self.folder, location)
+            try:
+                with path.open("rb") as file:
+                    digest.update(hashlib.file_digest(file, "sha256").digest())
+                size += path.stat().st_size
+            except OSError as error:
+                msg = f"{self.path}: {location}, with its weights, cannot be read: {error.strerror or error}"
+                raise ModelFileError(msg) from error
+        return size, digest.hexdigest()
+
+    def with_output(self, name: str) -> bytes:
+        """Return the bytes of the file, with another output of the graph.
+
+        Messages of protobuf are merged where they are concatenated: so it is enough to append a graph that
+        has nothing but the output.
+        """
+        if any(tensor.name == name for tensor in self.graph.outputs):
+            return self.content
+        return self.content + _part(7, _part(12, _part(1, name.encode("utf-8", "surrogateescape"))))
+
+
+def read_onnx(path: str | os.PathLike[str]) -> OnnxFile:
+    """Read an ONNX file. Nothing in it is executed.
+
+    Raises:
+        ModelFileError: the file is missing, damaged or no ONNX file, or names files of weights that are not
+            beside it.
+    """
+    path = os.fspath(path)
+    place = Path(path)
+    try:
+        if not place.is_file():
+            what = "is not a file" if place.exists() else "there is no such file"
+            msg = f"{path}: {what}: expected a network in an ONNX file"
+            raise ModelFileError(msg)
+        if (size := place.stat().st_size) > MAX_FILE_BYTES:
+            msg = f"{path}: has {size} bytes, and an ONNX file has at most {MAX_FILE_BYTES}"
+            raise ModelFileError(msg)
+        content = place.read_bytes()
+    except OSError as error:
+        msg = f"{path}: cannot be read: {error.strerror or error}"
+        raise ModelFileError(msg) from error
+    return parse_onnx(path, content)
+
+
+def parse_onnx(path: str, content: bytes) -> OnnxFile:
+    """Return the bytes of an ONNX file with what they say. path: for messages, and for external weights.
+
+    Raises:
+        ModelFileError: as for `read_onnx`.
+    """
+    try:
+        graph = _Reader().model(memoryview(content))
+    except _DamagedError as error:
+        msg = f"{path}: is damaged, or not an ONNX file: {error}"
+        raise ModelFileError(msg) from error
+    for location in sorted(graph.external):
+        # Also names that only another system takes for absolute, or for one above.
+        parts = PureWindowsPath(location)
+        if not location or parts.anchor or ".." in parts.parts or "\0" in location:
+            msg = (
+                f"{path}: its weights are in {location!r}: expected a file beside it. Files elsewhere are "
+                "not read"
+            )
+            raise ModelFileError(msg)
+    return OnnxFile(path, content, graph)
+
+
+def find_embedding(file: OnnxFile) -> tuple[str, bool]:
+    """Return the name of the tensor with the embedding, and whether it is the output itself.
+
+    It is what the last linear layer takes. Of a network that does not end with one, it is the output.
+
+    Raises:
+        UsageError: the network has several outputs, or ends with a convolution.
+    """
+    graph = file.graph
+    if len(graph.outputs) != 1:
+        raise UsageError(_unclear(file, f"has {len(graph.outputs)} outputs"))
+    constants, makers = graph.constants(), graph.makers()
+    output = name = graph.outputs[0].name
+    for _ in graph.nodes:
+        node = makers.get(name)
+        if node is None:
+            break
+        if node.operator in CONVOLUTION:
+            raise UsageError(_unclear(file, "ends with a convolution"))
+        varying = [each for each in node.inputs if each and each not in constants]
+        if len(varying) == 1 and node.operator in LINEAR:
+            return varying[0], False
+        if len(varying) != 1 or node.operator not in (*THROUGH, *BY_CONSTANTS):
+            break
+        name = varying[0]
+    return output, True
+
+
+def require_tensor(file: OnnxFile, name: str) -> None:
+    """Raise `UsageError` unless the graph computes a tensor of this name from the image."""
+    if name not in file.graph.makers() or name in file.graph.constants():
+        raise UsageError(_unclear(file, f"computes nothing named {name!r}"))
+
+
+def unclear_output(file: OnnxFile, count: int) -> str:
+    """Return what to say where the output may be class scores that no linear layer computes."""
+    return _unclear(file, f"ends without a linear layer, and its {count} outputs look like class scores")
+
+
+def _unclear(file: OnnxFile, reason: str) -> str:
+    found = candidates(file.graph)
+    names = f": --features-output {' or '.join(found)}" if found else " by --features-output"
+    return f"{file.path}: {reason}, so it is not clear which numbers are the embedding. Name them{names}"
+
+
+def candidates(graph: OnnxGraph) -> list[str]:
+    """Return the names of tensors that may be embeddings, the nearest to the output first."""
+    makers, constants = graph.makers(), graph.constants()
+    waiting = deque(tensor.name for tensor in graph.outputs)
+    seen, found = set(waiting), list(waiting) if len(waiting) > 1 else []
+    for _ in range(MOST_CANDIDATE_NODES):
+        node = makers.get(waiting.popleft()) if waiting else None
+        if node is None:
+            continue
+        varying = [name for name in node.inputs if name and name not in constants]
+        if node.operator in (*LINEAR, *CONVOLUTION) and len(varying) == 1:
+            found += varying
+        if node.operator in POOLING:
+            found += node.outputs[:1]
+        fresh = [name for name in varying if name not in seen]
+        seen.update(fresh)
+        waiting.extend(fresh)
+    found += [tensor.name for tensor in graph.outputs]
+    inputs = {tensor.name for tensor in graph.inputs}
+    return [name for name in dict.fromkeys(found) if name not in inputs][:MOST_CANDIDATES]
+
+
+def _part(number: int, content: bytes) -> bytes:
+    """Return a field of protobuf that is a message or a text."""
+    return _varint(number << 3 | 2) + _varint(len(content)) + content
+
+
+def _varint(value: int) -> bytes:
+    found = bytearray()
+    while value > 127:
+        found.append(value & 127 | 128)
+        value >>= 7
+    return bytes([*found, value])
+
+
+class _Reader:
+    """Reads the messages of one file, and counts their fields."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._external: set[str] = set()
+
+    def model(self, content: memoryview) -> OnnxGraph:
+        """Return what a ModelProto says."""
+        graph, has_graph = OnnxGraph(external=self._external), False
+        values: list[Tensor] = []
+        for number, part in self._fields(content):
+            if number == 7:
+                has_graph = True
+                self._graph(_message(part), graph, values, 0)
+            elif number == 14:
+                entry = {key: _text(value) for key, value in self._fields(_message(part)) if key in (1, 2)}
+                graph.metadata[entry.get(1, "")] = entry.get(2, "")
+            elif number == 25:  # functions: their nodes may name files too
+                for key, node in self._fields(_message(part)):
+                    if key == 7:
+                        self._node(_message(node), 1)
+        if not has_graph:
+            msg = "it has no graph"
+            raise _DamagedError(msg)
+        if not graph.nodes or not graph.outputs:
+            msg = "its graph has no nodes or no outputs"
+            raise _DamagedError(msg)
+        graph.inputs = [tensor for tensor in values if tensor.name not in graph.weights]
+        return graph
+
+    def _fields(self, content: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+        """Yield number and value of each field: a number, or the bytes of a text, a message or a float."""
+        i, size = 0, len(content)
+        while i < size:
+            self._count += 1
+            if self._count > MAX_FIELDS:
+                msg = f"it has more than {MAX_FIELDS} fields"
+                raise _DamagedError(msg)
+            key, i = _read_varint(content, i)
+            kind, value = key & 7, 0
+            if kind == 0:
+                value, i = _read_varint(content, i)
+                yield key >> 3, value
+                continue
+            if kind == 2:
+                length, i = _read_varint(content, i)
+            elif kind in (1, 5):
+                length = 8 if kind == 1 else 4
+            else:
+                msg = f"a field of the unknown kind {kind}"
+                raise _DamagedError(msg)
+            if length > size - i:
+                msg = f"a part of {length} bytes where {size - i} are left"
+                raise _DamagedError(msg)
+            yield key >> 3, content[i : i + length]
+            i += length
+
+    def _graph(self, content: memoryview, graph: OnnxGraph, inputs: list[Tensor], depth: int) -> None:
+        """Add what a GraphProto says."""
+        for number, part in self._fields(content):
+            if number == 1:
+                graph.nodes.append(self._node(_message(part), depth))
+            elif number == 5:
+                graph.weights.add(self._tensor(_message(part)))
+            elif number == 15:
+                graph.weights.add(self._sparse(_message(part)))
+            elif number == 11:
+                inputs.append(self._value(_message(part)))
+            elif number == 12:
+                graph.outputs.append(self._value(_message(part)))
+
+    def _node(self, content: memoryview, depth: int) -> Node:
+        """Return a NodeProto. The graphs and tensors in its attributes are searched for external weights."""
+        operator, domain, inputs, outputs = "", "", [], []
+        inner: list[OnnxGraph] = []
+        for number, part in self._fields(content):
+            if number == 1:
+                inputs.append(_text(part))
+            elif number == 2:
+                outputs.append(_text(part))
+            elif number == 4:
+                operator = _text(part)
+            elif number == 7:
+                domain = _text(part)
+            elif number == 5:
+                inner += self._attribute(_message(part), depth)
+        # What a graph in a node takes from outside is an input of the node, though it does not say so.
+        inputs += [name for graph in inner for node in graph.nodes for name in node.inputs]
+        known = domain in ("", "ai.onnx", "com.microsoft")
+        return Node(operator if known else f"{domain}.{operator}", tuple(inputs), tuple(outputs))
+
+    def _attribute(self, content: memoryview, depth: int) -> list[OnnxGraph]:
+        """Return the graphs in an AttributeProto."""
+        if depth >= MAX_DEPTH:
+            msg = f"its graphs are nested more than {MAX_DEPTH} deep"
+            raise _DamagedError(msg)
+        found = []
+        for number, part in self._fields(content):
+            if number in (5, 10):
+                self._tensor(_message(part))
+            elif number in (22, 23):
+                self._sparse(_message(part))
+            elif number in (6, 11):
+                graph = OnnxGraph()
+                self._graph(_message(part), graph, [], depth + 1)
+                found.append(graph)
+        return found
+
+    def _tensor(self, content: memoryview) -> str:
+        """Return the name of a TensorProto."""
+        name = ""
+        for number, part in self._fields(content):
+            if number == 8:
+                name = _text(part)
+            elif number == 13:
+                entry = {key: _text(value) for key, value in self._fields(_message(part)) if key in (1, 2)}
+                if entry.get(1) == "location":
+                    self._external.add(entry.get(2, ""))
+        return name
+
+    def _sparse(self, content: memoryview) -> str:
+        """Return the name of a SparseTensorProto, which is that of its values."""
+        name = ""
+        for number, part in self._fields(content):
+            if number in (1, 2):
+                inner = self._tensor(_message(part))
+                name = inner if number == 1 else name
+        return name
+
+    def _value(self, content: memoryview) -> Tensor:
+        """Return a ValueInfoProto."""
+        name, dtype = "", 0
+        shape: tuple[int | str | None, ...] | None = None
+        for number, part in self._fields(content):
+            if number == 1:
+                name = _text(part)
+            elif number == 2:
+                for kind, tensor in self._fields(_message(part)):
+                    if kind != 1:  # a sequence or a map
+                        continue
+                    for key, value in self._fields(_message(tensor)):
+                        if key == 1 and isinstance(value, int):
+                            dtype = value
+                        elif key == 2:
+                            sides = (
+                                self._side(_message(v)) for k, v in self._fields(_message(value)) if k == 1
+                            )
+                            shape = tuple(sides)
+        return Tensor(name, dtype, shape)
+
+    def _side(self, content: memoryview) -> int | str | None:
+        side: int | str | None = None
+        for number, part in self._fields(content):
+            if number == 1 and isinstance(part, int):
+                side = part if 0 < part < 1 << 31 else None  # 0 and below stand for any number
+            elif number == 2:
+                side = _text(part) or None
+        return side
+
+
+def _read_varint(content: memoryview, i: int) -> tuple[int, int]:
+    value = 0
+    for shift in range(0, 70, 7):
+        if i >= len(content):
+            msg = "it ends in the middle of a number"
+            raise _DamagedError(msg)
+        byte = content[i]
+        i += 1
+        value |= (byte & 127) << shift
+        if byte < 128:
+            return value, i
+    msg = "a number of more than ten bytes"
+    raise _DamagedError(msg)
+
+
+def _message(part: int | memoryview) -> memoryview:
+    if isinstance(part, int):
+        msg = "a number where a message was expected"
+        raise _DamagedError(msg)
+    return part
+
+
+def _text(part: int | memoryview) -> str:
+    content = _message(part)
+    if len(content) > MAX_TEXT_BYTES:
+        return ""
+    return bytes(content).decode("utf-8", "surrogateescape")
