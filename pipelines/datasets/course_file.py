@@ -41,6 +41,11 @@ def read_course_file(file: h5py.File, path: str | os.PathLike[str]) -> Dataset:
     )
 
 
+def is_course_file(file: h5py.File) -> bool:
+    """Return whether a file has examples by the names of the course."""
+    return any(f"{part}_set_x" in file for part in ("train", "test"))
+
+
 def describe_course_file(file: h5py.File) -> tuple[dict[str, Any], h5py.Dataset, np.ndarray]:
     """Return the description of an open file, its images (m, height, width, channels) and its labels (m,).
 
@@ -52,7 +57,10 @@ def describe_course_file(file: h5py.File) -> tuple[dict[str, Any], h5py.Dataset,
     part = next((part for part in ("train", "test") if f"{part}_set_x" in file), None)
     if part is None:
         found = ", ".join(list(file)[:5]) or "nothing"
-        msg = f"contains {found}; expected a file of xpnet preprocess, or train_set_x and train_set_y"
+        msg = (
+            f"contains {found}; expected a file of xpnet preprocess, train_set_x and train_set_y, or "
+            "features and labels"
+        )
         raise DataError(msg)
     images, stored = dataset_in(file, f"{part}_set_x"), dataset_in(file, f"{part}_set_y")
     shape = images.shape

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -15,13 +16,12 @@ from xpnet.data import STANDARDIZATIONS, ColumnMatrix, Moments, Standardizer, st
 from xpnet.errors import DataError
 
 from ..images import Recipe
-from . import course_file
+from . import course_file, embeddings
 from .atomic_hdf5 import GrowingDataset, atomic_hdf5
 from .dataset import Dataset, class_counts, without_unused_classes
 from .hdf5_input import dataset_in, open_hdf5, rows_of
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Iterator, Sequence
 
     from .atomic_hdf5 import DeferredErrorFile
@@ -107,10 +107,14 @@ class DataFileWriter:
         _write_description(
             self._file, "images", standardizer, classes, skipped, {"recipe": recipe.to_dict()}, labels
         )
-        names = [name.encode() for name in self._names]
-        width = max(1, *map(len, names))
-        dtype = h5py.string_dtype("utf-8", width)
-        self._file.create_dataset("names", data=np.asarray(names, dtype), compression="gzip")
+        _write_names(self._file, self._names)
+
+
+def _write_names(file: h5py.File, names: Sequence[str]) -> None:
+    """Write the names of the examples, padded to equal length and compressed."""
+    encoded = [name.encode() for name in names]
+    dtype = h5py.string_dtype("utf-8", max(1, *map(len, encoded)))
+    file.create_dataset("names", data=np.asarray(encoded, dtype), compression="gzip")
 
 
 def _write_description(
@@ -165,6 +169,8 @@ def write_data_file(path: str | os.PathLike[str], dataset: Dataset) -> None:
             _write_description(
                 file, "table", data.standardizer, dataset.classes, dataset.skipped, more, dataset.Y[0]
             )
+            if dataset.names:
+                _write_names(file, dataset.names)
         return
     names = dataset.names or [""] * data.m
     with data_file_writer(path, recipe, data.standardizer.kind) as writer:
@@ -176,30 +182,58 @@ def write_data_file(path: str | os.PathLike[str], dataset: Dataset) -> None:
         writer.finish(dataset.classes, dataset.skipped, data.standardizer)
 
 
-def read_data_file(path: str | os.PathLike[str]) -> Dataset:
-    """Read a data file, or a file of the course (with train_set_x and train_set_y, or test_...).
+def read_data_file(path: str | os.PathLike[str], on_error: str = "skip") -> Dataset:
+    """Read a data file, a file of the course (with train_set_x and train_set_y, or test_...), or features.
 
     The examples of a large file stay in the file, from which the system reads what is used: see `rows_of`.
 
+    Args:
+        path: the file.
+        on_error: for features that another program wrote: "skip" what cannot be used, or "fail".
+
     Raises:
         DataError: the file cannot be read, is damaged, or has other contents.
+        NoInputError: none of the features can be used.
     """
     with open_hdf5(path) as file:
-        if DESCRIPTION_NAME not in file:
+        if DESCRIPTION_NAME in file:
+            return _read_own(file, path)
+        if not _holds_features(file):
             return course_file.read_course_file(file, path)
-        description, stored, labels = _checked(file)
-        examples = rows_of(stored, path)
-        standardizer = Standardizer(description["standardize"], file["mean"][:], file["scale"][:])
-        return Dataset(
-            ColumnMatrix(examples, standardizer),
-            labels[None],
-            tuple(description["classes"]),
-            Recipe.from_dict(description["recipe"]) if "recipe" in description else None,
-            tuple(description.get("features", ())),
-            description.get("target", ""),
-            _read_names(file, stored.nbytes),
-            tuple((name, reason) for name, reason in description["skipped"]),
-        )
+        arrays = embeddings.arrays_in(file, path)
+    return embeddings.dataset_of(arrays, os.fspath(path), on_error=on_error)
+
+
+def is_data_file(path: str) -> bool:
+    """Return whether xpnet wrote a file. What it left out was reported then.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    with open_hdf5(path) as file:
+        return DESCRIPTION_NAME in file
+
+
+def _read_own(file: h5py.File, path: str | os.PathLike[str]) -> Dataset:
+    """Read an open file that xpnet wrote. Errors: see `read_data_file`, but without the path."""
+    description, stored, labels = _checked(file)
+    examples = rows_of(stored, path)
+    standardizer = Standardizer(description["standardize"], file["mean"][:], file["scale"][:])
+    return Dataset(
+        ColumnMatrix(examples, standardizer),
+        labels[None],
+        tuple(description["classes"]),
+        Recipe.from_dict(description["recipe"]) if "recipe" in description else None,
+        tuple(description.get("features", ())),
+        description.get("target", ""),
+        _read_names(file, stored.nbytes),
+        tuple((name, reason) for name, reason in description["skipped"]),
+    )
+
+
+def _holds_features(file: h5py.File) -> bool:
+    """Return whether another program wrote features into a file, and it is none of the course."""
+    return embeddings.has_features(file) and not course_file.is_course_file(file)
 
 
 def _read_names(file: h5py.File, size: int) -> tuple[str, ...]:
@@ -235,6 +269,9 @@ def describe_data_file(path: str | os.PathLike[str]) -> dict[str, Any]:
         DataError: as for `read_data_file`.
     """
     with open_hdf5(path) as file:
+        if DESCRIPTION_NAME not in file and _holds_features(file):
+            arrays = embeddings.arrays_in(file, path)
+            return embeddings.dataset_of(arrays, os.fspath(path)).describe()
         description, stored, labels = (
             _checked(file) if DESCRIPTION_NAME in file else course_file.describe_course_file(file)
         )
@@ -267,8 +304,8 @@ def _checked(file: h5py.File) -> tuple[dict[str, Any], h5py.Dataset, np.ndarray]
     else:
         fits = (
             len(shape) == 2
-            and n_x == len(description["features"])
-            and stored.dtype in (np.float32, np.float64)
+            and len(description["features"]) in (0, n_x)
+            and stored.dtype in (np.uint8, np.float32, np.float64)
         )
     _require(
         fits and shape[0] > 0, f"examples of shape {shape} {stored.dtype} that do not fit the description"

@@ -57,7 +57,7 @@ def doubt_about_targets(dataset: Dataset) -> str:
     """Return a sentence if the numbers of a target look like classes, or classes like numbers; else ""."""
     if dataset.classes:
         return _doubt_about_classes(dataset)
-    if not dataset.features:
+    if not dataset.features and not dataset.target:  # arrays in memory
         return ""
     values = np.unique(dataset.Y)
     if not 2 <= len(values) <= min(MOST_CLASSES, dataset.data.m // 2) or np.any(values != np.round(values)):

@@ -8,7 +8,7 @@ import zipfile
 import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -66,7 +66,7 @@ def read_npy(path: str) -> np.ndarray:
         if held != size:
             msg = f"is damaged: its array {shape} {dtype} has {size} bytes, and the file holds {held}"
             raise DataError(msg)
-        order = "F" if is_fortran else "C"
+        order: Literal["F", "C"] = "F" if is_fortran else "C"
         if size >= MAPPED_BYTES:
             return np.asarray(np.memmap(path, dtype, "r", offset, shape, order))
         return np.ndarray(shape, dtype, file.read(size), order=order).copy(order="K")
@@ -86,12 +86,7 @@ def open_npz(path: str) -> Iterator[dict[str, StoredArray]]:
             name = member.filename.removesuffix(ENDING)
             if name == member.filename:  # not an array
                 continue
-            if name in found:
-                msg = f"has two arrays named {name}, expected one"
-                raise DataError(msg)
-            if member.flag_bits & 1:
-                msg = f"its {name} is encrypted: save the arrays without a password"
-                raise DataError(msg)
+            _require_readable(member, name, found)
             with archive.open(member) as file:
                 shape, is_fortran, dtype = _header(file, f"its {name} ", allow_objects=True)
                 start = file.tell()
@@ -99,6 +94,15 @@ def open_npz(path: str) -> Iterator[dict[str, StoredArray]]:
                 shape, dtype, _reader(archive, member, name, start, (shape, is_fortran, dtype))
             )
         yield found
+
+
+def _require_readable(member: zipfile.ZipInfo, name: str, found: dict[str, StoredArray]) -> None:
+    if name in found:
+        msg = f"has two arrays named {name}, expected one"
+        raise DataError(msg)
+    if member.flag_bits & 1:
+        msg = f"its {name} is encrypted: save the arrays without a password"
+        raise DataError(msg)
 
 
 def _reader(
@@ -121,11 +125,11 @@ def _reader(
             msg = f"is damaged: its {name} {shape} {dtype} has {size} bytes, and it holds another number"
             raise DataError(msg)
         content = np.empty(size, np.uint8)
-        view, done = memoryview(content), 0
+        done = 0
         with archive.open(member) as file:
             file.read(start)
             while part := file.read(PART_BYTES):
-                view[done : done + len(part)] = part
+                content[done : done + len(part)] = np.frombuffer(part, np.uint8)
                 done += len(part)
         if done != size:
             msg = f"is damaged: its {name} has only {done} of {size} bytes"
@@ -140,17 +144,9 @@ def _header(
 ) -> tuple[tuple[int, ...], bool, np.dtype]:
     """Return the shape, whether the order is Fortran's, and the dtype. `what` begins the errors."""
     try:
-        version = np.lib.format.read_magic(file)
-        read = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }.get(version)
-        if read is None:
-            msg = f"{what}is of version {version} of NumPy's format, expected (1, 0) or (2, 0)"
-            raise DataError(msg)
+        is_first = np.lib.format.read_magic(file) == (1, 0)
+        read = np.lib.format.read_array_header_1_0 if is_first else np.lib.format.read_array_header_2_0
         shape, is_fortran, dtype = read(file, max_header_size=MAX_HEADER_BYTES)
-    except DataError:
-        raise
     except Exception as error:  # on damaged headers NumPy and its parser raise many types
         msg = f"{what}cannot be read as an array of NumPy: {' '.join(str(error).split())[:200]}"
         raise DataError(msg) from error
@@ -165,7 +161,7 @@ def _header(
 def _require_plain(dtype: np.dtype, what: str) -> None:
     if dtype.hasobject:
         msg = (
-            f"{what}holds Python objects (a pickle), which are never loaded, because they could execute code: "
+            f"{what}holds Python objects (a pickle), which are never loaded, as they could execute code: "
             "save numbers as numbers and names as strings, as in names.astype(str)"
         )
         raise DataError(msg)

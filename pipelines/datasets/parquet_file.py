@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -78,8 +78,8 @@ def read_parquet(
         UsageError: pyarrow is not installed, or it is not known which column to predict.
     """
     try:
-        pa: Any = importlib.import_module("pyarrow")
-        pq: Any = importlib.import_module("pyarrow.parquet")
+        import pyarrow as pa
+        import pyarrow.parquet as pq
     except ImportError as error:
         msg = f"{path}: Parquet files need pyarrow: pip install 'xpnet[parquet]'"
         raise UsageError(msg) from error
@@ -101,7 +101,7 @@ class _Reader:
 
     def __init__(self, pa: Any, file: Any, path: str) -> None:
         self._pa, self._file, self._path = pa, file, path
-        self._types = {}
+        self._types: dict[str, tuple[str, Any]] = {}
         for field in file.schema_arrow:
             name = same_name(field.name)
             if name in self._types:
@@ -225,16 +225,15 @@ class _Reader:
 
     def _lengths(self, column: Any) -> np.ndarray:
         """Return the length of each list; -1 for an empty cell."""
-        counted: Any = importlib.import_module("pyarrow.compute").list_value_length(column)
-        return np.asarray(counted.fill_null(-1))
+        import pyarrow.compute as pc
+
+        return np.asarray(pc.list_value_length(column).fill_null(-1))
 
     def _width(self, column: Any) -> int:
         """Return the length of the first list that has one."""
         return next((int(length) for length in self._lengths(column) if length > 0), 0)
 
     def _require_size(self, size: int) -> None:
-        import os
-
         held = os.path.getsize(self._path)
         if size > max(FREE_BYTES, held * MAX_COMPRESSION):
             msg = f"{self._path}: is damaged: it has {size} bytes of features, and the file only {held} bytes"
@@ -251,10 +250,10 @@ class _Reader:
 
     def _is_list(self, kind: Any) -> bool:
         types = self._pa.types
-        return types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
+        return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
 
     def _is_number(self, kind: Any) -> bool:
-        return self._pa.types.is_integer(kind) or self._pa.types.is_floating(kind)
+        return bool(self._pa.types.is_integer(kind) or self._pa.types.is_floating(kind))
 
 
 def _plain_type(pa: Any, kind: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Open the data that a user names: an image folder, a data file, a file of the course, or a table."""
+"""Open the data that a user names: images in a folder or file, a file of the course, a table, or features."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from xpnet.data import fit_standardizer
 from xpnet.errors import DataError, UsageError
 
 from ..images import Recipe
+from .endings import EMBEDDING_SUFFIXES, PARQUET_SUFFIXES, TABLE_SUFFIXES
 from .text_file import same_name
 
 if TYPE_CHECKING:
@@ -21,12 +22,8 @@ if TYPE_CHECKING:
     from ..images import Workers
     from .dataset import Dataset
 
-
-TABLE_SUFFIXES = (".csv", ".tsv")
-"""The endings of files that are read as tables."""
-
 OTHER_FORMATS = (
-    ".csv.gz", ".csv.bz2", ".csv.xz", ".csv.zip", ".tsv.gz", ".xlsx", ".xls", ".ods", ".parquet", ".feather",
+    ".csv.gz", ".csv.bz2", ".csv.xz", ".csv.zip", ".tsv.gz", ".xlsx", ".xls", ".ods", ".feather",
     ".json", ".jsonl", ".txt",
 )  # fmt: skip
 """The endings of tables in formats that are not read."""
@@ -40,12 +37,13 @@ class DataOptions:
         recipe: for folders: how images become columns; None for the default recipe.
         standardize: the kind of standardization, one of `xpnet.data.STANDARDIZATIONS`. None is "feature" for
             a table, "unit" for images, and the file's own standardization for a data file.
-        labels: for folders without a subfolder per class: a CSV file with lines path,label.
-        target: for tables: the name of the column to predict.
+        labels: for folders without a subfolder per class: a CSV file with lines path,label; for features
+            without labels: a .npy or CSV file of them.
+        target: for tables, also Parquet: the name of the column to predict.
         columns: for tables: the names of the features; None for all columns but the target.
         ignored_columns: for tables: the names of columns that are no features.
         workers: for folders: the number of processes that decode.
-        on_error: for folders and tables: "skip" what cannot be used, or "fail".
+        on_error: for folders, tables and features: "skip" what cannot be used, or "fail".
     """
 
     recipe: Recipe | None = None
@@ -77,7 +75,8 @@ def open_data(
 
     Args:
         path: a folder with a subfolder for each class; any folder, with `options.labels`; a file of
-            `xpnet preprocess`; a file of the course; or a CSV table, with `options.target`.
+            `xpnet preprocess`; a file of the course; a CSV table, with `options.target`; or features in a
+            .npy, .npz, Parquet or HDF5 file.
         options: how the data is read.
         on_progress: called with the number of images decoded so far, and the number of all images.
         on_warning: called with a sentence about each thing in the data that is doubtful.
@@ -124,12 +123,14 @@ def open_data(
             options.columns,
             options.ignored_columns,
         )
+    if path.lower().endswith(EMBEDDING_SUFFIXES):
+        return _read_embeddings(path, options)
     from .data_file import read_data_file
 
     _refuse_options(
         path, "a data file, whose images are decoded already", {**for_images, **options.for_tables}
     )
-    dataset = read_data_file(path)
+    dataset = read_data_file(path, options.on_error)
     if options.standardize is None:
         return dataset
     channels = dataset.recipe.channels if dataset.recipe else 1
@@ -177,6 +178,27 @@ def write_data(
     dataset = open_data(path, options, on_progress, on_warning)
     write_data_file(output, dataset)
     return list(dataset.skipped)
+
+
+def _read_embeddings(path: str, options: DataOptions) -> Dataset:
+    """Read a .npy, .npz or Parquet file. Arguments and errors: see `open_data`."""
+    from .embeddings import read_embeddings
+
+    is_parquet = path.lower().endswith(PARQUET_SUFFIXES)
+    of_images = {"options for images": options.recipe}
+    if is_parquet:
+        _refuse_options(path, "a table", {**of_images, "--labels": options.labels})
+    else:
+        _refuse_options(path, "a file of features", {**of_images, **options.for_tables})
+    return read_embeddings(
+        path,
+        standardize=options.standardize or "feature",
+        on_error=options.on_error,
+        labels=options.labels,
+        target=options.target,
+        columns=options.columns,
+        ignored=options.ignored_columns,
+    )
 
 
 def _refuse_ending(path: str) -> None:

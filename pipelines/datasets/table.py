@@ -23,14 +23,16 @@ class TableRows:
     """The features of a table, without its target.
 
     Attributes:
-        names: "line 2" and so on, for each of the m lines.
-        examples: (m, n_x) float64. The row of a line that cannot be used is zero.
+        names: "line 2" and so on, for each of the m lines; or names that the file has for its rows.
+        examples: (m, n_x) float64; for a file of features uint8, float32 or float64.
         errors: for each line the reason why it cannot be used; "" where it can.
+        are_own: whether the names are those that the file has.
     """
 
     names: list[str]
     examples: np.ndarray
     errors: list[str]
+    are_own: bool = False
 
 
 def read_table_rows(path: str, features: Sequence[str]) -> TableRows:

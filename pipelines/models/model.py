@@ -24,7 +24,9 @@ from xpnet.features import PatchFeatures, PatchSettings
 from xpnet.io import SavedModel, Scorer, read_model_file, write_model_file
 
 from ..datasets import (
+    PARQUET_SUFFIXES,
     TABLE_SUFFIXES,
+    USUAL_LABELS,
     DataOptions,
     Dataset,
     dataset_from_arrays,
@@ -37,6 +39,7 @@ from ..outputs import require_ending
 from .checks import require_history, require_table_recipe
 from .evaluation import Evaluation, evaluate_classes, evaluate_regression
 from .prediction import CHUNKS_IN_FLIGHT, Prediction, Predictor, RowOptions, class_probabilities
+from .table_inputs import TableInputs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -164,12 +167,14 @@ class Model:
         frame: int | None = None,
         max_pixels: int | None = None,
     ) -> Iterator[Prediction]:
-        """Return an iterator of one prediction for each image, in order.
+        """Return an iterator of one prediction for each input, in order.
 
-        An image that cannot be used gives a prediction with the status "error": no exception is raised.
+        Inputs are images; or, for a model that was trained on a table or on features, the rows of such files.
+        An input that cannot be used gives a prediction with the status "error": no exception is raised.
 
         Args:
-            inputs: one path or several: images, folders (with all images below) and glob patterns.
+            inputs: one path or several: images, folders (with all images below) and glob patterns; or tables
+                and files of features.
             workers: how many processes decode; None for one per core. This process decodes a few images.
             device: where to score: "auto", "cpu", "gpu", "gpu:1", ..., or a backend.
             batch_size: how many images are scored at a time; None for 64, or 1024 on a GPU. It changes no
@@ -181,17 +186,23 @@ class Model:
             max_pixels: the largest image that is decoded, as for `reading`.
 
         Raises:
-            UsageError: an option does not fit the model, or the model was trained on a table.
+            UsageError: an option or an input does not fit the model.
+            DataError: a table or a file of features cannot be read, or lacks a column.
             DeviceError: the device cannot be used.
         """
         options = RowOptions(topk, proba, min_confidence)
-        predictor = self.reading(frame, max_pixels).predictor(backend_of(device), options)
+        reading = self.reading(frame, max_pixels)
+        predictor = reading.predictor(backend_of(device), options, takes_tables=True)
         several = [inputs] if isinstance(inputs, str | bytes | os.PathLike) else inputs
         if isinstance(several, np.ndarray) or not isinstance(several, Iterable):
             msg = f"predict: inputs is {type(inputs).__name__}, expected paths; arrays are for predict_array"
             raise UsageError(msg)
-        paths = expand_inputs(map(os.fsdecode, several))
-        batches = predictor.predict(paths, workers_for(workers), batch_size)
+        named = map(os.fsdecode, several)
+        if self.recipe is None:
+            table = self.table_inputs(named)
+            batches = predictor.predict_decoded(table.chunks(0, batch_size or predictor.batch_size))
+        else:
+            batches = predictor.predict(expand_inputs(named), workers_for(workers), batch_size)
         return (prediction for batch in batches for prediction in batch)
 
     def predict_array(self, X: np.ndarray, *, device: Device = None) -> np.ndarray:
@@ -306,9 +317,11 @@ class Model:
         """
         path = os.fspath(path)
         recipe, columns = self.recipe if os.path.isdir(path) else None, None
-        if path.lower().endswith(TABLE_SUFFIXES):
-            target = target or self.saved.recipe.get("target")
+        if path.lower().endswith(TABLE_SUFFIXES + PARQUET_SUFFIXES):
             columns = tuple(self.saved.recipe.get("features") or ()) or None
+            trained = self.saved.recipe.get("target") or None
+            # The name of an array of labels is not the name of a column.
+            target = target or (None if columns is None and trained in USUAL_LABELS else trained)
         options = DataOptions(recipe, None, labels, target, workers, on_error, columns)
         dataset = self._fitting(open_data(path, options, on_progress, on_warning), path)
         if self.recipe and dataset.recipe and dataset.recipe.libraries:
@@ -339,19 +352,27 @@ class Model:
         transform = None if self.patches is None else self.patches.on(backend)
         return Scorer(saved.model, saved.parameters, saved.standardizer, backend, dtype, transform)
 
-    def predictor(self, backend: Backend, options: RowOptions) -> Predictor:
-        """Return the model on a device, ready for images.
+    def table_inputs(self, paths: Iterable[str]) -> TableInputs:
+        """Return the rows of tables and of files of features, for a model that was trained on such data.
 
         Raises:
-            UsageError: the model was trained on a table, or the options do not fit it.
+            UsageError, DataError, NoInputError: see `TableInputs`.
         """
-        if self.recipe is None:
+        return TableInputs(paths, self.saved.recipe.get("features") or (), self.n_x, self.name)
+
+    def predictor(self, backend: Backend, options: RowOptions, *, takes_tables: bool = False) -> Predictor:
+        """Return the model on a device, ready for images; or for rows of tables, if these may be its inputs.
+
+        Raises:
+            UsageError: the model was trained on a table, and takes images only; or the options do not fit it.
+        """
+        if self.recipe is None and not takes_tables:
             msg = (
                 f"{self.name}: was trained on a table, and takes no images: use the commands xpnet predict "
                 "and xpnet evaluate for a table"
             )
             raise UsageError(msg)
-        in_flight = CHUNKS_IN_FLIGHT[backend.name]
+        in_flight = 0 if self.recipe is None else CHUNKS_IN_FLIGHT[backend.name]
         return Predictor(self.scorer(backend), self.recipe, self.classes, options, in_flight)
 
     def _outputs(self, caller: str, X: np.ndarray, device: Device) -> np.ndarray:
@@ -409,7 +430,7 @@ class Model:
         elif self.recipe is not None and dataset.recipe is not None and dataset.recipe != self.recipe:
             msg = f"{name}: was made by {dataset.recipe}, and the model expects {self.recipe}"
         elif features and list(dataset.features) != features:
-            found, expected = ", ".join(dataset.features), ", ".join(features)
+            found, expected = ", ".join(dataset.features) or "without names", ", ".join(features)
             msg = f"{name}: has the columns {found}; the model expects {expected}"
         else:
             return

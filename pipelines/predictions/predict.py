@@ -11,15 +11,12 @@ import os
 from dataclasses import asdict
 from typing import IO, TYPE_CHECKING, Any
 
-import numpy as np
-
 from xpnet.backend import Backend
 from xpnet.errors import NoInputError, OutputError, UsageError
 from xpnet.kernels import one_for_each_product
 
-from ..datasets import TABLE_SUFFIXES, read_table_rows
-from ..images import DecodedImages, begin_decoding
-from ..models import Predictor, RowOptions
+from ..images import begin_decoding
+from ..models import RowOptions
 from .formats import new_format
 from .resumable_file import WAYS_OUT, ResumableFile, StreamSink
 from .rows import Counts, columns_for, row_of
@@ -48,12 +45,12 @@ def write_predictions(
     on_resume: Callable[[int], object] = lambda done: None,  # noqa: ARG005
     on_progress: Callable[[Counts], object] = lambda counts: None,  # noqa: ARG005
 ) -> Counts:
-    """Score images, or the lines of tables, and write one row for each, in order.
+    """Score images, the lines of tables, or features, and write one row for each, in order.
 
     Args:
         model: the model.
-        paths: the images, which are read as they are needed. For a model that was trained on a table:
-            tables, which may lack the column that it predicts.
+        paths: the images, which are read as they are needed. For a model that was trained on a table
+            or on features: such files, which may lack what it predicts.
         backend: the device that scores; or a function that opens it, while the first images are decoded: the
             libraries of a GPU take a while to load.
         output: the file to write, which appears under its name when it is complete; or a binary stream.
@@ -76,14 +73,14 @@ def write_predictions(
         NoInputError: there are no images.
         DeviceError: the device failed. The rows written so far are kept, and can be resumed.
     """
-    table = None if model.recipe is not None else TableInputs(model, paths)
+    table = model.table_inputs(paths) if model.recipe is None else None
     iterator, begun = iter(paths if table is None else table.names), None
     if not isinstance(backend, Backend):
         # The first images of an unfinished output are known only when its journal is read.
         if model.recipe is not None and (overwrite or not is_unfinished(output)):
             begun = begin_decoding(iterator, model.recipe, workers)
         backend = backend()
-    predictor = model.predictor(backend, options) if table is None else table.predictor(backend, options)
+    predictor = model.predictor(backend, options, takes_tables=True)
     format_ = new_format(format, columns_for(model, options))
     counts, digest = Counts(), InputDigest(b"" if table is None else table.content)
     # All cores decode, so one thread computes the products.
@@ -123,58 +120,6 @@ def write_predictions(
 def is_unfinished(output: str | IO[bytes]) -> bool:
     """Return whether an output has rows of an earlier run that was killed."""
     return isinstance(output, str) and os.path.exists(f"{os.path.realpath(output)}.part")
-
-
-class TableInputs:
-    """The lines of tables, as inputs of a model that was trained on a table.
-
-    Args:
-        model: the model.
-        paths: the tables.
-
-    Attributes:
-        names: of each line the table and the number of the line.
-        content: a hash of what the lines hold.
-
-    Raises:
-        UsageError: the model does not know the names of its columns.
-        DataError, NoInputError: a table cannot be read, lacks a column, or has no lines.
-    """
-
-    def __init__(self, model: Model, paths: Iterable[str]) -> None:
-        self._model = model
-        features = model.saved.recipe.get("features")
-        if not features:
-            msg = f"{model.name}: holds no names of columns, so tables cannot be read for it"
-            raise UsageError(msg)
-        tables = []
-        for path in paths:
-            if os.path.exists(path) and not path.lower().endswith(TABLE_SUFFIXES):
-                msg = (
-                    f"{path}: is no table, and {model.name} was trained on one: expected a file that ends in "
-                    f"{' or '.join(TABLE_SUFFIXES)}"
-                )
-                raise UsageError(msg)
-            tables.append((path, read_table_rows(path, features)))
-        self.names = [f"{path}: {name}" for path, rows in tables for name in rows.names]
-        self._errors = [error for _, rows in tables for error in rows.errors]
-        self._examples = [rows.examples for _, rows in tables]
-        content = hashlib.blake2b(digest_size=16)
-        for part in self._examples:
-            content.update(np.ascontiguousarray(part).tobytes())
-        content.update("\0".join(self._errors).encode("utf-8", "backslashreplace"))
-        self.content = content.digest()
-
-    def predictor(self, backend: Backend, options: RowOptions) -> Predictor:
-        """Return the model on a device, ready for the lines."""
-        return Predictor(self._model.scorer(backend), None, self._model.classes, options)
-
-    def chunks(self, start: int, size: int) -> Iterator[DecodedImages]:
-        """Yield the lines from a position on, as chunks of columns."""
-        examples = np.concatenate(self._examples) if self._examples else np.zeros((0, 0))
-        for first in range(start, len(self.names), size):
-            part = slice(first, first + size)
-            yield DecodedImages(self.names[part], examples[part], self._errors[part])
 
 
 class InputDigest:

@@ -14,11 +14,14 @@ from xpnet.data import fit_standardizer, stratified_split
 from xpnet.errors import DataError, UsageError
 
 from ..datasets import (
+    EMBEDDING_SUFFIXES,
+    PARQUET_SUFFIXES,
     TABLE_SUFFIXES,
     DataOptions,
     Dataset,
     doubt_about_targets,
     doubts_about_images,
+    is_data_file,
     open_data,
     with_classes,
     with_labels_for,
@@ -139,7 +142,7 @@ def prepare(job: TrainJob, messages: Messages) -> Prepared:
                 ignored_columns=(),
                 columns=None,
             )
-            if job.val.lower().endswith(TABLE_SUFFIXES):
+            if job.val.lower().endswith(TABLE_SUFFIXES + PARQUET_SUFFIXES):
                 options = replace(options, target=dataset.target, columns=dataset.features or None)
         validation = _opened(job.val, options, job.plan, messages)
         skipped += [] if _was_reported(job.val) else list(validation.skipped)
@@ -180,8 +183,10 @@ def _opened(data: str | Dataset, options: DataOptions, plan: Plan, messages: Mes
 
 
 def _was_reported(data: str | Dataset) -> bool:
-    """Return whether the data is an HDF5 file: skipped inputs were reported when it was made."""
-    return isinstance(data, str) and os.path.isfile(data) and not data.lower().endswith(TABLE_SUFFIXES)
+    """Return whether the data is a file of `xpnet preprocess`, which has reported what it skipped."""
+    others = TABLE_SUFFIXES + EMBEDDING_SUFFIXES
+    is_hdf5 = isinstance(data, str) and os.path.isfile(data) and not data.lower().endswith(others)
+    return is_hdf5 and is_data_file(str(data))
 
 
 def validation_split(dataset: Dataset, share: float, seed: int) -> tuple[Dataset, Dataset]:

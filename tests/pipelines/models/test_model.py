@@ -192,7 +192,7 @@ def test_numbers_have_a_score_and_no_label(tmp_path: Path) -> None:
 
 
 def test_a_model_of_a_table_takes_no_images(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="the model: was trained on a table"):
+    with pytest.raises(UsageError, match="is no table, and the model was trained on one"):
         TABLE.predict(tmp_path)
 
 

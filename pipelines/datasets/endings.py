@@ -1,0 +1,16 @@
+"""How the names of data files end, by their kind."""
+
+TABLE_SUFFIXES = (".csv", ".tsv")
+"""The endings of files that are read as tables."""
+
+PARQUET_SUFFIXES = (".parquet", ".pq")
+"""The endings of Parquet files: tables, or features."""
+
+EMBEDDING_SUFFIXES = (".npy", ".npz", *PARQUET_SUFFIXES)
+"""The endings of files that are read as features. HDF5 files are known by their contents."""
+
+FEATURE_INPUT_SUFFIXES = (*EMBEDDING_SUFFIXES, ".h5", ".hdf5", ".hdf", ".he5")
+"""The endings of files of features that are inputs of a prediction."""
+
+USUAL_LABELS = ("labels", "targets", "y", "Y")
+"""Usual names of the array of labels in a file of features."""
