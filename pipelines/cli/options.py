@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -13,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from ..datasets import DataOptions
+    from ..training import Plan
 
 DATA, MODEL, OPTIMIZATION, DEVICE = "Data", "Model", "Optimization", "Device"
 OUTPUT, MESSAGES = "Output", "Messages"
@@ -139,9 +139,17 @@ def number(
     return typer.Option(*flags, metavar=metavar, parser=parser, help=help, rich_help_panel=panel, **others)
 
 
-def numbers(flag: str, help: str, panel: str, kind: type[int | float] = float) -> Any:  # noqa: A002
+def numbers(
+    flag: str,
+    help: str,  # noqa: A002
+    panel: str,
+    kind: type[int | float] = float,
+    **others: Any,
+) -> Any:
     """Return an option whose value is a list of numbers."""
-    return typer.Option(flag, metavar="N,N,...", parser=NumberList(kind), help=help, rich_help_panel=panel)
+    return typer.Option(
+        flag, metavar="N,N,...", parser=NumberList(kind), help=help, rich_help_panel=panel, **others
+    )
 
 
 def _one_of(possible: tuple[str, ...]) -> Callable[[str | None], str | None]:
@@ -154,6 +162,13 @@ def _one_of(possible: tuple[str, ...]) -> Callable[[str | None], str | None]:
         return value
 
     return check
+
+
+def _features(value: str | None) -> str | None:
+    """Refuse what is neither a kind of features nor an ONNX file, before data is read."""
+    if value is None or value.lower().endswith(".onnx"):
+        return value
+    return _one_of(("none", "patches", "auto"))(value)
 
 
 def choice(flag: str, *possible: str, help: str, panel: str, **others: Any) -> Any:  # noqa: A002
@@ -341,26 +356,25 @@ class Reading(NamedTuple):
     workers: Workers = None
 
     @contextmanager
-    def data_options(self, data: str = "", wants_patches: bool = False) -> Iterator[DataOptions]:
+    def data_options(self, data: str = "", plan: Plan | None = None) -> Iterator[DataOptions]:
         """Give the options as the pipeline takes them, with workers that decode until the block ends.
 
         Args:
             data: the data.
-            wants_patches: whether the default of the image size is that for patches.
+            plan: how to train; its features may need images of another size than usual.
 
         Raises:
             UsageError: a value that is not allowed.
         """
         from ..datasets import DataOptions
         from ..images import Recipe, Workers, workers_for
-        from ..training import PATCHES_SIZE
+        from ..training import usual_images
 
-        is_patches_size = wants_patches and os.path.isdir(data)
-        image_size = self.image_size or (PATCHES_SIZE if is_patches_size else None)
+        image_size, color_mode = (None, None) if plan is None else usual_images(plan, data)
         recipe = Recipe.from_options(
-            image_size,
+            self.image_size or image_size,
             self.resize_mode,
-            self.color_mode,
+            self.color_mode or color_mode,
             self.decoder,
             self.frame,
             self.max_pixels,
@@ -404,15 +418,55 @@ class Training(NamedTuple):
     ] = None  # fmt: skip
     features: Annotated[
         str | None,
-        choice(
-            "--features", "none", "patches", "auto", panel=MODEL,
+        text(
+            "--features", metavar="none|patches|auto|FILE.onnx", panel=MODEL, callback=_features,
             show_default="auto, or none if an option says how to train",
             help="What the model is given: the pixels (none); features of small patches, which are learned "
-            "from the images (patches); or what a quick comparison on left-out images finds best (auto). "
+            "from the images (patches); what a quick comparison on left-out images finds best (auto); or the "
+            "embeddings of a backbone, a network in an ONNX file: pip install 'xpnet[onnx]'. "
             "With patches and auto, images in folders are 32 pixels wide and high unless --image-size says "
-            "otherwise, and a linear model on patches is trained by ridge classification.",
+            "otherwise; with a backbone they have the size that it takes. A linear model on patches or "
+            "embeddings is trained by ridge classification.",
         ),
     ] = None  # fmt: skip
+    features_output: Annotated[
+        str | None,
+        text(
+            "--features-output", metavar="NAME", panel=MODEL,
+            show_default="what the last linear layer takes, or the output",
+            help="Which tensor of a backbone is the embedding.",
+        ),
+    ] = None  # fmt: skip
+    features_mean: Annotated[
+        Any,
+        numbers(
+            "--features-mean", panel=MODEL, show_default="as the file or one beside it says, or ImageNet's",
+            help="The mean of red, green and blue that a backbone expects to be subtracted. White is 1.",
+        ),
+    ] = None  # fmt: skip
+    features_std: Annotated[
+        Any,
+        numbers(
+            "--features-std", panel=MODEL, show_default="as for the mean",
+            help="The standard deviation of red, green and blue that a backbone expects to be divided by.",
+        ),
+    ] = None  # fmt: skip
+    features_colors: Annotated[
+        str | None,
+        choice(
+            "--features-colors", "rgb", "bgr", panel=MODEL, show_default="as for the mean",
+            help="The order of the channels that a backbone takes.",
+        ),
+    ] = None  # fmt: skip
+    embed: Annotated[
+        bool,
+        flag(
+            "--embed",
+            help="Write the backbone into the model file. Else only its name and hash are in it, and it must "
+            "be beside the model file to predict.",
+            panel=MODEL,
+        ),
+    ] = False
     mirror: Annotated[
         bool | None,
         typer.Option(

@@ -75,7 +75,7 @@ def sweep(
     options_of_plan["features"] = options_of_plan["features"] or "none"
     plan = Plan(**options_of_plan, optimizer=optimizer, epochs=epochs, iterations=iterations)
     compared = {"learning_rates": learning_rates, "l2s": l2s, "seeds": seeds}
-    with reading.data_options(data, plan.wants_patches) as options:
+    with reading.data_options(data, plan) as options:
         job = TrainJob(
             data=data,
             options=options,

@@ -106,6 +106,8 @@ def _data_lines(description: dict[str, Any]) -> list[str]:
         lines.append(
             f"Features: {patches['count']} patches of {size} x {size} pixels, in {grid} x {grid} cells{alike}"
         )
+    if backbone := description.get("backbone"):
+        lines.append(f"Features: {backbone['count']} numbers by the backbone {backbone['name']}")
     lines.append(f"X: {(n_x, m)} {description['dtype']}, standardized: {description['standardize']}")
     lines.append(f"Y: {(1, m)}")
     if description["classes"]:

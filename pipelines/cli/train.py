@@ -25,8 +25,8 @@ def train(
             "ridge",
             panel=o.OPTIMIZATION,
             help="The optimizer. By default ridge (in closed form) for logistic and softmax regression on "
-            "patches, and lbfgs on other data. If an option is given that lbfgs does not have, such as "
-            "--epochs or --learning-rate: sgd with --iterations, else adam. Networks: adam. Linear "
+            "patches or embeddings, and lbfgs on other data. If an option is given that lbfgs does not have, "
+            "such as --epochs or --learning-rate: sgd with --iterations, else adam. Networks: adam. Linear "
             "regression is solved without an optimizer, unless an option asks for steps.",
         ),
     ] = None,
@@ -131,7 +131,7 @@ def train(
         clip=clip,
         patience=patience,
     )
-    with reading.data_options(data, plan.wants_patches) as options:
+    with reading.data_options(data, plan) as options:
         job = TrainJob(
             data=data,
             options=options,

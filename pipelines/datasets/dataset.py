@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from xpnet.data import ColumnMatrix
-    from xpnet.features import PatchFeatures
+    from xpnet.features import Backbone, PatchFeatures
 
     from ..images import Recipe
 
@@ -31,7 +31,9 @@ class Dataset:
         target: the name of a table's target column; "" for images.
         names: the paths of the m images, or empty if they are not known.
         skipped: (input, reason) of each input that could not be used.
-        patches: what turned the pixels into the features in `data`; None if `data` holds the pixels.
+        patches: what turned the pixels into the features in `data`; None if something else did, or nothing.
+        backbone: the same for a network whose embeddings the features are.
+        embedded: the bytes of that network, (1, n) uint8, if the model file is to hold them; else None.
     """
 
     data: ColumnMatrix
@@ -43,11 +45,14 @@ class Dataset:
     names: tuple[str, ...] = ()
     skipped: tuple[tuple[str, str], ...] = field(default=())
     patches: PatchFeatures | None = None
+    backbone: Backbone | None = None
+    embedded: np.ndarray | None = None
 
     def describe(self) -> dict[str, Any]:
         """Return the description that `describe_data_file` gives for a data file of this dataset."""
         data, recipe = self.data, self.recipe
-        patches = {"patches": self.patches.settings.to_dict()} if self.patches else {}
+        made_by = {"patches": self.patches.settings.to_dict()} if self.patches else {}
+        made_by |= {"backbone": self.backbone.to_dict()} if self.backbone else {}
         return {
             "kind": "images" if recipe else "table",
             "recipe": recipe and recipe.to_dict(),
@@ -60,7 +65,7 @@ class Dataset:
             "shape": list(recipe.shape) if recipe else [data.n_x],
             "dtype": str(data.examples.dtype),
             "counts": class_counts(self.Y[0], self.classes),
-            **patches,
+            **made_by,
         }
 
 

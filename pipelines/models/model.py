@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from xpnet.errors import (
     ShapeError,
     UsageError,
 )
-from xpnet.features import PatchFeatures, PatchSettings
+from xpnet.features import Backbone, PatchFeatures, PatchSettings
 from xpnet.io import SavedModel, Scorer, read_model_file, write_model_file
 
 from ..datasets import (
@@ -36,6 +36,7 @@ from ..datasets import (
 )
 from ..images import Recipe, expand_inputs, workers_for
 from ..outputs import require_ending
+from .backbones import backbone_of, find_backbone
 from .checks import require_history, require_table_recipe
 from .evaluation import Evaluation, evaluate_classes, evaluate_regression
 from .prediction import CHUNKS_IN_FLIGHT, Prediction, Predictor, RowOptions, class_probabilities
@@ -43,6 +44,8 @@ from .table_inputs import TableInputs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+
+    from xpnet.features import BackboneTransform
 
     from ..images import Workers
 
@@ -64,38 +67,50 @@ class Model:
         saved: what the model file holds: the network, its parameters, and how it was trained.
         recipe: how an image becomes a column; None for a model of a table.
         path: the file that the model was loaded from, or None.
-        patches: what turns the pixels of an image into features; None if the network takes the pixels.
+        patches: what turns the pixels of an image into features; None if a backbone does, or the network
+            takes the pixels.
+        backbone: the network whose embeddings of images are the features; None if there is none. Its file is
+            not needed before the first prediction.
+        folders: folders that may hold the file of the backbone, beside those where it is looked for anyway.
     """
 
     saved: SavedModel
     recipe: Recipe | None = None
     path: str | None = None
     patches: PatchFeatures | None = None
+    backbone: Backbone | None = None
+    folders: tuple[str, ...] = ()
+    _transforms: dict[str, BackboneTransform] = field(default_factory=dict)
 
     @classmethod
-    def from_saved(cls, saved: SavedModel, path: str | None = None) -> Model:
-        """Make a model from the contents of a model file.
+    def from_saved(cls, saved: SavedModel, path: str | None = None, folders: tuple[str, ...] = ()) -> Model:
+        """Make a model from the contents of a model file. folders: where its backbone may be.
 
         Raises:
             DataError: its recipe is from a newer version, or does not fit the weights; or its summary of the
                 training is damaged.
         """
         name = path or "the model"
-        stored = {key: value for key, value in saved.recipe.items() if key != "patches"}
+        stored = {key: value for key, value in saved.recipe.items() if key not in ("patches", "backbone")}
         try:
             recipe = Recipe.from_dict(stored) if "decoder" in stored else None
-            patches = None if recipe is None else patches_of(saved, recipe)
+            backbone = None if recipe is None else backbone_of(saved)
+            patches = None if recipe is None or backbone else patches_of(saved, recipe)
         except (DataError, ConfigurationError, ShapeError, DtypeError) as error:
             msg = f"{name}: {error}"
             raise DataError(msg) from error
-        n_x = None if recipe is None else patches.count if patches else recipe.n_x
+        made_by = patches or backbone
+        n_x = None if recipe is None else made_by.count if made_by else recipe.n_x
+        if recipe is not None and backbone is not None and backbone.shape != recipe.shape:
+            msg = f"{name}: its backbone takes images {backbone.shape}, and its recipe gives {recipe.shape}"
+            raise DataError(msg)
         if n_x is not None and n_x != saved.model.n_x:
             msg = f"{name}: its recipe gives {n_x} features, but its weights expect {saved.model.n_x}"
             raise DataError(msg)
         if recipe is None:
             require_table_recipe(saved.recipe, saved.model.n_x, name)
         require_history(saved.history, name)
-        return cls(saved, recipe, path, patches)
+        return cls(saved, recipe, path, patches, backbone, folders)
 
     def __repr__(self) -> str:
         about = f"{len(self.classes)} classes" if self.classes else "regression"
@@ -346,10 +361,19 @@ class Model:
         return Evaluation(counts | found.metrics, found.predicted, found.probabilities)
 
     def scorer(self, backend: Backend) -> Scorer:
-        """Return the network on a device, ready for raw examples."""
+        """Return the network on a device, ready for raw examples.
+
+        Raises:
+            ModelFileError: the file of its backbone is missing or damaged, or another one.
+            UsageError, DeviceError: onnxruntime is not installed, or cannot use the device.
+        """
         saved = self.saved
         dtype = str(saved.parameters["W1"].dtype)
-        transform = None if self.patches is None else self.patches.on(backend)
+        transform: Callable[[np.ndarray], np.ndarray] | None = None
+        if self.patches is not None:
+            transform = self.patches.on(backend)
+        elif self.backbone is not None:
+            transform = self._embedding(self.backbone, backend)
         return Scorer(saved.model, saved.parameters, saved.standardizer, backend, dtype, transform)
 
     def table_inputs(self, paths: Iterable[str]) -> TableInputs:
@@ -374,6 +398,13 @@ class Model:
             raise UsageError(msg)
         in_flight = 0 if self.recipe is None else CHUNKS_IN_FLIGHT[backend.name]
         return Predictor(self.scorer(backend), self.recipe, self.classes, options, in_flight)
+
+    def _embedding(self, backbone: Backbone, backend: Backend) -> BackboneTransform:
+        """Return the backbone on a device. It is opened once for each."""
+        if backend.device not in self._transforms:
+            file = find_backbone(backbone, self.saved, self.path, self.folders)
+            self._transforms[backend.device] = backbone.on(backend, file)
+        return self._transforms[backend.device]
 
     def _outputs(self, caller: str, X: np.ndarray, device: Device) -> np.ndarray:
         """Return the network's outputs (n_out, m) for examples in memory."""

@@ -31,7 +31,7 @@ def weights_section(model: Model) -> dict[str, Any]:
     W = np.asarray(model.saved.parameters["W1"], np.float64)
     W = np.where(np.isfinite(W), W, 0.0)
     names = unit_names(model)
-    if model.recipe is None:
+    if model.recipe is None or model.backbone is not None:
         return _of_table(model, W, names)
     if model.patches is not None:
         return _of_patches(model.patches, W)

@@ -9,8 +9,8 @@ from xpnet.lazy import lazy_door
 
 if TYPE_CHECKING:
     from .api import train as train
+    from .backbones import usual_images as usual_images
     from .plan import MODELS as MODELS
-    from .plan import PATCHES_SIZE as PATCHES_SIZE
     from .plan import Plan as Plan
     from .preparation import TrainJob as TrainJob
     from .summary import metric_name as metric_name
@@ -24,7 +24,8 @@ __getattr__, __dir__, __all__ = lazy_door(
     __name__,
     {
         "api": "train",
-        "plan": "MODELS PATCHES_SIZE Plan",
+        "backbones": "usual_images",
+        "plan": "MODELS Plan",
         "preparation": "TrainJob",
         "summary": "metric_name training_name",
         "sweeps": "compared_values sweep_job",

@@ -11,7 +11,8 @@ from ..datasets import DataOptions, Dataset, dataset_from_arrays
 from ..images import Recipe, workers_for
 from ..messages import Messages
 from ..models import Model
-from .plan import PATCHES_SIZE, Plan
+from .backbones import usual_images
+from .plan import Plan
 from .preparation import TrainJob
 from .trainer import train_job
 
@@ -76,9 +77,10 @@ def train(
         overwrite: start from the beginning, although there is such a checkpoint.
         messages: receives messages and progress. By default warnings become Python warnings, and the rest is
             dropped.
-        plan: how to train: model, hidden, features, mirror, optimizer, epochs, iterations, learning_rate,
-            batch_size, schedule, l1, l2, dropout, label_smoothing, clip, class_weight, patience, initializer,
-            seed, dtype, precision; see `Plan`.
+        plan: how to train: model, hidden, features (also the path of a backbone, an ONNX file),
+            features_output, features_mean, features_std, features_colors, embed, mirror, optimizer, epochs,
+            iterations, learning_rate, batch_size, schedule, l1, l2, dropout, label_smoothing, clip,
+            class_weight, patience, initializer, seed, dtype, precision; see `Plan`.
 
     Raises:
         XpnetError: one of its subclasses, such as `UsageError`, `DataError`, `DeviceError`.
@@ -96,12 +98,13 @@ def train(
         if given := [name for name, value in of_files.items() if value is not None]:
             msg = f"{', '.join(given)}: for data in files, and this is in memory: leave it out"
             raise UsageError(msg)
-    size = None if image_size is None else str(image_size)
+    if isinstance(plan.get("features"), os.PathLike):
+        plan["features"] = os.fspath(plan["features"])
     chosen = Plan(**plan)
-    if size is None and chosen.wants_patches and isinstance(data, str | os.PathLike) and os.path.isdir(data):
-        size = PATCHES_SIZE
+    size, colors = usual_images(chosen, data)
+    size = size if image_size is None else str(image_size)
     options = DataOptions(
-        recipe=Recipe.from_options(size, resize_mode, color_mode, decoder, frame, max_pixels),
+        recipe=Recipe.from_options(size, resize_mode, color_mode or colors, decoder, frame, max_pixels),
         standardize=standardize,
         labels=labels,
         target=target,
@@ -118,7 +121,8 @@ def train(
         output=None if output is None else os.fspath(output),
     )
     outcome = train_job(job, messages or Messages(), resume=resume, overwrite=overwrite)
-    return Model.from_saved(outcome.saved, job.output)
+    folders = () if chosen.backbone is None else (os.path.dirname(os.path.abspath(chosen.backbone)),)
+    return Model.from_saved(outcome.saved, job.output, folders)
 
 
 def _source(

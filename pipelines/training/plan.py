@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xpnet.errors import DataError, UsageError
+from xpnet.features import COLORS
 from xpnet.linear import is_linear_classifier, is_solvable
 from xpnet.nn import OPTIMIZERS, SCHEDULES, Layer, LogisticRegression, Network, Settings, SoftmaxRegression
 
@@ -27,6 +29,12 @@ RIDGE = "ridge"
 
 FEATURES = ("none", "patches", "auto")
 """What the network takes: the pixels, learned features of patches, or what suits the data best."""
+
+BACKBONE_SUFFIX = ".onnx"
+"""The end of the name of a backbone, which is given in place of one of `FEATURES`."""
+
+BACKBONE_OPTIONS = ("features_output", "features_mean", "features_std", "features_colors", "embed")
+"""The choices that are for a backbone alone."""
 
 PATCHES_SIZE = "32"
 """Default image size for `--features patches`, in pixels."""
@@ -63,7 +71,13 @@ class Plan:
     Attributes:
         model: one of `MODELS`.
         hidden: hidden layers, such as "256:relu,32:relu+16:tanh"; see `xpnet.nn.Layer`.
-        features: one of `FEATURES`; None for "auto" if no other choice says how to train, else "none".
+        features: one of `FEATURES`, or the path of a backbone, an ONNX file; None for "auto" if no
+            other choice says how to train, else "none".
+        features_output: of a backbone, the name of the tensor with the embedding; None to find it.
+        features_mean: of a backbone, the mean of red, green and blue, where white is 1; None to find it.
+        features_std: of a backbone, the deviation of red, green and blue; None to find it.
+        features_colors: of a backbone, the order of its channels, "rgb" or "bgr"; None to find it.
+        embed: whether the model file holds the backbone itself.
         mirror: whether mirror images are alike, for patches; None for what is better on left-out images.
         optimizer: one of `xpnet.nn.OPTIMIZERS`, or "lbfgs" or "ridge" for logistic and softmax regression.
         epochs: number of passes over the data, in batches.
@@ -81,6 +95,11 @@ class Plan:
     model: str | None = None
     hidden: str | None = None
     features: str | None = None
+    features_output: str | None = None
+    features_mean: Sequence[float] | None = None
+    features_std: Sequence[float] | None = None
+    features_colors: str | None = None
+    embed: bool | None = None
     mirror: bool | None = None
     optimizer: str | None = None
     epochs: int | None = None
@@ -103,14 +122,21 @@ class Plan:
     def __post_init__(self) -> None:
         for name, value, possible in (
             ("--model", self.model, MODELS),
-            ("--features", self.features, FEATURES),
+            ("--features", None if self.backbone else self.features, FEATURES),
+            ("--features-colors", self.features_colors, COLORS),
             ("--optimizer", self.optimizer, (*OPTIMIZERS, LBFGS, RIDGE)),
             ("--schedule", self.schedule, tuple(SCHEDULES)),
         ):
             if value is not None and value not in possible:
-                msg = f"{name} is {value!r}, expected one of {', '.join(possible)}"
+                or_file = f", or an ONNX file, *{BACKBONE_SUFFIX}" if name == "--features" else ""
+                msg = f"{name} is {value!r}, expected one of {', '.join(possible)}{or_file}"
                 raise UsageError(msg)
         self._require_kinds()
+        given = [name for name in BACKBONE_OPTIONS if getattr(self, name) not in (None, False)]
+        if given and self.backbone is None:
+            names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+            msg = f"{names}: for a backbone, as in --features model.onnx: leave out, or name one"
+            raise UsageError(msg)
         if self.iterations is not None and (self.epochs is not None or self.batch_size is not None):
             msg = "--iterations uses all examples in each step: leave out --epochs and --batch-size"
             raise UsageError(msg)
@@ -137,6 +163,12 @@ class Plan:
             if value is not None and (isinstance(value, bool) or not isinstance(value, Real)):
                 msg = f"{name} is {value!r}, expected a number"
                 raise UsageError(msg)
+        for name in ("features_mean", "features_std"):
+            value = getattr(self, name)
+            is_list = isinstance(value, Sequence) and not isinstance(value, str)
+            if value is not None and not (is_list and all(isinstance(v, Real) for v in value)):
+                msg = f"{name} is {value!r}, expected a list of numbers, such as [0.5, 0.5, 0.5]"
+                raise UsageError(msg)
         if self.hidden is not None and not isinstance(self.hidden, str):
             msg = f"hidden is {self.hidden!r}, expected text such as '256:relu,32:tanh'"
             raise UsageError(msg)
@@ -153,12 +185,19 @@ class Plan:
     @property
     def wants_patches(self) -> bool:
         """Whether images may become features of patches."""
-        return self.chosen_features != "none"
+        return self.chosen_features in ("patches", "auto")
+
+    @property
+    def backbone(self) -> str | None:
+        """The path of the backbone, an ONNX file, that gives the features; None if there is none."""
+        is_file = isinstance(self.features, str) and self.features.lower().endswith(BACKBONE_SUFFIX)
+        return self.features if is_file else None
 
     def not_for(self, optimizer: str) -> list[str]:
         """Return the options of the command line that were given, but that L-BFGS or ridge does not use."""
         known = {"model", "hidden", "features", "mirror", "optimizer", "class_weight", "seed", "dtype"}
         known |= {"iterations", "l2"} if optimizer == LBFGS else set()
+        known.update(BACKBONE_OPTIONS)
         given = [f.name for f in fields(self) if f.name not in known and getattr(self, f.name) is not None]
         return [f"--{name.replace('_', '-')}" for name in given]
 
@@ -173,7 +212,8 @@ class Plan:
             raise UsageError(msg)
         if self.optimizer is not None:
             return self.optimizer
-        if is_linear_classifier(model) and self.chosen_features == "patches" and not self.not_for(RIDGE):
+        is_learned = self.chosen_features == "patches" or self.backbone is not None
+        if is_linear_classifier(model) and is_learned and not self.not_for(RIDGE):
             return RIDGE
         if is_linear_classifier(model) and not self.not_for(LBFGS):
             return LBFGS

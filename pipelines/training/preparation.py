@@ -28,6 +28,7 @@ from ..datasets import (
 )
 from ..images import Workers
 from ..outputs import locked_outputs, require_ending, require_writable
+from .backbones import opened_backbone, with_embeddings
 from .features import with_features
 from .plan import Plan, choose_model
 
@@ -126,6 +127,11 @@ def prepare(job: TrainJob, messages: Messages) -> Prepared:
     """
     backend = job.device if isinstance(job.device, Backend) else select(job.device)
     messages.detail(f"Device {backend.device}: {backend.reason}")
+    backbone = None
+    is_folder = isinstance(job.data, str) and os.path.isdir(job.data)
+    if job.plan.backbone is not None and job.options.recipe is not None and is_folder:
+        # Before the images are decoded: if it cannot be used, that is known at once.
+        backbone = opened_backbone(job.plan, job.options.recipe, backend, messages)
     dataset = _opened(job.data, job.options, job.plan, messages)
     choose_model(job.plan, dataset)  # if the plan does not fit, this raises before more data is read
     skipped = [] if _was_reported(job.data) else list(dataset.skipped)
@@ -156,7 +162,11 @@ def prepare(job: TrainJob, messages: Messages) -> Prepared:
         messages.warn(doubt)
     if job.plan.model is None and (doubt := doubt_about_targets(dataset)):
         messages.warn(doubt)
-    dataset, validation = with_features(dataset, validation, job.plan, backend, messages)
+    if job.plan.backbone is not None:
+        backbone = backbone or opened_backbone(job.plan, dataset.recipe, backend, messages)
+        dataset, validation = with_embeddings(*backbone, dataset, validation, messages)
+    else:
+        dataset, validation = with_features(dataset, validation, job.plan, backend, messages)
     plan = job.plan
     if plan.chosen_features == "auto":
         chosen = ("none", None) if dataset.patches is None else ("patches", plan.mirror)

@@ -88,8 +88,10 @@ def saved_model(
         summary["sweep"] = sweep
     if result.expected is not None:
         summary["expected"] = asdict(result.expected)
-    patches = dataset.patches
+    patches, backbone = dataset.patches, dataset.backbone
     described = {"patches": patches.settings.to_dict()} if patches else {}
+    described |= {"backbone": backbone.to_dict()} if backbone else {}
+    embedded = {} if dataset.embedded is None else {"backbone": dataset.embedded}
     return SavedModel(
         result.model,
         {name: backend.fetch(view) for name, view in result.parameters.views.items()},
@@ -100,7 +102,7 @@ def saved_model(
         else {"features": list(dataset.features), "target": dataset.target},
         dict(finite(summary)),  # R² of equal targets is NaN, and a file has finite numbers only
         {"xpnet": __version__, "numpy": np.__version__, "python": platform.python_version()},
-        patches.arrays if patches else {},
+        patches.arrays if patches else embedded,
     )
 
 

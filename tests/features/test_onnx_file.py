@@ -70,6 +70,27 @@ def test_where_the_embedding_is(tmp_path: Path, after: list, arrays: dict, embed
     assert is_output == (embedding == f"out{len(after) - 1}")
 
 
+@pytest.mark.parametrize(
+    ("name", "embedding"),
+    [
+        ("resnet50", "r173"), ("shufflenet", "r200"), ("inception_v2", "r506"), ("bvlc_alexnet", "r22"),
+        ("densenet121", "ends with a convolution"), ("squeezenet", "softmaxout_1"),
+    ],
+)  # fmt: skip
+def test_known_networks(name: str, embedding: str) -> None:
+    """The package `onnx` has the graphs of some well-known networks, without their weights."""
+    assert nets.onnx.__version__
+    path = Path(nets.onnx.__file__).parent / "backend" / "test" / "data" / "light" / f"light_{name}.onnx"
+    if not path.exists():
+        pytest.skip("this version of onnx has no such network")
+    file = read_onnx(path)
+    if " " in embedding:
+        with pytest.raises(UsageError, match=f"{embedding}.*--features-output r"):
+            find_embedding(file)
+    else:
+        assert find_embedding(file)[0] == embedding
+
+
 def test_weights_that_old_files_also_call_inputs_are_none(tmp_path: Path, classifier: Path) -> None:
     model = nets.onnx.load(str(classifier))
     for weight in model.graph.initializer:

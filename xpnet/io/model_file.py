@@ -82,7 +82,7 @@ def read_model_file(path: str | os.PathLike[str]) -> SavedModel:
         ModelFileError: the file is missing, damaged, not a model file or of another format, or its parts do
             not match.
     """
-    description, arrays = tensor_file.read_tensors(path, "model")
+    description, arrays = tensor_file.read_tensors(path, "model", stored=FEATURES)
     if description.get("format") != FORMAT:
         msg = (
             f"{path}: has format {description.get('format')!r}, and this version reads {FORMAT}: update xpnet"

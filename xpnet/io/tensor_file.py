@@ -43,7 +43,7 @@ def write_tensors(
     Args:
         path: path of the file; an existing file is replaced.
         description: plain data that JSON can hold; its "kind" says what the file is.
-        arrays: float32 or float64 arrays by name, in host memory.
+        arrays: float32 or float64 arrays by name, in host memory; uint8 for what is stored as it is.
 
     Raises:
         ModelFileError: the file cannot be written, or could not be read again: an array holds a NaN or an
@@ -103,12 +103,15 @@ def atomic_write(path: Path) -> Iterator[Path]:
             os.close(handle)
 
 
-def read_tensors(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def read_tensors(
+    path: str | os.PathLike[str], kind: str, stored: str = ""
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Read a file that `write_tensors` wrote.
 
     Args:
         path: path of the file.
         kind: the "kind" that its description must have.
+        stored: arrays whose names begin like this may be uint8; "" for none.
 
     Returns:
         The description, and the arrays by name. The arrays are copies: the file may change later.
@@ -119,7 +122,7 @@ def read_tensors(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any
     path = Path(path)
     try:
         _refuse_foreign(path)
-        return _read(path, kind)
+        return _read(path, kind, stored)
     except OSError as error:
         msg = f"{path}: cannot be read: {error.strerror or error}"
         raise ModelFileError(msg) from error
@@ -169,7 +172,7 @@ def _refuse_foreign(path: Path) -> None:
         raise ModelFileError(msg)
 
 
-def _read(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def _read(path: Path, kind: str, stored: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Return description and arrays of a file, as `read_tensors`."""
     from safetensors import SafetensorError, safe_open
 
@@ -180,7 +183,8 @@ def _read(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]
             for name in file.keys():  # noqa: SIM118  (not a mapping)
                 part = file.get_slice(name)
                 dtype, dimensions = part.get_dtype(), len(part.get_shape())
-                if dtype not in ("F32", "F64"):
+                is_stored = bool(stored) and name.startswith(stored) and dtype == "U8"
+                if dtype not in ("F32", "F64") and not is_stored:
                     msg = f"{path}: {name} is {dtype}, expected F32 or F64"
                     raise ModelFileError(msg)
                 if dimensions > MAX_DIMENSIONS:
