@@ -16,6 +16,7 @@ from xpnet.linear import classify, descend, minimize, solve
 from xpnet.nn import Epoch, StopReason, TrainingResult
 from xpnet.training import Evaluator, fit
 
+from .linear_probe import with_suitable_optimizer
 from .plan import LBFGS, METRIC_EXAMPLES, RIDGE, Plan, choose_model
 from .preparation import Prepared, TrainJob, outputs_of, prepare
 from .summary import method_sentence, saved_model
@@ -149,7 +150,8 @@ def train_job(
 
 def _train(job: TrainJob, messages: Messages, resume: bool, overwrite: bool) -> TrainOutcome:
     prepared = prepare(job, messages)
-    job = replace(job, plan=prepared.plan)
+    plan = with_suitable_optimizer(prepared.plan, prepared.dataset, prepared.backend, messages)
+    job = replace(job, plan=plan)
     model = choose_model(job.plan, prepared.dataset)
     checkpoint = None if job.output is None else f"{job.output}.checkpoint"
     if checkpoint is not None:

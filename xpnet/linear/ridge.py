@@ -23,7 +23,7 @@ import numpy as np
 
 from xpnet.data import on_device
 from xpnet.errors import ConfigurationError, DivergenceError
-from xpnet.linear.least_squares import centered_examples, centered_features
+from xpnet.linear.least_squares import BLOCK_BYTES, centered_features
 from xpnet.linear.objective import is_linear_classifier
 from xpnet.nn import (
     Expectation,
@@ -37,7 +37,7 @@ from xpnet.nn import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from xpnet.backend import Backend
     from xpnet.data import ColumnMatrix, DeviceMatrix
@@ -149,9 +149,35 @@ class _Problem:
         self.host, self.backend, self.dtype = host, backend, dtype
         self.weights = np.ones(host.m) if weights is None else weights
         self.targets = np.where(np.arange(n_classes)[:, None] == labels, 1.0, -1.0)
-        self.mean = np.zeros(host.n_x)
-        for part, rows in centered_examples(host, np.zeros(1)):
-            self.mean += self.weights[part] @ rows / self.weights.sum()
+        self.is_weighted = weights is not None
+        total = np.zeros(host.n_x)
+        for part in _parts(host):
+            rows = host.examples[part]
+            total += self.weights[part] @ rows if self.is_weighted else rows.sum(axis=0, dtype=np.float64)
+        raw = host.standardizer.apply((total / self.weights.sum())[:, None])
+        self.mean = np.broadcast_to(raw, (host.n_x, 1))[:, 0]
+
+    def blocks(self, host: ColumnMatrix) -> Iterator[tuple[slice, np.ndarray]]:
+        """Yield blocks of standardized examples less their mean: their indices, and (k, n_x) in the dtype.
+
+        They are subtracted in float64, because features may be far from 0.
+
+        Args:
+            host: all examples, or some of them.
+        """
+        scale = host.standardizer.scale.T
+        shift = host.standardizer.mean.T + self.mean / scale
+        for part in _parts(host):
+            rows = np.subtract(host.examples[part], shift, dtype=np.float64)
+            rows *= scale
+            yield part, rows.astype(self.dtype, copy=False)
+
+
+def _parts(host: ColumnMatrix) -> Iterator[slice]:
+    """Yield the indices of blocks of examples."""
+    rows = max(1, BLOCK_BYTES // (8 * host.n_x))
+    for start in range(0, host.m, rows):
+        yield slice(start, min(start + rows, host.m))
 
 
 @dataclass(frozen=True)
@@ -210,14 +236,16 @@ def _by_feature(problem: _Problem, seed: int) -> _Solution:
     y_mean = (Y * w).sum(axis=1, keepdims=True) / w.sum()
     G, R = _products(problem, np.arange(host.m), y_mean)
     G_held, R_held = _products(problem, held, y_mean)
-    X_held = np.concatenate([rows for _, rows in centered_examples(host.part(held), problem.mean)])
+    held_out_examples = host.part(held)
     base = float(np.trace(G)) / host.n_x or 1.0
     diagonal = np.diag_indices(host.n_x)
 
     def held_out(penalty: float) -> tuple[float, Any]:
         M = G - G_held
         M[diagonal] += np.dtype(dtype).type(penalty * base)
-        scores = _solution(M, R - R_held).T @ X_held.T + y_mean
+        W, scores = _solution(M, R - R_held).T, np.empty((len(Y), len(held)))
+        for part, X in problem.blocks(held_out_examples):
+            scores[:, part] = W @ X.T + y_mean
         return float(np.mean(w[held] * (scores - Y[:, held]) ** 2)), scores
 
     found = _least(held_out)
@@ -262,8 +290,9 @@ def _products(problem: _Problem, which: np.ndarray, y_mean: np.ndarray) -> tuple
     roots, targets = np.sqrt(problem.weights[which]), problem.targets[:, which] - y_mean
     G = backend.send(np.zeros((n_x, n_x)), dtype=dtype)
     R = backend.send(np.zeros((n_x, len(targets))), dtype=dtype)
-    for part, rows in centered_examples(host, problem.mean):
-        X = backend.send(rows * roots[part, None], dtype=dtype)
+    for part, rows in problem.blocks(host):
+        weighted = rows * roots[part, None].astype(dtype) if problem.is_weighted else rows
+        X = backend.send(weighted, dtype=dtype)
         G += X.T @ X
         R += X.T @ backend.send(np.ascontiguousarray((targets[:, part] * roots[part]).T), dtype=dtype)
     return backend.fetch(G), backend.fetch(R)
