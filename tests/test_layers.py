@@ -57,6 +57,7 @@ HOMES = {
     "cupy": "backend kernels",
     "cupyx": "backend kernels",
     "safetensors": "io",
+    "onnxruntime": "features",
     "threadpoolctl": "kernels pipelines.cli.doctor",
     "PIL": "pipelines.images pipelines.report pipelines.cli.landscapes",
     "simplejpeg": "pipelines.images",

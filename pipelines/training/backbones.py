@@ -79,6 +79,8 @@ def opened_backbone(
         colors=plan.features_colors,
     )
     messages.say(f"Features: {file.name}, {found}")
+    if not plan.embed:
+        messages.say(f"To predict, keep {file.name} beside the model file, or write it into it with --embed")
     return transform, np.frombuffer(file.content, np.uint8)[None] if plan.embed else None
 
 
