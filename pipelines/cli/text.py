@@ -91,6 +91,12 @@ def description_text(description: dict[str, Any]) -> str:
     return "\n".join(map(printable, lines))
 
 
+def _patches_text(patches: dict[str, Any]) -> str:
+    """Return settings of patches as text."""
+    size, grid = patches["size"], patches["grid"]
+    return f"{patches['count']} patches of {size} x {size} pixels, in {grid} x {grid} cells"
+
+
 def _data_lines(description: dict[str, Any]) -> list[str]:
     m, n_x, recipe = description["m"], description["n_x"], description.get("recipe")
     lines = [f"Number of examples: m = {m}", f"Features of each: n_x = {n_x}"]
@@ -101,11 +107,11 @@ def _data_lines(description: dict[str, Any]) -> list[str]:
         how = f"{recipe['resize_mode']}, by {recipe['decoder']}{frame}"
         lines.append(f"Each image: {size}, shape {shape} ({how})")
     if patches := description.get("patches"):
-        size, grid = patches["size"], patches["grid"]
         alike = ", mirror images are alike" if patches["mirror"] else ""
-        lines.append(
-            f"Features: {patches['count']} patches of {size} x {size} pixels, in {grid} x {grid} cells{alike}"
-        )
+        lines.append(f"Features: {_patches_text(patches)}{alike}")
+        if smaller := patches.get("smaller"):
+            percent = f"{100 * smaller['scale']:.3g} %"
+            lines.append(f"Features of the image at {percent} of its size: {_patches_text(smaller)}")
     if backbone := description.get("backbone"):
         lines.append(f"Features: {backbone['count']} numbers by the backbone {backbone['name']}")
     lines.append(f"X: {(n_x, m)} {description['dtype']}, standardized: {description['standardize']}")

@@ -477,11 +477,10 @@ def patches_of(saved: SavedModel, recipe: Recipe) -> PatchFeatures | None:
     described = saved.recipe.get("patches")
     if described is None and not saved.features:
         return None
-    if not isinstance(described, dict) or set(saved.features) != {"filters", "offsets"}:
-        names = ", ".join(sorted(saved.features)) or "none"
-        msg = f"its patches are {described!r} with the arrays {names}, expected settings, filters and offsets"
+    if not isinstance(described, dict):
+        msg = f"its patches are {described!r}, expected settings"
         raise DataError(msg)
-    return PatchFeatures(PatchSettings.from_dict(described), recipe.shape, **saved.features)
+    return PatchFeatures.of(PatchSettings.from_dict(described), recipe.shape, saved.features)
 
 
 def load(path: StrPath) -> Model:

@@ -50,7 +50,8 @@ def _of_patches(patches: PatchFeatures, W: np.ndarray) -> dict[str, Any]:
     """Return images of the whitened patches with the largest weights, without their mirror images."""
     settings, channels = patches.settings, patches.shape[2]
     count = settings.count // 2 if settings.mirror else settings.count
-    norms = np.sqrt(np.sum(W.reshape(-1, count) ** 2, axis=0))
+    own = W[:, : patches.count - (patches.smaller.count if patches.smaller else 0)]
+    norms = np.sqrt(np.sum(own.reshape(-1, count) ** 2, axis=0))
     images = []
     for i in np.argsort(-norms, kind="stable")[:UNITS].tolist():
         patch = patches.filters[:, i].reshape(settings.size, settings.size, channels).astype(np.float64)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,17 +23,20 @@ if TYPE_CHECKING:
     from ..messages import Messages
     from .plan import Plan
 
-GRID, GRID_OF_MANY, MANY_EXAMPLES = 4, 3, 10_000
-"""Cells of the grid of patch features along each side; with so many examples, fewer. It is then faster."""
+MANY_EXAMPLES = 10_000
+"""With so many examples there are fewer features, which takes less time."""
 
-LEAST_GRID = 2
-"""Cells where features of more cells would take too much memory."""
+SIZES = {"few": (4, 800), "many": (3, 560)}
+"""Cells of the grid of patch features along each side, and patches in the dictionary, by the examples.
 
-COUNT, LEAST_COUNT = 800, 100
-"""Patches in the dictionary, and the fewest where features of more would take too much memory.
-
-Without mirror images half of them give as many features.
+Without mirror images half of the patches give as many features.
 """
+
+LEAST_GRID, LEAST_COUNT = 2, 100
+"""The fewest cells and patches, where features of more would take too much memory."""
+
+SMALLER = PatchSettings(size=4, grid=2, scale=14 / 32)
+"""The patches of a smaller copy of the image, which show larger parts of it."""
 
 MEMORY_SHARE = 0.25
 """The share of the memory that features may take."""
@@ -58,14 +61,24 @@ class Candidate:
     settings: PatchSettings | None
 
 
-def candidates(plan: Plan, m: int) -> list[Candidate]:
-    """Return the features to compare. m: number of examples."""
+def candidates(plan: Plan, m: int, least_side: int) -> list[Candidate]:
+    """Return the features to compare.
+
+    Args:
+        plan: how to train.
+        m: number of examples.
+        least_side: height or width of the images, the smaller one.
+    """
     grid, count = grid_and_count(m, int(MEMORY_SHARE * memory_bytes()))
-    alike = PatchSettings(count=count, grid=grid, mirror=True, seed=plan.seed)
-    unlike = PatchSettings(count=count // 2, grid=grid, mirror=False, seed=plan.seed)
+    has_smaller = round(least_side * SMALLER.scale) >= SMALLER.size + SMALLER.grid - 1
+
+    def settings(mirror: bool) -> PatchSettings:
+        own: Any = {"count": count if mirror else count // 2, "mirror": mirror, "seed": plan.seed}
+        return PatchSettings(grid=grid, smaller=replace(SMALLER, **own) if has_smaller else None, **own)
+
     named = {
-        True: Candidate("patches, mirror images are alike", alike),
-        False: Candidate("patches, mirror images are not alike", unlike),
+        True: Candidate("patches, mirror images are alike", settings(True)),
+        False: Candidate("patches, mirror images are not alike", settings(False)),
     }
     return list(named.values()) if plan.mirror is None else [named[plan.mirror]]
 
@@ -73,15 +86,15 @@ def candidates(plan: Plan, m: int) -> list[Candidate]:
 def grid_and_count(m: int, most_bytes: int) -> tuple[int, int]:
     """Return cells along each side and patches for m examples, whose features fit into a number of bytes.
 
-    An example has grid^2 count features in float32. If not even the fewest fit, these are returned.
+    An example has a feature for each cell and patch, in float32; and those of `SMALLER`. If not even the
+    fewest fit, these are returned.
     """
-    for grid in (GRID, GRID_OF_MANY, LEAST_GRID):
-        if grid == GRID and m >= MANY_EXAMPLES:
-            continue
-        if 4 * m * grid**2 * COUNT <= most_bytes:
-            return grid, COUNT
-    count = most_bytes // (4 * m * LEAST_GRID**2)
-    return LEAST_GRID, max(LEAST_COUNT, count // 2 * 2)
+    cells_of_smaller = SMALLER.grid**2
+    for grid, count in (SIZES["few"], SIZES["many"])[m >= MANY_EXAMPLES :]:
+        if 4 * m * (grid**2 + cells_of_smaller) * count <= most_bytes:
+            return grid, count
+    count = int(most_bytes / (4 * m * (LEAST_GRID**2 + cells_of_smaller)))
+    return LEAST_GRID, max(LEAST_COUNT, min(SIZES["many"][1], count // 2 * 2))
 
 
 def with_features(
@@ -94,7 +107,8 @@ def with_features(
     """
     if not plan.wants_patches:
         return dataset, validation
-    found = candidates(plan, dataset.data.m)
+    recipe = dataset.recipe
+    found = candidates(plan, dataset.data.m, min(recipe.height, recipe.width) if recipe else 0)
     if plan.chosen_features == "auto":
         if not _has_plain_images(dataset):
             return dataset, validation
@@ -132,7 +146,7 @@ def dataset_with(
 
 def _has_plain_images(dataset: Dataset) -> bool:
     """Return whether the data are classified images that are large enough, and standardized as usual."""
-    recipe, least = dataset.recipe, PatchSettings().size + GRID - 1
+    recipe, least = dataset.recipe, PatchSettings().size + SIZES["few"][0] - 1
     is_large = recipe is not None and min(recipe.height, recipe.width) >= least
     return is_large and bool(dataset.classes) and dataset.data.standardizer.kind == "unit"
 

@@ -179,8 +179,8 @@ class Plan:
         if self.features is not None:
             return self.features
         known = {"mirror", "class_weight", "seed", "dtype"}
-        chosen = [f.name for f in fields(self) if f.name not in known and getattr(self, f.name) is not None]
-        return "none" if chosen else "auto"
+        others = (getattr(self, f.name) for f in fields(self) if f.name not in known)
+        return "auto" if all(value in (None, False) for value in others) else "none"
 
     @property
     def wants_patches(self) -> bool:

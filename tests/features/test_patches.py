@@ -1,15 +1,28 @@
 """Patch features: formulas written anew, mirror images, the same bits for any threads and batches, every backend."""
 
+import json
+from dataclasses import replace
 from typing import Any
 
 import backends
 import numpy as np
 import pytest
+from PIL import Image
 
 from xpnet.backend.backend import Backend, select
 from xpnet.errors import ConfigurationError, DtypeError, ShapeError
 from xpnet.features import patches
-from xpnet.features.patches import PatchFeatures, PatchSettings, cells, fit_patches, patch_rows, pool_cells
+from xpnet.features.patches import (
+    PatchFeatures,
+    PatchSettings,
+    cells,
+    fit_patches,
+    inner_shape,
+    patch_rows,
+    pool_cells,
+    shrink_weights,
+    shrunk,
+)
 from xpnet.kernels import on_native, on_numpy
 
 SHAPE = (13, 12, 3)
@@ -20,6 +33,11 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (9, int(np.prod(SHAPE))), dty
 def by_hand(features: PatchFeatures, image: np.ndarray) -> np.ndarray:
     """Return the features of one image, computed patch by patch in float64."""
     settings, picture = features.settings, image.reshape(features.shape).astype(np.float64)
+    inside = inner_shape(settings, features.shape)
+    if inside != features.shape:
+        down, across = (shrink_weights(*side) for side in zip(features.shape, inside[:2], strict=False))
+        picture = np.floor(np.einsum("ij,jxc->ixc", down, picture) / 256 + 0.5)
+        picture = np.floor(np.einsum("ij,yjc->yic", across, picture) / 256 + 0.5)
     p, grid, a = settings.size, settings.grid, settings.threshold
     down, across = picture.shape[0] - p + 1, picture.shape[1] - p + 1
     z = np.empty((down, across, settings.count))
@@ -38,7 +56,8 @@ def by_hand(features: PatchFeatures, image: np.ndarray) -> np.ndarray:
     if settings.mirror:
         half = settings.count // 2
         f = (f[..., :half] + f[:, ::-1, :, half:]) / 2
-    return f.ravel()
+    more = [by_hand(features.smaller, image)] if features.smaller else []
+    return np.concatenate([f.ravel(), *more])
 
 
 @pytest.mark.parametrize("mirror", [True, False])
@@ -51,17 +70,65 @@ def test_features_are_those_of_the_formulas(mirror: bool, backend: Backend) -> N
     np.testing.assert_allclose(found, [by_hand(features, image) for image in IMAGES], atol=1e-3)
 
 
+TWO = replace(SMALL, smaller=PatchSettings(3, 8, 2, samples=400, rounds=2, scale=0.6))
+
+
+def test_a_smaller_copy_adds_features(backend: Backend) -> None:
+    features = fit_patches(IMAGES, SHAPE, TWO)
+    expected = 3 * 3 * 2 * 5 + 2 * 2 * 2 * 4
+    assert expected == features.count
+    assert features.smaller is not None
+    assert inner_shape(features.smaller.settings, SHAPE) == (8, 7, 3)
+    found = features.on(backend)(IMAGES)
+    np.testing.assert_allclose(found, [by_hand(features, image) for image in IMAGES], atol=1e-3)
+    arrays = features.arrays
+    assert set(arrays) == {"filters", "offsets", "smaller.filters", "smaller.offsets"}
+    again = PatchFeatures.of(PatchSettings.from_dict(json.loads(json.dumps(TWO.to_dict()))), SHAPE, arrays)
+    assert again.on(backend)(IMAGES).tobytes() == found.tobytes()
+
+
+@pytest.mark.parametrize("left_out", ["filters", "smaller.offsets", "smaller."])
+def test_arrays_that_do_not_fit_the_settings_are_refused(left_out: str) -> None:
+    arrays = fit_patches(IMAGES, SHAPE, TWO).arrays
+    kept = {name: array for name, array in arrays.items() if not name.startswith(left_out)}
+    with pytest.raises(ConfigurationError, match="which do not fit the settings"):
+        PatchFeatures.of(TWO, SHAPE, kept)
+    with pytest.raises(ConfigurationError, match="which do not fit the settings"):
+        PatchFeatures.of(SMALL, SHAPE, arrays)
+
+
+@pytest.mark.parametrize(
+    ("length", "smaller"), [(32, 14), (64, 28), (13, 8), (12, 7), (7, 7), (5, 1), (100, 3)]
+)
+def test_smaller_images_are_averages_in_bytes(length: int, smaller: int) -> None:
+    """The weights of each pixel are 256 in all, the same from both ends, and all images stay in range."""
+    W = shrink_weights(length, smaller)
+    assert W.shape == (smaller, length)
+    assert (W == np.rint(W)).all()
+    assert (W >= 0).all()
+    assert (W.sum(axis=1) == 256).all()
+    np.testing.assert_array_equal(W, W[::-1, ::-1])
+    image = np.random.default_rng(0).integers(0, 256, (2, length, length, 3), dtype=np.uint8)
+    found = shrunk(image, W, W)
+    assert found.dtype == np.uint8
+    np.testing.assert_array_equal(shrunk(image[:, :, ::-1], W, W), found[:, :, ::-1])
+    flat = np.full_like(image, 255)
+    assert (shrunk(flat, W, W) == 255).all()
+    pillow = Image.fromarray(image[0]).resize((smaller, smaller), Image.Resampling.BILINEAR)
+    assert np.abs(np.asarray(pillow, int) - found[0]).max() <= 3
+
+
 @pytest.mark.parametrize("backend", ["kernels"], indirect=True)
 @pytest.mark.parametrize("shape", [(13, 12, 3), (9, 14, 1)])
 def test_kernels_for_cuda_give_the_features_of_the_cpu(shape: tuple[int, int, int], backend: Backend) -> None:
     images = IMAGES[:, : int(np.prod(shape))]
-    features = fit_patches(images, shape, SMALL)
+    features = fit_patches(images, shape, TWO if shape[2] == 3 else SMALL)
     ours, theirs = features.on(backend)(images), features.on(select("cpu"))(images)
     np.testing.assert_allclose(ours, theirs, atol=1e-3)
 
 
 def test_a_mirrored_image_has_the_same_features() -> None:
-    features = fit_patches(IMAGES, SHAPE, SMALL)
+    features = fit_patches(IMAGES, SHAPE, TWO)
     mirrored = np.ascontiguousarray(IMAGES.reshape(-1, *SHAPE)[:, :, ::-1]).reshape(9, -1)
     transform = features.on(select("cpu"))
     np.testing.assert_allclose(transform(IMAGES), transform(mirrored), atol=1e-3)
@@ -72,10 +139,10 @@ def test_a_mirrored_image_has_the_same_features() -> None:
 
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_the_same_bits_for_any_threads_and_batches(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = fit_patches(IMAGES, SHAPE, SMALL)
+    first = fit_patches(IMAGES, SHAPE, TWO)
     whole = first.on(select("cpu"))(IMAGES)
     monkeypatch.setattr(patches, "cores", lambda: count)
-    again = fit_patches(IMAGES, SHAPE, SMALL)
+    again = fit_patches(IMAGES, SHAPE, TWO)
     assert again.filters.tobytes() == first.filters.tobytes()
     transform = again.on(select("cpu"))
     parts = [transform(IMAGES[start : start + 2]) for start in range(0, 9, 2)]

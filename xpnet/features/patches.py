@@ -7,10 +7,13 @@ training images, by spherical k-means (Coates and Ng, Learning Feature Represent
 
 The dictionary is closed under mirroring: with each patch it holds its mirror image. So the features of a
 mirrored image are those of the image in another order. Their mean is used, which is the same for both images.
+
+Patches of a smaller copy of the image, with a dictionary of their own, show larger parts of it.
 """
 
 from __future__ import annotations
 
+import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -38,6 +41,12 @@ each image is one task of a thread.
 SAMPLE_ROWS = 5000
 """How many sampled patches are compared with the dictionary at a time."""
 
+SHRUNK_IMAGES = 256
+"""How many images are made smaller at a time, to learn from."""
+
+SMALLER = "smaller."
+"""Beginning of the names of the arrays of `PatchFeatures.smaller`."""
+
 FLAT = 1e-3
 """A patch that is shorter than this share of the median length has no contrast: it is not learned from."""
 
@@ -57,6 +66,8 @@ class PatchSettings:
         samples: number of patches to learn from.
         rounds: number of rounds of k-means.
         seed: seed of the sample.
+        scale: height and width of the image that patches are taken of, as a share of those of the given one.
+        smaller: more features, of another copy of the image; None for no more.
 
     Raises:
         ConfigurationError: a value is not possible.
@@ -72,6 +83,8 @@ class PatchSettings:
     samples: int = 100_000
     rounds: int = 10
     seed: int = 0
+    scale: float = 1.0
+    smaller: PatchSettings | None = None
 
     def __post_init__(self) -> None:
         for name, most in {
@@ -90,6 +103,9 @@ class PatchSettings:
             if type(value) not in (int, float) or not 0 < value < 1e9:
                 msg = f"patches: {name} is {value!r}, expected more than 0"
                 raise ConfigurationError(msg)
+        if type(self.scale) not in (int, float) or not 0 < self.scale <= 1:
+            msg = f"patches: scale is {self.scale!r}, expected more than 0, at most 1"
+            raise ConfigurationError(msg)
         if type(self.mirror) is not bool or type(self.seed) is not int or self.seed < 0:
             msg = (
                 f"patches: mirror is {self.mirror!r} and seed is {self.seed!r}, "
@@ -112,8 +128,9 @@ class PatchSettings:
             ConfigurationError: they are not settings that this version knows.
         """
         try:
-            return cls(**data)
-        except TypeError as error:
+            smaller = data.get("smaller")
+            return cls(**{**data, "smaller": None if smaller is None else cls.from_dict(smaller)})
+        except (AttributeError, RecursionError, TypeError) as error:
             msg = f"patches: not settings that this version knows: {error}"
             raise ConfigurationError(msg) from error
 
@@ -127,6 +144,7 @@ class PatchFeatures:
         shape: of the images, (height, width, channels).
         filters: the whitened dictionary, (size * size * channels, count) float32.
         offsets: what is added to the products with it, (1, count) float32.
+        smaller: the features of `settings.smaller`, or None.
 
     Raises:
         ShapeError: the images are smaller than a patch or than the grid, or an array has another shape.
@@ -137,6 +155,7 @@ class PatchFeatures:
     shape: tuple[int, int, int]
     filters: np.ndarray
     offsets: np.ndarray
+    smaller: PatchFeatures | None = None
 
     def __post_init__(self) -> None:
         _require_shape(self.settings, self.shape)
@@ -161,12 +180,34 @@ class PatchFeatures:
     @property
     def count(self) -> int:
         """Number of features of an image."""
-        return self.settings.grid**2 * 2 * self.settings.count // (2 if self.settings.mirror else 1)
+        own = self.settings.grid**2 * 2 * self.settings.count // (2 if self.settings.mirror else 1)
+        return own + (self.smaller.count if self.smaller else 0)
 
     @property
     def arrays(self) -> dict[str, np.ndarray]:
         """The arrays by name, to be stored in a file."""
-        return {"filters": self.filters, "offsets": self.offsets}
+        others = self.smaller.arrays if self.smaller else {}
+        named = {f"{SMALLER}{name}": array for name, array in others.items()}
+        return {"filters": self.filters, "offsets": self.offsets, **named}
+
+    @classmethod
+    def of(
+        cls, settings: PatchSettings, shape: tuple[int, int, int], arrays: Mapping[str, np.ndarray]
+    ) -> PatchFeatures:
+        """Return the features whose arrays `arrays` gave.
+
+        Raises:
+            ConfigurationError: there are other arrays than the settings need.
+            ShapeError, DtypeError: as for the class.
+        """
+        smaller = {n.removeprefix(SMALLER): a for n, a in arrays.items() if n.startswith(SMALLER)}
+        own = {name: array for name, array in arrays.items() if not name.startswith(SMALLER)}
+        if set(own) != {"filters", "offsets"} or bool(smaller) != (settings.smaller is not None):
+            found = ", ".join(sorted(arrays)) or "none"
+            msg = f"patches: has the arrays {found}, which do not fit the settings"
+            raise ConfigurationError(msg)
+        more = cls.of(settings.smaller, shape, smaller) if settings.smaller else None
+        return cls(settings, shape, smaller=more, **own)
 
     def on(self, backend: Backend) -> PatchTransform:
         """Return the features on a device, ready for images."""
@@ -184,7 +225,13 @@ class PatchTransform:
     def __init__(self, features: PatchFeatures, backend: Backend) -> None:
         self.features, self._backend = features, backend
         self._block = BLOCK_IMAGES["gpu" if backend.name == "gpu" else "cpu"]
+        self._smaller = PatchTransform(features.smaller, backend) if features.smaller else None
+        inside = inner_shape(features.settings, features.shape)
         with backend.activate():
+            sides = zip(features.shape[:2], inside[:2], strict=True)
+            self._shrink = None
+            if inside != features.shape:
+                self._shrink = [backend.send(shrink_weights(*side)) for side in sides]
             # The offsets are the filters' last row, which is multiplied by 1.
             self._filters = backend.send(np.concatenate([features.filters, features.offsets]))
 
@@ -219,12 +266,17 @@ class PatchTransform:
 
     def _transformed(self, examples: np.ndarray) -> np.ndarray:
         """Return the features of at most a block of images."""
-        features, (height, width, channels) = self.features, self.features.shape
-        settings, k, backend = features.settings, len(examples), self._backend
+        k, backend = len(examples), self._backend
         if k < self._block:
-            examples = np.concatenate([examples, np.zeros((self._block - k, features.n_x), np.uint8)])
-        xp = backend.xp
-        images = backend.send(examples.reshape(self._block, height, width, channels))
+            examples = np.concatenate([examples, np.zeros((self._block - k, self.features.n_x), np.uint8)])
+        images = backend.send(examples.reshape(self._block, *self.features.shape))
+        return backend.fetch(self._of_block(images))[:k]
+
+    def _of_block(self, given: Array) -> Array:
+        """Return the features of a block of images on the device, (block, count)."""
+        xp, settings = self._backend.xp, self.features.settings
+        images = given if self._shrink is None else shrunk(given, *self._shrink)
+        _, height, width, _ = images.shape
         rows = patch_rows(images, size=settings.size, contrast=settings.contrast)
         Z = rows @ self._filters
         down, across = height - settings.size + 1, width - settings.size + 1
@@ -239,7 +291,8 @@ class PatchTransform:
         if settings.mirror:
             half = settings.count // 2
             f = 0.5 * (f[:, :, :, :, :half] + xp.flip(f, axis=2)[:, :, :, :, half:])
-        return backend.fetch(xp.reshape(f, (self._block, -1)))[:k]
+        f = xp.reshape(f, (self._block, -1))
+        return f if self._smaller is None else xp.concat([f, self._smaller._of_block(given)], axis=1)  # noqa: SLF001
 
 
 def cells(length: int, grid: int) -> tuple[tuple[int, int], ...]:
@@ -315,12 +368,13 @@ def fit_patches(
     settings = settings or PatchSettings()
     _require_shape(settings, shape)
     _require_images(examples, shape)
+    smaller = fit_patches(examples, shape, settings.smaller) if settings.smaller else None
     if not len(examples):
         msg = "patches: there are no images to learn from"
         raise ShapeError(msg)
     rng = np.random.default_rng(settings.seed)
     with one_for_each_product():
-        P = _sample(examples.reshape(-1, *shape), settings, rng)
+        P = _sample(_inner_images(examples, shape, settings), settings, rng)
         mirrored = np.arange(P.shape[1]).reshape(settings.size, settings.size, -1)[:, ::-1].ravel()
         mean, whitening = _whitening(P, settings, mirrored)
         Z = (P - mean) @ whitening
@@ -329,13 +383,71 @@ def fit_patches(
         if settings.mirror:
             D = np.concatenate([D, D[:, mirrored]])
         filters = np.ascontiguousarray(whitening @ D.T)
-        return PatchFeatures(settings, shape, filters, -(mean[None] @ filters))
+        return PatchFeatures(settings, shape, filters, -(mean[None] @ filters), smaller)
+
+
+def inner_shape(settings: PatchSettings, shape: tuple[int, int, int]) -> tuple[int, int, int]:
+    """Return the shape of the images that patches are taken of. shape: of the images given."""
+    height, width = (max(1, round(settings.scale * side)) for side in shape[:2])
+    return height, width, shape[2]
+
+
+def shrink_weights(length: int, smaller: int) -> np.ndarray:
+    """Return weights (smaller, length) that average neighbouring pixels: integers, 256 in each row.
+
+    They are those of linear interpolation over as many pixels as become one, and the same from both ends. As
+    sums of bytes times integers, averages are exact in float32, so they are the same on every device.
+    """
+    scale = length / smaller
+    centers = (np.arange(smaller) + 0.5) * scale
+    W = np.maximum(0, 1 - np.abs(np.arange(length) + 0.5 - centers[:, None]) / scale)
+    W = 256 * W / W.sum(axis=1, keepdims=True)
+    whole = np.rint(W)
+    for i in range((smaller + 1) // 2):
+        left = int(256 - whole[i].sum())
+        if 2 * i + 1 == smaller:  # the row in the middle is the same from both ends
+            middle = length // 2
+            whole[i, middle] += left if length % 2 else left // 2
+            whole[i, length - 1 - middle] += 0 if length % 2 else left // 2
+        else:
+            order = np.argsort(-np.sign(left) * (W[i] - whole[i]), kind="stable")
+            whole[i, order[: abs(left)]] += np.sign(left)
+            whole[smaller - 1 - i] = whole[i, ::-1]
+    return whole.astype(np.float32)
+
+
+def shrunk(images: Array, down: Array, across: Array) -> Array:
+    """Return images (k, height, width, channels) uint8 with fewer pixels; see `shrink_weights`."""
+    xp = namespace(images)
+    k, height, width, channels = images.shape
+
+    def rounded(sums: Array) -> Array:
+        return xp.floor(sums / 256.0 + 0.5)
+
+    x = xp.reshape(xp.astype(images, xp.float32), (k, height, width * channels))
+    x = rounded(xp.matmul(down, x))
+    x = xp.reshape(x, (k * down.shape[0], width, channels))
+    x = xp.astype(rounded(xp.matmul(across, x)), xp.uint8)
+    return xp.reshape(x, (k, down.shape[0], across.shape[0], channels))
+
+
+def _inner_images(examples: np.ndarray, shape: tuple[int, int, int], settings: PatchSettings) -> np.ndarray:
+    """Return the images that patches are taken of, (m, height, width, channels). examples: (m, n_x)."""
+    images, inside = examples.reshape(-1, *shape), inner_shape(settings, shape)
+    if inside == shape:
+        return images
+    weights = [shrink_weights(*side) for side in zip(shape[:2], inside[:2], strict=True)]
+    found = np.empty((len(images), *inside), np.uint8)
+    for start in range(0, len(images), SHRUNK_IMAGES):
+        part = slice(start, start + SHRUNK_IMAGES)
+        found[part] = shrunk(images[part], *weights)
+    return found
 
 
 def _require_shape(settings: PatchSettings, shape: tuple[int, int, int]) -> None:
     """Raise `ShapeError` if there are less patches along height or width than cells of the grid."""
-    if min(shape[0], shape[1]) - settings.size + 1 < settings.grid:
-        least = settings.size + settings.grid - 1
+    if min(inner_shape(settings, shape)[:2]) - settings.size + 1 < settings.grid:
+        least = math.ceil((settings.size + settings.grid - 1) / settings.scale)
         msg = (
             f"patches of {settings.size} x {settings.size} pixels on a grid of {settings.grid}: images are "
             f"{shape[1]} x {shape[0]} pixels, expected at least {least} x {least}"
