@@ -37,7 +37,14 @@ from xpnet.data import ColumnMatrix
 from xpnet.errors import XpnetError
 from xpnet.nn import Layer, Network, Settings
 from xpnet.pipelines.cli import main
-from xpnet.pipelines.datasets import DataOptions, Dataset, open_data, read_table_rows, write_data
+from xpnet.pipelines.datasets import (
+    DataOptions,
+    Dataset,
+    open_data,
+    read_example_rows,
+    read_table_rows,
+    write_data,
+)
 from xpnet.pipelines.images import Recipe, decode_to_bytes, expand_inputs, usual_pillow
 from xpnet.pipelines.messages import Messages
 from xpnet.pipelines.models import load
@@ -222,6 +229,21 @@ def damage_hdf5(path: Path, rng: random.Random) -> None:
     return None
 
 
+def damage_embeddings(path: Path, rng: random.Random) -> None:
+    """Change bytes of a file of features, or a whole array of it."""
+    if path.suffix == ".h5":
+        damage_hdf5(path, rng)
+    elif path.suffix == ".npz" and rng.random() < 0.5:
+        with np.load(path) as stored:
+            arrays = dict(stored)
+        name = rng.choice(sorted(arrays))
+        shape, dtype = rng.choice(SHAPES), rng.choice(DTYPES)
+        arrays[rng.choice([name, "X", "y", "names", "classes"])] = np.full(shape, 1).astype(dtype)
+        np.savez(path, **arrays)
+    else:
+        damage_bytes(path, rng)
+
+
 def damage_json_lines(path: Path, rng: random.Random) -> None:
     """Change a value in one of the lines, or the text."""
     if rng.random() < 0.5:
@@ -292,6 +314,25 @@ def make_data_files(folder: Path) -> list[Path]:
         file["train_set_y"] = np.arange(12) % 2
         file["list_classes"] = np.array([b"non-cat", b"cat"])
     return [pictures, table, course]
+
+
+def make_embeddings(folder: Path) -> list[Path]:
+    """Write features with labels and names into files of NumPy, HDF5 and Parquet."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    X, words = PIXELS.astype(np.float32), np.array(["no", "yes"])[np.arange(12) % 2]
+    names = np.array([f"n{i}" for i in range(12)])
+    np.savez(folder / "plain.npz", features=X, labels=words, names=names)
+    np.savez_compressed(folder / "packed.npz", X=PIXELS, y=np.arange(12) % 2, classes=["no", "yes"])
+    np.save(folder / "f.npy", X)
+    np.save(folder / "f_labels.npy", np.arange(12.0))
+    with h5py.File(folder / "others.h5", "w") as file:
+        file["embeddings"], file["labels"], file["names"] = X, np.arange(12) % 2, np.char.encode(names)
+    lists = pa.FixedSizeListArray.from_arrays(pa.array(X.ravel()), 4)
+    pq.write_table(pa.table({"id": names, "embedding": lists, "label": words}), folder / "e.parquet")
+    pq.write_table(pa.table({"a": X[:, 0], "b": X[:, 1], "label": words}), folder / "t.parquet")
+    return sorted(path for path in folder.iterdir() if path.name != "f_labels.npy")
 
 
 def make_predictions(folder: Path) -> list[Path]:
@@ -471,6 +512,23 @@ def use_table(path: Path, seed: int) -> None:
         raise XpnetError
 
 
+def use_embeddings(path: Path, seed: int) -> None:
+    """Read features to train on them, and to score them."""
+    del seed
+    refused = 0
+    for read in (
+        lambda: open_data(str(path), DataOptions(), on_warning=str),
+        lambda: read_example_rows(str(path), []),
+    ):
+        try:
+            read()
+        except XpnetError as error:
+            str(error).encode()
+            refused += 1
+    if refused == 2:
+        raise XpnetError
+
+
 def use_labels(path: Path, seed: int) -> None:
     """Read labels of pictures."""
     del seed
@@ -541,6 +599,7 @@ KINDS = {
     "patches": Kind(make_patches, damage_tensors, use_model),
     "checkpoint": Kind(make_checkpoints, damage_tensors, use_checkpoint),
     "data": Kind(make_data_files, damage_hdf5, use_data_file),
+    "embeddings": Kind(make_embeddings, damage_embeddings, use_embeddings),
     "predictions": Kind(make_predictions, damage_predictions, use_predictions),
     "unfinished": Kind(make_unfinished, damage_text, use_unfinished),
     "table": Kind(make_texts(".csv", TABLE_TEXT), damage_text, use_table),
@@ -648,7 +707,7 @@ def run() -> int:
             for each in results:
                 if each.end in ("failed", "crash"):
                     print(f"  seed {each.seed}: {each.end}: {each.detail}")
-            failures += counts["failed"] + (counts["crash"] if name != "data" else 0)
+            failures += counts["failed"] + (counts["crash"] if name not in ("data", "embeddings") else 0)
     return 1 if failures else 0
 
 

@@ -200,7 +200,8 @@ Data = Annotated[
     typer.Argument(
         metavar="DATA",
         help="The examples: a folder with one subfolder for each class, a data file of xpnet preprocess, an "
-        "HDF5 file in the course's layout, or a CSV table.",
+        "HDF5 file in the course's layout, a table (CSV, Parquet), or features such as embeddings (.npz, "
+        ".npy, Parquet, HDF5).",
     ),
 ]
 ModelFile = Annotated[
@@ -213,12 +214,13 @@ Labels = Annotated[
     text(
         "--labels", metavar="FILE", panel=DATA,
         help="A CSV file of labels with the columns path,label, instead of one subfolder for each class. "
-        "Paths are relative to DATA.",
+        "Paths are relative to DATA. For a .npy file of features: a .npy or CSV file with a label for each "
+        "row.",
     ),
 ]  # fmt: skip
 Target = Annotated[
     str | None,
-    text("--target", metavar="COLUMN", panel=DATA, help="The column to predict, if DATA is a CSV table."),
+    text("--target", metavar="COLUMN", panel=DATA, help="The column to predict, if DATA is a table."),
 ]
 Frame = Annotated[
     int | None,

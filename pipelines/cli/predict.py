@@ -22,8 +22,8 @@ def predict(
         typer.Argument(
             metavar="INPUTS...",
             help="Images, folders (with all their subfolders) and patterns such as 'photos/*.jpg'; for a "
-            "model of a table, tables (CSV). Of an image with several frames or pages, the first is read: "
-            "see --frame.",
+            "model of a table or of features, such files (CSV, Parquet, .npy, .npz, HDF5). Of an image with "
+            "several frames or pages, the first is read: see --frame.",
         ),
     ] = None,
     files_from: Annotated[

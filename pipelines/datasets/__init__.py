@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from .arrays import dataset_from_arrays as dataset_from_arrays
     from .data_file import describe_data_file as describe_data_file
     from .data_file import is_data_file as is_data_file
+    from .data_file import read_example_rows as read_example_rows
     from .dataset import Dataset as Dataset
     from .dataset import class_counts as class_counts
     from .dataset import with_labels_for as with_labels_for
     from .doubts import doubt_about_targets as doubt_about_targets
     from .doubts import doubts_about_images as doubts_about_images
-    from .embeddings import read_embedding_rows as read_embedding_rows
     from .endings import EMBEDDING_SUFFIXES as EMBEDDING_SUFFIXES
     from .endings import FEATURE_INPUT_SUFFIXES as FEATURE_INPUT_SUFFIXES
     from .endings import PARQUET_SUFFIXES as PARQUET_SUFFIXES
@@ -34,9 +34,8 @@ __getattr__, __dir__, __all__ = lazy_door(
     {
         "arrays": "dataset_from_arrays",
         "dataset": "Dataset class_counts with_labels_for",
-        "data_file": "describe_data_file is_data_file",
+        "data_file": "describe_data_file is_data_file read_example_rows",
         "doubts": "doubt_about_targets doubts_about_images",
-        "embeddings": "read_embedding_rows",
         "endings": "EMBEDDING_SUFFIXES FEATURE_INPUT_SUFFIXES PARQUET_SUFFIXES TABLE_SUFFIXES USUAL_LABELS",
         "sources": "DataOptions open_data with_classes write_data",
         "table": "TableRows read_table_rows",

@@ -19,7 +19,9 @@ from ..images import Recipe
 from . import course_file, embeddings
 from .atomic_hdf5 import GrowingDataset, atomic_hdf5
 from .dataset import Dataset, class_counts, without_unused_classes
+from .endings import HDF5_SUFFIXES
 from .hdf5_input import dataset_in, open_hdf5, rows_of
+from .table import TableRows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -212,6 +214,30 @@ def is_data_file(path: str) -> bool:
     """
     with open_hdf5(path) as file:
         return DESCRIPTION_NAME in file
+
+
+def read_example_rows(path: str, features: Sequence[str]) -> TableRows:
+    """Read the examples in a data file or another file of features, to predict for them.
+
+    Args:
+        path: a data file, or a file as for `read_embedding_rows`.
+        features: the names of the model's features; empty if it knows none.
+
+    Raises:
+        DataError: the file cannot be read, or does not have what is needed.
+    """
+    if not path.lower().endswith(HDF5_SUFFIXES) or not is_data_file(path):
+        return embeddings.read_embedding_rows(path, features)
+    dataset = read_data_file(path)
+    if dataset.recipe is not None:
+        msg = f"{path}: holds images, and the model expects features"
+        raise DataError(msg)
+    if features and tuple(features) != dataset.features:
+        found, expected = ", ".join(dataset.features) or "without names", ", ".join(features)
+        msg = f"{path}: has the columns {found}; the model expects {expected}"
+        raise DataError(msg)
+    m, names = dataset.data.m, list(dataset.names)
+    return TableRows(names or list(map(str, range(m))), dataset.data.examples, [""] * m, bool(names))
 
 
 def _read_own(file: h5py.File, path: str | os.PathLike[str]) -> Dataset:

@@ -9,7 +9,10 @@ PARQUET_SUFFIXES = (".parquet", ".pq")
 EMBEDDING_SUFFIXES = (".npy", ".npz", *PARQUET_SUFFIXES)
 """The endings of files that are read as features. HDF5 files are known by their contents."""
 
-FEATURE_INPUT_SUFFIXES = (*EMBEDDING_SUFFIXES, ".h5", ".hdf5", ".hdf", ".he5")
+HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf", ".he5")
+"""The endings of HDF5 files."""
+
+FEATURE_INPUT_SUFFIXES = (*EMBEDDING_SUFFIXES, *HDF5_SUFFIXES)
 """The endings of files of features that are inputs of a prediction."""
 
 USUAL_LABELS = ("labels", "targets", "y", "Y")

@@ -11,7 +11,7 @@ import numpy as np
 from xpnet.data import ColumnMatrix
 from xpnet.errors import UsageError
 
-from ..datasets import FEATURE_INPUT_SUFFIXES, TABLE_SUFFIXES, TableRows, read_embedding_rows, read_table_rows
+from ..datasets import FEATURE_INPUT_SUFFIXES, TABLE_SUFFIXES, TableRows, read_example_rows, read_table_rows
 from ..images import DecodedImages
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def _read(path: str, features: Sequence[str], n_x: int, model: str) -> TableRows
             f"{' or '.join(TABLE_SUFFIXES)}, or one of features: {', '.join(FEATURE_INPUT_SUFFIXES)}"
         )
         raise UsageError(msg)
-    found = read_embedding_rows(path, features)
+    found = read_example_rows(path, features)
     if found.examples.shape[1] != n_x:
         msg = f"{path}: has {found.examples.shape[1]} features, and {model} expects {n_x}"
         raise UsageError(msg)

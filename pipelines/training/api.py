@@ -53,8 +53,8 @@ def train(
 
     Args:
         data: path of a folder with a subfolder for each class, of a file of `xpnet preprocess`, of an HDF5
-            file of the course, or of a CSV table. Or arrays: images (m, height, width, channels) uint8, or
-            raw columns (n_x, m); they need labels Y.
+            file of the course, of a table, or of features (.npz, .npy, Parquet, HDF5). Or arrays: images
+            (m, height, width, channels) uint8, or raw columns (n_x, m); they need labels Y.
         Y: a label for each example of arrays. Strings and integers are classes, floats are numbers to
             predict.
         output: path of the model file to write, or None.
@@ -62,7 +62,8 @@ def train(
         val_split: fraction of the data to hold back for validation.
         device: "auto", "cpu", "gpu", "gpu:N", or a backend of `xpnet.select`.
         workers: number of processes that decode images; by default one for each core.
-        labels: path of a CSV file of path,label, for a folder without a subfolder for each class.
+        labels: path of a CSV file of path,label, for a folder without a subfolder for each class; or of a
+            .npy or CSV file with a label for each row, for features in a .npy file.
         target: name of the column to predict, for a table.
         image_size: size of the scaled images in pixels: 64, or "96x64" for width x height.
         resize_mode: how images are scaled; see `Recipe`.

@@ -11,9 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from xpnet.errors import DataError, NoInputError, UsageError, XpnetError
-from xpnet.pipelines.datasets import DataOptions, open_data, read_embedding_rows, write_data
+from xpnet.pipelines.datasets import DataOptions, open_data, write_data
 from xpnet.pipelines.datasets.data_file import describe_data_file
 from xpnet.pipelines.datasets.dataset import Dataset
+from xpnet.pipelines.datasets.embeddings import read_embedding_rows
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(3, 2, (12, 4)).astype(np.float32)

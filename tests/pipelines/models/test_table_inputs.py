@@ -13,6 +13,7 @@ import pytest
 import xpnet
 from xpnet.backend import select
 from xpnet.errors import DataError, OutputError, UsageError
+from xpnet.pipelines.datasets import DataOptions, write_data
 from xpnet.pipelines.models.model import Model, load
 from xpnet.pipelines.models.table_inputs import TableInputs
 from xpnet.pipelines.predictions.predict import write_predictions
@@ -168,6 +169,24 @@ def test_other_inputs_are_refused(model: Model, tmp_path: Path) -> None:
             model.predict(path)
     with pytest.raises(DataError, match=r"missing.npy: cannot be read: No such file"):
         model.predict(tmp_path / "missing.npy")
+
+
+def test_data_files_of_preprocess_are_inputs(model: Model, tmp_path: Path) -> None:
+    names = [f"n{i}" for i in range(150)]
+    paths = files(tmp_path, y=WORDS[Y], names=names)
+    write_data(str(paths[".npz"]), str(tmp_path / "d.h5"), DataOptions())
+    rows = written(model, tmp_path / "d.h5")
+    assert [row["path"] for row in rows] == names
+    assert [row["label"] for row in rows] == model.predict_array(X.T)[0].tolist()
+    (tmp_path / "t.csv").write_text("a,b,y\n1,2,no\n3,5,yes\n2,2,no\n")
+    write_data(str(tmp_path / "t.csv"), str(tmp_path / "t.h5"), DataOptions(target="y"))
+    table = xpnet.train(tmp_path / "t.csv", target="y", device="cpu")
+    of_lines, of_rows = table.predict(tmp_path / "t.csv"), table.predict(tmp_path / "t.h5")
+    assert [each.score for each in of_lines] == [each.score for each in of_rows]
+    with pytest.raises(UsageError, match=r"t\.h5: has 2 features, and .* expects 6"):
+        model.predict(tmp_path / "t.h5")
+    with pytest.raises(DataError, match=r"d\.h5: has the columns without names; the model expects a, b"):
+        table.predict(tmp_path / "d.h5")
 
 
 def test_large_files_stay_mapped(tmp_path: Path) -> None:
