@@ -12,7 +12,7 @@ from xpnet.data import ColumnMatrix, fit_standardizer
 from xpnet.errors import UsageError
 from xpnet.features import image_size, open_backbone, read_onnx, require_finite
 
-from .features import _limited
+from .features import limited_scale
 from .plan import PATCHES_SIZE
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def with_embeddings(
         return ColumnMatrix(found)
 
     data = matrix(dataset)
-    data = data.standardized_as(_limited(fit_standardizer(data.blocks(), "feature")))
+    data = data.standardized_as(limited_scale(fit_standardizer(data.blocks(), "feature")))
     if validation is not None:
         held = matrix(validation).standardized_as(data.standardizer)
         validation = replace(validation, data=held, backbone=backbone)

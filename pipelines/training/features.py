@@ -137,7 +137,7 @@ def dataset_with(
         raise UsageError(msg) from error
     transform = patches.on(backend)
     data = ColumnMatrix(transform(dataset.data.examples))
-    data = data.standardized_as(_limited(fit_standardizer(data.blocks(), "feature")))
+    data = data.standardized_as(limited_scale(fit_standardizer(data.blocks(), "feature")))
     if validation is not None:
         held = ColumnMatrix(transform(validation.data.examples), data.standardizer)
         validation = replace(validation, data=held, patches=patches)
@@ -186,7 +186,7 @@ def _expected(dataset: Dataset, plan: Plan, backend: Backend) -> Expectation | N
         return None
 
 
-def _limited(standardizer: Standardizer) -> Standardizer:
+def limited_scale(standardizer: Standardizer) -> Standardizer:
     """Return a standardization that does not enlarge features which hardly differ between examples."""
     most = 1.0 / (LEAST_DEVIATION * float(np.median(1.0 / standardizer.scale)))
     return replace(standardizer, scale=np.minimum(standardizer.scale, most))

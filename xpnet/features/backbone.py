@@ -415,7 +415,10 @@ class BackboneTransform:
             values = images[..., i]
             k = channels - 1 - i if self.backbone.colors == "bgr" else i
             place = given[:, k] if is_nchw else given[..., k]
-            place[...] = values if table is None else table[i][values]
+            if table is None:
+                place[...] = values
+            else:  # no index is clipped: without the check of each it takes a quarter of the time
+                np.take(table[i], values, out=place, mode="clip")
         return given
 
     def _rows(self, found: Any) -> np.ndarray:
