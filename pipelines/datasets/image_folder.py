@@ -207,23 +207,34 @@ def load_images(
     standardize: str = "unit",
     workers: int | Workers = 1,
     on_error: str = "skip",
+    transform: Callable[[np.ndarray], np.ndarray] | None = None,
     on_progress: Callable[[int, int], object] = lambda done, total: None,  # noqa: ARG005
     on_warning: Callable[[str], object] = warnings.warn,
 ) -> Dataset:
-    """Decode labelled images into memory. The arguments and errors are those of `write_images`."""
+    """Decode labelled images into memory. The other arguments and the errors are those of `write_images`.
+
+    `transform` turns decoded images (k, n_x) into features (k, n), which are kept in place of the images, and
+    are not standardized. None keeps the images.
+    """
     for warning in source.warnings:
         on_warning(warning)
-    examples = np.empty((len(source.items), recipe.n_x), np.uint8)
+    examples = np.empty((len(source.items) if transform is None else 0, recipe.n_x), np.uint8)
     labels: list[int] = []
     names: list[str] = []
 
     def add(columns: np.ndarray, new_labels: list[int], paths: list[str]) -> None:
+        nonlocal examples
+        if transform is not None:
+            columns = transform(columns)
+            if not labels:
+                examples = np.empty((len(source.items), columns.shape[1]), columns.dtype)
         examples[len(labels) : len(labels) + len(columns)] = columns
         labels.extend(new_labels)
         names.extend(paths)
 
     count, skipped, libraries = _decode(source, recipe, workers, on_error, add, on_progress)
     raw = ColumnMatrix(examples[:count])
+    standardize = standardize if transform is None else "none"
     indices, classes = without_unused_classes(np.asarray(labels, np.int64), source.classes, on_warning)
     return Dataset(
         raw.standardized_as(fit_standardizer(raw.blocks(), standardize, recipe.channels)),

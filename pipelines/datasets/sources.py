@@ -44,6 +44,8 @@ class DataOptions:
         ignored_columns: for tables: the names of columns that are no features.
         workers: for folders: the number of processes that decode.
         on_error: for folders, tables and features: "skip" what cannot be used, or "fail".
+        transform: for folders: turns decoded images (k, n_x) into features (k, n), so that the images need
+            not be in memory together. None to keep the images.
     """
 
     recipe: Recipe | None = None
@@ -54,6 +56,7 @@ class DataOptions:
     on_error: str = "skip"
     columns: tuple[str, ...] | None = None
     ignored_columns: tuple[str, ...] = ()
+    transform: Callable[[np.ndarray], np.ndarray] | None = None
 
     @property
     def for_tables(self) -> dict[str, object]:
@@ -97,6 +100,7 @@ def open_data(
             standardize=options.standardize or "unit",
             workers=options.workers,
             on_error=options.on_error,
+            transform=options.transform,
             on_progress=on_progress,
             on_warning=on_warning,
         )

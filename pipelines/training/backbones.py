@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from xpnet.data import ColumnMatrix, fit_standardizer
-from xpnet.errors import UsageError
+from xpnet.errors import DataError, UsageError
 from xpnet.features import image_size, open_backbone, read_onnx, require_finite
 
 from .features import limited_scale
@@ -84,37 +84,39 @@ def opened_backbone(
     return transform, np.frombuffer(file.content, np.uint8)[None] if plan.embed else None
 
 
-def with_embeddings(
-    transform: BackboneTransform,
-    embedded: np.ndarray | None,
-    dataset: Dataset,
-    validation: Dataset | None,
-    messages: Messages,
-) -> tuple[Dataset, Dataset | None]:
-    """Return datasets with the embeddings of their images, standardized.
+def embedded(
+    images: Dataset, transform: BackboneTransform, content: np.ndarray | None, messages: Messages
+) -> Dataset:
+    """Return a dataset with the embeddings of its images, not yet standardized.
 
     Args:
+        images: the images; or embeddings already, if they were made while images were decoded.
         transform: the backbone.
-        embedded: its bytes, if the model file is to hold them.
-        dataset: the training images.
-        validation: the validation images, or None.
+        content: its bytes, if the model file is to hold them.
         messages: receives the progress.
 
     Raises:
-        DataError: an embedding holds a NaN or an infinity.
+        DataError: the data has no images, or others than the backbone takes; or an embedding holds a NaN or
+            an infinity.
         ModelFileError: onnxruntime fails.
     """
-    backbone = transform.backbone
-
-    def matrix(images: Dataset) -> ColumnMatrix:
+    backbone, data = transform.backbone, images.data
+    if images.recipe is None or images.recipe.shape != backbone.shape:
+        msg = (
+            f"the validation data was made by {images.recipe}, and the backbone {backbone.name} takes images "
+            f"of the shape {backbone.shape}"
+        )
+        raise DataError(msg)
+    if data.n_x != backbone.count or data.examples.dtype == np.uint8:
         with messages.progress("Embedding") as progress:
-            found = transform(images.data.examples, progress)
-        require_finite(found, backbone.name)
-        return ColumnMatrix(found)
+            data = ColumnMatrix(transform(data.examples, progress))
+    require_finite(data.examples, backbone.name)
+    return replace(images, data=data, backbone=backbone, embedded=content)
 
-    data = matrix(dataset)
-    data = data.standardized_as(limited_scale(fit_standardizer(data.blocks(), "feature")))
+
+def standardized(dataset: Dataset, validation: Dataset | None) -> tuple[Dataset, Dataset | None]:
+    """Return datasets of embeddings with the standardization of the training data."""
+    data = dataset.data.standardized_as(limited_scale(fit_standardizer(dataset.data.blocks(), "feature")))
     if validation is not None:
-        held = matrix(validation).standardized_as(data.standardizer)
-        validation = replace(validation, data=held, backbone=backbone)
-    return replace(dataset, data=data, backbone=backbone, embedded=embedded), validation
+        validation = replace(validation, data=validation.data.standardized_as(data.standardizer))
+    return replace(dataset, data=data), validation

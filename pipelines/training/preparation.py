@@ -28,7 +28,7 @@ from ..datasets import (
 )
 from ..images import Workers
 from ..outputs import locked_outputs, require_ending, require_writable
-from .backbones import opened_backbone, with_embeddings
+from .backbones import embedded, opened_backbone, standardized
 from .features import with_features
 from .plan import Plan, choose_model
 
@@ -127,17 +127,21 @@ def prepare(job: TrainJob, messages: Messages) -> Prepared:
     """
     backend = job.device if isinstance(job.device, Backend) else select(job.device)
     messages.detail(f"Device {backend.device}: {backend.reason}")
-    backbone = None
+    backbone, data_options = None, job.options
     is_folder = isinstance(job.data, str) and os.path.isdir(job.data)
     if job.plan.backbone is not None and job.options.recipe is not None and is_folder:
-        # Before the images are decoded: if it cannot be used, that is known at once.
         backbone = opened_backbone(job.plan, job.options.recipe, backend, messages)
-    dataset = _opened(job.data, job.options, job.plan, messages)
+        data_options = replace(data_options, transform=backbone[0])
+    dataset = _opened(job.data, data_options, job.plan, messages)
     choose_model(job.plan, dataset)  # if the plan does not fit, this raises before more data is read
+    if job.plan.backbone is not None:
+        backbone = backbone or opened_backbone(job.plan, dataset.recipe, backend, messages)
+        data_options = replace(data_options, transform=backbone[0])
+        dataset = embedded(dataset, *backbone, messages)
     skipped = [] if _was_reported(job.data) else list(dataset.skipped)
     validation = None
     if job.val is not None:
-        options = job.options
+        options = data_options
         if isinstance(job.val, str):
             options = replace(
                 options,
@@ -151,6 +155,8 @@ def prepare(job: TrainJob, messages: Messages) -> Prepared:
             if job.val.lower().endswith(TABLE_SUFFIXES + PARQUET_SUFFIXES):
                 options = replace(options, target=dataset.target, columns=dataset.features or None)
         validation = _opened(job.val, options, job.plan, messages)
+        if backbone is not None:
+            validation = embedded(validation, *backbone, messages)
         skipped += [] if _was_reported(job.val) else list(validation.skipped)
         name = job.val if isinstance(job.val, str) else "the validation data"
         validation = with_standardization_of(with_classes(validation, dataset.classes, name), dataset)
@@ -162,9 +168,8 @@ def prepare(job: TrainJob, messages: Messages) -> Prepared:
         messages.warn(doubt)
     if job.plan.model is None and (doubt := doubt_about_targets(dataset)):
         messages.warn(doubt)
-    if job.plan.backbone is not None:
-        backbone = backbone or opened_backbone(job.plan, dataset.recipe, backend, messages)
-        dataset, validation = with_embeddings(*backbone, dataset, validation, messages)
+    if backbone is not None:
+        dataset, validation = standardized(dataset, validation)
     else:
         dataset, validation = with_features(dataset, validation, job.plan, backend, messages)
     plan = job.plan

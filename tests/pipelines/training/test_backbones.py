@@ -14,7 +14,9 @@ from program import xpnet, xpnet_here
 
 import xpnet as api
 from xpnet.errors import DataError, ModelFileError, UsageError
+from xpnet.features import BackboneTransform
 from xpnet.io import read_model_file, write_model_file
+from xpnet.pipelines.images import decode_many
 from xpnet.pipelines.models import load
 from xpnet.pipelines.training import Plan
 
@@ -113,6 +115,15 @@ def test_data_files_and_validation_and_other_trainers(folder: Path, network: Pat
     with pytest.warns(UserWarning, match="validation images are also in the training data"):
         model = api.train(data, features=network, val=data)
     assert model.history["metrics"]["validation"]["metric"] == 1
+    X = nets.some_images()
+    for data_of, val in ((data, folder), (folder, data), (folder, folder)):
+        with pytest.warns(UserWarning, match="40 of 40 validation images are also in the training data"):
+            again = api.train(data_of, features=network, val=val, workers=1)
+        assert again.predict_proba(X).tobytes() == model.predict_proba(X).tobytes()
+    with pytest.raises(
+        DataError, match=r"the validation data was made by .*, and the backbone net.onnx takes"
+    ):
+        api.train(data, features=network, val=other)
     with pytest.raises(
         UsageError, match=r"takes images of 12x12 pixels, and these are 64x64: give --image-size"
     ):
@@ -252,3 +263,19 @@ def test_the_report_has_the_weights_of_the_embedding(folder: Path, trained: Path
     done = xpnet("report", str(trained), "--data", str(folder), "-o", str(page))
     assert done.returncode == 0, done.stderr
     assert "feature 5" in page.read_text(encoding="utf-8")
+
+
+def test_images_become_embeddings_while_others_are_decoded(
+    folder: Path, network: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    run = BackboneTransform.__call__
+
+    def counted(self: BackboneTransform, examples: np.ndarray, *others: Any) -> np.ndarray:
+        sizes.append(len(examples))
+        return run(self, examples, *others)
+
+    monkeypatch.setattr(decode_many, "CHUNK_BYTES", 7 * nets.SIDE**2 * 3)
+    monkeypatch.setattr(BackboneTransform, "__call__", counted)
+    api.train(folder, features=network, workers=1)
+    assert sizes == [7, 7, 7, 7, 7, 5]
