@@ -37,6 +37,12 @@ def test_numpy_is_loaded_where_it_is_needed(code: str) -> None:
     assert not loaded_by(code) & {"numpy", "typer"}
 
 
+def test_onnxruntime_is_loaded_for_a_backbone_only() -> None:
+    loaded = loaded_by("import xpnet.features, xpnet.pipelines.models.model, xpnet.pipelines.training.trainer")
+    assert "xpnet.features.backbone" in loaded
+    assert not loaded & {"onnx", "onnxruntime"}
+
+
 def test_the_script_of_the_command_loads_nothing_until_it_runs() -> None:
     """A process of a user's own pool runs this script again, under another name."""
     assert not loaded_by("from xpnet.pipelines.cli import main") & {"numpy", "typer"}
