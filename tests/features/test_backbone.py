@@ -415,7 +415,8 @@ def test_a_cpu_in_place_of_cuda_is_refused(classifier: Path, monkeypatch: pytest
     class Session:
         def __init__(self, *_: Any, providers: list[Any], enable_fallback: int) -> None:
             assert not enable_fallback
-            assert providers[0] == ("CUDAExecutionProvider", {"device_id": 1, "use_tf32": 0})
+            name, chosen = providers[0]
+            assert (name, chosen["device_id"], chosen["use_tf32"]) == ("CUDAExecutionProvider", 1, 0)
 
         def get_providers(self) -> list[str]:
             return ["CPUExecutionProvider"]
