@@ -4,10 +4,11 @@
 
 TRAIN and TEST are folders of images with a subfolder for each class, or data files. Each training is a
 process of its own: `xpnet train` with the options of a row of the table. Values are medians over the seeds.
-If scikit-learn is installed, its linear models are trained on the same features.
+With --scikit-learn, its linear models are trained on the same features.
 """
 
 import argparse
+import itertools
 import json
 import os
 import statistics
@@ -27,7 +28,7 @@ import xpnet
 from xpnet import metrics
 from xpnet.backend import select
 from xpnet.pipelines.datasets import DataOptions, Dataset, open_data
-from xpnet.pipelines.images import Recipe, workers_for
+from xpnet.pipelines.images import workers_for
 from xpnet.pipelines.messages import Messages
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -132,7 +133,7 @@ def measured(case: Case, options: list[str], seed: int) -> tuple[dict[str, float
 
 def opened(data: str, model: Any) -> Dataset:
     """Return data as the model takes it: its images, with the classes of the model."""
-    recipe = model.recipe if Path(data).is_dir() else Recipe()  # a data file has its own
+    recipe = model.recipe if Path(data).is_dir() else None  # a data file has its own
     options = DataOptions(recipe=recipe, workers=workers_for(None))
     with Messages().progress("Reading") as progress:
         dataset = open_data(data, options, progress, warnings.warn)
@@ -174,25 +175,28 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("cases", nargs="+", type=Case.parse, metavar="NAME=TRAIN:TEST")
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS), help="rows to measure")
+    parser.add_argument("--scikit-learn", action="store_true", help="train scikit-learn's models, too")
     parser.add_argument("--seeds", type=int, default=3, help="how many trainings of each kind")
     parser.add_argument("--json", type=Path, help="file for the results")
     given = parser.parse_args()
     rows: list[dict[str, Any]] = []
-    for case in given.cases:
-        for way, options in WAYS.items():
-            found = [measured(case, options, seed) for seed in range(given.seeds)]
-            keys = list(dict.fromkeys(key for values, _ in found for key in values))
-            medians = {key: statistics.median(v[key] for v, _ in found if key in v) for key in keys}
-            spread = [values["accuracy"] for values, _ in found]
-            rows.append({"data": case.name, "how": way, **medians, "least": min(spread), "most": max(spread)})
-            if not options:
-                rows += by_scikit_learn(case, found[0][1])
+    for case, way in itertools.product(given.cases, given.ways):
+        found = [measured(case, WAYS[way], seed) for seed in range(given.seeds)]
+        keys = list(dict.fromkeys(key for values, _ in found for key in values))
+        medians = {key: statistics.median(v[key] for v, _ in found if key in v) for key in keys}
+        spread = [values["accuracy"] for values, _ in found]
+        new = [{"data": case.name, "how": way, **medians, "least": min(spread), "most": max(spread)}]
+        if given.scikit_learn:
+            new += by_scikit_learn(case, found[0][1])
+        for row in new:
+            print(row, flush=True)  # the others may take long
+        rows += new
     names = list(dict.fromkeys(key for row in rows for key in row))
     table("Accuracy", [{name: row.get(name, "-") for name in names} for row in rows])
     if given.json:
-        given.json.write_text(
-            json.dumps({"machine": machine(), "rows": rows}, indent=2) + "\n", encoding="utf-8"
-        )
+        known = {"machine": machine(), "rows": rows}
+        given.json.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -47,6 +47,9 @@ LEAST_DEVIATION = 1e-3
 COMPARED_EXAMPLES = 1000
 """The most examples on which features are compared."""
 
+ALIKE = 0.03
+"""Log losses that differ by less than this share are alike: with so few examples, that is chance."""
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -154,7 +157,7 @@ def _has_plain_images(dataset: Dataset) -> bool:
 def _best(
     found: list[Candidate], dataset: Dataset, plan: Plan, backend: Backend, messages: Messages
 ) -> Candidate:
-    """Return the candidate whose ridge classifier has the least log loss on left-out examples."""
+    """Return the first candidate whose ridge classifier nearly has the least log loss on left-out data."""
     m = dataset.data.m
     if m > COMPARED_EXAMPLES:
         rows = np.sort(np.random.default_rng([plan.seed, 0, 3]).choice(m, COMPARED_EXAMPLES, replace=False))
@@ -164,7 +167,8 @@ def _best(
         own = dataset_with(each.settings, dataset, None, backend)[0] if each.settings else dataset
         loss = _expected(own, plan, backend)
         expected.append((np.inf if loss is None else loss.log_loss, each))
-    best = min(expected, key=lambda pair: pair[0])[1]  # of equal ones the first
+    least = min(loss for loss, _ in expected)
+    best = next(each for loss, each in expected if loss <= (1 + ALIKE) * least)
     compared = "; ".join(f"{each.name} {loss:.3f}" for loss, each in expected)
     messages.say(f"Features: {best.name} (log loss of {dataset.data.m} left-out examples: {compared})")
     return best

@@ -402,7 +402,7 @@ def shrink_weights(length: int, smaller: int) -> np.ndarray:
     centers = (np.arange(smaller) + 0.5) * scale
     W = np.maximum(0, 1 - np.abs(np.arange(length) + 0.5 - centers[:, None]) / scale)
     W = 256 * W / W.sum(axis=1, keepdims=True)
-    whole = np.rint(W)
+    whole: np.ndarray = np.rint(W)
     for i in range((smaller + 1) // 2):
         left = int(256 - whole[i].sum())
         if 2 * i + 1 == smaller:  # the row in the middle is the same from both ends
