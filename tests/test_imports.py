@@ -38,7 +38,9 @@ def test_numpy_is_loaded_where_it_is_needed(code: str) -> None:
 
 
 def test_onnxruntime_is_loaded_for_a_backbone_only() -> None:
-    loaded = loaded_by("import xpnet.features, xpnet.pipelines.models.model, xpnet.pipelines.training.trainer")
+    loaded = loaded_by(
+        "import xpnet.features, xpnet.pipelines.models.model, xpnet.pipelines.training.trainer"
+    )
     assert "xpnet.features.backbone" in loaded
     assert not loaded & {"onnx", "onnxruntime"}
 
