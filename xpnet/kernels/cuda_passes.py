@@ -184,8 +184,6 @@ def one_pass(
     losses = cupy.empty((1, len(starts) * clusters), cupy.float64)
     for i, start in enumerate(starts):
         count = min(each, m - start)
-        if count < each and i:  # not every cluster may have a tile of the last examples
-            losses[0, i * clusters :] = 0.0
         part = slice(start, start + count)
         arguments = (
             examples[part], labels[0, part], given[0, part] if weights is not None else given, W, b, largest,
