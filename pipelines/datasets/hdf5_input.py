@@ -13,14 +13,10 @@ import numpy as np
 
 from xpnet.errors import DataError
 
+from .limits import FREE_BYTES, MAPPED_BYTES, MAX_COMPRESSION
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-FREE_BYTES = 16 << 20
-"""An HDF5 dataset of at most so many bytes may be compressed by any factor."""
-
-MAX_COMPRESSION = 50
-"""By what factor larger HDF5 datasets may be compressed. Images reach about 10."""
 
 
 @contextmanager
@@ -57,10 +53,6 @@ def open_hdf5(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
     except Exception as error:  # on damaged files h5py raises many types
         msg = f"{path}: is damaged: {type(error).__name__}: {' '.join(str(error).split())}"
         raise DataError(msg) from error
-
-
-MAPPED_BYTES = 16 << 20
-"""HDF5 datasets of at least so many bytes are mapped into memory."""
 
 
 def dataset_in(

@@ -14,17 +14,10 @@ import numpy as np
 
 from xpnet.errors import DataError
 
+from .limits import FREE_BYTES, MAPPED_BYTES, MAX_COMPRESSION
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-FREE_BYTES = 16 << 20
-"""An array of at most so many bytes may be compressed by any factor."""
-
-MAX_COMPRESSION = 50
-"""By what factor larger arrays may be compressed. Features reach about 10, if most of them are zero."""
-
-MAPPED_BYTES = 16 << 20
-"""Arrays of at least so many bytes in a .npy file are mapped into memory."""
 
 MAX_HEADER_BYTES = 10_000
 """Limit of the length of an array's header."""

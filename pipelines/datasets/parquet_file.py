@@ -10,16 +10,11 @@ import numpy as np
 
 from xpnet.errors import DataError, UsageError
 
+from .limits import FREE_BYTES, MAX_COMPRESSION
 from .text_file import same_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-FREE_BYTES = 16 << 20
-"""So many bytes of values may be compressed by any factor."""
-
-MAX_COMPRESSION = 50
-"""By what factor more values may be compressed."""
 
 BATCH_ROWS = 4096
 """How many rows are read at a time."""

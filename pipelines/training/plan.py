@@ -180,7 +180,8 @@ class Plan:
             return self.features
         known = {"mirror", "class_weight", "seed", "dtype"}
         others = (getattr(self, f.name) for f in fields(self) if f.name not in known)
-        return "auto" if all(value in (None, False) for value in others) else "none"
+        # By identity: a penalty of 0 is a choice, and equal to False.
+        return "auto" if all(value is None or value is False for value in others) else "none"
 
     @property
     def wants_patches(self) -> bool:

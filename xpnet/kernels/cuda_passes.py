@@ -3,6 +3,7 @@
 import ctypes
 import functools
 import itertools
+import sys
 from importlib import resources
 from typing import Any, NamedTuple
 
@@ -377,8 +378,6 @@ class _LaunchConfig(ctypes.Structure):
 @functools.cache
 def driver() -> Any:
     """Return the CUDA driver's library. CuPy has loaded it already. It has what CuPy does not offer."""
-    import sys
-
     return ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
 
 

@@ -146,13 +146,13 @@ def test_many_examples_have_fewer_features(m: int, most: int, expected: tuple[in
     "options",
     [
         {"optimizer": "adam"}, {"hidden": "4:relu"}, {"model": "softmax"}, {"iterations": 3}, {"l2": 2.0},
-        {"learning_rate": 0.1}, {"epochs": 2}, {"optimizer": "ridge"}, {"initializer": "zeros"},
+        {"l2": 0.0}, {"dropout": 0}, {"learning_rate": 0.1}, {"epochs": 2}, {"optimizer": "ridge"}, {"initializer": "zeros"},
     ],
 )  # fmt: skip
 def test_an_option_that_says_how_to_train_means_pixels(options: dict[str, Any]) -> None:
     assert Plan(**options).chosen_features == "none"
     assert Plan(**options, features="auto").chosen_features == "auto"
-    for others in ({}, {"seed": 3}, {"mirror": False}, {"class_weight": "balanced"}):
+    for others in ({}, {"seed": 3}, {"mirror": False}, {"embed": False}, {"class_weight": "balanced"}):
         assert Plan(**others).chosen_features == "auto"
 
 
