@@ -13,6 +13,8 @@ from .console import printable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from xpnet.nn import Expectation, RegressionExpectation
+
     from ..training import TrainOutcome
     from .console import Console
 
@@ -152,14 +154,24 @@ def training_text(outcome: TrainOutcome) -> str:
     for name, (cost, value) in outcome.metrics.items():
         as_text = f"{100 * value:.2f} %" if outcome.dataset.classes else f"{value:.6f}"
         lines.append(f"{name.capitalize()} cost: {cost:.6f}, {metric}: {as_text}")
-    if (expected := outcome.result.expected) is not None:
-        accuracy, error = 100 * expected.accuracy, 100 * expected.error
-        lines.append(
-            f"Expected on new data: accuracy {accuracy:.1f} % ± {error:.1f}, "
-            f"log loss {expected.log_loss:.3f} (by {expected.by})"
-        )
+    if outcome.result.expected is not None:
+        lines.append(f"Expected on new data: {_expected(outcome.result.expected)}")
     lines.append(f"Saved: {outcome.job.output}")
     return "\n".join(map(printable, lines))
+
+
+def _expected(expected: Expectation | RegressionExpectation) -> str:
+    from xpnet.nn import RegressionExpectation
+
+    if isinstance(expected, RegressionExpectation):
+        found = f"RMSE {expected.rmse:.6g} ± {expected.error:.2g}"
+        found += "" if math.isnan(expected.r_squared) else f", R² {expected.r_squared:.4f}"
+    else:
+        found = (
+            f"accuracy {100 * expected.accuracy:.1f} % ± {100 * expected.error:.1f}, "
+            f"log loss {expected.log_loss:.3f}"
+        )
+    return f"{found} (by {expected.by})"
 
 
 def _model(outcome: TrainOutcome) -> str:

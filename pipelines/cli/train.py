@@ -62,7 +62,8 @@ def train(
     l2: Annotated[
         float | None,
         o.number(
-            "--l2", kind=float, panel=o.OPTIMIZATION, show_default="1 for lbfgs, else 0",
+            "--l2", kind=float, panel=o.OPTIMIZATION,
+            show_default="1 for lbfgs, what leave-one-out finds best in closed form, else 0",
             help="The strength of the L2 penalty on the weights: l2 / (2 m) sum W^2.",
         ),
     ] = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,6 @@ from .plan import choose_model
 
 if TYPE_CHECKING:
     from xpnet.backend import Backend
-    from xpnet.nn import Expectation
 
     from ..datasets import Dataset
     from ..messages import Messages
@@ -165,8 +165,7 @@ def _best(
     expected: list[tuple[float, Candidate]] = []
     for each in found:
         own = dataset_with(each.settings, dataset, None, backend)[0] if each.settings else dataset
-        loss = _expected(own, plan, backend)
-        expected.append((np.inf if loss is None else loss.log_loss, each))
+        expected.append((_left_out_loss(own, plan, backend), each))
     least = min(loss for loss, _ in expected)
     best = next(each for loss, each in expected if loss <= (1 + ALIKE) * least)
     compared = "; ".join(f"{each.name} {loss:.3f}" for loss, each in expected)
@@ -174,20 +173,21 @@ def _best(
     return best
 
 
-def _expected(dataset: Dataset, plan: Plan, backend: Backend) -> Expectation | None:
-    """Return what to expect of a ridge classifier; None if there is none."""
+def _left_out_loss(dataset: Dataset, plan: Plan, backend: Backend) -> float:
+    """Return the log loss of a ridge classifier on left-out examples; infinity if there is none."""
     if len(np.unique(dataset.Y)) < 2:
-        return None
+        return math.inf
     model = choose_model(plan, dataset)
     if not is_ridge_solvable(model, dataset.data.m):
-        return None
+        return math.inf
     try:
-        return classify(
+        result = classify(
             model, dataset.data, dataset.Y, backend,
             class_weight=plan.class_weight, dtype=plan.dtype, seed=plan.seed,
-        ).expected  # fmt: skip
+        )  # fmt: skip
     except (DivergenceError, ShapeError):
-        return None
+        return math.inf
+    return float(result.costs[-1])
 
 
 def limited_scale(standardizer: Standardizer) -> Standardizer:

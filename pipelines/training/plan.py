@@ -85,7 +85,8 @@ class Plan:
         learning_rate: learning rate of the first epoch.
         batch_size: number of examples in a step.
         schedule: one of `xpnet.nn.SCHEDULES`.
-        l2: strength of the penalty; by default 1 for L-BFGS, else 0.
+        l2: strength of the penalty; by default 1 for L-BFGS, what is best by leave-one-out for linear
+            regression in closed form, else 0.
         all others: see `xpnet.nn.Settings`.
 
     Raises:

@@ -310,7 +310,7 @@ def _full_batch(
 ) -> TrainingResult:
     """Train a linear model on all examples: in closed form, by L-BFGS or by gradient descent."""
     if plan.is_closed_form(model, data.m):
-        return solve(model, data, dataset.Y, data.backend, l2=plan.l2 or 0.0, dtype=plan.dtype)
+        return solve(model, data, dataset.Y, data.backend, l2=plan.l2, dtype=plan.dtype)
     began, rate = time.perf_counter(), 0.0
 
     def on_progress(done: int, cost: float) -> None:

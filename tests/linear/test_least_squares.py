@@ -41,6 +41,74 @@ def test_the_coefficients_are_scikit_learns(
     np.testing.assert_allclose(ours.costs, [expected], rtol=1e-9, atol=1e-12)
 
 
+def noisy(m: int, n_x: int, n_out: int = 1) -> tuple[ColumnMatrix, np.ndarray]:
+    """Return examples of which few features matter, with much noise, so that a penalty helps."""
+    generator = np.random.default_rng(5)
+    X = generator.standard_normal((n_x, m)) * 3 + 20
+    W = generator.standard_normal((n_out, n_x)) * (np.arange(n_x) < 3)
+    return ColumnMatrix.of(X, "feature"), W @ X + 6 * generator.standard_normal((n_out, m)) + 40
+
+
+@pytest.mark.parametrize(("m", "n_x"), [(40, 25), (25, 40), (30, 30)])
+@pytest.mark.parametrize("n_out", [1, 2])
+def test_the_penalty_is_chosen_by_leaving_each_example_out(
+    m: int, n_x: int, n_out: int, backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(least_squares, "BLOCK_BYTES", 8 * 7 * n_x)  # several blocks
+    monkeypatch.setattr(least_squares, "ALIKE", 0.0)
+    data, Y = noisy(m, n_x, n_out)
+    ours = solve(Network(n_x, n_out, "identity"), data, Y, backend, l2=None, dtype="float64")
+    X = data.standardized().T
+    centered = X - X.mean(axis=0)
+    shares = [share for share in least_squares.PENALTIES if share]
+    alphas = [share * np.sum(centered**2) / min(m, n_x) for share in shares]
+    peer = sklearn.RidgeCV(alphas=alphas).fit(X, Y.T)  # exact leave-one-out as well, by its own formulas
+    expected = ours.expected
+    assert expected.penalty == pytest.approx(2 * peer.alpha_)
+    W = backend.fetch(ours.parameters.views["W1"])
+    np.testing.assert_allclose(W, np.reshape(peer.coef_, W.shape), rtol=1e-6, atol=1e-9)
+    squares, from_mean = [], []
+    for i in range(m):
+        others = np.arange(m) != i
+        found = sklearn.Ridge(alpha=peer.alpha_).fit(X[others], Y.T[others]).predict(X[i : i + 1])
+        squares.append(((found.reshape(-1) - Y[:, i]) ** 2).sum())
+        from_mean.append(((Y[:, others].mean(axis=1) - Y[:, i]) ** 2).sum())
+    assert expected.rmse == pytest.approx(np.sqrt(np.mean(squares)), rel=1e-6)
+    assert expected.r_squared == pytest.approx(1 - np.sum(squares) / np.sum(from_mean), rel=1e-6)
+    assert (expected.examples, expected.by) == (m, "leave-one-out")
+
+
+def test_where_a_penalty_does_not_help_there_is_none(backend: Backend) -> None:
+    model, data, Y = problem(50, 4)
+    chosen = solve(model, data, Y, backend, l2=None, dtype="float64")
+    plain = solve(model, data, Y, backend, dtype="float64")
+    assert chosen.expected.penalty == 0
+    np.testing.assert_array_equal(
+        backend.fetch(chosen.parameters.buffer), backend.fetch(plain.parameters.buffer)
+    )
+    assert chosen.reason == "m = 50 is not less than n_x = 4, penalty 0 by leave-one-out"
+    assert plain.expected is None
+
+
+@pytest.mark.parametrize("m", [1, 2, 3, 4])
+@pytest.mark.parametrize("constant", [False, True])
+def test_very_few_examples_are_solved_without_choosing_more_than_they_say(
+    m: int, constant: bool, backend: Backend
+) -> None:
+    data, Y = noisy(m, 3)
+    result = solve(Network(3, 1, "identity"), data, Y * 0 + 7 if constant else Y, backend, l2=None)
+    assert (result.expected is None) == (m < 3)
+    if result.expected is not None:
+        assert np.isfinite(result.expected.rmse)
+        assert not constant or result.expected.rmse == pytest.approx(0, abs=1e-6)
+
+
+def test_large_problems_have_no_penalty_unless_it_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(least_squares, "MAX_CHOICE_SIZE", 3)
+    model, data, Y = problem(50, 4)
+    assert solve(model, data, Y, select("cpu"), l2=None).expected is None
+
+
 def test_equal_columns_share_their_weight() -> None:
     model, data, Y = problem(40, 3)
     twice = ColumnMatrix.of(np.concatenate([data.X, data.X, np.zeros((1, 40))]), "feature")

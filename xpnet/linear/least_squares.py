@@ -3,6 +3,11 @@
 With centered columns X and targets Y, the weights solve the normal equations W (X X^T + l2/2 I) = Y X^T. For
 fewer examples than features the equations of the Gram matrix are smaller, and W = C X^T with
 C (X^T X + l2/2 I) = Y. Both are solved in float64.
+
+The penalty can be chosen by leave-one-out. The error of example i by a model that was trained on all others
+is e_i / (1 - h_i): e is the error of the model of all examples, and h the diagonal of the matrix that turns
+Y into the predictions (Allen, The Relationship between Variable Selection and Data Augmentation, 1974). The
+eigenvalues of X X^T or X^T X give e and h for all penalties at once.
 """
 
 from __future__ import annotations
@@ -15,11 +20,20 @@ import numpy as np
 
 from xpnet.data import on_device
 from xpnet.errors import ConfigurationError, DivergenceError
-from xpnet.nn import History, Method, Parameters, StopReason, TrainingResult, require_labels
+from xpnet.nn import (
+    History,
+    Method,
+    Parameters,
+    RegressionExpectation,
+    StopReason,
+    TrainingResult,
+    require_labels,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from xpnet.arrays import Array
     from xpnet.backend import Backend
     from xpnet.data import ColumnMatrix, DeviceMatrix
     from xpnet.nn import Network
@@ -29,6 +43,18 @@ BLOCK_BYTES = 16 << 20
 
 MAX_SIZE = 4096
 """Limit of the number of equations: of the examples or of the features, whichever are fewer."""
+
+MAX_CHOICE_SIZE = 2048
+"""With more equations no penalty is chosen, because the eigenvalues would take too long."""
+
+PENALTIES = (0.0, *(10.0 ** (half / 2) for half in range(-10, 5)))
+"""Penalties to choose from, as shares of the mean diagonal of the matrix that they are added to."""
+
+ALIKE = 0.01
+"""Squared errors that differ by less than this share are alike: the least penalty is then taken."""
+
+FULL_LEVERAGE = 1e-8
+"""An example whose 1 - h is smaller decides its own prediction, so the error without it is unknown."""
 
 
 def is_solvable(model: Network, m: int) -> bool:
@@ -42,7 +68,7 @@ def solve(
     Y: np.ndarray,
     backend: Backend,
     *,
-    l2: float = 0.0,
+    l2: float | None = 0.0,
     dtype: str = "float32",
 ) -> TrainingResult:
     """Minimize J = mean squared error + l2 / (2 m) sum W^2 exactly.
@@ -54,11 +80,13 @@ def solve(
         data: the examples.
         Y: their targets (n_out, m), in host memory.
         backend: where to multiply.
-        l2: strength of the penalty.
+        l2: strength of the penalty. None chooses the one with the least squared error by leave-one-out,
+            unless the model is too large for that: then it is 0.
         dtype: dtype of the parameters, "float32" or "float64".
 
     Returns:
-        The result. Its history has one record, with learning rate 0.
+        The result. Its history has one record, with learning rate 0. If the penalty was chosen, it says what
+        to expect on other examples.
 
     Raises:
         ConfigurationError: the model is another one or too large, or l2 is out of range.
@@ -69,7 +97,7 @@ def solve(
     if not is_solvable(model, data.m):
         msg = f"{model} of {data.m} examples: expected linear regression, with at most {MAX_SIZE} of either"
         raise ConfigurationError(msg)
-    if not 0 <= l2 < math.inf:
+    if l2 is not None and not 0 <= l2 < math.inf:
         msg = f"l2 is {l2!r}, expected at least 0"
         raise ConfigurationError(msg)
     host = on_device(data, backend).host
@@ -82,7 +110,10 @@ def solve(
         for _, rows in centered_examples(host, np.zeros(1)):
             mean += rows.sum(axis=0) / host.m
         by_example = host.m < host.n_x
-        W = (_by_example if by_example else _by_feature)(host, targets - y_mean, mean, l2 / 2, backend)
+        equations = (_ByExample if by_example else _ByFeature)(host, targets - y_mean, mean, backend)
+        expected = _chosen(equations) if l2 is None else None
+        l2 = l2 or (expected.penalty if expected else 0.0)
+        W = equations.solved(l2 / 2)
         b = y_mean - W @ mean[:, None]
         cost = l2 / (2 * host.m) * float(np.sum(W * W))
         for part, rows in centered_examples(host, np.zeros(1)):
@@ -95,7 +126,9 @@ def solve(
     history = History.of_costs([cost], [0.0], [time.perf_counter() - began])
     history.end(StopReason.CONVERGED, "solved exactly")
     reason = f"m = {host.m} is {'less' if by_example else 'not less'} than n_x = {host.n_x}"
-    return TrainingResult(model, parameters, history, Method.LEAST_SQUARES, reason)
+    if expected is not None:
+        reason += f", penalty {expected.penalty:.4g} by {expected.by}"
+    return TrainingResult(model, parameters, history, Method.LEAST_SQUARES, reason, expected)
 
 
 def centered_examples(host: ColumnMatrix, mean: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
@@ -116,32 +149,109 @@ def centered_features(host: ColumnMatrix, mean: np.ndarray) -> Iterator[tuple[sl
         yield part, standardized - mean[part, None]
 
 
-def _by_feature(
-    host: ColumnMatrix, Y: np.ndarray, mean: np.ndarray, alpha: float, backend: Backend
-) -> np.ndarray:
-    """Return W from X X^T, (n_x, n_x), added up in one pass over the examples."""
-    products = backend.send(np.zeros((host.n_x, host.n_x + len(Y))))
-    for part, rows in centered_examples(host, mean):
-        X = backend.send(rows)
-        both = backend.xp.concat([X, backend.send(np.ascontiguousarray(Y[:, part].T))], axis=1)
-        products += X.T @ both
-    fetched = backend.fetch(products)
-    return _solved(fetched[:, : host.n_x], fetched[:, host.n_x :], alpha).T
+class _ByFeature:
+    """The equations of X X^T, (n_x, n_x), which is added up in one pass over the examples."""
+
+    def __init__(self, host: ColumnMatrix, Y: np.ndarray, mean: np.ndarray, backend: Backend) -> None:
+        self.Y, self._host, self._mean, self._backend = Y, host, mean, backend
+        products = backend.send(np.zeros((host.n_x, host.n_x + len(Y))))
+        for part, X in self._blocks():
+            both = backend.xp.concat([X, backend.send(np.ascontiguousarray(Y[:, part].T))], axis=1)
+            products += X.T @ both
+        fetched = backend.fetch(products)
+        self.matrix, self._right = fetched[:, : host.n_x], fetched[:, host.n_x :]
+
+    def solved(self, alpha: float) -> np.ndarray:
+        """Return W of the penalty alpha sum W^2."""
+        return _solved(self.matrix, self._right, alpha).T
+
+    def predictions(
+        self, values: np.ndarray, vectors: np.ndarray, alphas: np.ndarray
+    ) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
+        """Yield blocks of k examples: indices, predictions (alphas, n_out, k), h less 1 / m (alphas, k).
+
+        Args:
+            values: the eigenvalues of `matrix`, without those of 0.
+            vectors: their eigenvectors, in columns.
+            alphas: the penalties.
+        """
+        inverse = 1 / (values + alphas[:, None])
+        solutions = inverse[:, None] * (vectors.T @ self._right).T
+        basis = self._backend.send(vectors)
+        for part, X in self._blocks():
+            along = self._backend.fetch(X @ basis)
+            yield part, solutions @ along.T, inverse @ (along * along).T
+
+    def _blocks(self) -> Iterator[tuple[slice, Array]]:
+        for part, rows in centered_examples(self._host, self._mean):
+            yield part, self._backend.send(rows)
 
 
-def _by_example(
-    host: ColumnMatrix, Y: np.ndarray, mean: np.ndarray, alpha: float, backend: Backend
-) -> np.ndarray:
-    """Return W from the Gram matrix X^T X, (m, m), added up in one pass over the features."""
-    products = backend.send(np.zeros((host.m, host.m)))
-    for _, X in centered_features(host, mean):
-        sent = backend.send(X)
-        products += sent.T @ sent
-    C = _solved(backend.fetch(products), Y.T, alpha).T
-    W = np.empty((len(Y), host.n_x))
-    for part, X in centered_features(host, mean):
-        W[:, part] = C @ X.T
-    return W
+class _ByExample:
+    """The equations of the Gram matrix X^T X, (m, m), which is added up in one pass over the features."""
+
+    def __init__(self, host: ColumnMatrix, Y: np.ndarray, mean: np.ndarray, backend: Backend) -> None:
+        self.Y, self._host, self._mean = Y, host, mean
+        products = backend.send(np.zeros((host.m, host.m)))
+        for _, X in centered_features(host, mean):
+            sent = backend.send(X)
+            products += sent.T @ sent
+        self.matrix = backend.fetch(products)
+
+    def solved(self, alpha: float) -> np.ndarray:
+        """Return W of the penalty alpha sum W^2."""
+        C = _solved(self.matrix, self.Y.T, alpha).T
+        W = np.empty((len(self.Y), self._host.n_x))
+        for part, X in centered_features(self._host, self._mean):
+            W[:, part] = C @ X.T
+        return W
+
+    def predictions(
+        self, values: np.ndarray, vectors: np.ndarray, alphas: np.ndarray
+    ) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
+        """Yield what `_ByFeature.predictions` yields, in one block."""
+        kept = values / (values + alphas[:, None])
+        yield slice(None), (kept[:, None] * (vectors.T @ self.Y.T).T) @ vectors.T, kept @ (vectors**2).T
+
+
+def _chosen(equations: _ByFeature | _ByExample) -> RegressionExpectation | None:
+    """Return the penalty l2 that is best by leave-one-out, and what to expect of it.
+
+    None if there are too few or too many examples and features for that, or numbers that are too large.
+    """
+    matrix, Y = equations.matrix, equations.Y
+    m, size = Y.shape[1], len(matrix)
+    base = float(np.trace(matrix)) / size
+    if m < 3 or size > MAX_CHOICE_SIZE or not 0 < base < math.inf or not np.isfinite(matrix).all():
+        return None
+    values, vectors = np.linalg.eigh(matrix)
+    is_full = values > _tolerance(size) * values[-1]
+    values, vectors = values[is_full], vectors[:, is_full]
+    alphas = base * np.asarray(PENALTIES)
+    squares = np.empty((len(alphas), m))  # of the error of each example that was left out
+    for part, found, leverage in equations.predictions(values, vectors, alphas):
+        left = 1 - 1 / m - leverage
+        left[left < FULL_LEVERAGE] = math.nan
+        squares[:, part] = (((Y[:, part] - found) / left[:, None]) ** 2).sum(axis=1)
+    errors = squares.mean(axis=1)
+    if np.isnan(errors).all():
+        return None
+    i = int(np.flatnonzero(errors <= (1 + ALIKE) * np.nanmin(errors))[0])
+    rmse = math.sqrt(errors[i])
+    total = float((Y * Y).sum()) * m / (m - 1) ** 2  # a left-out target is compared with the others' mean
+    return RegressionExpectation(
+        rmse=rmse,
+        error=float(squares[i].std()) / math.sqrt(m) / (2 * rmse) if rmse else 0.0,
+        r_squared=1 - float(errors[i]) / total if total else math.nan,
+        examples=m,
+        by="leave-one-out",
+        penalty=2 * float(alphas[i]),
+    )
+
+
+def _tolerance(size: int) -> float:
+    """Return the share of the largest eigenvalue below which eigenvalues are rounding errors."""
+    return 10 * size * float(np.finfo(np.float64).eps)
 
 
 def _solved(A: np.ndarray, B: np.ndarray, alpha: float) -> np.ndarray:
@@ -149,7 +259,7 @@ def _solved(A: np.ndarray, B: np.ndarray, alpha: float) -> np.ndarray:
     if not np.isfinite(A).all() or not np.isfinite(B).all():
         return np.full_like(B, np.nan)
     A = A + alpha * np.eye(len(A))
-    tolerance = 10 * len(A) * np.finfo(np.float64).eps  # smaller eigenvalues are rounding errors
+    tolerance = _tolerance(len(A))
     try:
         diagonal = np.diagonal(np.linalg.cholesky(A)) ** 2
     except np.linalg.LinAlgError:

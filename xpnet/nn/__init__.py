@@ -4,7 +4,15 @@ Logistic and softmax regression are networks without hidden layers.
 """
 
 from xpnet.nn.dropout import Dropout, no_dropout
-from xpnet.nn.history import Epoch, Expectation, History, Method, StopReason, TrainingResult
+from xpnet.nn.history import (
+    Epoch,
+    Expectation,
+    History,
+    Method,
+    RegressionExpectation,
+    StopReason,
+    TrainingResult,
+)
 from xpnet.nn.labels import example_weights, labels_for_loss, require_labels, require_trainable_labels
 from xpnet.nn.network import Layer, LogisticRegression, Network, SoftmaxRegression
 from xpnet.nn.objective import Objective
@@ -44,6 +52,7 @@ __all__ = [
     "Parameters",
     "Plateau",
     "RMSProp",
+    "RegressionExpectation",
     "Schedule",
     "Settings",
     "SoftmaxRegression",

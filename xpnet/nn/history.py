@@ -282,6 +282,27 @@ class Expectation:
 
 
 @dataclass(frozen=True)
+class RegressionExpectation:
+    """What to expect of a regression on examples that it was not trained on.
+
+    Attributes:
+        rmse: root of the mean squared error of left-out examples, in the unit of the targets.
+        error: its standard error.
+        r_squared: R² of the left-out examples; NaN if all targets are equal.
+        examples: how many examples were left out.
+        by: "leave-one-out".
+        penalty: the penalty l2 that was chosen; see `xpnet.linear.solve`.
+    """
+
+    rmse: float
+    error: float
+    r_squared: float
+    examples: int
+    by: str
+    penalty: float
+
+
+@dataclass(frozen=True)
 class TrainingResult:
     """A trained model, and how it was trained.
 
@@ -299,7 +320,7 @@ class TrainingResult:
     history: History
     method: Method = Method.AUTODIFF
     reason: str = field(default="")
-    expected: Expectation | None = None
+    expected: Expectation | RegressionExpectation | None = None
 
     @property
     def costs(self) -> np.ndarray:

@@ -56,6 +56,11 @@ def test_a_line_is_found_exactly(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "Trained by linear least squares in closed form" in done.stdout
     assert "R²: 1.000000" in done.stdout
+    assert "penalty 0 by leave-one-out" in done.stdout
+    line = next(line for line in done.stdout.splitlines() if line.startswith("Expected on new data: RMSE "))
+    assert line.endswith("R² 1.0000 (by leave-one-out)")
+    given = xpnet("train", str(table), "--target", "y", "-o", str(tmp_path / "l2"), "--l2", "5")
+    assert "leave-one-out" not in given.stdout
 
 
 def test_training_and_sweep_draw_their_curves(tmp_path: Path) -> None:
