@@ -477,6 +477,22 @@ class Training(NamedTuple):
             "for text and digits.",
         ),
     ] = None  # fmt: skip
+    patches: Annotated[
+        int | None,
+        number(
+            "--patches", least=2, panel=MODEL, show_default="800, or 560 for 10,000 examples or more",
+            help="How many patches the dictionary has. With more, training and predictions take longer, and "
+            "more answers are right.",
+        ),
+    ] = None  # fmt: skip
+    budget: Annotated[
+        float | None,
+        number(
+            "--budget", kind=float, metavar="MINUTES", panel=MODEL, show_default="a few minutes at most",
+            help="How long the training may take on this machine, about: the dictionary gets as many patches "
+            "as this time and the memory allow.",
+        ),
+    ] = None  # fmt: skip
     dropout: Annotated[
         float | None,
         number(

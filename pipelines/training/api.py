@@ -79,9 +79,9 @@ def train(
         messages: receives messages and progress. By default warnings become Python warnings, and the rest is
             dropped.
         plan: how to train: model, hidden, features (also the path of a backbone, an ONNX file),
-            features_output, features_mean, features_std, features_colors, embed, mirror, optimizer, epochs,
-            iterations, learning_rate, batch_size, schedule, l1, l2, dropout, label_smoothing, clip,
-            class_weight, patience, initializer, seed, dtype, precision; see `Plan`.
+            features_output, features_mean, features_std, features_colors, embed, mirror, patches, budget,
+            optimizer, epochs, iterations, learning_rate, batch_size, schedule, l1, l2, dropout,
+            label_smoothing, clip, class_weight, patience, initializer, seed, dtype, precision; see `Plan`.
 
     Raises:
         XpnetError: one of its subclasses, such as `UsageError`, `DataError`, `DeviceError`.

@@ -12,8 +12,8 @@ from xpnet.data import ColumnMatrix, Standardizer, fit_standardizer
 from xpnet.errors import DivergenceError, ShapeError, UsageError
 from xpnet.features import PatchSettings, fit_patches
 from xpnet.linear import classify, is_ridge_solvable
-from xpnet.processors import memory_bytes
 
+from .dictionary_size import SMALLER, affordable_count, size_by, usual_size
 from .plan import choose_model
 
 if TYPE_CHECKING:
@@ -22,24 +22,6 @@ if TYPE_CHECKING:
     from ..datasets import Dataset
     from ..messages import Messages
     from .plan import Plan
-
-MANY_EXAMPLES = 10_000
-"""With so many examples there are fewer features, which takes less time."""
-
-SIZES = {"few": (4, 800), "many": (3, 560)}
-"""Cells of the grid of patch features along each side, and patches in the dictionary, by the examples.
-
-Without mirror images half of the patches give as many features.
-"""
-
-LEAST_GRID, LEAST_COUNT = 2, 100
-"""The fewest cells and patches, where features of more would take too much memory."""
-
-SMALLER = PatchSettings(size=4, grid=2, scale=14 / 32)
-"""The patches of a smaller copy of the image, which show larger parts of it."""
-
-MEMORY_SHARE = 0.25
-"""The share of the memory that features may take."""
 
 LEAST_DEVIATION = 1e-3
 """The least deviation of a feature that is taken for full, as a share of the median one."""
@@ -65,14 +47,14 @@ class Candidate:
 
 
 def candidates(plan: Plan, m: int, least_side: int) -> list[Candidate]:
-    """Return the features to compare.
+    """Return the features to compare, of as many patches as are usual.
 
     Args:
         plan: how to train.
         m: number of examples.
         least_side: height or width of the images, the smaller one.
     """
-    grid, count = grid_and_count(m, int(MEMORY_SHARE * memory_bytes()))
+    grid, count = usual_size(m)
     has_smaller = round(least_side * SMALLER.scale) >= SMALLER.size + SMALLER.grid - 1
 
     def settings(mirror: bool) -> PatchSettings:
@@ -84,20 +66,6 @@ def candidates(plan: Plan, m: int, least_side: int) -> list[Candidate]:
         False: Candidate("patches, mirror images are not alike", settings(False)),
     }
     return list(named.values()) if plan.mirror is None else [named[plan.mirror]]
-
-
-def grid_and_count(m: int, most_bytes: int) -> tuple[int, int]:
-    """Return cells along each side and patches for m examples, whose features fit into a number of bytes.
-
-    An example has a feature for each cell and patch, in float32; and those of `SMALLER`. If not even the
-    fewest fit, these are returned.
-    """
-    cells_of_smaller = SMALLER.grid**2
-    for grid, count in (SIZES["few"], SIZES["many"])[m >= MANY_EXAMPLES :]:
-        if 4 * m * (grid**2 + cells_of_smaller) * count <= most_bytes:
-            return grid, count
-    count = int(most_bytes / (4 * m * (LEAST_GRID**2 + cells_of_smaller)))
-    return LEAST_GRID, max(LEAST_COUNT, min(SIZES["many"][1], count // 2 * 2))
 
 
 def with_features(
@@ -119,7 +87,25 @@ def with_features(
     chosen = found[0] if len(found) == 1 else _best(found, dataset, plan, backend, messages)
     if chosen.settings is None:
         return dataset, validation
-    return dataset_with(chosen.settings, dataset, validation, backend)
+    return dataset_with(
+        _sized(chosen.settings, plan, dataset, backend, messages), dataset, validation, backend
+    )
+
+
+def _sized(
+    settings: PatchSettings, plan: Plan, dataset: Dataset, backend: Backend, messages: Messages
+) -> PatchSettings:
+    """Return settings with as many patches as the plan says, or as its budget allows."""
+    count = plan.patches
+    if plan.budget is not None and dataset.recipe is not None:
+        count = affordable_count(dataset.data.m, dataset.recipe.shape, plan.budget, backend)
+        messages.say(f"Budget: {count} patches (--patches {count} asks for the same again)")
+    if count is None:
+        return settings
+    grid, _ = size_by(dataset.data.m)
+    own: Any = {"count": count if settings.mirror else max(1, count // 2)}
+    smaller = replace(settings.smaller, **own) if settings.smaller else None
+    return replace(settings, grid=grid, smaller=smaller, **own)
 
 
 def dataset_with(
@@ -149,7 +135,7 @@ def dataset_with(
 
 def _has_plain_images(dataset: Dataset) -> bool:
     """Return whether the data are classified images that are large enough, and standardized as usual."""
-    recipe, least = dataset.recipe, PatchSettings().size + SIZES["few"][0] - 1
+    recipe, least = dataset.recipe, PatchSettings().size + size_by(0)[0] - 1
     is_large = recipe is not None and min(recipe.height, recipe.width) >= least
     return is_large and bool(dataset.classes) and dataset.data.standardizer.kind == "unit"
 

@@ -36,6 +36,13 @@ BACKBONE_SUFFIX = ".onnx"
 BACKBONE_OPTIONS = ("features_output", "features_mean", "features_std", "features_colors", "embed")
 """The choices that are for a backbone alone."""
 
+PATCHES_OPTIONS = {
+    "mirror": "--mirror and --no-mirror are",
+    "patches": "--patches is",
+    "budget": "--budget is",
+}
+"""The choices that are for patches alone, and the beginning of the sentence that says so."""
+
 PATCHES_SIZE = "32"
 """Default image size for `--features patches`, in pixels."""
 
@@ -79,6 +86,9 @@ class Plan:
         features_colors: of a backbone, the order of its channels, "rgb" or "bgr"; None to find it.
         embed: whether the model file holds the backbone itself.
         mirror: whether mirror images are alike, for patches; None for what is better on left-out images.
+        patches: number of patches in the dictionary; None for as many as suit the number of examples.
+        budget: how many minutes the training may take: patches are as many as that allows. None: a few
+            minutes at most, the same patches on every machine.
         optimizer: one of `xpnet.nn.OPTIMIZERS`, or "lbfgs" or "ridge" for logistic and softmax regression.
         epochs: number of passes over the data, in batches.
         iterations: number of full-batch steps; not together with `epochs` or `batch_size`.
@@ -102,6 +112,8 @@ class Plan:
     features_colors: str | None = None
     embed: bool | None = None
     mirror: bool | None = None
+    patches: int | None = None
+    budget: float | None = None
     optimizer: str | None = None
     epochs: int | None = None
     iterations: int | None = None
@@ -141,8 +153,12 @@ class Plan:
         if self.iterations is not None and (self.epochs is not None or self.batch_size is not None):
             msg = "--iterations uses all examples in each step: leave out --epochs and --batch-size"
             raise UsageError(msg)
-        if self.mirror is not None and not self.wants_patches:
-            msg = "--mirror and --no-mirror are for --features patches: leave them out"
+        for name, sentence in PATCHES_OPTIONS.items():
+            if getattr(self, name) is not None and not self.wants_patches:
+                msg = f"{sentence} for --features patches: leave out"
+                raise UsageError(msg)
+        if self.patches is not None and self.budget is not None:
+            msg = "--budget decides how many patches there are, and --patches says it: give one of them"
             raise UsageError(msg)
         if self.optimizer in (LBFGS, RIDGE) and (unused := self.not_for(self.optimizer)):
             msg = (
@@ -153,17 +169,24 @@ class Plan:
 
     def _require_kinds(self) -> None:
         """Raise `UsageError` for values of another kind. The command line refuses them itself."""
-        for name, least in {"epochs": 1, "iterations": 1, "batch_size": 1, "patience": 1, "seed": 0}.items():
+        least_of = {"epochs": 1, "iterations": 1, "batch_size": 1, "patience": 1, "seed": 0, "patches": 2}
+        for name, least in least_of.items():
             value: Any = getattr(self, name)
             is_whole = isinstance(value, Integral) and not isinstance(value, bool)
             if value is not None and not (is_whole and value >= least):
                 msg = f"{name} is {value!r}, expected a whole number, {least} or more"
                 raise UsageError(msg)
-        for name in ("learning_rate", "l1", "l2", "dropout", "label_smoothing", "clip"):
+        for name in ("learning_rate", "l1", "l2", "dropout", "label_smoothing", "clip", "budget"):
             value = getattr(self, name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, Real)):
                 msg = f"{name} is {value!r}, expected a number"
                 raise UsageError(msg)
+        if self.patches is not None and self.patches % 2:
+            msg = f"patches is {self.patches}, expected an even number, because of the mirror images"
+            raise UsageError(msg)
+        if self.budget is not None and not 0 < self.budget < math.inf:
+            msg = f"budget is {self.budget!r} minutes, expected more than 0"
+            raise UsageError(msg)
         for name in ("features_mean", "features_std"):
             value = getattr(self, name)
             is_list = isinstance(value, Sequence) and not isinstance(value, str)
@@ -179,7 +202,7 @@ class Plan:
         """One of `FEATURES`: the choice of the user, or the default."""
         if self.features is not None:
             return self.features
-        known = {"mirror", "class_weight", "seed", "dtype"}
+        known = {"class_weight", "seed", "dtype", *PATCHES_OPTIONS}
         others = (getattr(self, f.name) for f in fields(self) if f.name not in known)
         # By identity: a penalty of 0 is a choice, and equal to False.
         return "auto" if all(value is None or value is False for value in others) else "none"
@@ -197,7 +220,16 @@ class Plan:
 
     def not_for(self, optimizer: str) -> list[str]:
         """Return the options of the command line that were given, but that L-BFGS or ridge does not use."""
-        known = {"model", "hidden", "features", "mirror", "optimizer", "class_weight", "seed", "dtype"}
+        known = {
+            "model",
+            "hidden",
+            "features",
+            "optimizer",
+            "class_weight",
+            "seed",
+            "dtype",
+            *PATCHES_OPTIONS,
+        }
         known |= {"iterations", "l2"} if optimizer == LBFGS else set()
         known.update(BACKBONE_OPTIONS)
         given = [f.name for f in fields(self) if f.name not in known and getattr(self, f.name) is not None]

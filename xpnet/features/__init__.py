@@ -20,6 +20,7 @@ from xpnet.features.patches import (
     PatchSettings,
     PatchTransform,
     fit_patches,
+    inner_shape,
     patch_rows,
     pool_cells,
 )
@@ -39,6 +40,7 @@ __all__ = [
     "find_normalization",
     "fit_patches",
     "image_size",
+    "inner_shape",
     "open_backbone",
     "parse_onnx",
     "patch_rows",

@@ -23,16 +23,20 @@ from xpnet.linear.fused import (
 from xpnet.linear.lbfgs import minimize
 from xpnet.linear.least_squares import is_solvable, solve
 from xpnet.linear.objective import LinearObjective, is_linear_classifier
-from xpnet.linear.ridge import classify, is_ridge_solvable
+from xpnet.linear.ridge import MAX_FEATURES, classify, is_by_example, is_ridge_solvable
+from xpnet.linear.symmetric import add_products
 
 __all__ = [
+    "MAX_FEATURES",
     "METHODS",
     "RESIDUALS",
     "FusedPass",
     "LinearObjective",
+    "add_products",
     "choose_method",
     "classify",
     "descend",
+    "is_by_example",
     "is_linear_classifier",
     "is_ridge_solvable",
     "is_solvable",

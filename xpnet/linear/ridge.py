@@ -25,6 +25,7 @@ from xpnet.data import on_device
 from xpnet.errors import ConfigurationError, DivergenceError
 from xpnet.linear.least_squares import BLOCK_BYTES, centered_features
 from xpnet.linear.objective import is_linear_classifier
+from xpnet.linear.symmetric import SymmetricMatrix, add_products
 from xpnet.nn import (
     Expectation,
     History,
@@ -46,11 +47,14 @@ if TYPE_CHECKING:
 PENALTIES = (1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0)
 """Penalties that are tried, as shares of the mean diagonal of the matrix that they are added to."""
 
+BLOCK_ROWS = 512
+"""The least number of examples in a block of products. With fewer, adding up would take as long."""
+
 START = 4
 """Index of the penalty that is tried first."""
 
-MAX_SIZE = 16384
-"""Limit of the number of equations: of the examples or of the features, whichever are fewer."""
+MAX_EXAMPLES, MAX_FEATURES = 16384, 40000
+"""Limits of the number of equations: of the examples, or else of the features."""
 
 HELD_OUT = 0.1
 """The share of the examples that is held out, if there are more examples than features."""
@@ -61,7 +65,12 @@ NEWTON_STEPS = 50
 
 def is_ridge_solvable(model: Network, m: int) -> bool:
     """Return whether `classify` is for this model, and has few enough equations. m: number of examples."""
-    return is_linear_classifier(model) and min(m, model.n_x) <= MAX_SIZE
+    return is_linear_classifier(model) and (model.n_x <= MAX_FEATURES or is_by_example(m, model.n_x))
+
+
+def is_by_example(m: int, n_x: int) -> bool:
+    """Return whether ridge classification has an equation for each example, not for each feature."""
+    return m <= min(n_x, MAX_EXAMPLES)
 
 
 def classify(
@@ -95,7 +104,10 @@ def classify(
     """
     began = time.perf_counter()
     if not is_ridge_solvable(model, data.m):
-        msg = f"{model} of {data.m} examples: expected a linear classifier, with at most {MAX_SIZE} of either"
+        msg = (
+            f"{model} of {data.m} examples: expected a linear classifier, with at most {MAX_EXAMPLES} "
+            f"examples or {MAX_FEATURES} features"
+        )
         raise ConfigurationError(msg)
     host = on_device(data, backend).host
     host.refuse_nonfinite()
@@ -106,7 +118,7 @@ def classify(
         host, labels, max(2, model.n_out), None if weights is None else weights[0], backend, dtype
     )
     with backend.activate(), np.errstate(over="ignore", invalid="ignore"):
-        by_example = host.m <= host.n_x
+        by_example = is_by_example(host.m, host.n_x)
         solution = _by_example(problem) if by_example else _by_feature(problem, seed)
         T = _inverse_temperature(solution.scores, labels[solution.left_out])
         W, b = T * solution.W, T * solution.b
@@ -151,33 +163,31 @@ class _Problem:
         self.targets = np.where(np.arange(n_classes)[:, None] == labels, 1.0, -1.0)
         self.is_weighted = weights is not None
         total = np.zeros(host.n_x)
-        for part in _parts(host):
+        size = max(1, BLOCK_BYTES // (8 * host.n_x))
+        for start in range(0, host.m, size):
+            part = slice(start, start + size)
             rows = host.examples[part]
             total += self.weights[part] @ rows if self.is_weighted else rows.sum(axis=0, dtype=np.float64)
         raw = host.standardizer.apply((total / self.weights.sum())[:, None])
         self.mean = np.broadcast_to(raw, (host.n_x, 1))[:, 0]
 
-    def blocks(self, host: ColumnMatrix) -> Iterator[tuple[slice, np.ndarray]]:
+    def blocks(self, which: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield blocks of standardized examples less their mean: their indices, and (k, n_x) in the dtype.
 
         They are subtracted in float64, because features may be far from 0.
 
         Args:
-            host: all examples, or some of them.
+            which: the indices of the examples.
         """
+        host, size = self.host, max(BLOCK_ROWS, BLOCK_BYTES // (8 * self.host.n_x))
         scale = host.standardizer.scale.T
         shift = host.standardizer.mean.T + self.mean / scale
-        for part in _parts(host):
-            rows = np.subtract(host.examples[part], shift, dtype=np.float64)
+        for start in range(0, len(which), size):
+            part = which[start : start + size]
+            rows = np.empty((len(part), host.n_x), self.dtype)
+            np.subtract(host.examples[part], shift, out=rows, dtype=np.float64, casting="same_kind")
             rows *= scale
-            yield part, rows.astype(self.dtype, copy=False)
-
-
-def _parts(host: ColumnMatrix) -> Iterator[slice]:
-    """Yield the indices of blocks of examples."""
-    rows = max(1, BLOCK_BYTES // (8 * host.n_x))
-    for start in range(0, host.m, rows):
-        yield slice(start, min(start + rows, host.m))
+            yield part, rows
 
 
 @dataclass(frozen=True)
@@ -229,31 +239,28 @@ def _by_example(problem: _Problem) -> _Solution:
 
 def _by_feature(problem: _Problem, seed: int) -> _Solution:
     """Solve by the products of the features; hold out a tenth of the examples."""
-    host, dtype = problem.host, problem.dtype
+    host = problem.host
     held = np.random.default_rng([seed, 0, 2]).permutation(host.m)[: max(1, round(HELD_OUT * host.m))]
     held.sort()
     Y, w = problem.targets, problem.weights
     y_mean = (Y * w).sum(axis=1, keepdims=True) / w.sum()
-    G, R = _products(problem, np.arange(host.m), y_mean)
     G_held, R_held = _products(problem, held, y_mean)
-    held_out_examples = host.part(held)
-    base = float(np.trace(G)) / host.n_x or 1.0
-    diagonal = np.diag_indices(host.n_x)
+    G, R = _products(problem, np.delete(np.arange(host.m), held), y_mean)
+    base = (G.trace + G_held.trace) / host.n_x or 1.0
 
     def held_out(penalty: float) -> tuple[float, Any]:
-        M = G - G_held
-        M[diagonal] += np.dtype(dtype).type(penalty * base)
-        W, scores = _solution(M, R - R_held).T, np.empty((len(Y), len(held)))
-        for part, X in problem.blocks(held_out_examples):
+        W, scores = G.solved(R, penalty * base).T, np.empty((len(Y), host.m))
+        for part, X in problem.blocks(held):
             scores[:, part] = W @ X.T + y_mean
+        scores = scores[:, held]
         return float(np.mean(w[held] * (scores - Y[:, held]) ** 2)), scores
 
     found = _least(held_out)
     if found is None:
         return _nothing(problem, held)
     penalty, scores = found
-    G[diagonal] += np.dtype(dtype).type(penalty * base)
-    W = _solution(G, R).T.astype(np.float64)
+    G.add(G_held)
+    W = G.solved(R + R_held, penalty * base).T.astype(np.float64)
     return _Solution(W, y_mean - W @ problem.mean[:, None], scores, held, penalty)
 
 
@@ -283,19 +290,24 @@ def _least(error: Callable[[float], tuple[float, Any]]) -> tuple[float, Any] | N
     return None if best[2] is None else (PENALTIES[best[1]], best[2])
 
 
-def _products(problem: _Problem, which: np.ndarray, y_mean: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return X̂ X̂^T (n_x, n_x) and X̂ Y^T (n_x, n_classes) of some examples, in the dtype; weighted."""
+def _products(problem: _Problem, which: np.ndarray, y_mean: np.ndarray) -> tuple[SymmetricMatrix, np.ndarray]:
+    """Return X̂ X̂^T (n_x, n_x) and X̂ Y^T (n_x, n_classes) of some examples, in the dtype; weighted.
+
+    Args:
+        problem: all examples.
+        which: the indices of the examples that count.
+        y_mean: what is subtracted from the targets, (n_classes, 1).
+    """
     backend, dtype, n_x = problem.backend, problem.dtype, problem.host.n_x
-    host = problem.host if len(which) == problem.host.m else problem.host.part(which)
-    roots, targets = np.sqrt(problem.weights[which]), problem.targets[:, which] - y_mean
-    G = backend.send(np.zeros((n_x, n_x)), dtype=dtype)
-    R = backend.send(np.zeros((n_x, len(targets))), dtype=dtype)
-    for part, rows in problem.blocks(host):
+    roots, targets = np.sqrt(problem.weights), problem.targets - y_mean
+    G = backend.send(np.zeros((n_x, n_x), dtype))
+    R = backend.send(np.zeros((n_x, len(targets)), dtype))
+    for part, rows in problem.blocks(which):
         weighted = rows * roots[part, None].astype(dtype) if problem.is_weighted else rows
         X = backend.send(weighted, dtype=dtype)
-        G += X.T @ X
+        add_products(G, X, backend)
         R += X.T @ backend.send(np.ascontiguousarray((targets[:, part] * roots[part]).T), dtype=dtype)
-    return backend.fetch(G), backend.fetch(R)
+    return SymmetricMatrix(backend.fetch(G)), backend.fetch(R)
 
 
 def _nothing(problem: _Problem, left_out: np.ndarray) -> _Solution:
@@ -311,14 +323,6 @@ def _inverse(M: np.ndarray) -> np.ndarray:
         return np.linalg.inv(M)
     except np.linalg.LinAlgError:
         return np.full_like(M, np.nan)
-
-
-def _solution(M: np.ndarray, B: np.ndarray) -> np.ndarray:
-    """Return M^-1 B; NaN where M has no inverse."""
-    try:
-        return np.linalg.solve(M, B)
-    except np.linalg.LinAlgError:
-        return np.full_like(B, np.nan)
 
 
 def _log_loss(Z: np.ndarray, labels: np.ndarray) -> float:

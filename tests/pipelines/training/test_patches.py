@@ -13,8 +13,7 @@ from program import xpnet
 import xpnet as api
 from xpnet.errors import DataError, UsageError
 from xpnet.pipelines.models import load
-from xpnet.pipelines.training import Plan, features
-from xpnet.pipelines.training.features import grid_and_count
+from xpnet.pipelines.training import Plan, dictionary_size
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +46,7 @@ def trained(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def few_patches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let trainings in this process have fewer patches, which takes a quarter of the time."""
-    monkeypatch.setattr(features, "SIZES", {"few": (4, 160), "many": (3, 160)})
+    monkeypatch.setattr(dictionary_size, "SIZES", {"few": (4, 160), "many": (3, 160)})
 
 
 def test_pixels_do_not_tell_and_patches_do(folder: Path, trained: Path) -> None:
@@ -55,6 +54,15 @@ def test_pixels_do_not_tell_and_patches_do(folder: Path, trained: Path) -> None:
     assert pixels.history["metrics"]["validation"]["metric"] < 0.8
     assert load(trained).evaluate(folder, workers=1)["accuracy"] == 1
     assert load(trained).history["expected"]["by"] == "leave-one-out"
+
+
+def test_a_budget_says_how_many_patches_it_buys(folder: Path, tmp_path: Path) -> None:
+    options = (str(folder), "--mirror", "--features", "patches", "-o")
+    done = xpnet("train", *options, str(tmp_path / "budget"), "--budget", "0.0001")
+    assert "Budget: 100 patches (--patches 100 asks for the same again)" in done.stderr
+    assert "Features: 100 patches of 6 x 6 pixels, in 4 x 4 cells" in done.stdout
+    assert xpnet("train", *options, str(tmp_path / "patches"), "--patches", "100").returncode == 0
+    assert (tmp_path / "budget").read_bytes() == (tmp_path / "patches").read_bytes()
 
 
 def test_rows_do_not_depend_on_workers_and_batches(folder: Path, trained: Path, tmp_path: Path) -> None:
@@ -126,20 +134,6 @@ def test_info_tells_of_patches(trained: Path) -> None:
     said = xpnet("info", str(trained)).stdout
     assert "size 6" in said
     assert "leave-one-out" in said
-
-
-@pytest.mark.parametrize(
-    ("m", "most", "expected"),
-    [
-        (341, 1 << 30, (4, 800)), (9999, 1 << 30, (4, 800)), (10_000, 1 << 30, (3, 560)),
-        (9999, 600 << 20, (3, 560)), (50_000, 2 << 30, (3, 560)), (50_000, 1 << 30, (2, 560)),
-        (100_000, 1 << 30, (2, 334)), (10**7, 1 << 30, (2, 100)),
-    ],
-)  # fmt: skip
-def test_many_examples_have_fewer_features(m: int, most: int, expected: tuple[int, int]) -> None:
-    grid, count = grid_and_count(m, most)
-    assert (grid, count) == expected
-    assert 4 * m * (grid**2 + 4) * count <= most or count == 100
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,53 @@
+"""Sums of products and solutions by Cholesky factors, compared with NumPy's."""
+
+import numpy as np
+import pytest
+
+from xpnet.backend import Backend, select
+from xpnet.linear import symmetric
+from xpnet.linear.symmetric import SymmetricMatrix, add_products
+
+
+def products(X: np.ndarray, backend: Backend) -> np.ndarray:
+    A = backend.send(np.zeros((X.shape[1], X.shape[1]), X.dtype))
+    for part in np.array_split(X, 3):
+        add_products(A, backend.send(part), backend)
+    return backend.fetch(A)
+
+
+@pytest.mark.parametrize("n", [1, 7, 8, 9, 40])
+def test_solutions_are_numpys(n: int, backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(symmetric, "BLOCK", 8)
+    rng = np.random.default_rng(n)
+    X, B = rng.standard_normal((3 * n, n)), rng.standard_normal((n, 2))
+    A = SymmetricMatrix(products(X, backend))
+    whole = X.T @ X
+    assert A.trace == pytest.approx(np.trace(whole))
+    for shift in (0.0, 2.0):  # the matrix is still there after a solution
+        expected = np.linalg.solve(whole + shift * np.eye(n), B)
+        np.testing.assert_allclose(A.solved(B, shift), expected, rtol=1e-9)
+    A.add(SymmetricMatrix(products(X[:5], backend)))
+    np.testing.assert_allclose(A.solved(B, 0.0), np.linalg.solve(whole + X[:5].T @ X[:5], B), rtol=1e-9)
+
+
+def test_only_the_lower_triangle_counts() -> None:
+    A = np.array([[4.0, np.nan], [1.0, 3.0]])
+    np.testing.assert_allclose(SymmetricMatrix(A).solved(np.ones((2, 1)), 0.0), [[2 / 11], [3 / 11]])
+
+
+@pytest.mark.parametrize("A", [np.zeros((3, 3)), np.diag([1.0, -1.0, 1.0]), np.full((3, 3), np.nan)])
+def test_a_matrix_that_is_not_positive_definite_has_the_solution_nan(A: np.ndarray) -> None:
+    assert np.isnan(SymmetricMatrix(A).solved(np.ones((3, 1)), 0.0)).all()
+
+
+def test_the_bits_do_not_depend_on_the_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(symmetric, "BLOCK", 16)
+    X = np.random.default_rng(0).standard_normal((300, 100)).astype(np.float32)
+
+    def solution(threads: int) -> bytes:
+        monkeypatch.setattr(symmetric, "cores", lambda: threads)
+        A = np.zeros((100, 100), np.float32)
+        add_products(A, X, select("cpu"))
+        return SymmetricMatrix(A).solved(X[:2].T, 1.0).tobytes()
+
+    assert solution(1) == solution(2) == solution(5)
