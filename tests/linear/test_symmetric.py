@@ -25,19 +25,25 @@ def test_solutions_are_numpys(n: int, backend: Backend, monkeypatch: pytest.Monk
     assert A.trace == pytest.approx(np.trace(whole))
     for shift in (0.0, 2.0):  # the matrix is still there after a solution
         expected = np.linalg.solve(whole + shift * np.eye(n), B)
-        np.testing.assert_allclose(A.solved(B, shift), expected, rtol=1e-9)
+        factor = A.factored(shift)
+        np.testing.assert_allclose(factor.solved(B), expected, rtol=1e-9)
+        inverse = np.linalg.inv(whole + shift * np.eye(n))
+        np.testing.assert_allclose(factor.inverse_diagonal(), np.diagonal(inverse), rtol=1e-9)
+    shifts = rng.uniform(1, 2, n)
+    np.testing.assert_allclose(A.factored(shifts).solved(B), np.linalg.solve(whole + np.diag(shifts), B))
     A.add(SymmetricMatrix(products(X[:5], backend)))
-    np.testing.assert_allclose(A.solved(B, 0.0), np.linalg.solve(whole + X[:5].T @ X[:5], B), rtol=1e-9)
+    np.testing.assert_allclose(A.factored(0.0).solved(B), np.linalg.solve(whole + X[:5].T @ X[:5], B))
 
 
 def test_only_the_lower_triangle_counts() -> None:
     A = np.array([[4.0, np.nan], [1.0, 3.0]])
-    np.testing.assert_allclose(SymmetricMatrix(A).solved(np.ones((2, 1)), 0.0), [[2 / 11], [3 / 11]])
+    np.testing.assert_allclose(SymmetricMatrix(A).factored(0.0).solved(np.ones((2, 1))), [[2 / 11], [3 / 11]])
 
 
 @pytest.mark.parametrize("A", [np.zeros((3, 3)), np.diag([1.0, -1.0, 1.0]), np.full((3, 3), np.nan)])
-def test_a_matrix_that_is_not_positive_definite_has_the_solution_nan(A: np.ndarray) -> None:
-    assert np.isnan(SymmetricMatrix(A).solved(np.ones((3, 1)), 0.0)).all()
+def test_a_matrix_that_is_not_positive_definite_has_no_factor(A: np.ndarray) -> None:
+    factor = SymmetricMatrix(A).factored(0.0)
+    assert factor is None or np.isnan(factor.solved(np.ones((3, 1)))).all()
 
 
 def test_the_bits_do_not_depend_on_the_threads(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,6 +54,7 @@ def test_the_bits_do_not_depend_on_the_threads(monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.setattr(symmetric, "cores", lambda: threads)
         A = np.zeros((100, 100), np.float32)
         add_products(A, X, select("cpu"))
-        return SymmetricMatrix(A).solved(X[:2].T, 1.0).tobytes()
+        factor = SymmetricMatrix(A).factored(1.0)
+        return factor.solved(X[:2].T).tobytes() + factor.inverse_diagonal().tobytes()
 
     assert solution(1) == solution(2) == solution(5)

@@ -204,23 +204,23 @@ class _Solution:
 def _by_example(problem: _Problem) -> _Solution:
     """Solve by the Gram matrix of the examples; leave out each of them once."""
     host, backend, dtype = problem.host, problem.backend, problem.dtype
-    products = backend.send(np.zeros((host.m, host.m)), dtype=dtype)
+    products = backend.send(np.zeros((host.m, host.m), dtype))
     for _, X in centered_features(host, problem.mean):
-        sent = backend.send(X, dtype=dtype)
-        products += sent.T @ sent
-    K = backend.fetch(products)
+        add_products(products, backend.send(X, dtype=dtype), backend)
+    K = SymmetricMatrix(backend.fetch(products))
     Y, weights = problem.targets.astype(dtype), problem.weights
-    base = float(np.trace(K)) / host.m or 1.0
+    base = K.trace / host.m or 1.0
+    both = np.concatenate([Y.T, np.ones((host.m, 1), dtype)], axis=1)
 
     def left_out(penalty: float) -> tuple[float, Any]:
-        M = K.copy()
-        M[np.diag_indices(host.m)] += (penalty * base / weights).astype(dtype)
-        inverse = _inverse(M)
-        sums = inverse.sum(axis=1)
-        total = float(sums.sum())
-        A = Y @ inverse
-        A -= (A.sum(axis=1, keepdims=True) / total) * sums
-        left = A / (np.diagonal(inverse) - sums * sums / total)  # the errors of left-out examples
+        factor = K.factored(penalty * base / weights)
+        if factor is None:
+            return math.nan, None
+        solution = factor.solved(both)
+        sums, total = solution[:, -1], float(solution[:, -1].sum())
+        A = solution[:, :-1].T
+        A = A - (A.sum(axis=1, keepdims=True) / total) * sums
+        left = A / (factor.inverse_diagonal() - sums * sums / total)  # the errors of left-out examples
         squared = float(np.mean(weights * left.astype(np.float64) ** 2))
         return squared, (A, (Y @ sums)[:, None] / total, Y - left)
 
@@ -249,7 +249,10 @@ def _by_feature(problem: _Problem, seed: int) -> _Solution:
     base = (G.trace + G_held.trace) / host.n_x or 1.0
 
     def held_out(penalty: float) -> tuple[float, Any]:
-        W, scores = G.solved(R, penalty * base).T, np.empty((len(Y), host.m))
+        factor = G.factored(penalty * base)
+        if factor is None:
+            return math.nan, None
+        W, scores = factor.solved(R).T, np.empty((len(Y), host.m))
         for part, X in problem.blocks(held):
             scores[:, part] = W @ X.T + y_mean
         scores = scores[:, held]
@@ -260,7 +263,10 @@ def _by_feature(problem: _Problem, seed: int) -> _Solution:
         return _nothing(problem, held)
     penalty, scores = found
     G.add(G_held)
-    W = G.solved(R + R_held, penalty * base).T.astype(np.float64)
+    factor = G.factored(penalty * base)
+    if factor is None:
+        return _nothing(problem, held)
+    W = factor.solved(R + R_held).T.astype(np.float64)
     return _Solution(W, y_mean - W @ problem.mean[:, None], scores, held, penalty)
 
 
@@ -315,14 +321,6 @@ def _nothing(problem: _Problem, left_out: np.ndarray) -> _Solution:
     n_classes = len(problem.targets)
     W = np.full((n_classes, problem.host.n_x), np.nan)
     return _Solution(W, W[:, :1], np.full((n_classes, len(left_out)), np.nan), left_out, math.nan)
-
-
-def _inverse(M: np.ndarray) -> np.ndarray:
-    """Return the inverse of a symmetric matrix; NaN where there is none."""
-    try:
-        return np.linalg.inv(M)
-    except np.linalg.LinAlgError:
-        return np.full_like(M, np.nan)
 
 
 def _log_loss(Z: np.ndarray, labels: np.ndarray) -> float:

@@ -47,55 +47,80 @@ class SymmetricMatrix:
         for block in self._blocks:
             self._A[block, : block.stop] += other._A[block, : block.stop]
 
-    def solved(self, B: np.ndarray, shift: float) -> np.ndarray:
-        """Return (A + shift I)^-1 B, or NaN if that matrix is not positive definite. B: (n, k)."""
-        A, X = self._A, np.array(B)
-        with np.errstate(all="ignore"), _threads() as each:
-            try:
-                inverses = self._factored(shift, each)
-            except np.linalg.LinAlgError:
-                return np.full_like(X, np.nan)
-            for block, inverse in zip(self._blocks, inverses, strict=True):  # U^T Y = B
-                X[block] = inverse @ X[block]
-                X[block.stop :] -= A[block, block.stop :].T @ X[block]
-            for block, inverse in zip(reversed(self._blocks), reversed(inverses), strict=True):  # U X = Y
-                X[block] = inverse.T @ (X[block] - A[block, block.stop :] @ X[block.stop :])
-        return X
+    def factored(self, shift: float | np.ndarray) -> CholeskyFactor | None:
+        """Return the factor of A + diag(shift), or None if that matrix is not positive definite.
 
-    def _factored(self, shift: float, each: Callable[..., None]) -> list[np.ndarray]:
-        """Make U, with U^T U = A + shift I, in the blocks above the diagonal.
+        The factor is in the place of the one before, which cannot be used any more.
 
         Args:
-            shift: what is added to the diagonal.
-            each: calls a function for each part, in threads.
-
-        Returns:
-            The inverse of each block of U^T on the diagonal.
-
-        Raises:
-            LinAlgError: the matrix is not positive definite.
+            shift: a number, or one for each row, (n,).
         """
-        A, own = self._A, [self._A[block, block].copy() for block in self._blocks]
-        for square in own:
-            square[np.diag_indices(len(square))] += shift
+        A, shifts = self._A, np.broadcast_to(np.asarray(shift, self._A.dtype), len(self._A))
+        own = [A[block, block] + np.diag(shifts[block]) for block in self._blocks]
+        inverses: list[np.ndarray] = []
 
         def copy(block: slice) -> None:
             A[: block.start, block] = A[block, : block.start].T
 
-        each(copy, self._blocks)
-        inverses: list[np.ndarray] = []
-        for j, block in enumerate(self._blocks):
-            inverses.append(np.linalg.inv(np.linalg.cholesky(own[j])))
-            A[block, block.stop :] = inverses[j] @ A[block, block.stop :]
+        with np.errstate(all="ignore"), _threads() as each:
+            each(copy, self._blocks)
+            for j, block in enumerate(self._blocks):
+                try:
+                    inverses.append(np.linalg.inv(np.linalg.cholesky(own[j])))
+                except np.linalg.LinAlgError:
+                    return None
+                A[block, block.stop :] = inverses[j] @ A[block, block.stop :]
 
-            def update(i: int, panel: np.ndarray = A[block]) -> None:
-                below = self._blocks[i]
-                left = panel[:, below].T
-                own[i] -= left @ panel[:, below]
-                A[below, below.stop :] -= left @ panel[:, below.stop :]
+                def update(i: int, panel: np.ndarray = A[block]) -> None:
+                    below = self._blocks[i]
+                    left = panel[:, below].T
+                    own[i] -= left @ panel[:, below]
+                    A[below, below.stop :] -= left @ panel[:, below.stop :]
 
-            each(update, range(j + 1, len(own)))
-        return inverses
+                each(update, range(j + 1, len(own)))
+        return CholeskyFactor(A, self._blocks, inverses)
+
+
+class CholeskyFactor:
+    """A triangular matrix U, with U^T U = A; see `SymmetricMatrix.factored`.
+
+    Args:
+        U: the blocks of U above the diagonal are those of this matrix, (n, n).
+        blocks: their rows.
+        inverses: the inverses of the blocks of U^T on the diagonal.
+    """
+
+    def __init__(self, U: np.ndarray, blocks: list[slice], inverses: list[np.ndarray]) -> None:
+        self._U, self._blocks, self._inverses = U, blocks, inverses
+
+    def solved(self, B: np.ndarray) -> np.ndarray:
+        """Return A^-1 B. B: (n, k)."""
+        U, X = self._U, np.array(B, self._U.dtype)
+        pairs = list(zip(self._blocks, self._inverses, strict=True))
+        with np.errstate(all="ignore"), one_for_each_product():
+            for block, inverse in pairs:  # U^T Y = B
+                X[block] = inverse @ X[block]
+                X[block.stop :] -= U[block, block.stop :].T @ X[block]
+            for block, inverse in reversed(pairs):  # U X = Y
+                X[block] = inverse.T @ (X[block] - U[block, block.stop :] @ X[block.stop :])
+        return X
+
+    def inverse_diagonal(self) -> np.ndarray:
+        """Return the diagonal of A^-1, (n,): the squared lengths of the columns of the inverse of U^T."""
+        U, found = self._U, np.empty(len(self._U), self._U.dtype)
+
+        def columns(j: int) -> None:
+            first = self._blocks[j].start
+            Y = np.zeros((len(U) - first, self._inverses[j].shape[1]), U.dtype)
+            for i in range(j, len(self._blocks)):
+                block, inverse = self._blocks[i], self._inverses[i]
+                rows, above = slice(block.start - first, block.stop - first), slice(first, block.start)
+                Y[rows] = inverse if i == j else -inverse @ (U[above, block].T @ Y[: rows.start])
+            found[self._blocks[j]] = np.einsum("ij,ij->j", Y, Y)
+
+        with np.errstate(all="ignore"), _threads() as each:
+            each(columns, range(len(self._blocks)))
+        return found
 
 
 def add_products(A: Array, X: Array, backend: Backend) -> None:
