@@ -156,16 +156,20 @@ def test_a_gpu_takes_blocks_of_one_size() -> None:
     assert np.concatenate([transform(IMAGES[:4]), transform(IMAGES[4:])]).tobytes() == whole.tobytes()
 
 
-def test_patches_are_rows_columns_channels() -> None:
-    images = np.arange(2 * 4 * 5 * 2, dtype=np.uint8).reshape(2, 4, 5, 2)
-    for function in (patch_rows.__wrapped__, on_numpy.patch_rows):
-        rows = function(images, size=3, contrast=1.0)
-        assert rows.shape == (2 * 2 * 3, 3 * 3 * 2 + 1)
-        assert rows.dtype == np.float32
-        patch = images[1, 1:4, 2:5].astype(np.float64).ravel()
-        patch -= patch.mean()
-        np.testing.assert_allclose(rows[-1, :-1], patch / np.sqrt(np.mean(patch**2) + 1), rtol=1e-5)
-        assert (rows[:, -1] == 1).all()
+@pytest.mark.parametrize("function", [patch_rows.__wrapped__, on_numpy.patch_rows, on_native.patch_rows])
+def test_patches_are_rows_columns_channels(function: Any) -> None:
+    if function is on_native.patch_rows and on_native.LIBRARY is None:
+        pytest.skip("no C compiler")
+    images = np.random.default_rng(0).integers(0, 256, (2, 4, 5, 2), dtype=np.uint8)
+    images[0, :3, :3] = 255  # without contrast
+    rows = function(images, size=3, contrast=1.0)
+    assert rows.shape == (2 * 2 * 3, 3 * 3 * 2 + 1)
+    assert rows.dtype == np.float32
+    patch = images[1, 1:4, 2:5].astype(np.float64).ravel()
+    patch -= patch.mean()
+    np.testing.assert_allclose(rows[-1, :-1], patch / np.sqrt(np.mean(patch**2) + 1), rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(rows[0, :-1], 0)
+    assert (rows[:, -1] == 1).all()
 
 
 @pytest.mark.parametrize("function", [pool_cells.__wrapped__, on_numpy.pool_cells, on_native.pool_cells])
@@ -183,6 +187,17 @@ def test_pooling_is_the_mean_beyond_the_threshold(function: Any, dtype: str) -> 
     )
     np.testing.assert_allclose(
         found[:, 1, 2, 1], np.maximum(-0.25 - part, 0).mean(axis=(1, 2)), rtol=1e-5, atol=1e-6
+    )
+
+
+def test_c_refuses_what_it_cannot_read() -> None:
+    assert on_native.patch_rows(np.zeros((1, 8, 8, 3), np.int64), size=3, contrast=1.0) is NotImplemented
+    assert (
+        on_native.patch_rows(np.zeros((1, 8, 8, 6), np.uint8)[..., ::2], size=3, contrast=1.0)
+        is NotImplemented
+    )
+    assert (
+        on_native.patch_rows(np.zeros((1, 200, 200, 3), np.uint8), size=150, contrast=1.0) is NotImplemented
     )
 
 

@@ -55,6 +55,30 @@ EXPORT void gram(const int16_t *X, ptrdiff_t n, ptrdiff_t first, ptrdiff_t last,
         }
 }
 
+// Every patch of some images (k, height, width, channels), less its mean and over the root of its variance + contrast,
+// as a row of `out`, with a 1 at the end: see `patch_rows` in features/patches.py. Sums of bytes are exact.
+EXPORT void patch_rows(const uint8_t *images, ptrdiff_t k, ptrdiff_t height, ptrdiff_t width, ptrdiff_t channels,
+                       ptrdiff_t size, float contrast, float *restrict out) {
+    const ptrdiff_t down = height - size + 1, across = width - size + 1, run = size * channels, d = size * run;
+    for (ptrdiff_t i = 0; i < k * down * across; i++, out += d + 1) {
+        const ptrdiff_t image = i / (down * across), y = i / across % down, x = i % across;
+        const uint8_t *first = images + ((image * height + y) * width + x) * channels;
+        uint32_t sum = 0, squares = 0; // at most 64 * 64 * 4 bytes
+        for (ptrdiff_t r = 0; r < size; r++) {
+            const uint8_t *line = first + r * width * channels;
+            for (ptrdiff_t j = 0; j < run; j++) sum += line[j], squares += (uint32_t)line[j] * line[j];
+        }
+        const double mean = (double)sum / (double)d;
+        const double variance = ((double)squares * (double)d - (double)sum * sum) / ((double)d * (double)d);
+        const float less = (float)mean, factor = (float)(1 / sqrt(variance + contrast));
+        for (ptrdiff_t r = 0; r < size; r++) {
+            const uint8_t *line = first + r * width * channels;
+            for (ptrdiff_t j = 0; j < run; j++) out[r * run + j] = (line[j] - less) * factor;
+        }
+        out[d] = 1;
+    }
+}
+
 #define REAL float
 #define NAME(name) name##_float
 #define FMA fmaf

@@ -31,6 +31,10 @@ MOST_GRAM_EXAMPLES = 1024
 """Most examples for which `byte_gram` is faster than a matrix product by BLAS."""
 
 
+MOST_PATCH_BYTES = 1 << 16
+"""Most bytes of a patch whose squares add up in 32 bits."""
+
+
 def _load() -> ctypes.CDLL | None:
     """Return the compiled library, or None if there is none that was compiled from the present sources."""
     found = importlib.util.find_spec("xpnet.kernels._native")
@@ -58,10 +62,11 @@ def _function(name: str, dtype: str, signature: str) -> Callable[..., None]:
     Args:
         name: name of the function, without the ending for its dtype.
         dtype: "f" for the function for float, "d" for double; "" if there is only one.
-        signature: one letter for each parameter: p pointer, n ptrdiff_t, i int, r number of the dtype.
+        signature: one letter for each parameter: p pointer, n ptrdiff_t, i int, f float, r number of
+            the dtype.
     """
     real = ctypes.c_float if dtype == "f" else ctypes.c_double
-    kinds = {"p": ctypes.c_void_p, "n": ctypes.c_ssize_t, "i": ctypes.c_int, "r": real}
+    kinds = {"p": ctypes.c_void_p, "n": ctypes.c_ssize_t, "i": ctypes.c_int, "f": ctypes.c_float, "r": real}
     function = getattr(LIBRARY, name + {"f": "_float", "d": "_double", "": ""}[dtype])
     function.restype, function.argtypes = None, [kinds[letter] for letter in signature]
     return function  # type: ignore[no-any-return]
@@ -250,6 +255,17 @@ def gather(examples: Array, indices: Array | None, mean: Array | None, scale: An
     scales = _at(scale) if several else None
     call(_at(examples), n_x, _at(indices), k, _at(mean), scales, 1.0 if several else scale, _at(rows))
     return rows
+
+
+def patch_rows(images: Array, *, size: int, contrast: float) -> Any:
+    """A faster implementation of `patch_rows`: the bytes of a patch are read twice, and its row written once."""
+    k, height, width, channels = images.shape
+    if LIBRARY is None or not _is_bytes(images) or size**2 * channels > MOST_PATCH_BYTES:
+        return NotImplemented
+    found = np.empty((k * (height - size + 1) * (width - size + 1), size**2 * channels + 1), np.float32)
+    call = _function("patch_rows", "", "pnnnnnfp")
+    call(_at(images), *images.shape, size, contrast, _at(found))
+    return found
 
 
 def pool_cells(
