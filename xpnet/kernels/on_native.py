@@ -258,7 +258,7 @@ def gather(examples: Array, indices: Array | None, mean: Array | None, scale: An
 
 
 def patch_rows(images: Array, *, size: int, contrast: float) -> Any:
-    """A faster implementation of `patch_rows`: the bytes of a patch are read twice, and its row written once."""
+    """A faster implementation of `patch_rows`: a patch is read twice, and its row is written once."""
     k, height, width, channels = images.shape
     if LIBRARY is None or not _is_bytes(images) or size**2 * channels > MOST_PATCH_BYTES:
         return NotImplemented
