@@ -32,9 +32,6 @@ from xpnet.pipelines.images import workers_for
 from xpnet.pipelines.messages import Messages
 
 ROOT = Path(__file__).resolve().parent.parent
-BINS = 10
-"""Bins of the calibration error."""
-
 WAYS: dict[str, list[str]] = {
     "no option": [],
     "--features none": ["--features", "none"],
@@ -59,25 +56,6 @@ class Case:
             msg = f"{text}: expected NAME=TRAIN:TEST"
             raise argparse.ArgumentTypeError(msg)
         return cls(name, train, test)
-
-
-def calibration_error(Y: np.ndarray, probabilities: np.ndarray) -> float:
-    """Return the expected calibration error: how far scores are from how often they are right, on average.
-
-    Args:
-        Y: true classes (m,).
-        probabilities: (n_classes, m).
-
-    Source: Guo et al., On Calibration of Modern Neural Networks, 2017.
-    """
-    scores, right = probabilities.max(axis=0), probabilities.argmax(axis=0) == Y
-    bins = np.minimum((scores * BINS).astype(int), BINS - 1)
-    gaps = [
-        abs(right[bins == i].mean() - scores[bins == i].mean()) * (bins == i).mean()
-        for i in range(BINS)
-        if (bins == i).any()
-    ]
-    return float(sum(gaps))
 
 
 def trained(case: Case, options: list[str], seed: int, output: str) -> dict[str, float]:
@@ -124,7 +102,7 @@ def measured(case: Case, options: list[str], seed: int) -> tuple[dict[str, float
     found |= {
         "accuracy": metrics.accuracy(dataset.Y, probabilities.argmax(axis=0)[None]),
         "log loss": metrics.log_loss(dataset.Y, probabilities),
-        "calibration error": calibration_error(dataset.Y[0], probabilities),
+        "calibration error": metrics.calibration_error(dataset.Y, probabilities),
     }
     if "accuracy" in expected:
         found["expected"] = expected["accuracy"]

@@ -57,6 +57,41 @@ def test_log_loss() -> None:
     assert metrics.log_loss(np.array([[1]]), np.array([[0.0]])) == np.inf
 
 
+def test_calibration_error_is_the_mean_gap_of_its_bins() -> None:
+    probabilities = np.array([[0.95, 0.95, 0.35, 0.65, 1.0], [0.05, 0.05, 0.65, 0.35, 0.0]])
+    Y = np.array([[0, 1, 1, 0, 0]])
+    # Bin 0.9 to 1: scores 0.95, 0.95, 1, two right; bin 0.6 to 0.7: scores 0.65 twice, both right.
+    expected = 3 / 5 * abs(2.9 / 3 - 2 / 3) + 2 / 5 * (1 - 0.65)
+    assert metrics.calibration_error(Y, probabilities) == pytest.approx(expected, rel=1e-12)
+    assert metrics.calibration_error(Y[:, 4:], probabilities[:, 4:]) == 0
+    with pytest.raises(ShapeError, match="expected"):
+        metrics.calibration_error(Y, probabilities[:, 1:])
+
+
+def test_probabilities_that_are_true_are_calibrated() -> None:
+    generator = np.random.default_rng(2)
+    p = generator.uniform(size=(1, 40_000))
+    Y = (generator.uniform(size=p.shape) < p).astype(int)
+    assert metrics.calibration_error(Y, np.concatenate([1 - p, p])) < 0.01
+    assert metrics.calibration_error(Y, np.concatenate([1 - p**3, p**3])) > 0.1
+
+
+@pytest.mark.parametrize("precision", [0.3, 0.5, 0.7, 0.9, 1.0])
+def test_the_threshold_for_a_precision_is_the_lowest_of_scikit_learn(precision: float) -> None:
+    generator = np.random.default_rng(4)
+    Y = generator.integers(0, 2, (1, 300))
+    scores = np.round(Y * 0.2 + generator.uniform(size=Y.shape), 2)  # many are equal
+    reached, recalls, cuts = sklearn_metrics.precision_recall_curve(Y[0], scores[0])
+    i = np.flatnonzero(reached[:-1] >= precision)[0]
+    found = metrics.threshold_for_precision(Y, scores, precision)
+    assert found == pytest.approx((cuts[i], reached[i], recalls[i]), rel=1e-12)
+
+
+def test_a_precision_that_no_threshold_has() -> None:
+    assert metrics.threshold_for_precision(np.array([[1, 0]]), np.array([[0.2, 0.7]]), 0.9) is None
+    assert metrics.threshold_for_precision(np.array([[0, 0]]), np.array([[0.2, 0.7]]), 0.1) is None
+
+
 @given(
     pairs=st.lists(st.tuples(st.integers(0, 1), st.integers(-3, 3)), min_size=2, max_size=60).filter(
         lambda pairs: len({label for label, _ in pairs}) == 2

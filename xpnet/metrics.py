@@ -10,6 +10,9 @@ import numpy as np
 
 from xpnet.errors import ShapeError
 
+CALIBRATION_BINS = 10
+"""Bins of equal width of the score, for `calibration_error`."""
+
 
 def accuracy(Y: np.ndarray, predicted: np.ndarray) -> float:
     """Return the fraction of correct predictions. Y, predicted: (1, m) class indices."""
@@ -80,6 +83,58 @@ def log_loss(Y: np.ndarray, probabilities: np.ndarray) -> float:
     given = np.take_along_axis(rows, Y.astype(np.int64), axis=0)
     with np.errstate(divide="ignore"):
         return float(-np.mean(np.log(given)))
+
+
+def calibration_error(Y: np.ndarray, probabilities: np.ndarray) -> float:
+    """Return the expected calibration error: how far scores are from how often they are right, on average.
+
+    The score of an example is the probability of its predicted class. Examples are put into ten bins by it.
+    Of each bin it is the difference between the mean score and the share of right predictions, weighted by
+    its examples. Few examples make it larger, by chance (Guo et al., On Calibration of Modern Neural
+    Networks, 2017).
+
+    Y: (1, m) class indices. probabilities: (n_classes, m), two classes or more.
+    """
+    if Y.shape != (1, probabilities.shape[1]):
+        msg = (
+            f"calibration_error: Y has shape {Y.shape} and probabilities {probabilities.shape}: "
+            "expected (1, m) and (n_classes, m)"
+        )
+        raise ShapeError(msg)
+    _require_some("calibration_error", Y)
+    scores, is_right = probabilities.max(axis=0), probabilities.argmax(axis=0) == Y[0]
+    bins = np.clip((scores * CALIBRATION_BINS).astype(np.int64), 0, CALIBRATION_BINS - 1)
+    return float(np.abs(np.bincount(bins, scores - is_right)).sum() / Y.size)
+
+
+def threshold_for_precision(
+    Y: np.ndarray, scores: np.ndarray, precision: float
+) -> tuple[float, float, float] | None:
+    """Return the lowest threshold at which so many of the positive predictions are right.
+
+    Predictions are positive where the score is the threshold or more.
+
+    Y: (1, m), 0 and 1. scores: (1, m), any numbers. precision: the wanted precision, 0 to 1.
+
+    Returns:
+        The threshold, and its precision and recall; None if no threshold has this precision.
+    """
+    _require_rows("threshold_for_precision", Y, scores)
+    order = np.argsort(-scores[0], kind="stable")
+    right = np.cumsum(Y[0, order] == 1)
+    if not right[-1]:
+        return None
+    ends = np.append(np.flatnonzero(np.diff(scores[0, order])), Y.size - 1)  # equal scores go together
+    reached = right[ends] / (ends + 1)
+    enough = np.flatnonzero(reached >= precision)
+    if not enough.size:
+        return None
+    last = enough[-1]
+    return (
+        float(scores[0, order[ends[last]]]),
+        float(reached[last]),
+        float(right[ends[last]] / right[-1]),
+    )
 
 
 def roc_auc(Y: np.ndarray, scores: np.ndarray) -> float:

@@ -20,10 +20,17 @@ def evaluate(
     frame: o.Frame = None,
     max_pixels: o.MaxPixels = None,
     on_error: o.OnError = "skip",
+    wanted_precision: Annotated[
+        float | None,
+        o.number(
+            "--wanted-precision", kind=float, least=0, most=1, metavar="FRACTION", panel=o.OUTPUT,
+            help="For two classes: print from which probability on this share of the predictions is right.",
+        ),
+    ] = None,
     device: o.Device = None,
     workers: o.Workers = None,
     as_json: o.AsJson = False,
-) -> int:
+) -> int:  # fmt: skip
     """Measure how well a model predicts labelled data.
 
     Prints the metrics, a table with one row for each class, and the confusion matrix.
@@ -46,7 +53,7 @@ def evaluate(
             on_progress=progress,
             on_warning=console.warn,
         )
-    metrics = loaded.evaluate_dataset(dataset, backend).metrics
+    metrics = loaded.evaluate_dataset(dataset, backend, wanted_precision).metrics
     report_skipped(console, dataset.skipped)
     typer.echo(to_json(metrics) if as_json else evaluation_text(metrics))
     return SOME_FAILED if dataset.skipped else 0

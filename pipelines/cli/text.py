@@ -239,6 +239,15 @@ def sweep_text(outcome: TrainOutcome) -> str:
     return "\n".join(lines)
 
 
+def _threshold(found: dict[str, Any]) -> str:
+    if found["threshold"] is None:
+        return f"Threshold for {found['class']}: none has this precision"
+    return (
+        f"Threshold for {found['class']}: {found['threshold']:.6f} "
+        f"(precision {found['precision']:.4f}, recall {found['recall']:.4f})"
+    )
+
+
 def evaluation_text(report: dict[str, Any]) -> str:
     """Return the metrics of an evaluation as text."""
     lines = [f"Examples: {report['m']}" + (f" ({report['skipped']} skipped)" if report["skipped"] else "")]
@@ -246,11 +255,13 @@ def evaluation_text(report: dict[str, Any]) -> str:
         return "\n".join([*lines, f"RMSE: {report['rmse']:.6g}", f"R²: {report['r_squared']:.6g}"])
     lines.append(f"Accuracy: {100 * report['accuracy']:.2f} %")
     lines.append(f"Log loss: {report['log_loss']:.6f}")
+    lines.append(f"Calibration error: {report['calibration_error']:.4f}")
     if "roc_auc" in report:
         lines.append(f"ROC AUC: {report['roc_auc']:.6f}")
     names, of = [row["class"] for row in report["classes"]], report["macro_f1_classes"]
     absent = f" (of {of} of the {len(names)} classes: the others do not occur)" if of < len(names) else ""
     lines.append(f"Macro F1: {report['macro_f1']:.6f}{absent}")
+    lines.extend(map(_threshold, report.get("thresholds", ())))
     predicted = [sum(column) for column in zip(*report["confusion"], strict=True)]
     by_class = []
     for row, calls in zip(report["classes"], predicted, strict=True):

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from xpnet import metrics
+from xpnet.errors import UsageError
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +32,40 @@ def evaluate_regression(Y: np.ndarray, values: np.ndarray) -> Evaluation:
     return Evaluation({"rmse": metrics.rmse(Y, values), "r_squared": metrics.r_squared(Y, values)}, values)
 
 
+def thresholds(
+    Y: np.ndarray, probabilities: np.ndarray | None, classes: tuple[str, ...], precision: float
+) -> list[dict[str, Any]]:
+    """Return for each of two classes from which probability on so many of its predictions are right.
+
+    Args:
+        Y: (1, m) indices of the right classes.
+        probabilities: (2, m); None for a regression.
+        classes: the names of the classes.
+        precision: the wanted precision, more than 0, at most 1.
+
+    Returns:
+        For each class plain data: "class"; and "threshold", "precision" and "recall", None where no threshold
+        has this precision.
+
+    Raises:
+        UsageError: there are not two classes, or the precision is not possible.
+    """
+    if probabilities is None or len(classes) != 2:
+        msg = f"a threshold for a precision is for two classes, and the model has {len(classes) or 'none'}"
+        raise UsageError(msg)
+    if not 0 < precision <= 1:
+        msg = f"the wanted precision is {precision!r}, expected more than 0, at most 1"
+        raise UsageError(msg)
+    rows = []
+    for k, name in enumerate(classes):
+        found = metrics.threshold_for_precision(
+            np.equal(Y, k).astype(np.int64), probabilities[k : k + 1], precision
+        )
+        names = ("threshold", "precision", "recall")
+        rows.append({"class": name, **dict(zip(names, found or (None, None, None), strict=True))})
+    return rows
+
+
 def evaluate_classes(Y: np.ndarray, probabilities: np.ndarray, classes: tuple[str, ...]) -> Evaluation:
     """Return the evaluation of a classifier.
 
@@ -47,6 +82,7 @@ def evaluate_classes(Y: np.ndarray, probabilities: np.ndarray, classes: tuple[st
     found: dict[str, Any] = {
         "accuracy": metrics.accuracy(Y, predicted),
         "log_loss": metrics.log_loss(Y, probabilities),
+        "calibration_error": metrics.calibration_error(Y, probabilities),
         "confusion": confusion.tolist(),
         "classes": [
             {"class": name, "precision": precision, "recall": recall, "f1": f1, "m": count}

@@ -38,7 +38,7 @@ from ..images import Recipe, expand_inputs, workers_for
 from ..outputs import require_ending
 from .backbones import backbone_of, find_backbone
 from .checks import require_history, require_table_recipe
-from .evaluation import Evaluation, evaluate_classes, evaluate_regression
+from .evaluation import Evaluation, evaluate_classes, evaluate_regression, thresholds
 from .prediction import CHUNKS_IN_FLIGHT, Prediction, Predictor, RowOptions, class_probabilities
 from .table_inputs import TableInputs
 
@@ -266,6 +266,7 @@ class Model:
         device: Device = None,
         frame: int | None = None,
         max_pixels: int | None = None,
+        wanted_precision: float | None = None,
     ) -> dict[str, Any]:
         """Return metrics of the predictions for labelled data.
 
@@ -279,13 +280,15 @@ class Model:
             device: where to score, as for `predict`.
             frame: for a folder, which frame or page of a file to read, as for `reading`.
             max_pixels: for a folder, the largest image that is decoded, as for `reading`.
+            wanted_precision: for two classes: return from which probability on so many predictions are right.
 
         Returns:
             Plain data. "m": the number of examples; "skipped": the number of inputs that cannot be used. For
-            a classifier "accuracy"; "log_loss"; "macro_f1", the mean over the classes that are in the data or
-            predicted; "macro_f1_classes", their number; "confusion" (row: true class, column: predicted
-            class); "classes" (one entry for each); and "roc_auc" for two classes. For regression "rmse" and
-            "r_squared".
+            a classifier "accuracy"; "log_loss"; "calibration_error"; "macro_f1", the mean over the classes
+            that are in the data or predicted; "macro_f1_classes", their number; "confusion" (row: true class,
+            column: predicted class); "classes" (one entry for each); "roc_auc" for two classes; and with
+            `wanted_precision` "thresholds" (for each class "threshold", "precision" and "recall"; None if
+            there is none). For regression "rmse" and "r_squared".
 
         Raises:
             DataError: the data cannot be read, or has a class that the model does not know.
@@ -310,7 +313,7 @@ class Model:
             csv = None if labels is None else os.fspath(labels)
             reading = self.reading(frame, max_pixels)
             dataset = reading.open_data(data, labels=csv, target=target, workers=workers_for(workers))
-        return self.evaluate_dataset(dataset, backend).metrics
+        return self.evaluate_dataset(dataset, backend, wanted_precision).metrics
 
     def open_data(
         self,
@@ -345,11 +348,19 @@ class Model:
                 on_warning(told)
         return dataset
 
-    def evaluate_dataset(self, dataset: Dataset, backend: Backend) -> Evaluation:
+    def evaluate_dataset(
+        self, dataset: Dataset, backend: Backend, wanted_precision: float | None = None
+    ) -> Evaluation:
         """Return the evaluation of the model by a dataset that `open_data` returned.
+
+        Args:
+            dataset: the data.
+            backend: the device.
+            wanted_precision: as for `evaluate`.
 
         Raises:
             ShapeError: an example holds a NaN or an infinity.
+            UsageError: a precision is wanted that is not possible, or of a model without two classes.
         """
         dataset.data.refuse_nonfinite()
         outputs = self.scorer(backend)(dataset.data.examples).astype(np.float64)
@@ -357,7 +368,11 @@ class Model:
             found = evaluate_classes(dataset.Y, class_probabilities(outputs, self.classes), self.classes)
         else:
             found = evaluate_regression(dataset.Y, outputs)
-        counts = {"m": dataset.data.m, "skipped": len(dataset.skipped)}
+        counts: dict[str, Any] = {"m": dataset.data.m, "skipped": len(dataset.skipped)}
+        if wanted_precision is not None:
+            found.metrics["thresholds"] = thresholds(
+                dataset.Y, found.probabilities, self.classes, wanted_precision
+            )
         return Evaluation(counts | found.metrics, found.predicted, found.probabilities)
 
     def scorer(self, backend: Backend) -> Scorer:

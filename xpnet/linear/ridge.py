@@ -53,8 +53,11 @@ BLOCK_ROWS = 512
 START = 4
 """Index of the penalty that is tried first."""
 
-MAX_EXAMPLES, MAX_FEATURES = 16384, 40000
-"""Limits of the number of equations: of the examples, or else of the features."""
+MAX_EXAMPLES = 16384
+"""Limit of the number of equations, if there is one for each example."""
+
+MAX_FEATURES = 40000
+"""Limit of the number of equations, if there is one for each feature."""
 
 HELD_OUT = 0.1
 """The share of the examples that is held out, if there are more examples than features."""

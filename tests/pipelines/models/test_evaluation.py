@@ -304,3 +304,23 @@ def test_a_report_is_plain_text_and_plain_data(tmp_path: Path) -> None:
     text = evaluation_text(report)
     for line in ("Examples: 150", f"Log loss: {report['log_loss']:.6f}", "ROC AUC: ", "Macro F1: ", "dög"):
         assert line in text
+
+
+def test_the_threshold_for_a_precision_is_printed_for_both_classes(tmp_path: Path) -> None:
+    model, test = trained(tmp_path, images(0, 200, ("cat", "dög"))), images(1, 150, ("cat", "dög"))
+    report = model.evaluate(test, wanted_precision=0.9)
+    probabilities = model.predict_proba(test.data.X)
+    for k, row in enumerate(report["thresholds"]):
+        chosen = probabilities[k] >= row["threshold"]
+        assert row["class"] == model.classes[k]
+        assert row["precision"] == pytest.approx(np.mean(test.Y[0, chosen] == k))
+        assert row["precision"] >= 0.9
+    text = evaluation_text(report)
+    assert f"Threshold for dög: {report['thresholds'][1]['threshold']:.6f} (precision " in text
+    none = {"class": "cat", "threshold": None, "precision": None, "recall": None}
+    assert "Threshold for cat: none has this precision" in evaluation_text({**report, "thresholds": [none]})
+    with pytest.raises(UsageError, match="expected more than 0, at most 1"):
+        model.evaluate(test, wanted_precision=0)
+    three = trained(tmp_path, images(0, 60, ("a", "b", "c")))
+    with pytest.raises(UsageError, match="is for two classes, and the model has 3"):
+        three.evaluate(images(1, 30, ("a", "b", "c")), wanted_precision=0.9)
