@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from xpnet.data import ColumnMatrix
 from xpnet.errors import DataError
 
 from .feature_extractor import standardized_features
@@ -14,7 +15,7 @@ from .feature_extractor import standardized_features
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from xpnet.data import ColumnMatrix
+    from xpnet.data import Standardizer
 
     from ..images import Recipe
     from .feature_extractor import Extraction, FeatureExtractor
@@ -157,6 +158,7 @@ def with_features(
     extraction: Extraction,
     name: str,
     on_progress: Callable[[int, int], object] | None = None,
+    standardizer: Standardizer | None = None,
 ) -> Dataset:
     """Return a dataset with standardized features in place of the pixels of its images.
 
@@ -165,6 +167,7 @@ def with_features(
         extraction: what turns them into features.
         name: the data, for messages.
         on_progress: called with the number of images that are done, and of all.
+        standardizer: the standardization of the features; None fits it to them.
 
     Raises:
         DataError: the data has no images, or others than the extractor takes, or features by another
@@ -178,4 +181,5 @@ def with_features(
     for block in extraction.blocks(dataset.data.examples, on_progress):
         found[done : done + len(block)] = block
         done += len(block)
-    return replace(dataset, data=standardized_features(found), extractor=extraction.extractor)
+    data = standardized_features(found) if standardizer is None else ColumnMatrix(found, standardizer)
+    return replace(dataset, data=data, extractor=extraction.extractor)

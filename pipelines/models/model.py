@@ -399,7 +399,9 @@ class Model:
             ModelFileError, UsageError, DeviceError: as for `scorer`.
         """
         extraction = None if dataset.extractor is not None else self.extraction(backend)
-        return dataset if extraction is None else with_features(dataset, extraction, self.name)
+        if extraction is None:
+            return dataset
+        return with_features(dataset, extraction, self.name, standardizer=self.saved.standardizer)
 
     def table_inputs(self, paths: Iterable[str]) -> TableInputs:
         """Return the rows of tables and of files of features, for a model that was trained on such data.

@@ -153,7 +153,8 @@ def prepare(job: TrainJob, messages: Messages) -> Prepared:
         if learned is not None:
             dataset = with_features(dataset, learned, "the training data")
             if validation is not None:
-                validation = with_features(validation, learned, VALIDATION)
+                standardizer = dataset.data.standardizer
+                validation = with_features(validation, learned, VALIDATION, standardizer=standardizer)
     if validation is not None:
         validation = with_standardization_of(validation, dataset)
     if plan.chosen_features == "auto":
@@ -249,7 +250,9 @@ def _validation_data(
     if extractor is not None and validation.extractor is None:
         extraction = extraction or extractor.on(backend, source)
         with messages.progress("Extracting") as progress:
-            validation = with_features(validation, extraction, VALIDATION, progress)
+            validation = with_features(
+                validation, extraction, VALIDATION, progress, dataset.data.standardizer
+            )
     name = job.val if isinstance(job.val, str) else VALIDATION
     validation = with_classes(validation, dataset.classes, name)
     if (validation.extractor is None) == (extractor is None):  # else features are learned first
