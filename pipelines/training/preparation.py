@@ -149,7 +149,7 @@ def prepare(job: TrainJob, messages: Messages) -> Prepared:
         messages.warn(doubt)
     if dataset.extractor is None:
         learned, compared = learn_features(dataset, plan, backend, messages)
-        dataset = replace(dataset, compared=compared)
+        dataset = replace(dataset, compared=compared or dataset.compared)
         if learned is not None:
             dataset = with_features(dataset, learned, "the training data")
             if validation is not None:

@@ -64,12 +64,12 @@ def write_features(
     backend = device if isinstance(device, Backend) else select(device)
     messages.detail(f"Device {backend.device}: {backend.reason}")
     if isinstance(features, str):
-        made = read_extraction(features, backend)
+        known = read_extraction(features, backend)
         if os.path.isdir(data):
-            options = replace(options, recipe=made.recipe_with(options))
+            options = replace(options, recipe=known.recipe_with(options))
         else:
-            made.require(_opened(data, options, messages), data)
-        return _write(data, output, options, made.extraction, messages)
+            known.require(_opened(data, options, messages), data)
+        return _write(data, output, options, known.extraction, messages)
     if features.backbone is not None:
         is_folder = os.path.isdir(data)
         recipe = (options.recipe or Recipe()) if is_folder else _opened(data, options, messages).recipe
@@ -84,8 +84,8 @@ def write_features(
 
 
 @dataclass(frozen=True)
-class Made:
-    """What made the features of a model or of a data file.
+class KnownFeatures:
+    """The features of a model or of a data file, for other images.
 
     Attributes:
         path: the model or data file.
@@ -117,7 +117,7 @@ class Made:
             raise DataError(msg)
 
 
-def read_extraction(path: str, backend: Backend) -> Made:
+def read_extraction(path: str, backend: Backend) -> KnownFeatures:
     """Return what made the features of a model, or of a data file of features.
 
     Raises:
@@ -135,7 +135,7 @@ def read_extraction(path: str, backend: Backend) -> Made:
     if recipe is None or extraction is None:
         msg = f"--features {path}: has no features of images: name a model of patches or of a backbone"
         raise UsageError(msg)
-    return Made(path, recipe, extraction)
+    return KnownFeatures(path, recipe, extraction)
 
 
 def _starts_as_hdf5(path: str) -> bool:

@@ -1,5 +1,6 @@
 """Features written once: the same models as from the images, the same features for other images, clear errors."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -171,6 +172,8 @@ def test_auto_takes_what_a_training_would_take(
     flat = read_data_file(tmp_path / "flat.h5")
     assert (flat.kind, flat.data.examples.dtype) == ("images", np.uint8)
     assert [each["features"] for each in flat.compared if each["is_used"]] == ["pixels"]
+    model = api.train(tmp_path / "flat.h5", features="none", device="cpu")
+    assert model.history["compared"] == list(flat.compared)
 
 
 def test_the_comparison_with_pixels_is_kept(made: dict[str, Path]) -> None:
@@ -363,6 +366,15 @@ def test_embeddings_of_a_backbone_are_written_once(
         for val in (images["test"], test)
     )
     assert first == second
+    other_network = nets.classifier(tmp_path / "other.onnx", seed=1)
+    run("preprocess", images["test"], "-o", tmp_path / "o.h5", "--features", other_network)
+    with pytest.raises(
+        DataError, match=r"by the backbone other.onnx, expected those by the backbone net.onnx"
+    ):
+        load(one).evaluate(tmp_path / "o.h5")
+    renamed = shutil.copy(network, tmp_path / "renamed.onnx")
+    run("preprocess", images["test"], "-o", tmp_path / "r.h5", "--features", renamed)
+    assert load(one).evaluate(tmp_path / "r.h5") == load(one).evaluate(test)
 
 
 def test_a_data_file_can_hold_the_backbone(network: Path, images: dict[str, Path], tmp_path: Path) -> None:
