@@ -35,15 +35,19 @@ from PIL import Image, features
 import xpnet
 from xpnet.data import ColumnMatrix
 from xpnet.errors import XpnetError
+from xpnet.features import PatchSettings, fit_patches
 from xpnet.nn import Layer, Network, Settings
 from xpnet.pipelines.cli import main
 from xpnet.pipelines.datasets import (
     DataOptions,
     Dataset,
+    FeatureExtractor,
     open_data,
+    read_data_file,
     read_example_rows,
     read_table_rows,
     write_data,
+    write_data_file,
 )
 from xpnet.pipelines.images import Recipe, decode_to_bytes, expand_inputs, usual_pillow
 from xpnet.pipelines.messages import Messages
@@ -304,8 +308,9 @@ def draw_folder(folder: Path) -> Path:
 
 
 def make_data_files(folder: Path) -> list[Path]:
-    """Write a data file of pictures, one of a table, and a file of the course."""
+    """Write a data file of pictures, one of their features, one of a table, and a file of the course."""
     pictures, table, course = folder / "pictures.h5", folder / "table.h5", folder / "course.h5"
+    features_of = folder / "features.h5"
     write_data(str(draw_folder(folder / "drawn")), str(pictures), DataOptions(GRAY, workers=1))
     (folder / "t.csv").write_text("a,b,y\n1,2,no\n3,4,yes\n5,6,no\n")
     write_data(str(folder / "t.csv"), str(table), DataOptions(target="y"))
@@ -313,7 +318,11 @@ def make_data_files(folder: Path) -> list[Path]:
         file["train_set_x"] = PIXELS.reshape(1, 4, 4, 3)[[0] * 12]
         file["train_set_y"] = np.arange(12) % 2
         file["list_classes"] = np.array([b"non-cat", b"cat"])
-    return [pictures, table, course]
+    images = read_data_file(pictures)
+    settings = PatchSettings(size=1, count=2, grid=1, samples=20, rounds=1)
+    patches = fit_patches(images.data.examples, GRAY.shape, settings)
+    write_data_file(features_of, images, FeatureExtractor(patches).on(xpnet.select("cpu")))
+    return [pictures, table, course, features_of]
 
 
 def make_embeddings(folder: Path) -> list[Path]:

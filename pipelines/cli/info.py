@@ -84,7 +84,9 @@ def _description(path: str) -> dict[str, Any]:
         from ..datasets import describe_data_file
 
         return describe_data_file(path)
-    if start[8:9] == b"{":  # safetensors: 8 bytes of length, then JSON
+    with open(path, "rb") as file:
+        head = file.read(9)  # not the first line: the length may have the byte of a line's end in it
+    if head[8:] == b"{":  # safetensors: 8 bytes of length, then JSON
         return _tensor_file(path)
     found = read_predictions(path, start)
     if found is not None:

@@ -171,6 +171,19 @@ def _features(value: str | None) -> str | None:
     return _one_of(("none", "patches", "auto"))(value)
 
 
+def _features_or_file(value: str | None) -> str | None:
+    """Refuse what is neither a kind of features nor a file, before data is read."""
+    from os.path import exists
+
+    if value is None or value.lower().endswith(".onnx") or exists(value):
+        return value
+    try:
+        return _one_of(("none", "patches", "auto"))(value)
+    except typer.BadParameter as error:
+        msg = f"{error.message}, an ONNX file, a model, or a data file of features"
+        raise typer.BadParameter(msg) from error
+
+
 def choice(flag: str, *possible: str, help: str, panel: str, **others: Any) -> Any:  # noqa: A002
     """Return an option whose value is one of some words."""
     return typer.Option(
@@ -292,6 +305,129 @@ Plot = Annotated[
         "--plot", metavar="FILE.svg", panel=OUTPUT, help="Draw the curves of the training, as an SVG image."
     ),
 ]
+
+
+# Features.
+FeaturesOutput = Annotated[
+    str | None,
+    text(
+        "--features-output", metavar="NAME", panel=MODEL,
+        show_default="what the last linear layer takes, or the output",
+        help="Which tensor of a backbone is the embedding.",
+    ),
+]  # fmt: skip
+FeaturesMean = Annotated[
+    Any,
+    numbers(
+        "--features-mean", panel=MODEL, show_default="as the file or one beside it says, or ImageNet's",
+        help="The mean of red, green and blue that a backbone expects to be subtracted. White is 1.",
+    ),
+]  # fmt: skip
+FeaturesStd = Annotated[
+    Any,
+    numbers(
+        "--features-std", panel=MODEL, show_default="as for the mean",
+        help="The standard deviation of red, green and blue that a backbone expects to be divided by.",
+    ),
+]  # fmt: skip
+FeaturesColors = Annotated[
+    str | None,
+    choice(
+        "--features-colors", "rgb", "bgr", panel=MODEL, show_default="as for the mean",
+        help="The order of the channels that a backbone takes.",
+    ),
+]  # fmt: skip
+Embed = Annotated[
+    bool,
+    flag(
+        "--embed",
+        help="Write the backbone into the output, too. Else only its name and hash are in it, and it must be "
+        "beside the model file to predict.",
+        panel=MODEL,
+    ),
+]
+Mirror = Annotated[
+    bool | None,
+    typer.Option(
+        "--mirror/--no-mirror", rich_help_panel=MODEL, show_default="what is better on left-out images",
+        help="Whether an image and its mirror image mean the same, for --features patches. They do not "
+        "for text and digits.",
+    ),
+]  # fmt: skip
+
+
+Patches = Annotated[
+    int | None,
+    number(
+        "--patches", least=2, panel=MODEL, show_default="800, or 560 for 10,000 examples or more",
+        help="How many patches the dictionary has. With more, training and predictions take longer, and "
+        "more answers are right.",
+    ),
+]  # fmt: skip
+
+Budget = Annotated[
+    float | None,
+    number(
+        "--budget", kind=float, metavar="MINUTES", panel=MODEL, show_default="a few minutes at most",
+        help="How long the training may take on this machine, about: the dictionary gets as many patches "
+        "as this time and the memory allow.",
+    ),
+]  # fmt: skip
+
+
+class Extracting(NamedTuple):
+    """The options of `preprocess` that say which features of the images the data file holds."""
+
+    features: Annotated[
+        str | None,
+        text(
+            "--features", metavar="none|patches|auto|FILE", panel=MODEL, callback=_features_or_file,
+            show_default="none",
+            help="What the data file holds: the pixels (none); features of small patches, which are learned "
+            "from the images (patches); what a quick comparison on left-out images finds best (auto); the "
+            "embeddings of a backbone (an ONNX file); or the same features as a model or another data file "
+            "has (FILE), which is for validation and test images.",
+        ),
+    ] = None  # fmt: skip
+    features_output: FeaturesOutput = None
+    features_mean: FeaturesMean = None
+    features_std: FeaturesStd = None
+    features_colors: FeaturesColors = None
+    embed: Embed = False
+    mirror: Mirror = None
+    patches: Patches = None
+    budget: Budget = None
+    seed: Annotated[
+        int | None,
+        number(
+            "--seed", least=0, panel=MODEL, show_default="0",
+            help="The seed of the choice of patches to learn from.",
+        ),
+    ] = None  # fmt: skip
+
+    def chosen(self) -> Plan | str | None:
+        """Return a plan that says which features, or the file whose features they are; None for pixels.
+
+        Raises:
+            UsageError: an option does not fit the others.
+        """
+        from xpnet.errors import UsageError
+
+        from ..training import FEATURES, Plan
+
+        given = {name: value for name, value in self._asdict().items() if value not in (None, False)}
+        if self.mirror is not None:
+            given["mirror"] = self.mirror
+        wanted = given.pop("features", "none")
+        is_file = wanted not in FEATURES and not wanted.lower().endswith(".onnx")
+        if given and (is_file or wanted == "none"):
+            names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+            why = "has its features already" if is_file else "is for the pixels"
+            msg = f"--features {wanted} {why}: leave out {names}"
+            raise UsageError(msg)
+        if wanted == "none":
+            return None
+        return wanted if is_file else Plan(features=wanted, **given)
 
 
 class Reading(NamedTuple):
@@ -431,68 +567,14 @@ class Training(NamedTuple):
             "embeddings is trained by ridge classification.",
         ),
     ] = None  # fmt: skip
-    features_output: Annotated[
-        str | None,
-        text(
-            "--features-output", metavar="NAME", panel=MODEL,
-            show_default="what the last linear layer takes, or the output",
-            help="Which tensor of a backbone is the embedding.",
-        ),
-    ] = None  # fmt: skip
-    features_mean: Annotated[
-        Any,
-        numbers(
-            "--features-mean", panel=MODEL, show_default="as the file or one beside it says, or ImageNet's",
-            help="The mean of red, green and blue that a backbone expects to be subtracted. White is 1.",
-        ),
-    ] = None  # fmt: skip
-    features_std: Annotated[
-        Any,
-        numbers(
-            "--features-std", panel=MODEL, show_default="as for the mean",
-            help="The standard deviation of red, green and blue that a backbone expects to be divided by.",
-        ),
-    ] = None  # fmt: skip
-    features_colors: Annotated[
-        str | None,
-        choice(
-            "--features-colors", "rgb", "bgr", panel=MODEL, show_default="as for the mean",
-            help="The order of the channels that a backbone takes.",
-        ),
-    ] = None  # fmt: skip
-    embed: Annotated[
-        bool,
-        flag(
-            "--embed",
-            help="Write the backbone into the model file. Else only its name and hash are in it, and it must "
-            "be beside the model file to predict.",
-            panel=MODEL,
-        ),
-    ] = False
-    mirror: Annotated[
-        bool | None,
-        typer.Option(
-            "--mirror/--no-mirror", rich_help_panel=MODEL, show_default="what is better on left-out images",
-            help="Whether an image and its mirror image mean the same, for --features patches. They do not "
-            "for text and digits.",
-        ),
-    ] = None  # fmt: skip
-    patches: Annotated[
-        int | None,
-        number(
-            "--patches", least=2, panel=MODEL, show_default="800, or 560 for 10,000 examples or more",
-            help="How many patches the dictionary has. With more, training and predictions take longer, and "
-            "more answers are right.",
-        ),
-    ] = None  # fmt: skip
-    budget: Annotated[
-        float | None,
-        number(
-            "--budget", kind=float, metavar="MINUTES", panel=MODEL, show_default="a few minutes at most",
-            help="How long the training may take on this machine, about: the dictionary gets as many patches "
-            "as this time and the memory allow.",
-        ),
-    ] = None  # fmt: skip
+    features_output: FeaturesOutput = None
+    features_mean: FeaturesMean = None
+    features_std: FeaturesStd = None
+    features_colors: FeaturesColors = None
+    embed: Embed = False
+    mirror: Mirror = None
+    patches: Patches = None
+    budget: Budget = None
     dropout: Annotated[
         float | None,
         number(

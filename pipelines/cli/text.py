@@ -79,7 +79,7 @@ def report_skipped(console: Console, skipped: Sequence[tuple[str, str]]) -> None
 def description_text(description: dict[str, Any]) -> str:
     """Return the description of a file as text, one line for each fact."""
     kind, lines = description["kind"], [f"Kind: {description['kind']}"]
-    if kind in ("images", "table", "the course's layout"):
+    if kind in ("images", "features", "table", "the course's layout"):
         lines += _data_lines(description)
     else:
         for name, value in description.items():

@@ -93,34 +93,40 @@ class GrowingDataset:
         file: a new HDF5 file, without datasets.
         raw: the file object that HDF5 writes to.
         name: the name of the dataset.
-        shape: the shape of a row, whose elements are bytes.
+        shape: the shape of a row.
+        dtype: the dtype of its elements.
     """
 
-    def __init__(self, file: h5py.File, raw: DeferredErrorFile, name: str, shape: tuple[int, ...]) -> None:
+    def __init__(
+        self, file: h5py.File, raw: DeferredErrorFile, name: str, shape: tuple[int, ...], dtype: str = "uint8"
+    ) -> None:
         self._file, self._raw, self._name, self._shape = file, raw, name, shape
+        self._dtype = np.dtype(dtype)
         self._written = 0
 
     def append(self, rows: np.ndarray) -> None:
-        """Write rows, uint8 of any number of dimensions.
+        """Write rows, of any number of dimensions.
 
         Raises:
             OSError: the file cannot be written.
         """
         self._raw.seek(ALIGNMENT + self._written)
-        self._raw.write(np.ascontiguousarray(rows).reshape(-1))
+        rows = np.ascontiguousarray(rows, self._dtype)
+        self._raw.write(rows.reshape(-1))
         self._written += rows.nbytes
         self._raw.raise_error()
 
-    def finish(self) -> None:
-        """Make the dataset of all rows."""
+    def finish(self) -> h5py.Dataset:
+        """Make the dataset of all rows, and return it."""
         properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
         properties.set_layout(h5py.h5d.CONTIGUOUS)
         properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
         properties.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-        shape = self._written // math.prod(self._shape), *self._shape
-        space = h5py.h5s.create_simple(shape)
-        made = h5py.h5d.create(self._file.id, self._name.encode(), h5py.h5t.STD_U8LE, space, properties)
+        shape = self._written // (math.prod(self._shape) * self._dtype.itemsize), *self._shape
+        space, dtype = h5py.h5s.create_simple(shape), h5py.h5t.py_create(self._dtype)
+        made = h5py.h5d.create(self._file.id, self._name.encode(), dtype, space, properties)
         if made.get_offset() != ALIGNMENT:  # it is so small that HDF5 has put it elsewhere
             self._raw.seek(ALIGNMENT)
             rows = self._raw.read(self._written)
-            h5py.Dataset(made)[...] = np.frombuffer(rows, np.uint8).reshape(shape)
+            h5py.Dataset(made)[...] = np.frombuffer(rows, self._dtype).reshape(shape)
+        return h5py.Dataset(made)

@@ -13,13 +13,14 @@ import h5py
 import numpy as np
 
 from xpnet.data import STANDARDIZATIONS, ColumnMatrix, Moments, Standardizer, standardizer_from_moments
-from xpnet.errors import DataError
+from xpnet.errors import ConfigurationError, DataError, DtypeError, ShapeError
 
 from ..images import Recipe
 from . import course_file, embeddings
 from .atomic_hdf5 import GrowingDataset, atomic_hdf5
 from .dataset import Dataset, class_counts, without_unused_classes
 from .endings import HDF5_SUFFIXES
+from .feature_extractor import FeatureExtractor, features_standardizer
 from .hdf5_input import dataset_in, open_hdf5, rows_of
 from .table import TableRows
 
@@ -27,12 +28,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from .atomic_hdf5 import DeferredErrorFile
+    from .feature_extractor import Extraction
 
 FORMAT = 1
 """The version of the file's layout. A file with another version is refused."""
 
-EXAMPLES_NAME = {"images": "images", "table": "examples"}
+EXAMPLES_NAME = {"images": "images", "features": "features", "table": "examples"}
 """For each kind of data file, the name of the HDF5 dataset with the examples."""
+
+EXTRACTOR = "features."
+"""Beginning of the names of the arrays of what made the features, as in a model file."""
 
 DESCRIPTION_NAME = "xpnet"
 """The name of the HDF5 dataset with the description of the file, which is JSON stored as bytes. HDF5's own
@@ -49,18 +54,29 @@ NAMES_BLOCK_BYTES = 16 << 20
 
 
 class DataFileWriter:
-    """Writes a data file of images block by block, and fits the standardization meanwhile.
+    """Writes a data file of images block by block, and fits the standardization.
 
     Args:
         file: a new HDF5 file.
         raw: the file object that HDF5 writes to, which remembers write errors.
         recipe: how the images became columns.
         standardize: the kind of standardization, one of `xpnet.data.STANDARDIZATIONS`.
+        extractor: what turned the images into the features that are written in their place; None for pixels.
     """
 
-    def __init__(self, file: h5py.File, raw: DeferredErrorFile, recipe: Recipe, standardize: str) -> None:
-        self._file, self._recipe, self._kind = file, recipe, standardize
-        self._images = GrowingDataset(file, raw, "images", recipe.shape)
+    def __init__(
+        self,
+        file: h5py.File,
+        raw: DeferredErrorFile,
+        recipe: Recipe,
+        standardize: str,
+        extractor: FeatureExtractor | None = None,
+    ) -> None:
+        self._file, self._raw, self._recipe, self._extractor = file, raw, recipe, extractor
+        self._kind, self._standardize = "images" if extractor is None else "features", standardize
+        shape = recipe.shape if extractor is None else (extractor.count,)
+        dtype = "uint8" if extractor is None else "float32"
+        self._examples = GrowingDataset(file, raw, EXAMPLES_NAME[self._kind], shape, dtype)
         self._moments = Moments()
         self._labels: list[float] = []
         self._names: list[str] = []
@@ -69,15 +85,15 @@ class DataFileWriter:
         """Append k examples.
 
         Args:
-            columns: (k, n_x) uint8, one row for each image.
+            columns: (k, n_x) uint8, one row for each image; or (k, n) float32, its features.
             labels: k class indices or, for regression, k targets.
             names: the paths of the k images.
 
         Raises:
             OSError: the file cannot be written.
         """
-        self._images.append(columns)
-        if self._kind in ("channel", "feature"):
+        self._examples.append(columns)
+        if self._extractor is None and self._standardize in ("channel", "feature"):
             self._moments.add(columns)
         self._labels.extend(labels)
         self._names.extend(names)
@@ -89,6 +105,7 @@ class DataFileWriter:
         standardizer: Standardizer | None = None,
         on_warning: Callable[[str], object] | None = None,
         libraries: dict[str, str] | None = None,
+        compared: Sequence[dict[str, Any]] = (),
     ) -> None:
         """Write all that follows the examples: labels, names, standardization and description.
 
@@ -98,17 +115,26 @@ class DataFileWriter:
             standardizer: the standardization; None fits it to all examples.
             on_warning: called with a warning if classes without examples are left out. None keeps them.
             libraries: what decoded the images; None for what the recipe says.
+            compared: how well features suit the data; see `Dataset`.
         """
-        self._images.finish()
+        stored = self._examples.finish()
         recipe = self._recipe if libraries is None else replace(self._recipe, libraries=libraries)
         labels = np.asarray(self._labels, np.int64 if classes else np.float64)
         if on_warning is not None:
             labels, classes = without_unused_classes(labels, tuple(classes), on_warning)
-        if standardizer is None:
-            standardizer = standardizer_from_moments(self._moments, self._kind, self._recipe.channels)
-        _write_description(
-            self._file, "images", standardizer, classes, skipped, {"recipe": recipe.to_dict()}, labels
-        )
+        if standardizer is None and self._extractor is not None:
+            # Read again, in the blocks of a training: in others, sums of floats have other digits.
+            standardizer = features_standardizer(ColumnMatrix(rows_of(stored, self._raw.name)))
+        elif standardizer is None:
+            standardizer = standardizer_from_moments(self._moments, self._standardize, self._recipe.channels)
+        more: dict[str, Any] = {"recipe": recipe.to_dict()}
+        if self._extractor is not None:
+            more |= self._extractor.to_dict()
+            for name, array in self._extractor.arrays.items():
+                self._file[f"{EXTRACTOR}{name}"] = array
+        if compared:
+            more["compared"] = list(compared)
+        _write_description(self._file, self._kind, standardizer, classes, skipped, more, labels)
         _write_names(self._file, self._names)
 
 
@@ -144,9 +170,9 @@ def _write_description(
 
 @contextmanager
 def data_file_writer(
-    path: str | os.PathLike[str], recipe: Recipe, standardize: str
+    path: str | os.PathLike[str], recipe: Recipe, standardize: str, extractor: FeatureExtractor | None = None
 ) -> Iterator[DataFileWriter]:
-    """Return a context with the writer of a new data file.
+    """Return a context with the writer of a new data file. The arguments are those of `DataFileWriter`.
 
     The file appears at `path` when the block ends without an error. Otherwise nothing is left of it.
 
@@ -154,14 +180,27 @@ def data_file_writer(
         OutputError: the file cannot be written.
     """
     with atomic_hdf5(path) as (file, raw):
-        yield DataFileWriter(file, raw, recipe, standardize)
+        yield DataFileWriter(file, raw, recipe, standardize, extractor)
 
 
-def write_data_file(path: str | os.PathLike[str], dataset: Dataset) -> None:
+def write_data_file(
+    path: str | os.PathLike[str],
+    dataset: Dataset,
+    extraction: Extraction | None = None,
+    on_progress: Callable[[int, int], object] | None = None,
+) -> None:
     """Write a dataset as a data file, completely or not at all.
+
+    Args:
+        path: the file.
+        dataset: what is written.
+        extraction: turns the images of the dataset into features, which are written in their place, and are
+            never all in memory. None writes what the dataset holds.
+        on_progress: called with the number of images that became features, and of all.
 
     Raises:
         OutputError: the file cannot be written.
+        DataError: a feature is a NaN or an infinity.
     """
     data, recipe = dataset.data, dataset.recipe
     if recipe is None:
@@ -175,13 +214,18 @@ def write_data_file(path: str | os.PathLike[str], dataset: Dataset) -> None:
                 _write_names(file, dataset.names)
         return
     names = dataset.names or [""] * data.m
-    with data_file_writer(path, recipe, data.standardizer.kind) as writer:
+    if extraction is None:
+        blocks, extractor, standardizer = data.blocks(), dataset.extractor, data.standardizer
+    else:
+        blocks = extraction.blocks(data.examples, on_progress)
+        extractor, standardizer = extraction.extractor, None
+    with data_file_writer(path, recipe, data.standardizer.kind, extractor) as writer:
         start = 0
-        for block in data.blocks():
+        for block in blocks:
             part = slice(start, start + len(block))
             writer.add(block, dataset.Y[0, part].tolist(), names[part])
             start = part.stop
-        writer.finish(dataset.classes, dataset.skipped, data.standardizer)
+        writer.finish(dataset.classes, dataset.skipped, standardizer, compared=dataset.compared)
 
 
 def read_data_file(path: str | os.PathLike[str], on_error: str = "skip") -> Dataset:
@@ -230,7 +274,8 @@ def read_example_rows(path: str, features: Sequence[str]) -> TableRows:
         return embeddings.read_embedding_rows(path, features)
     dataset = read_data_file(path)
     if dataset.recipe is not None:
-        msg = f"{path}: holds images, and the model expects features"
+        held = "images" if dataset.extractor is None else f"features of images by {dataset.extractor.name}"
+        msg = f"{path}: holds {held}, and the model expects features that are not made of images"
         raise DataError(msg)
     if features and tuple(features) != dataset.features:
         found, expected = ", ".join(dataset.features) or "without names", ", ".join(features)
@@ -242,7 +287,7 @@ def read_example_rows(path: str, features: Sequence[str]) -> TableRows:
 
 def _read_own(file: h5py.File, path: str | os.PathLike[str]) -> Dataset:
     """Read an open file that xpnet wrote. Errors: see `read_data_file`, but without the path."""
-    description, stored, labels = _checked(file)
+    description, stored, labels, extractor = _checked(file)
     examples = rows_of(stored, path)
     standardizer = Standardizer(description["standardize"], file["mean"][:], file["scale"][:])
     return Dataset(
@@ -254,6 +299,8 @@ def _read_own(file: h5py.File, path: str | os.PathLike[str]) -> Dataset:
         description.get("target", ""),
         _read_names(file, stored.nbytes),
         tuple((name, reason) for name, reason in description["skipped"]),
+        extractor,
+        tuple(description.get("compared", ())),
     )
 
 
@@ -298,23 +345,28 @@ def describe_data_file(path: str | os.PathLike[str]) -> dict[str, Any]:
         if DESCRIPTION_NAME not in file and _holds_features(file):
             arrays = embeddings.arrays_in(file, path)
             return embeddings.dataset_of(arrays, os.fspath(path)).describe()
-        description, stored, labels = (
-            _checked(file) if DESCRIPTION_NAME in file else course_file.describe_course_file(file)
-        )
+        if DESCRIPTION_NAME in file:
+            description, stored, labels, _ = _checked(file)
+        else:
+            description, stored, labels = course_file.describe_course_file(file)
         return {
             **description,
             "m": int(stored.shape[0]),
             "n_x": int(np.prod(stored.shape[1:])),
-            "shape": list(stored.shape[1:]),
+            "shape": list(_image_shape(description) or stored.shape[1:]),
             "dtype": str(stored.dtype),
             "counts": class_counts(labels, description["classes"]),
         }
 
 
-def _checked(file: h5py.File) -> tuple[dict[str, Any], h5py.Dataset, np.ndarray]:
-    """Check that all parts of a file fit together; return its description, its examples and its labels (m,).
+def _checked(
+    file: h5py.File,
+) -> tuple[dict[str, Any], h5py.Dataset, np.ndarray, FeatureExtractor | None]:
+    """Check that all parts of a file fit together.
 
-    The examples, (m, ...), are not read.
+    Returns:
+        Its description; its examples, (m, ...), which are not read; its labels (m,); and what made the
+        features in it, or None.
 
     Raises:
         DataError: some parts do not fit.
@@ -325,8 +377,11 @@ def _checked(file: h5py.File) -> tuple[dict[str, Any], h5py.Dataset, np.ndarray]
     )
     shape = stored.shape
     n_x = int(np.prod(shape[1:]))
-    if "recipe" in description:
-        fits = shape[1:] == Recipe.from_dict(description["recipe"]).shape and stored.dtype == np.uint8
+    extractor = _extractor_in(file, description)
+    if extractor is not None:
+        fits = shape[1:] == (extractor.count,) and stored.dtype == np.float32
+    elif "recipe" in description:
+        fits = shape[1:] == _image_shape(description) and stored.dtype == np.uint8
     else:
         fits = (
             len(shape) == 2
@@ -359,7 +414,34 @@ def _checked(file: h5py.File) -> tuple[dict[str, Any], h5py.Dataset, np.ndarray]
         names = dataset_in(file, "names", compression=math.inf)
         fits = names.shape == shape[:1] and names.dtype.kind == "S" and names.dtype.itemsize <= MAX_NAME_BYTES
         _require(fits, f"names that are not {shape[0]} strings")
-    return description, stored, values
+    return description, stored, values, extractor
+
+
+def _image_shape(description: dict[str, Any]) -> tuple[int, int, int] | None:
+    """Return the shape of the images that a file describes, or None for a table."""
+    return Recipe.from_dict(description["recipe"]).shape if "recipe" in description else None
+
+
+def _extractor_in(file: h5py.File, description: dict[str, Any]) -> FeatureExtractor | None:
+    """Return what made the features in a file; None if it holds images or a table.
+
+    Raises:
+        DataError: it is damaged.
+    """
+    shape = _image_shape(description)
+    if description["kind"] != "features" or shape is None:
+        return None
+    names = [name for name in file if name.startswith(EXTRACTOR)]
+    arrays = {name.removeprefix(EXTRACTOR): dataset_in(file, name)[()] for name in names}
+    try:
+        found = FeatureExtractor.of(description, arrays, shape)
+    except (ConfigurationError, ShapeError, DtypeError, DataError) as error:
+        msg = f"is damaged: {error}"
+        raise DataError(msg) from error
+    if found is None:
+        msg = "is damaged: it has features, and no description of what made them"
+        raise DataError(msg)
+    return found
 
 
 def _read_description(file: h5py.File) -> dict[str, Any]:
@@ -385,9 +467,13 @@ def _read_description(file: h5py.File) -> dict[str, Any]:
     pairs = isinstance(skipped, list) and all(_are_strings(pair) and len(pair) == 2 for pair in skipped)
     _require(pairs, "no list of the skipped inputs")
     known = {name: description[name] for name in ("kind", "format", "standardize", "classes", "skipped")}
-    if description["kind"] == "images":
+    if description["kind"] in ("images", "features"):
         _require(isinstance(description.get("recipe"), dict), "no recipe")
         known["recipe"] = Recipe.from_dict(description["recipe"]).to_dict()
+        _require(_are_comparisons(description.get("compared", [])), "a comparison of features")
+        known |= {
+            name: description[name] for name in ("patches", "backbone", "compared") if name in description
+        }
     else:
         _require(
             _are_strings(description.get("features")) and _are_strings([description.get("target")]),
@@ -405,6 +491,19 @@ def _are_strings(value: Any) -> bool:
         )
     except UnicodeEncodeError:
         return False
+
+
+def _are_comparisons(value: Any) -> bool:
+    """Return whether a value is a list of comparisons of features; see `Dataset`."""
+    kinds = {"features": str, "log_loss": float, "accuracy": float, "examples": int, "is_used": bool}
+    return isinstance(value, list) and all(
+        isinstance(each, dict)
+        and set(each) == set(kinds)
+        and all(type(each[name]) is kind for name, kind in kinds.items())
+        and math.isfinite(each["log_loss"] + each["accuracy"])
+        and _are_strings([each["features"]])
+        for each in value
+    )
 
 
 def _require(condition: bool, found: str) -> None:

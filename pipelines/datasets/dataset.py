@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from xpnet.data import ColumnMatrix
 from xpnet.errors import DataError
+
+from .feature_extractor import standardized_features
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from xpnet.data import ColumnMatrix
-    from xpnet.features import Backbone, PatchFeatures
+    from xpnet.data import Standardizer
 
     from ..images import Recipe
+    from .feature_extractor import Extraction, FeatureExtractor
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,9 +34,11 @@ class Dataset:
         target: the name of a table's target column; "" for images.
         names: the paths of the m images, or empty if they are not known.
         skipped: (input, reason) of each input that could not be used.
-        patches: what turned the pixels into the features in `data`; None if something else did, or nothing.
-        backbone: the same for a network whose embeddings the features are.
-        embedded: the bytes of that network, (1, n) uint8, if the model file is to hold them; else None.
+        extractor: what turned the pixels into the features in `data`; None if `data` has the pixels, or there
+            are no images.
+        compared: how well a quick comparison found that features suit the data, as plain data: of each kind
+            its name ("features"), "log_loss" and "accuracy" on so many left-out examples ("examples"), and
+            whether the data has them ("is_used"). Empty if there was none.
     """
 
     data: ColumnMatrix
@@ -44,17 +49,21 @@ class Dataset:
     target: str = ""
     names: tuple[str, ...] = ()
     skipped: tuple[tuple[str, str], ...] = field(default=())
-    patches: PatchFeatures | None = None
-    backbone: Backbone | None = None
-    embedded: np.ndarray | None = None
+    extractor: FeatureExtractor | None = None
+    compared: tuple[dict[str, Any], ...] = ()
+
+    @property
+    def kind(self) -> str:
+        """The kind of its data file: "images", "features" of images, or "table"."""
+        if self.recipe is None:
+            return "table"
+        return "images" if self.extractor is None else "features"
 
     def describe(self) -> dict[str, Any]:
         """Return the description that `describe_data_file` gives for a data file of this dataset."""
         data, recipe = self.data, self.recipe
-        made_by = {"patches": self.patches.settings.to_dict()} if self.patches else {}
-        made_by |= {"backbone": self.backbone.to_dict()} if self.backbone else {}
         return {
-            "kind": "images" if recipe else "table",
+            "kind": self.kind,
             "recipe": recipe and recipe.to_dict(),
             "target": self.target,
             "standardize": data.standardizer.kind,
@@ -65,7 +74,7 @@ class Dataset:
             "shape": list(recipe.shape) if recipe else [data.n_x],
             "dtype": str(data.examples.dtype),
             "counts": class_counts(self.Y[0], self.classes),
-            **made_by,
+            **({} if self.extractor is None else self.extractor.to_dict()),
         }
 
 
@@ -125,3 +134,52 @@ def with_labels_for(kind: str | None, dataset: Dataset) -> Dataset:
         names = tuple(repr(value).removesuffix(".0") for value in values.tolist())
         return replace(dataset, Y=indices.reshape(1, -1).astype(np.int64), classes=names)
     return dataset
+
+
+def refuse_features(dataset: Dataset, name: str) -> None:
+    """Raise `DataError` if a dataset holds features of images, not the images. name: for the message."""
+    if dataset.extractor is not None:
+        msg = f"{name} holds features already, by {dataset.extractor.name}, and no pixels: name the images"
+        raise DataError(msg)
+
+
+def require_images(dataset: Dataset, extraction: Extraction, name: str) -> None:
+    """Raise `DataError` unless a dataset holds images that an extractor takes. name: for the message."""
+    extractor = extraction.extractor
+    if dataset.recipe is None or dataset.recipe.shape != extractor.shape:
+        what = f"was made by {dataset.recipe}" if dataset.recipe else "has no images"
+        msg = f"{name} {what}, and {extractor.name} takes images of the shape {extractor.shape}"
+        raise DataError(msg)
+    refuse_features(dataset, name)
+
+
+def with_features(
+    dataset: Dataset,
+    extraction: Extraction,
+    name: str,
+    on_progress: Callable[[int, int], object] | None = None,
+    standardizer: Standardizer | None = None,
+) -> Dataset:
+    """Return a dataset with standardized features in place of the pixels of its images.
+
+    Args:
+        dataset: the images; or features by the same extractor, which are returned as they are.
+        extraction: what turns them into features.
+        name: the data, for messages.
+        on_progress: called with the number of images that are done, and of all.
+        standardizer: the standardization of the features; None fits it to them.
+
+    Raises:
+        DataError: the data has no images, or others than the extractor takes, or features by another
+            extractor; or a feature is a NaN or an infinity.
+    """
+    if dataset.extractor is not None:
+        extraction.extractor.require_same(dataset.extractor, name)
+        return dataset
+    require_images(dataset, extraction, name)
+    found, done = np.empty((dataset.data.m, extraction.extractor.count), np.float32), 0
+    for block in extraction.blocks(dataset.data.examples, on_progress):
+        found[done : done + len(block)] = block
+        done += len(block)
+    data = standardized_features(found) if standardizer is None else ColumnMatrix(found, standardizer)
+    return replace(dataset, data=data, extractor=extraction.extractor)

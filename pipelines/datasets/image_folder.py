@@ -17,6 +17,7 @@ from xpnet.errors import DataError, NoInputError
 from ..images import class_folders, count_images_in, decode_all, passed_over_text, path_text, walk_images
 from .data_file import data_file_writer
 from .dataset import Dataset, without_unused_classes
+from .feature_extractor import standardized_features
 from .labels_file import read_labels
 from .text_file import same_name
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..images import Recipe, Workers
+    from .feature_extractor import Extraction
 
 
 NOT_CLASSES = (
@@ -168,6 +170,7 @@ def write_images(
     standardize: str = "unit",
     workers: int | Workers = 1,
     on_error: str = "skip",
+    extraction: Extraction | None = None,
     on_progress: Callable[[int, int], object] = lambda done, total: None,  # noqa: ARG005
     on_warning: Callable[[str], object] = warnings.warn,
 ) -> tuple[int, list[tuple[str, str]]]:
@@ -180,6 +183,7 @@ def write_images(
         standardize: the kind of standardization, one of `xpnet.data.STANDARDIZATIONS`.
         workers: the number of processes that decode.
         on_error: what to do with an image that cannot be decoded: "skip" it, or "fail".
+        extraction: turns the images into features, which are written in their place; None keeps the images.
         on_progress: called with the number of images done so far, and the number of all images.
         on_warning: called with each warning, such as a class without images, which is left out.
 
@@ -187,15 +191,22 @@ def write_images(
         The number of images in the file, and (path, reason) of each image that was skipped.
 
     Raises:
-        DataError: `on_error` is "fail" and an image cannot be decoded.
+        DataError: `on_error` is "fail" and an image cannot be decoded; or a feature is a NaN or an infinity.
         NoInputError: no image can be decoded.
         OutputError: the file cannot be written.
         WorkerError: the processes that decode cannot be started.
     """
     for warning in source.warnings:
         on_warning(warning)
-    with data_file_writer(output, recipe, standardize) as writer:
-        count, skipped, libraries = _decode(source, recipe, workers, on_error, writer.add, on_progress)
+    extractor = None if extraction is None else extraction.extractor
+    with data_file_writer(output, recipe, standardize, extractor) as writer:
+
+        def add(columns: np.ndarray, labels: list[int], paths: list[str]) -> None:
+            if extraction is not None:
+                columns = extraction.checked(extraction.transform(columns))
+            writer.add(columns, labels, paths)
+
+        count, skipped, libraries = _decode(source, recipe, workers, on_error, add, on_progress)
         writer.finish(source.classes, skipped, on_warning=on_warning, libraries=libraries)
     return count, skipped
 
@@ -207,42 +218,42 @@ def load_images(
     standardize: str = "unit",
     workers: int | Workers = 1,
     on_error: str = "skip",
-    transform: Callable[[np.ndarray], np.ndarray] | None = None,
+    extraction: Extraction | None = None,
     on_progress: Callable[[int, int], object] = lambda done, total: None,  # noqa: ARG005
     on_warning: Callable[[str], object] = warnings.warn,
 ) -> Dataset:
-    """Decode labelled images into memory. The other arguments and the errors are those of `write_images`.
-
-    `transform` turns decoded images (k, n_x) into features (k, n), which are kept in place of the images, and
-    are not standardized. None keeps the images.
-    """
+    """Decode labelled images into memory. Arguments and errors are those of `write_images`."""
     for warning in source.warnings:
         on_warning(warning)
-    examples = np.empty((len(source.items) if transform is None else 0, recipe.n_x), np.uint8)
+    if extraction is None:
+        examples = np.empty((len(source.items), recipe.n_x), np.uint8)
+    else:
+        examples = np.empty((len(source.items), extraction.extractor.count), np.float32)
     labels: list[int] = []
     names: list[str] = []
 
     def add(columns: np.ndarray, new_labels: list[int], paths: list[str]) -> None:
-        nonlocal examples
-        if transform is not None:
-            columns = transform(columns)
-            if not labels:
-                examples = np.empty((len(source.items), columns.shape[1]), columns.dtype)
+        if extraction is not None:
+            columns = extraction.transform(columns)
         examples[len(labels) : len(labels) + len(columns)] = columns
         labels.extend(new_labels)
         names.extend(paths)
 
     count, skipped, libraries = _decode(source, recipe, workers, on_error, add, on_progress)
-    raw = ColumnMatrix(examples[:count])
-    standardize = standardize if transform is None else "none"
+    if extraction is None:
+        raw = ColumnMatrix(examples[:count])
+        data = raw.standardized_as(fit_standardizer(raw.blocks(), standardize, recipe.channels))
+    else:
+        data = standardized_features(extraction.checked(examples[:count]))
     indices, classes = without_unused_classes(np.asarray(labels, np.int64), source.classes, on_warning)
     return Dataset(
-        raw.standardized_as(fit_standardizer(raw.blocks(), standardize, recipe.channels)),
+        data,
         indices[None],
         classes,
         replace(recipe, libraries=libraries),
         names=tuple(names),
         skipped=tuple(skipped),
+        extractor=None if extraction is None else extraction.extractor,
     )
 
 

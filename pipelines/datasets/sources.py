@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from ..images import Workers
     from .dataset import Dataset
+    from .feature_extractor import Extraction
 
 OTHER_FORMATS = (
     ".csv.gz", ".csv.bz2", ".csv.xz", ".csv.zip", ".tsv.gz", ".xlsx", ".xls", ".ods", ".feather",
@@ -44,8 +45,8 @@ class DataOptions:
         ignored_columns: for tables: the names of columns that are no features.
         workers: for folders: the number of processes that decode.
         on_error: for folders, tables and features: "skip" what cannot be used, or "fail".
-        transform: for folders: turns decoded images (k, n_x) into features (k, n), so that the images need
-            not be in memory together. None to keep the images.
+        extraction: for folders, and for `write_data`: turns images into features while others are decoded or
+            read, so that they need not be in memory together. None to keep the images.
     """
 
     recipe: Recipe | None = None
@@ -56,7 +57,7 @@ class DataOptions:
     on_error: str = "skip"
     columns: tuple[str, ...] | None = None
     ignored_columns: tuple[str, ...] = ()
-    transform: Callable[[np.ndarray], np.ndarray] | None = None
+    extraction: Extraction | None = None
 
     @property
     def for_tables(self) -> dict[str, object]:
@@ -100,7 +101,7 @@ def open_data(
             standardize=options.standardize or "unit",
             workers=options.workers,
             on_error=options.on_error,
-            transform=options.transform,
+            extraction=options.extraction,
             on_progress=on_progress,
             on_warning=on_warning,
         )
@@ -137,6 +138,9 @@ def open_data(
     dataset = read_data_file(path, options.on_error)
     if options.standardize is None:
         return dataset
+    if dataset.extractor is not None:
+        msg = f"{path}: holds features, with their standardization: leave out --standardize"
+        raise UsageError(msg)
     channels = dataset.recipe.channels if dataset.recipe else 1
     fitted = fit_standardizer(dataset.data.blocks(), options.standardize, channels)
     return replace(dataset, data=dataset.data.standardized_as(fitted))
@@ -173,14 +177,18 @@ def write_data(
             standardize=options.standardize or "unit",
             workers=options.workers,
             on_error=options.on_error,
+            extraction=options.extraction,
             on_progress=on_progress,
             on_warning=on_warning,
         )
         return skipped
     from .data_file import write_data_file
+    from .dataset import require_images
 
     dataset = open_data(path, options, on_progress, on_warning)
-    write_data_file(output, dataset)
+    if options.extraction is not None:
+        require_images(dataset, options.extraction, f"{path}:")
+    write_data_file(output, dataset, options.extraction, on_progress)
     return list(dataset.skipped)
 
 

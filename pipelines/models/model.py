@@ -20,7 +20,6 @@ from xpnet.errors import (
     ShapeError,
     UsageError,
 )
-from xpnet.features import Backbone, PatchFeatures, PatchSettings
 from xpnet.io import SavedModel, Scorer, read_model_file, write_model_file
 
 from ..datasets import (
@@ -29,14 +28,16 @@ from ..datasets import (
     USUAL_LABELS,
     DataOptions,
     Dataset,
+    Extraction,
+    FeatureExtractor,
     dataset_from_arrays,
     open_data,
     with_classes,
+    with_features,
     with_labels_for,
 )
 from ..images import Recipe, expand_inputs, workers_for
 from ..outputs import require_ending
-from .backbones import backbone_of, find_backbone
 from .checks import require_history, require_table_recipe
 from .evaluation import Evaluation, evaluate_classes, evaluate_regression, thresholds
 from .prediction import CHUNKS_IN_FLIGHT, Prediction, Predictor, RowOptions, class_probabilities
@@ -45,7 +46,7 @@ from .table_inputs import TableInputs
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from xpnet.features import BackboneTransform
+    from xpnet.features import Backbone, PatchFeatures
 
     from ..images import Workers
 
@@ -67,20 +68,17 @@ class Model:
         saved: what the model file holds: the network, its parameters, and how it was trained.
         recipe: how an image becomes a column; None for a model of a table.
         path: the file that the model was loaded from, or None.
-        patches: what turns the pixels of an image into features; None if a backbone does, or the network
-            takes the pixels.
-        backbone: the network whose embeddings of images are the features; None if there is none. Its file is
-            not needed before the first prediction.
+        extractor: what turns the pixels of an image into features; None if the network takes the pixels. The
+            file of a backbone is not needed before the first prediction.
         folders: folders that may hold the file of the backbone, beside those where it is looked for anyway.
     """
 
     saved: SavedModel
     recipe: Recipe | None = None
     path: str | None = None
-    patches: PatchFeatures | None = None
-    backbone: Backbone | None = None
+    extractor: FeatureExtractor | None = None
     folders: tuple[str, ...] = ()
-    _transforms: dict[str, BackboneTransform] = field(default_factory=dict)
+    _extractions: dict[str, Extraction] = field(default_factory=dict)
 
     @classmethod
     def from_saved(cls, saved: SavedModel, path: str | None = None, folders: tuple[str, ...] = ()) -> Model:
@@ -94,23 +92,20 @@ class Model:
         stored = {key: value for key, value in saved.recipe.items() if key not in ("patches", "backbone")}
         try:
             recipe = Recipe.from_dict(stored) if "decoder" in stored else None
-            backbone = None if recipe is None else backbone_of(saved)
-            patches = None if recipe is None or backbone else patches_of(saved, recipe)
+            extractor = (
+                None if recipe is None else FeatureExtractor.of(saved.recipe, saved.features, recipe.shape)
+            )
         except (DataError, ConfigurationError, ShapeError, DtypeError) as error:
             msg = f"{name}: {error}"
             raise DataError(msg) from error
-        made_by = patches or backbone
-        n_x = None if recipe is None else made_by.count if made_by else recipe.n_x
-        if recipe is not None and backbone is not None and backbone.shape != recipe.shape:
-            msg = f"{name}: its backbone takes images {backbone.shape}, and its recipe gives {recipe.shape}"
-            raise DataError(msg)
+        n_x = None if recipe is None else extractor.count if extractor else recipe.n_x
         if n_x is not None and n_x != saved.model.n_x:
             msg = f"{name}: its recipe gives {n_x} features, but its weights expect {saved.model.n_x}"
             raise DataError(msg)
         if recipe is None:
             require_table_recipe(saved.recipe, saved.model.n_x, name)
         require_history(saved.history, name)
-        return cls(saved, recipe, path, patches, backbone, folders)
+        return cls(saved, recipe, path, extractor, folders)
 
     def __repr__(self) -> str:
         about = f"{len(self.classes)} classes" if self.classes else "regression"
@@ -126,6 +121,16 @@ class Model:
     def n_x(self) -> int:
         """How many numbers an input has: bytes of an image, or columns of a table."""
         return self.saved.model.n_x if self.recipe is None else self.recipe.n_x
+
+    @property
+    def patches(self) -> PatchFeatures | None:
+        """The patches that turn images into features; None if something else does, or nothing."""
+        return self.extractor.patches if self.extractor else None
+
+    @property
+    def backbone(self) -> Backbone | None:
+        """The network whose embeddings of images are the features; None if there is none."""
+        return self.extractor.backbone if self.extractor else None
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -351,7 +356,7 @@ class Model:
     def evaluate_dataset(
         self, dataset: Dataset, backend: Backend, wanted_precision: float | None = None
     ) -> Evaluation:
-        """Return the evaluation of the model by a dataset that `open_data` returned.
+        """Return the evaluation of the model by a dataset that `open_data` or `with_features` returned.
 
         Args:
             dataset: the data.
@@ -363,7 +368,8 @@ class Model:
             UsageError: a precision is wanted that is not possible, or of a model without two classes.
         """
         dataset.data.refuse_nonfinite()
-        outputs = self.scorer(backend)(dataset.data.examples).astype(np.float64)
+        scorer = self.scorer(backend, takes_features=dataset.extractor is not None)
+        outputs = scorer(dataset.data.examples).astype(np.float64)
         if self.classes:
             found = evaluate_classes(dataset.Y, class_probabilities(outputs, self.classes), self.classes)
         else:
@@ -375,8 +381,8 @@ class Model:
             )
         return Evaluation(counts | found.metrics, found.predicted, found.probabilities)
 
-    def scorer(self, backend: Backend) -> Scorer:
-        """Return the network on a device, ready for raw examples.
+    def scorer(self, backend: Backend, *, takes_features: bool = False) -> Scorer:
+        """Return the network on a device, ready for raw examples; or for features, if these were made before.
 
         Raises:
             ModelFileError: the file of its backbone is missing or damaged, or another one.
@@ -384,12 +390,33 @@ class Model:
         """
         saved = self.saved
         dtype = str(saved.parameters["W1"].dtype)
-        transform: Callable[[np.ndarray], np.ndarray] | None = None
-        if self.patches is not None:
-            transform = self.patches.on(backend)
-        elif self.backbone is not None:
-            transform = self._embedding(self.backbone, backend)
+        extraction = None if takes_features else self.extraction(backend)
+        transform = None if extraction is None else extraction.transform
         return Scorer(saved.model, saved.parameters, saved.standardizer, backend, dtype, transform)
+
+    def extraction(self, backend: Backend) -> Extraction | None:
+        """Return what turns images into features, on a device; None if the network takes the pixels.
+
+        Raises:
+            ModelFileError, UsageError, DeviceError: as for `scorer`.
+        """
+        if self.extractor is None:
+            return None
+        if backend.device not in self._extractions:  # opening a backbone takes time
+            self._extractions[backend.device] = self.extractor.on(backend, self.path, self.folders)
+        return self._extractions[backend.device]
+
+    def with_features(self, dataset: Dataset, backend: Backend) -> Dataset:
+        """Return a dataset of images with the features that the network takes, in memory.
+
+        Raises:
+            DataError: the data has features by another extractor.
+            ModelFileError, UsageError, DeviceError: as for `scorer`.
+        """
+        extraction = None if dataset.extractor is not None else self.extraction(backend)
+        if extraction is None:
+            return dataset
+        return with_features(dataset, extraction, self.name, standardizer=self.saved.standardizer)
 
     def table_inputs(self, paths: Iterable[str]) -> TableInputs:
         """Return the rows of tables and of files of features, for a model that was trained on such data.
@@ -413,13 +440,6 @@ class Model:
             raise UsageError(msg)
         in_flight = 0 if self.recipe is None else CHUNKS_IN_FLIGHT[backend.name]
         return Predictor(self.scorer(backend), self.recipe, self.classes, options, in_flight)
-
-    def _embedding(self, backbone: Backbone, backend: Backend) -> BackboneTransform:
-        """Return the backbone on a device. It is opened once for each."""
-        if backend.device not in self._transforms:
-            file = find_backbone(backbone, self.saved, self.path, self.folders)
-            self._transforms[backend.device] = backbone.on(backend, file)
-        return self._transforms[backend.device]
 
     def _outputs(self, caller: str, X: np.ndarray, device: Device) -> np.ndarray:
         """Return the network's outputs (n_out, m) for examples in memory."""
@@ -467,8 +487,18 @@ class Model:
         return with_classes(dataset, self.classes, name)
 
     def _require_same_columns(self, dataset: Dataset, name: str) -> None:
-        """Raise `UsageError` if the columns mean something else than those of the training data."""
+        """Raise `UsageError` if the columns mean something else than those of the training data.
+
+        Raises:
+            DataError: they are features by another extractor.
+        """
         n_x, features = self.n_x, self.saved.recipe.get("features")
+        if dataset.extractor is not None and self.recipe is not None:
+            if self.extractor is None:
+                msg = f"{name}: holds features by {dataset.extractor.name}, and the model expects pixels"
+                raise UsageError(msg)
+            self.extractor.require_same(dataset.extractor, name)
+            n_x = self.saved.model.n_x
         if dataset.recipe is None and self.recipe is not None:
             msg = f"{name}: is a table, but the model expects images"
         elif dataset.data.n_x != n_x:
@@ -481,21 +511,6 @@ class Model:
         else:
             return
         raise UsageError(msg)
-
-
-def patches_of(saved: SavedModel, recipe: Recipe) -> PatchFeatures | None:
-    """Return the patch features that a model file holds, or None.
-
-    Raises:
-        DataError, ConfigurationError, ShapeError, DtypeError: they are damaged, or do not fit the recipe.
-    """
-    described = saved.recipe.get("patches")
-    if described is None and not saved.features:
-        return None
-    if not isinstance(described, dict):
-        msg = f"its patches are {described!r}, expected settings"
-        raise DataError(msg)
-    return PatchFeatures.of(PatchSettings.from_dict(described), recipe.shape, saved.features)
 
 
 def load(path: StrPath) -> Model:

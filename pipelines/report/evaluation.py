@@ -1,4 +1,4 @@
-"""The sections on labelled data: metrics, confusion matrix, threshold, mistakes, uncertain examples."""
+"""The sections on labelled data: metrics, confusion matrix, threshold, mistakes and their neighbors."""
 
 from __future__ import annotations
 
@@ -8,16 +8,21 @@ import numpy as np
 
 from ..images import strip_common_folder
 from .charts import Chart, Series, lines
-from .pictures import jpeg
+from .neighbors import neighbors_of, with_features_that_fit
+from .pictures import LARGEST_SIDE, jpeg, thumbnails
 
 if TYPE_CHECKING:
     from xpnet.backend import Backend
 
     from ..datasets import Dataset
+    from ..images import Workers
     from ..models import Model
 
 EXAMPLES = 24
 """The most mistakes that are shown, and the most uncertain examples."""
+
+NEIGHBORHOODS = 8
+"""The most mistakes that are shown with the pictures nearest to them."""
 
 MATRIX_CLASSES = 30
 """The most classes for which the whole confusion matrix is shown."""
@@ -38,19 +43,32 @@ POINTS = 300
 """The most points of a ROC curve, or of predicted numbers."""
 
 
-def evaluation_section(model: Model, dataset: Dataset, backend: Backend) -> dict[str, Any]:
-    """Return the metrics, charts and examples of a model's predictions for labelled data."""
-    evaluation = model.evaluate_dataset(dataset, backend)
+def evaluation_section(
+    model: Model, dataset: Dataset, backend: Backend, workers: int | Workers = 1
+) -> dict[str, Any]:
+    """Return the metrics, charts and examples of a model's predictions for labelled data.
+
+    Args:
+        model: the model.
+        dataset: the data.
+        backend: the device.
+        workers: what decodes the pictures to show, if the data holds features in place of them.
+    """
+    seen = with_features_that_fit(model, dataset, backend)
+    evaluation = model.evaluate_dataset(seen, backend)
     probabilities, predicted = evaluation.probabilities, evaluation.predicted
     section: dict[str, Any] = {"metrics": evaluation.metrics, "m": dataset.data.m}
     if probabilities is None:
-        return section | _regression(dataset, predicted)
-    section |= _confusions(evaluation.metrics)
-    if len(model.classes) == 2:
-        section["threshold"] = threshold_counts(dataset.Y[0], probabilities[1])
-        if "roc_auc" in evaluation.metrics:
-            section["roc"] = roc_chart(dataset.Y[0], probabilities[1])
-    return section | _classified_examples(model.classes, dataset, probabilities, predicted[0])
+        section |= _regression(dataset, predicted)
+    else:
+        section |= _confusions(evaluation.metrics)
+        if len(model.classes) == 2:
+            section["threshold"] = threshold_counts(dataset.Y[0], probabilities[1])
+            if "roc_auc" in evaluation.metrics:
+                section["roc"] = roc_chart(dataset.Y[0], probabilities[1])
+        section |= _classified_examples(model.classes, dataset, probabilities, predicted[0])
+    section["nearest"] = _nearest(section["mistakes"][:NEIGHBORHOODS], model, dataset, seen, backend)
+    return section | _completed(dataset, section, workers)
 
 
 def _confusions(metrics: dict[str, Any]) -> dict[str, Any]:
@@ -138,7 +156,11 @@ def _classified_examples(
             "note": "" if is_right else f"{of_truth[i]:.2g} for {names[Y[i]]}",
         }
 
-    return _examples(len(wrong), [shown(i) for i in worst.tolist()], [shown(i) for i in uncertain.tolist()])
+    return {
+        "wrong": len(wrong),
+        "mistakes": [shown(i) for i in worst.tolist()],
+        "uncertain": [shown(i) for i in uncertain.tolist()],
+    }
 
 
 def _regression(dataset: Dataset, outputs: np.ndarray) -> dict[str, Any]:
@@ -162,7 +184,8 @@ def _regression(dataset: Dataset, outputs: np.ndarray) -> dict[str, Any]:
         }
         for i in np.argsort(-errors, kind="stable")[:EXAMPLES].tolist()
     ]
-    return {"regression": {"chart": chart, "points": len(kept)}, **_examples(len(Y), worst, [])}
+    regression = {"chart": chart, "points": len(kept)}
+    return {"regression": regression, "wrong": len(Y), "mistakes": worst, "uncertain": []}
 
 
 def _evenly(count: int) -> np.ndarray:
@@ -170,19 +193,61 @@ def _evenly(count: int) -> np.ndarray:
     return np.unique(np.linspace(0, count - 1, min(count, POINTS)).round().astype(int))
 
 
-def _examples(wrong: int, mistakes: list[dict[str, Any]], uncertain: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the examples to show, and the folder of all of them. wrong: how many mistakes there are."""
-    shown = [*mistakes, *uncertain]
+def _nearest(
+    mistakes: list[dict[str, Any]], model: Model, dataset: Dataset, seen: Dataset, backend: Backend
+) -> dict[str, Any] | None:
+    """Return for some mistakes the examples nearest to them, or None.
+
+    Args:
+        mistakes: the mistakes, which become part of the result.
+        model: the model.
+        dataset: the data.
+        seen: the data as the model sees it, if that fits into memory.
+        backend: the device.
+    """
+    found = neighbors_of([mistake["row"] for mistake in mistakes], model, seen, backend)
+    if found is None:
+        return None
+
+    def shown(mistake: dict[str, Any], i: int, share: float) -> dict[str, Any]:
+        label = dataset.Y[0, i]
+        truth = model.classes[label] if model.classes else f"{label:.6g}"
+        is_other = bool(model.classes) and truth != mistake["truth"]
+        return _example(dataset, i) | {"truth": truth, "share": share, "is_other": is_other}
+
+    groups = [
+        {"mistake": mistake, "others": [shown(mistake, i, share) for i, share in zip(*pairs, strict=True)]}
+        for mistake, *pairs in zip(mistakes, found.rows.tolist(), found.shares.tolist(), strict=True)
+    ]
+    return {"groups": groups, "among": found.among}
+
+
+def _completed(dataset: Dataset, section: dict[str, Any], workers: int | Workers) -> dict[str, Any]:
+    """Add to the examples of a section the pictures of data that hold features, and shorten all names.
+
+    Returns:
+        The folder of all examples, and how many pictures are missing because the files are not there.
+    """
+    others = [each for group in (section["nearest"] or {"groups": []})["groups"] for each in group["others"]]
+    shown = [*section["mistakes"], *section["uncertain"], *others]
+    missing = 0
+    if dataset.extractor is not None and dataset.names:
+        paths = {example["row"]: example["name"] for example in shown}
+        pictures = thumbnails(list(paths.values()), LARGEST_SIDE, workers)
+        found = {row: picture for row, (picture, _) in zip(paths, pictures, strict=True)}
+        for example in shown:
+            example["picture"] = found[example["row"]]
+        missing = list(found.values()).count("")
     folder, names = strip_common_folder([example["name"] for example in shown])
     for example, name in zip(shown, names, strict=True):
         example["name"] = name
-    return {"wrong": wrong, "mistakes": mistakes, "uncertain": uncertain, "folder": folder}
+    return {"folder": folder, "missing": missing}
 
 
 def _example(dataset: Dataset, i: int) -> dict[str, Any]:
-    """Return the name of an example, and its image as the model sees it; empty for a row of a table."""
+    """Return row and name of an example, and its image as the model sees it; "" if the data has no pixels."""
     name = dataset.names[i] if dataset.names else f"example {i}"
     recipe, picture = dataset.recipe, ""
-    if recipe is not None:
+    if recipe is not None and dataset.extractor is None:
         picture = jpeg(np.ascontiguousarray(dataset.data.examples[i]).reshape(recipe.shape))
-    return {"name": name, "picture": picture}
+    return {"row": i, "name": name, "picture": picture}

@@ -1,4 +1,4 @@
-"""The sections on the training and the sweep, from the summary in the model file.
+"""The sections on the features, the training and the sweep, from the summary in the model file.
 
 Files of older versions have other names: "judged" for "metrics", "judged_examples" for "metric_examples",
 "apart" for "compared", and there "rate" for "learning_rate".
@@ -6,6 +6,7 @@ Files of older versions have other names: "judged" for "metrics", "judged_exampl
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from xpnet.errors import DataError
@@ -34,6 +35,15 @@ def training_section(model: Model) -> dict[str, Any] | None:
         DataError: the summary of the training is damaged.
     """
     return _read(model, _training)
+
+
+def features_section(model: Model) -> dict[str, Any] | None:
+    """Return how well the features suit the data that were compared before the training; None if none were.
+
+    Raises:
+        DataError: the summary of the training is damaged.
+    """
+    return _read(model, lambda history, _: _features(history))
 
 
 def sweep_section(model: Model) -> dict[str, Any] | None:
@@ -96,6 +106,25 @@ def _training(history: Mapping[str, Any], metric: str) -> dict[str, Any] | None:
         "rows": list(zip(*curve.values(), strict=True)),
         "epochs": int(dict(history.get("last", {})).get("epoch", epochs[-1])),
     }
+
+
+def _features(history: Mapping[str, Any]) -> dict[str, Any] | None:
+    found = [dict(each) for each in history.get("compared", [])]
+    losses = [float_or_nan(each["log_loss"]) for each in found]
+    largest = max([loss for loss in losses if math.isfinite(loss)], default=0.0)
+    if len(found) < 2 or largest <= 0:
+        return None
+    rows = [
+        {
+            "name": str(each["features"]),
+            "log_loss": loss,
+            "accuracy": float_or_nan(each["accuracy"]),
+            "is_used": bool(each["is_used"]),
+            "share": min(1.0, max(0.0, loss / largest)) if math.isfinite(loss) else 0.0,
+        }
+        for each, loss in zip(found, losses, strict=True)
+    ]
+    return {"rows": rows, "examples": int(found[0]["examples"])}
 
 
 def _sweep(history: Mapping[str, Any], metric: str) -> dict[str, Any] | None:

@@ -47,17 +47,32 @@ def weights_section(model: Model) -> dict[str, Any]:
 
 
 def _of_patches(patches: PatchFeatures, W: np.ndarray) -> dict[str, Any]:
-    """Return images of the whitened patches with the largest weights, without their mirror images."""
+    """Return the dictionary of patches of the image, and that of a smaller copy of it, if there is one."""
+    dictionaries, first = [], 0
+    part: PatchFeatures | None = patches
+    while part is not None:
+        own = part.count - (part.smaller.count if part.smaller else 0)
+        dictionaries.append(_dictionary(part, W[:, first : first + own]))
+        part, first = part.smaller, first + own
+    return {"dictionaries": dictionaries, "channels": patches.shape[2], "patches": True}
+
+
+def _dictionary(patches: PatchFeatures, W: np.ndarray) -> dict[str, Any]:
+    """Return images of the whitened patches with the largest weights, without their mirror images.
+
+    Args:
+        patches: the patches.
+        W: (n_out, n) the weights of the features that are made by them.
+    """
     settings, channels = patches.settings, patches.shape[2]
     count = settings.count // 2 if settings.mirror else settings.count
-    own = W[:, : patches.count - (patches.smaller.count if patches.smaller else 0)]
-    norms = np.sqrt(np.sum(own.reshape(-1, count) ** 2, axis=0))
+    norms = np.sqrt(np.sum(W.reshape(-1, count) ** 2, axis=0))
     images = []
     for i in np.argsort(-norms, kind="stable")[:UNITS].tolist():
         patch = patches.filters[:, i].reshape(settings.size, settings.size, channels).astype(np.float64)
         limit = float(np.abs(patch).max()) or 1.0
         images.append({"name": f"patch {i + 1}", "picture": weights_png(patch, limit), "limit": limit})
-    return {"images": images, "units": count, "channels": channels, "patches": True}
+    return {"images": images, "units": count, "size": settings.size, "percent": 100 * settings.scale}
 
 
 def unit_names(model: Model) -> list[str]:

@@ -10,9 +10,11 @@ from xpnet.lazy import lazy_door
 if TYPE_CHECKING:
     from .api import train as train
     from .backbones import usual_images as usual_images
+    from .plan import FEATURES as FEATURES
     from .plan import MODELS as MODELS
     from .plan import Plan as Plan
     from .preparation import TrainJob as TrainJob
+    from .preprocessing import write_features as write_features
     from .summary import metric_name as metric_name
     from .summary import training_name as training_name
     from .sweeps import compared_values as compared_values
@@ -25,8 +27,9 @@ __getattr__, __dir__, __all__ = lazy_door(
     {
         "api": "train",
         "backbones": "usual_images",
-        "plan": "MODELS Plan",
+        "plan": "FEATURES MODELS Plan",
         "preparation": "TrainJob",
+        "preprocessing": "write_features",
         "summary": "metric_name training_name",
         "sweeps": "compared_values sweep_job",
         "trainer": "TrainOutcome train_job",

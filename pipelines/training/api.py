@@ -122,7 +122,8 @@ def train(
         output=None if output is None else os.fspath(output),
     )
     outcome = train_job(job, messages or Messages(), resume=resume, overwrite=overwrite)
-    folders = () if chosen.backbone is None else (os.path.dirname(os.path.abspath(chosen.backbone)),)
+    beside = chosen.backbone or (job.data if isinstance(job.data, str) else None)  # a backbone may be there
+    folders = () if beside is None else (os.path.dirname(os.path.abspath(beside)),)
     return Model.from_saved(outcome.saved, job.output, folders)
 
 

@@ -1,25 +1,21 @@
-"""Training on the embeddings of a backbone: which images it takes, and datasets with embeddings."""
+"""The backbone of a plan: which images it takes, and the network on a device."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from xpnet.data import ColumnMatrix, fit_standardizer
-from xpnet.errors import DataError, UsageError
-from xpnet.features import image_size, open_backbone, read_onnx, require_finite
+from xpnet.errors import UsageError
+from xpnet.features import image_size, open_backbone, read_onnx
 
-from .features import limited_scale
+from ..datasets import Extraction, FeatureExtractor
 from .plan import PATCHES_SIZE
 
 if TYPE_CHECKING:
     from xpnet.backend import Backend
-    from xpnet.features import BackboneTransform
 
-    from ..datasets import Dataset
     from ..images import Recipe
     from ..messages import Messages
     from .plan import Plan
@@ -46,10 +42,8 @@ def usual_images(plan: Plan, data: object) -> tuple[str | None, str | None]:
     return f"{width}x{height}", "grayscale" if channels == 1 else None
 
 
-def opened_backbone(
-    plan: Plan, recipe: Recipe | None, backend: Backend, messages: Messages
-) -> tuple[BackboneTransform, np.ndarray | None]:
-    """Return the backbone of a plan on a device, and its bytes (1, n) if the model file is to hold them.
+def opened_backbone(plan: Plan, recipe: Recipe | None, backend: Backend, messages: Messages) -> Extraction:
+    """Return the backbone of a plan on a device, with its bytes if the model file is to hold them.
 
     Args:
         plan: how to train, with a backbone.
@@ -81,42 +75,5 @@ def opened_backbone(
     messages.say(f"Features: {file.name}, {found}")
     if not plan.embed:
         messages.say(f"To predict, keep {file.name} beside the model file, or write it into it with --embed")
-    return transform, np.frombuffer(file.content, np.uint8)[None] if plan.embed else None
-
-
-def embedded(
-    images: Dataset, transform: BackboneTransform, content: np.ndarray | None, messages: Messages
-) -> Dataset:
-    """Return a dataset with the embeddings of its images, not yet standardized.
-
-    Args:
-        images: the images; or embeddings already, if they were made while images were decoded.
-        transform: the backbone.
-        content: its bytes, if the model file is to hold them.
-        messages: receives the progress.
-
-    Raises:
-        DataError: the data has no images, or others than the backbone takes; or an embedding holds a NaN or
-            an infinity.
-        ModelFileError: onnxruntime fails.
-    """
-    backbone, data = transform.backbone, images.data
-    if images.recipe is None or images.recipe.shape != backbone.shape:
-        msg = (
-            f"the validation data was made by {images.recipe}, and the backbone {backbone.name} takes images "
-            f"of the shape {backbone.shape}"
-        )
-        raise DataError(msg)
-    if data.n_x != backbone.count or data.examples.dtype == np.uint8:
-        with messages.progress("Embedding") as progress:
-            data = ColumnMatrix(transform(data.examples, progress))
-    require_finite(data.examples, backbone.name)
-    return replace(images, data=data, backbone=backbone, embedded=content)
-
-
-def standardized(dataset: Dataset, validation: Dataset | None) -> tuple[Dataset, Dataset | None]:
-    """Return datasets of embeddings with the standardization of the training data."""
-    data = dataset.data.standardized_as(limited_scale(fit_standardizer(dataset.data.blocks(), "feature")))
-    if validation is not None:
-        validation = replace(validation, data=validation.data.standardized_as(data.standardizer))
-    return replace(dataset, data=data), validation
+    content = np.frombuffer(file.content, np.uint8)[None] if plan.embed else None
+    return Extraction(FeatureExtractor(backbone=transform.backbone, content=content), transform)

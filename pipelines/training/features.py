@@ -1,4 +1,4 @@
-"""Learned features in a training: which ones suit the data, and a dataset with them in place of pixels."""
+"""Features that are learned from the training images: which ones suit the data, and their dictionary."""
 
 from __future__ import annotations
 
@@ -8,26 +8,27 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xpnet.data import ColumnMatrix, Standardizer, fit_standardizer
 from xpnet.errors import DivergenceError, ShapeError, UsageError
 from xpnet.features import PatchSettings, fit_patches
 from xpnet.linear import classify, is_ridge_solvable
+from xpnet.nn import Expectation
 
+from ..datasets import FeatureExtractor, with_features
 from .dictionary_size import SMALLER, affordable_count, size_by, usual_size
 from .plan import choose_model
 
 if TYPE_CHECKING:
     from xpnet.backend import Backend
 
-    from ..datasets import Dataset
+    from ..datasets import Dataset, Extraction
     from ..messages import Messages
     from .plan import Plan
 
-LEAST_DEVIATION = 1e-3
-"""The least deviation of a feature that is taken for full, as a share of the median one."""
-
 COMPARED_EXAMPLES = 1000
-"""The most examples on which features are compared."""
+"""The most examples on which features are compared, to choose some."""
+
+SHOWN_EXAMPLES = 500
+"""The most examples on which features that are chosen already are compared with pixels, to be shown."""
 
 ALIKE = 0.03
 """Log losses that differ by less than this share are alike: with so few examples, that is chance."""
@@ -44,6 +45,36 @@ class Candidate:
 
     name: str
     settings: PatchSettings | None
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Features that were compared.
+
+    Attributes:
+        candidate: the features.
+        expected: what to expect of a ridge classifier on left-out examples; None if there is none.
+    """
+
+    candidate: Candidate
+    expected: Expectation | None
+
+    @property
+    def log_loss(self) -> float:
+        """The log loss on left-out examples; infinite if it is not known."""
+        return math.inf if self.expected is None else self.expected.log_loss
+
+    def to_dict(self, used: Candidate) -> dict[str, Any]:
+        """Return an entry of `Dataset.compared`. used: the features that are used."""
+        expected = self.expected
+        assert expected is not None  # noqa: S101  (others are left out)
+        return {
+            "features": self.candidate.name,
+            "log_loss": float(expected.log_loss),
+            "accuracy": float(expected.accuracy),
+            "examples": expected.examples,
+            "is_used": self.candidate == used,
+        }
 
 
 def candidates(plan: Plan, m: int, least_side: int) -> list[Candidate]:
@@ -68,50 +99,65 @@ def candidates(plan: Plan, m: int, least_side: int) -> list[Candidate]:
     return list(named.values()) if plan.mirror is None else [named[plan.mirror]]
 
 
-def with_features(
-    dataset: Dataset, validation: Dataset | None, plan: Plan, backend: Backend, messages: Messages
-) -> tuple[Dataset, Dataset | None]:
-    """Return datasets with the features that the plan asks for; for "auto" those that suit the data best.
+def learn_features(
+    dataset: Dataset, plan: Plan, backend: Backend, messages: Messages
+) -> tuple[Extraction | None, tuple[dict[str, Any], ...]]:
+    """Learn the features that the plan asks for from images; for "auto" those that suit the data best.
+
+    Returns:
+        What turns images into features, None to keep the pixels; and how well features suit the data, as
+        `Dataset.compared` has it.
 
     Raises:
         UsageError: patches are asked for, and the data has no images, or they are too small.
     """
     if not plan.wants_patches:
-        return dataset, validation
-    recipe = dataset.recipe
+        return None, ()
+    is_auto, recipe = plan.chosen_features == "auto", dataset.recipe
+    if is_auto and not _has_plain_images(dataset):
+        return None, ()
     found = candidates(plan, dataset.data.m, min(recipe.height, recipe.width) if recipe else 0)
-    if plan.chosen_features == "auto":
-        if not _has_plain_images(dataset):
-            return dataset, validation
-        found.append(Candidate("pixels", None))
-    chosen = found[0] if len(found) == 1 else _best(found, dataset, plan, backend, messages)
-    if chosen.settings is None:
-        return dataset, validation
-    return dataset_with(
-        _sized(chosen.settings, plan, dataset, backend, messages), dataset, validation, backend
-    )
+    is_chosen = len(found) == 1 and not is_auto
+    if is_chosen:
+        found = [_sized(found[0], plan, dataset, backend, messages)]
+    sample = _sample(dataset, plan, SHOWN_EXAMPLES if is_chosen else COMPARED_EXAMPLES)
+    pixels = Scored(Candidate("pixels", None), _expected(sample, plan, backend))
+    learned_from = dataset if is_chosen else sample
+    fitted = {each: _fitted(each, learned_from, backend) for each in found}
+    scored = [
+        Scored(each, _expected_of(fitted[each], sample, plan, backend) if pixels.expected else None)
+        for each in found
+    ]
+    best = _best([*scored, pixels] if is_auto else scored)
+    extraction = fitted.get(best)
+    if extraction is not None and learned_from is not dataset:
+        extraction = _fitted(_sized(best, plan, dataset, backend, messages), dataset, backend)
+    known = [each for each in [*scored, pixels] if each.expected is not None]
+    if len(known) > 1:
+        compared = "; ".join(f"{each.candidate.name} {each.log_loss:.3f}" for each in known)
+        m = sample.data.m
+        messages.say(f"Features: {best.name} (log loss of {m} left-out examples: {compared})")
+    return extraction, tuple(each.to_dict(best) for each in known)
 
 
 def _sized(
-    settings: PatchSettings, plan: Plan, dataset: Dataset, backend: Backend, messages: Messages
-) -> PatchSettings:
-    """Return settings with as many patches as the plan says, or as its budget allows."""
-    count = plan.patches
+    candidate: Candidate, plan: Plan, dataset: Dataset, backend: Backend, messages: Messages
+) -> Candidate:
+    """Return patches, as many as the plan says or its budget allows."""
+    settings, count = candidate.settings, plan.patches
     if plan.budget is not None and dataset.recipe is not None:
         count = affordable_count(dataset.data.m, dataset.recipe.shape, plan.budget, backend)
         messages.say(f"Budget: {count} patches (--patches {count} asks for the same again)")
-    if count is None:
-        return settings
+    if settings is None or count is None:
+        return candidate
     grid, _ = size_by(dataset.data.m)
     own: Any = {"count": count if settings.mirror else max(1, count // 2)}
     smaller = replace(settings.smaller, **own) if settings.smaller else None
-    return replace(settings, grid=grid, smaller=smaller, **own)
+    return replace(candidate, settings=replace(settings, grid=grid, smaller=smaller, **own))
 
 
-def dataset_with(
-    settings: PatchSettings, dataset: Dataset, validation: Dataset | None, backend: Backend
-) -> tuple[Dataset, Dataset | None]:
-    """Return datasets with features of patches, which are learned from the training images.
+def _fitted(candidate: Candidate, dataset: Dataset, backend: Backend) -> Extraction:
+    """Return features of patches, which are learned from images, on a device.
 
     Raises:
         UsageError: the data has no images, or they are too small.
@@ -120,17 +166,11 @@ def dataset_with(
         msg = "--features patches is for images, and the data is a table: leave it out"
         raise UsageError(msg)
     try:
-        patches = fit_patches(dataset.data.examples, dataset.recipe.shape, settings)
+        patches = fit_patches(dataset.data.examples, dataset.recipe.shape, candidate.settings)
     except ShapeError as error:
         msg = f"{error}: give a larger --image-size"
         raise UsageError(msg) from error
-    transform = patches.on(backend)
-    data = ColumnMatrix(transform(dataset.data.examples))
-    data = data.standardized_as(limited_scale(fit_standardizer(data.blocks(), "feature")))
-    if validation is not None:
-        held = ColumnMatrix(transform(validation.data.examples), data.standardizer)
-        validation = replace(validation, data=held, patches=patches)
-    return replace(dataset, data=data, patches=patches), validation
+    return FeatureExtractor(patches=patches).on(backend)
 
 
 def _has_plain_images(dataset: Dataset) -> bool:
@@ -140,43 +180,38 @@ def _has_plain_images(dataset: Dataset) -> bool:
     return is_large and bool(dataset.classes) and dataset.data.standardizer.kind == "unit"
 
 
-def _best(
-    found: list[Candidate], dataset: Dataset, plan: Plan, backend: Backend, messages: Messages
-) -> Candidate:
-    """Return the first candidate whose ridge classifier nearly has the least log loss on left-out data."""
+def _sample(dataset: Dataset, plan: Plan, most: int) -> Dataset:
+    """Return at most so many of the examples."""
     m = dataset.data.m
-    if m > COMPARED_EXAMPLES:
-        rows = np.sort(np.random.default_rng([plan.seed, 0, 3]).choice(m, COMPARED_EXAMPLES, replace=False))
-        dataset = replace(dataset, data=dataset.data.part(rows), Y=dataset.Y[:, rows])
-    expected: list[tuple[float, Candidate]] = []
-    for each in found:
-        own = dataset_with(each.settings, dataset, None, backend)[0] if each.settings else dataset
-        expected.append((_left_out_loss(own, plan, backend), each))
-    least = min(loss for loss, _ in expected)
-    best = next(each for loss, each in expected if loss <= (1 + ALIKE) * least)
-    compared = "; ".join(f"{each.name} {loss:.3f}" for loss, each in expected)
-    messages.say(f"Features: {best.name} (log loss of {dataset.data.m} left-out examples: {compared})")
-    return best
+    if m <= most:
+        return dataset
+    rows = np.sort(np.random.default_rng([plan.seed, 0, 3]).choice(m, most, replace=False))
+    return replace(dataset, data=dataset.data.part(rows), Y=dataset.Y[:, rows], names=())
 
 
-def _left_out_loss(dataset: Dataset, plan: Plan, backend: Backend) -> float:
-    """Return the log loss of a ridge classifier on left-out examples; infinity if there is none."""
-    if len(np.unique(dataset.Y)) < 2:
-        return math.inf
+def _best(scored: list[Scored]) -> Candidate:
+    """Return the first candidate that nearly has the least log loss."""
+    least = min(each.log_loss for each in scored)
+    return next(each.candidate for each in scored if each.log_loss <= (1 + ALIKE) * least)
+
+
+def _expected_of(extraction: Extraction, images: Dataset, plan: Plan, backend: Backend) -> Expectation | None:
+    """Return what to expect of a ridge classifier on the features of images; None if there is none."""
+    return _expected(with_features(images, extraction, "the training data"), plan, backend)
+
+
+def _expected(dataset: Dataset, plan: Plan, backend: Backend) -> Expectation | None:
+    """Return what to expect of a ridge classifier on left-out examples; None if there is none."""
+    if len(np.unique(dataset.Y)) < 2 or not dataset.classes:
+        return None
     model = choose_model(plan, dataset)
     if not is_ridge_solvable(model, dataset.data.m):
-        return math.inf
+        return None
     try:
-        result = classify(
+        expected = classify(
             model, dataset.data, dataset.Y, backend,
             class_weight=plan.class_weight, dtype=plan.dtype, seed=plan.seed,
-        )  # fmt: skip
+        ).expected  # fmt: skip
     except (DivergenceError, ShapeError):
-        return math.inf
-    return float(result.costs[-1])
-
-
-def limited_scale(standardizer: Standardizer) -> Standardizer:
-    """Return a standardization that does not enlarge features which hardly differ between examples."""
-    most = 1.0 / (LEAST_DEVIATION * float(np.median(1.0 / standardizer.scale)))
-    return replace(standardizer, scale=np.minimum(standardizer.scale, most))
+        return None
+    return expected if isinstance(expected, Expectation) else None

@@ -21,22 +21,28 @@ from ..datasets import (
     Dataset,
     doubt_about_targets,
     doubts_about_images,
+    features_standardizer,
     is_data_file,
     open_data,
     with_classes,
+    with_features,
     with_labels_for,
 )
 from ..images import Workers
 from ..outputs import locked_outputs, require_ending, require_writable
-from .backbones import embedded, opened_backbone, standardized
-from .features import with_features
+from .backbones import opened_backbone
+from .features import learn_features
 from .plan import Plan, choose_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ..datasets import Extraction, FeatureExtractor
     from ..messages import Messages
 
+
+VALIDATION = "the validation data"
+"""What messages call validation data."""
 
 MOST_ROUNDING = 1e-4
 """How much of their standard deviation targets may be rounded by."""
@@ -127,59 +133,131 @@ def prepare(job: TrainJob, messages: Messages) -> Prepared:
     """
     backend = job.device if isinstance(job.device, Backend) else select(job.device)
     messages.detail(f"Device {backend.device}: {backend.reason}")
-    backbone, data_options = None, job.options
-    is_folder = isinstance(job.data, str) and os.path.isdir(job.data)
-    if job.plan.backbone is not None and job.options.recipe is not None and is_folder:
-        backbone = opened_backbone(job.plan, job.options.recipe, backend, messages)
-        data_options = replace(data_options, transform=backbone[0])
-    dataset = _opened(job.data, data_options, job.plan, messages)
-    choose_model(job.plan, dataset)  # if the plan does not fit, this raises before more data is read
-    if job.plan.backbone is not None:
-        backbone = backbone or opened_backbone(job.plan, dataset.recipe, backend, messages)
-        data_options = replace(data_options, transform=backbone[0])
-        dataset = embedded(dataset, *backbone, messages)
+    dataset, plan, extraction = _training_data(job, backend, messages)
     skipped = [] if _was_reported(job.data) else list(dataset.skipped)
     validation = None
     if job.val is not None:
-        options = data_options
-        if isinstance(job.val, str):
-            options = replace(
-                options,
-                recipe=dataset.recipe if os.path.isdir(job.val) else None,
-                standardize=None,
-                labels=None,
-                target=None,
-                ignored_columns=(),
-                columns=None,
-            )
-            if job.val.lower().endswith(TABLE_SUFFIXES + PARQUET_SUFFIXES):
-                options = replace(options, target=dataset.target, columns=dataset.features or None)
-        validation = _opened(job.val, options, job.plan, messages)
-        if backbone is not None:
-            validation = embedded(validation, *backbone, messages)
+        validation = _validation_data(job, dataset, extraction, backend, messages)
         skipped += [] if _was_reported(job.val) else list(validation.skipped)
-        name = job.val if isinstance(job.val, str) else "the validation data"
-        validation = with_standardization_of(with_classes(validation, dataset.classes, name), dataset)
     elif job.val_split is not None:
-        dataset, validation = validation_split(dataset, job.val_split, job.plan.seed)
+        dataset, validation = validation_split(dataset, job.val_split, plan.seed)
     if isinstance(job.options.workers, Workers):
         job.options.workers.stop()  # all images are decoded
     for doubt in doubts_about_images(dataset, validation):
         messages.warn(doubt)
-    if job.plan.model is None and (doubt := doubt_about_targets(dataset)):
+    if plan.model is None and (doubt := doubt_about_targets(dataset)):
         messages.warn(doubt)
-    if backbone is not None:
-        dataset, validation = standardized(dataset, validation)
-    else:
-        dataset, validation = with_features(dataset, validation, job.plan, backend, messages)
-    plan = job.plan
+    if dataset.extractor is None:
+        learned, compared = learn_features(dataset, plan, backend, messages)
+        dataset = replace(dataset, compared=compared or dataset.compared)
+        if learned is not None:
+            dataset = with_features(dataset, learned, "the training data")
+            if validation is not None:
+                standardizer = dataset.data.standardizer
+                validation = with_features(validation, learned, VALIDATION, standardizer=standardizer)
+    if validation is not None:
+        validation = with_standardization_of(validation, dataset)
     if plan.chosen_features == "auto":
-        chosen = ("none", None) if dataset.patches is None else ("patches", plan.mirror)
+        chosen = ("none", None) if dataset.extractor is None else ("patches", plan.mirror)
         plan = replace(plan, features=chosen[0], mirror=chosen[1])
     if plan.dtype == "float32" and needs_float64(dataset):
         messages.say("The targets differ little for their size: float64 is used in place of float32")
         plan = replace(plan, dtype="float64")
     return Prepared(dataset, validation, backend, skipped, plan)
+
+
+def _training_data(
+    job: TrainJob, backend: Backend, messages: Messages
+) -> tuple[Dataset, Plan, Extraction | None]:
+    """Return the training data, with features unless these are to be learned from it.
+
+    Returns:
+        The data; the plan, which also says what features the data came with; and what turned images into
+        features here, or None.
+    """
+    plan, options, extraction = job.plan, job.options, None
+    is_folder = isinstance(job.data, str) and os.path.isdir(job.data)
+    if plan.backbone is not None and options.recipe is not None and is_folder:
+        extraction = opened_backbone(plan, options.recipe, backend, messages)
+        options = replace(options, extraction=extraction)
+    dataset = _opened(job.data, options, plan, messages)
+    choose_model(plan, dataset)  # if the plan does not fit, this raises before more data is read
+    if extraction is not None:
+        return dataset, plan, extraction
+    if dataset.extractor is not None:
+        name = job.data if isinstance(job.data, str) else "the training data"
+        return dataset, plan_for_features(plan, dataset.extractor, name), None
+    if plan.backbone is not None:
+        extraction = opened_backbone(plan, dataset.recipe, backend, messages)
+        with messages.progress("Embedding") as progress:
+            dataset = with_features(dataset, extraction, "the training data", progress)
+    return dataset, plan, extraction
+
+
+def plan_for_features(plan: Plan, extractor: FeatureExtractor, name: str) -> Plan:
+    """Return the plan for data that holds features of images: as if it had asked for them.
+
+    Args:
+        plan: how to train.
+        extractor: what made the features.
+        name: the data, for messages.
+
+    Raises:
+        UsageError: the plan asks for features, and so for images.
+    """
+    given = {"--features": plan.features not in (None, "none", "auto"), "--mirror": plan.mirror is not None}
+    if wanted := [option for option, is_given in given.items() if is_given]:
+        msg = (
+            f"{name}: holds features already, by {extractor.name}, and no pixels: "
+            f"leave out {' and '.join(wanted)}, or name the images"
+        )
+        raise UsageError(msg)
+    return replace(plan, features="patches" if extractor.backbone is None else extractor.backbone.name)
+
+
+def _validation_data(
+    job: TrainJob, dataset: Dataset, extraction: Extraction | None, backend: Backend, messages: Messages
+) -> Dataset:
+    """Return the validation data, with the features of the training data if these are known.
+
+    Args:
+        job: the training job.
+        dataset: the training data.
+        extraction: what turned its images into features, if that was done here.
+        backend: the device.
+        messages: receives messages and progress.
+    """
+    options, extractor = replace(job.options, extraction=None), dataset.extractor
+    source = job.data if isinstance(job.data, str) else None
+    if isinstance(job.val, str):
+        is_folder = os.path.isdir(job.val)
+        if is_folder and extractor is not None:
+            extraction = extraction or extractor.on(backend, source)
+            options = replace(options, extraction=extraction)
+        options = replace(
+            options,
+            recipe=dataset.recipe if is_folder else None,
+            standardize=None,
+            labels=None,
+            target=None,
+            ignored_columns=(),
+            columns=None,
+        )
+        if job.val.lower().endswith(TABLE_SUFFIXES + PARQUET_SUFFIXES):
+            options = replace(options, target=dataset.target, columns=dataset.features or None)
+    assert job.val is not None  # noqa: S101  (the caller asked)
+    validation = _opened(job.val, options, job.plan, messages)
+    if extractor is not None and validation.extractor is None:
+        extraction = extraction or extractor.on(backend, source)
+        with messages.progress("Extracting") as progress:
+            validation = with_features(
+                validation, extraction, VALIDATION, progress, dataset.data.standardizer
+            )
+    name = job.val if isinstance(job.val, str) else VALIDATION
+    validation = with_classes(validation, dataset.classes, name)
+    if (validation.extractor is None) == (extractor is None):  # else features are learned first
+        validation = with_standardization_of(validation, dataset)
+    return validation
 
 
 def needs_float64(dataset: Dataset) -> bool:
@@ -237,7 +315,10 @@ def validation_split(dataset: Dataset, share: float, seed: int) -> tuple[Dataset
 
     kind, channels = dataset.data.standardizer.kind, dataset.recipe.channels if dataset.recipe else 1
     left = part(kept)
-    standardizer = fit_standardizer(left.data.blocks(), kind, channels)
+    if left.extractor is None:
+        standardizer = fit_standardizer(left.data.blocks(), kind, channels)
+    else:
+        standardizer = features_standardizer(left.data)
     left = replace(left, data=left.data.standardized_as(standardizer))
     return left, with_standardization_of(part(held), left)
 
@@ -248,6 +329,14 @@ def with_standardization_of(validation: Dataset, dataset: Dataset) -> Dataset:
     Raises:
         DataError: the two have different features, or their images were decoded in different ways.
     """
+    if validation.extractor is not None:
+        if dataset.extractor is None:
+            msg = (
+                f"the validation data holds features by {validation.extractor.name}, and the training data "
+                "pixels: give both as images, or both as features"
+            )
+            raise DataError(msg)
+        dataset.extractor.require_same(validation.extractor, VALIDATION)
     if validation.features and dataset.features and validation.features != dataset.features:
         found, expected = ", ".join(validation.features), ", ".join(dataset.features)
         msg = f"the validation data has the columns {found}; the training data has {expected}"

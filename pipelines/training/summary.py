@@ -72,7 +72,7 @@ def saved_model(
     has_no_rate = result.method in (Method.LBFGS, Method.LBFGS_REDUCED, Method.LEAST_SQUARES, Method.RIDGE)
     if has_no_rate:  # nor a best epoch other than the last
         del last["learning_rate"]
-    summary = {
+    summary: dict[str, Any] = {
         "method": method,
         "stopped": history.stopped,
         **({} if has_no_rate else {"best_epoch": history.best_epoch}),
@@ -88,21 +88,20 @@ def saved_model(
         summary["sweep"] = sweep
     if result.expected is not None:
         summary["expected"] = asdict(result.expected)
-    patches, backbone = dataset.patches, dataset.backbone
-    described = {"patches": patches.settings.to_dict()} if patches else {}
-    described |= {"backbone": backbone.to_dict()} if backbone else {}
-    embedded = {} if dataset.embedded is None else {"backbone": dataset.embedded}
+    if dataset.compared:
+        summary["compared"] = list(dataset.compared)
+    extractor = dataset.extractor
     return SavedModel(
         result.model,
         {name: backend.fetch(view) for name, view in result.parameters.views.items()},
         dataset.data.standardizer,
         dataset.classes,
-        recipe.to_dict() | described
+        recipe.to_dict() | (extractor.to_dict() if extractor else {})
         if recipe
         else {"features": list(dataset.features), "target": dataset.target},
         dict(finite(summary)),  # R² of equal targets is NaN, and a file has finite numbers only
         {"xpnet": __version__, "numpy": np.__version__, "python": platform.python_version()},
-        patches.arrays if patches else embedded,
+        extractor.arrays if extractor else {},
     )
 
 

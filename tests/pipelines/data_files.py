@@ -1,14 +1,18 @@
 """Data files for tests: what they contain, and functions that write them."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
+from xpnet.backend import select
 from xpnet.data.column_matrix import ColumnMatrix
+from xpnet.features import PatchSettings, fit_patches
 from xpnet.pipelines.datasets import data_file
-from xpnet.pipelines.datasets.dataset import Dataset
+from xpnet.pipelines.datasets.dataset import Dataset, with_features
+from xpnet.pipelines.datasets.feature_extractor import Extraction, FeatureExtractor
 from xpnet.pipelines.images.recipe import Recipe
 
 RECIPE = Recipe(2, 3)
@@ -37,6 +41,20 @@ def table(kind: str, classes: tuple[str, ...]) -> Dataset:
     return Dataset(data, Y, classes, features=("a", "b", "ü"), target="y", skipped=skipped)
 
 
+def extraction(seed: int = 0) -> Extraction:
+    """Return features of few patches for the images of a data file, on the CPU."""
+    smaller = PatchSettings(size=1, count=2, grid=1, samples=50, rounds=1, seed=seed, scale=0.5)
+    settings = PatchSettings(size=2, count=4, grid=1, samples=50, rounds=1, seed=seed, smaller=smaller)
+    return FeatureExtractor(fit_patches(PIXELS, RECIPE.shape, settings)).on(select("cpu"))
+
+
+def features(path: Path) -> Dataset:
+    """Return the 7 images as features, with a comparison. path: of a file that is written meanwhile."""
+    compared = ({"features": "pixels", "log_loss": 0.5, "accuracy": 0.75, "examples": 7, "is_used": False},)
+    images = data_file.read_data_file(written(path))
+    return replace(with_features(images, extraction(), "the images"), compared=compared)
+
+
 def require_equal(a: Dataset, b: Dataset) -> None:
     """Require that two datasets agree in every attribute."""
     np.testing.assert_array_equal(a.data.examples, b.data.examples)
@@ -44,8 +62,11 @@ def require_equal(a: Dataset, b: Dataset) -> None:
     assert a.data.examples.dtype == b.data.examples.dtype
     assert a.Y.dtype == b.Y.dtype
     assert a.data.standardizer == b.data.standardizer
-    for name in ("classes", "recipe", "features", "target", "names", "skipped"):
+    for name in ("classes", "recipe", "features", "target", "names", "skipped", "compared"):
         assert getattr(a, name) == getattr(b, name)
+    assert (a.extractor is None) == (b.extractor is None)
+    if a.extractor is not None and b.extractor is not None:
+        a.extractor.require_same(b.extractor, "the other")
 
 
 def wide() -> Dataset:

@@ -1,5 +1,6 @@
 """What a file is: each kind that xpnet writes is described, and all else is refused in one way."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from pictures import save_model
 from xpnet.backend.backend import select
 from xpnet.data.column_matrix import ColumnMatrix
 from xpnet.errors import DataError, XpnetError
-from xpnet.io import tensor_file
+from xpnet.io import read_model_file, tensor_file, write_model_file
 from xpnet.nn.history import Epoch, History
 from xpnet.nn.network import LogisticRegression
 from xpnet.nn.settings import Settings
@@ -138,6 +139,15 @@ def test_a_model(tmp_path: Path) -> None:
     assert "classes: blue, green, red" in text
     assert "parameters: 263" in text
     assert "height 4, width 4" in text
+
+
+def test_a_model_of_any_length_of_description(tmp_path: Path) -> None:
+    """The length is the first thing in the file, and one of its bytes may be the end of a line."""
+    path = save_model(tmp_path / "m.safetensors")
+    saved, length = read_model_file(path), int.from_bytes(path.read_bytes()[:8], "little")
+    write_model_file(path, replace(saved, history={"method": "x" * (0x0A40 - length)}))
+    assert path.read_bytes()[1] == 0x0A
+    assert describe(str(path))["kind"] == "model"
 
 
 def test_a_checkpoint(tmp_path: Path) -> None:

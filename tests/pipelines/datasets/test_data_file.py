@@ -7,11 +7,23 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from data_files import CLASSES, LABELS, NAMES, PIXELS, RECIPE, SKIPPED, require_equal, table, written
+from data_files import (
+    CLASSES,
+    LABELS,
+    NAMES,
+    PIXELS,
+    RECIPE,
+    SKIPPED,
+    extraction,
+    features,
+    require_equal,
+    table,
+    written,
+)
 
 from xpnet.data.standardize import STANDARDIZATIONS
 from xpnet.errors import DataError
-from xpnet.pipelines.datasets import data_file, hdf5_input
+from xpnet.pipelines.datasets import data_file, feature_extractor, hdf5_input
 
 
 @pytest.mark.parametrize("kind", STANDARDIZATIONS)
@@ -89,6 +101,45 @@ def test_tables_come_back(kind: str, classes: tuple[str, ...], tmp_path: Path) -
     require_equal(data_file.read_data_file(tmp_path / "t.h5"), dataset)
 
 
+def test_features_of_images_come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = features(tmp_path / "d.h5")
+    data_file.write_data_file(tmp_path / "f.h5", dataset)
+    require_equal(data_file.read_data_file(tmp_path / "f.h5"), dataset)
+    monkeypatch.setattr(hdf5_input, "MAPPED_BYTES", 1)
+    mapped = data_file.read_data_file(tmp_path / "f.h5")
+    require_equal(mapped, dataset)
+    assert isinstance(mapped.data.examples.base, np.memmap)
+    with h5py.File(tmp_path / "f.h5") as file:
+        assert (file["features"].dtype, file["features"].chunks) == (np.float32, None)
+        np.testing.assert_array_equal(file["features"][:], dataset.data.examples)
+
+
+@pytest.mark.parametrize("rows", [1, 3, 100])
+def test_features_are_written_block_by_block(
+    rows: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are those that are made in memory, and so is their standardization, to the last digit."""
+    expected = features(tmp_path / "d.h5")
+    images, done = data_file.read_data_file(tmp_path / "d.h5"), []
+    monkeypatch.setattr(feature_extractor, "BLOCK_IMAGES", rows)
+    made = extraction()
+    sizes: list[int] = []
+
+    def transform(block: np.ndarray) -> np.ndarray:
+        sizes.append(len(block))
+        return made.transform(block)
+
+    data_file.write_data_file(
+        tmp_path / "f.h5",
+        replace(images, compared=expected.compared),
+        replace(made, transform=transform),
+        lambda *counts: done.append(counts),
+    )
+    require_equal(data_file.read_data_file(tmp_path / "f.h5"), expected)
+    assert max(sizes) <= rows
+    assert done[-1] == (7, 7)
+
+
 def test_images_with_numbers_to_predict_come_back(tmp_path: Path) -> None:
     numbers = np.array([[0.25, 1.5, -2.0, 1e-3, 7.75, 0.5, 3.0]])
     dataset = replace(data_file.read_data_file(written(tmp_path / "d.h5")), Y=numbers, classes=())
@@ -138,6 +189,7 @@ def test_many_skipped_and_long_names_fit(tmp_path: Path) -> None:
 
 def test_the_description_is_the_datasets(tmp_path: Path) -> None:
     for name, dataset in {
+        "features": features(tmp_path / "d.h5"),
         "images": data_file.read_data_file(written(tmp_path / "d.h5", "channel")),
         "classes": table("feature", ("no", "yes")),
         "numbers": table("unit", ()),

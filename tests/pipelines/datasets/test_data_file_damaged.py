@@ -1,6 +1,7 @@
 """Damaged and foreign files: each is one DataError that names the file."""
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from data_files import written
+from data_files import features, written
 
 from xpnet.errors import DataError
 from xpnet.pipelines.cli.text import description_text
@@ -122,6 +123,47 @@ def test_what_is_wrong_is_described_or_refused(name: str, tmp_path: Path) -> Non
         assert str(error).startswith(f"{path}: ")  # noqa: PT017  (either is right)
     else:
         description_text(said)
+
+
+WRONG_FEATURES: dict[str, Change] = {
+    "no features": set_dataset("features", None),
+    "fewer features": set_dataset("features", np.zeros((7, 3), np.float32)),
+    "features in float64": set_dataset("features", np.zeros((7, 6))),
+    "images as features": set_dataset("features", np.zeros((7, 2, 3, 3), np.uint8)),
+    "no dictionary": set_dataset("features.filters", None),
+    "a dictionary of other patches": set_dataset("features.filters", np.zeros((12, 2), np.float32)),
+    "a dictionary in float64": set_dataset("features.filters", np.zeros((12, 4))),
+    "words as a dictionary": set_dataset("features.filters", "words"),
+    "no smaller dictionary": set_dataset("features.smaller.filters", None),
+    "no description of patches": edit_description(patches=None),
+    "patches that are a number": edit_description(patches=5),
+    "settings that are unknown": edit_description(patches={"depth": 3}),
+    "a backbone that is a list": edit_description(backbone=[]),
+    "a backbone without a name": edit_description(patches=None, backbone={"name": ""}),
+    "a recipe of other colors": edit_description(recipe=Recipe(2, 3, color_mode="grayscale").to_dict()),
+    "a recipe of too small images": edit_description(recipe=Recipe(1, 1).to_dict()),
+    "no recipe": edit_description(recipe=None),
+    "the kind of a table": edit_description(kind="table"),
+    "the kind of images": edit_description(kind="images"),
+    "a comparison that is a number": edit_description(compared=5),
+    "a comparison without numbers": edit_description(compared=[{"features": "pixels"}]),
+    "a comparison with a NaN": edit_description(
+        compared=[{"features": "a", "log_loss": math.nan, "accuracy": 0.5, "examples": 3, "is_used": True}]
+    ),
+}
+
+
+@pytest.mark.parametrize("change", WRONG_FEATURES.values(), ids=WRONG_FEATURES)
+def test_what_is_wrong_with_features_is_one_error(change: Change, tmp_path: Path) -> None:
+    path = tmp_path / "f.h5"
+    data_file.write_data_file(path, features(tmp_path / "d.h5"))
+    with h5py.File(path, "r+") as file:
+        change(file)
+    for function in (data_file.read_data_file, data_file.describe_data_file):
+        with pytest.raises(DataError) as caught:
+            function(path)
+        assert str(caught.value).startswith(f"{path}: ")
+        assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["labels too high", "fewer labels than images", "no images", "another kind"])

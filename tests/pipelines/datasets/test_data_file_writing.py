@@ -52,11 +52,16 @@ sys.path.insert(0, {tests!r})
 import data_files
 from xpnet.errors import OutputError
 
-limit = 5_000 if {kind!r} == "images" else 50_000
+limit = 50_000 if {kind!r} == "table" else 5_000
+if {kind!r} == "features":
+    dataset = data_files.features(Path({path!r} + ".images"))
+    Path({path!r} + ".images").unlink()
 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 try:
     if {kind!r} == "images":
         data_files.written(Path({path!r}))
+    elif {kind!r} == "features":
+        data_files.data_file.write_data_file({path!r}, dataset)
     else:
         data_files.data_file.write_data_file({path!r}, data_files.wide())
 except OutputError as error:
@@ -64,7 +69,7 @@ except OutputError as error:
 """
 
 
-@pytest.mark.parametrize("kind", ["images", "table"])
+@pytest.mark.parametrize("kind", ["images", "features", "table"])
 def test_a_full_disk_is_an_output_error(kind: str, tmp_path: Path) -> None:
     pytest.importorskip("resource")
     (tmp_path / "d.h5").write_bytes(b"before")
