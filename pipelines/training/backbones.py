@@ -10,7 +10,7 @@ import numpy as np
 
 from xpnet.data import ColumnMatrix, fit_standardizer
 from xpnet.errors import DataError, UsageError
-from xpnet.features import image_size, open_backbone, read_onnx, require_finite
+from xpnet.features import image_size, open_backbone, read_onnx, require_finite, with_own_weights
 
 from .features import limited_scale
 from .plan import PATCHES_SIZE
@@ -59,16 +59,15 @@ def opened_backbone(
 
     Raises:
         UsageError: the data has no images, or others than the backbone takes; or it is not clear where its
-            embedding is; or it cannot be written into the model file.
+            embedding is.
         DataError, ModelFileError, DeviceError: see `xpnet.features.open_backbone`.
     """
     if recipe is None:
         msg = f"--features {plan.features} is for images, and the data has none: leave it out"
         raise UsageError(msg)
     file = read_onnx(str(plan.backbone))
-    if plan.embed and file.graph.external:
-        msg = f"--embed: {file.path} has its weights in other files, and a model file holds one: leave it out"
-        raise UsageError(msg)
+    if plan.embed:
+        file = with_own_weights(file)
     transform, found = open_backbone(
         file,
         recipe.shape,

@@ -14,6 +14,7 @@ from xpnet.features.backbone import (
 )
 from xpnet.features.normalization import COLORS, Normalization, find_normalization
 from xpnet.features.onnx_file import OnnxFile, find_embedding, parse_onnx, read_onnx
+from xpnet.features.onnx_weights import with_own_weights
 from xpnet.features.patches import (
     BLOCK_IMAGES,
     PatchFeatures,
@@ -45,4 +46,5 @@ __all__ = [
     "pool_cells",
     "read_onnx",
     "require_finite",
+    "with_own_weights",
 ]

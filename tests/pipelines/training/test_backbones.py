@@ -179,8 +179,13 @@ def test_a_backbone_in_the_model_file(folder: Path, network: Path, trained: Path
     with pytest.raises(DataError, match="its backbone is dict with the arrays other, expected a description"):
         load(model)
     nets.with_weights_in(shutil.copy(network, tmp_path / "parts.onnx"), "parts.data")
-    with pytest.raises(UsageError, match=r"--embed: .*parts.onnx has its weights in other files"):
+    with pytest.raises(ModelFileError, match=r"parts.data, with its weights, cannot be read"):
         api.train(folder, features=tmp_path / "parts.onnx", embed=True)
+    (tmp_path / "parts.data").write_bytes(nets.weights()["kernel"].tobytes())
+    api.train(folder, features=tmp_path / "parts.onnx", embed=True, output=model, overwrite=True)
+    for name in ("parts.onnx", "parts.data"):
+        (tmp_path / name).unlink()
+    assert load(model).predict_proba(X).tobytes() == load(trained).predict_proba(X).tobytes()
 
 
 def test_a_backbone_that_is_missing_or_another_is_said(
