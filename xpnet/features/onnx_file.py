@@ -41,6 +41,9 @@ THROUGH = frozenset(
 BY_CONSTANTS = ("Add", "Div", "Mul", "Sub")
 """Operators that may follow a classifier where all but one of their inputs are constants."""
 
+JOINS = ("Add", "Concat", "Max", "Mean", "Sum")
+"""Operators that may join the scores of several classifiers."""
+
 SHAPES = ("Shape", "Size")
 """Operators whose result depends on the size of an image alone, which is the same for all images."""
 
@@ -223,21 +226,37 @@ def find_embedding(file: OnnxFile) -> tuple[str, bool]:
     graph = file.graph
     if len(graph.outputs) != 1:
         raise UsageError(_unclear(file, f"has {len(graph.outputs)} outputs"))
+    output = graph.outputs[0].name
+    ends = _ends(graph, output)
+    if len(ends) == 1 and ends[0][0] in CONVOLUTION:
+        raise UsageError(_unclear(file, "ends with a convolution"))
+    if not all(operator in LINEAR for operator, _ in ends):
+        return output, True
+    embeddings = {name for _, name in ends}
+    if len(embeddings) > 1:
+        raise UsageError(_unclear(file, f"joins the scores of {len(embeddings)} classifiers"))
+    return embeddings.pop(), False
+
+
+def _ends(graph: OnnxGraph, output: str) -> list[tuple[str, str]]:
+    """Return the last operators that do more than change how the output looks, each with what it takes.
+
+    There are several where the output joins several results. An operator is "" if it takes several tensors,
+    or is not known.
+    """
     constants, makers = graph.constants(), graph.makers()
-    output = name = graph.outputs[0].name
-    for _ in graph.nodes:
-        node = makers.get(name)
-        if node is None:
-            break
-        if node.operator in CONVOLUTION:
-            raise UsageError(_unclear(file, "ends with a convolution"))
-        varying = [each for each in node.inputs if each and each not in constants]
-        if len(varying) == 1 and node.operator in LINEAR:
-            return varying[0], False
-        if len(varying) != 1 or node.operator not in (*THROUGH, *BY_CONSTANTS):
-            break
-        name = varying[0]
-    return output, True
+    waiting, seen = [output], {output}
+    found: list[tuple[str, str]] = []
+    while waiting:
+        name = waiting.pop()
+        node = makers.get(name, Node("", (), ()))
+        varying = {each for each in node.inputs if each and each not in constants}
+        if node.operator in ((*THROUGH, *BY_CONSTANTS) if len(varying) == 1 else JOINS):
+            waiting += varying - seen
+            seen |= varying
+        else:
+            found.append((node.operator, varying.pop()) if len(varying) == 1 else ("", name))
+    return found
 
 
 def require_tensor(file: OnnxFile, name: str) -> None:
