@@ -442,7 +442,8 @@ class Training(NamedTuple):
     features_mean: Annotated[
         Any,
         numbers(
-            "--features-mean", panel=MODEL, show_default="as the file or one beside it says, or ImageNet's",
+            "--features-mean", panel=MODEL,
+            show_default="as the file or one beside it says, or what suits the images",
             help="The mean of red, green and blue that a backbone expects to be subtracted. White is 1.",
         ),
     ] = None  # fmt: skip

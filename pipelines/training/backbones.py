@@ -10,19 +10,30 @@ import numpy as np
 
 from xpnet.data import ColumnMatrix, fit_standardizer
 from xpnet.errors import DataError, UsageError
-from xpnet.features import image_size, open_backbone, read_onnx, require_finite, with_own_weights
+from xpnet.features import (
+    image_size,
+    open_backbone,
+    read_onnx,
+    require_finite,
+    usual_normalizations,
+    with_own_weights,
+)
 
-from .features import limited_scale
-from .plan import PATCHES_SIZE
+from .features import least_log_loss, limited_scale
+from .plan import PATCHES_SIZE, Plan
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from xpnet.backend import Backend
     from xpnet.features import BackboneTransform
 
     from ..datasets import Dataset
     from ..images import Recipe
-    from ..messages import Messages
-    from .plan import Plan
+    from ..messages import Messages, Progress
+
+COMPARED_IMAGES, LEAST_IMAGES = 200, 100
+"""The most images on which normalizations are compared, and the fewest that are enough."""
 
 
 def usual_images(plan: Plan, data: object) -> tuple[str | None, str | None]:
@@ -47,7 +58,11 @@ def usual_images(plan: Plan, data: object) -> tuple[str | None, str | None]:
 
 
 def opened_backbone(
-    plan: Plan, recipe: Recipe | None, backend: Backend, messages: Messages
+    plan: Plan,
+    recipe: Recipe | None,
+    backend: Backend,
+    messages: Messages,
+    sample: Callable[[int], Dataset | None],
 ) -> tuple[BackboneTransform, np.ndarray | None]:
     """Return the backbone of a plan on a device, and its bytes (1, n) if the model file is to hold them.
 
@@ -56,6 +71,8 @@ def opened_backbone(
         recipe: of the images that it is to take; None if the data has no images.
         backend: the device.
         messages: receives what was found out.
+        sample: returns at most so many of the labelled images, or None. It is called if nothing says how
+            the backbone takes images.
 
     Raises:
         UsageError: the data has no images, or others than the backbone takes; or it is not clear where its
@@ -68,7 +85,7 @@ def opened_backbone(
     file = read_onnx(str(plan.backbone))
     if plan.embed:
         file = with_own_weights(file)
-    transform, found = open_backbone(
+    transform = open_backbone(
         file,
         recipe.shape,
         backend,
@@ -77,10 +94,42 @@ def opened_backbone(
         deviation=plan.features_std,
         colors=plan.features_colors,
     )
-    messages.say(f"Features: {file.name}, {found}")
+    if transform.normalization.is_assumed:
+        transform = _with_suitable_normalization(transform, plan, backend, messages, sample)
+    messages.say(f"Features: {file.name}, {transform.describe()}")
     if not plan.embed:
         messages.say(f"To predict, keep {file.name} beside the model file, or write it into it with --embed")
     return transform, np.frombuffer(file.content, np.uint8)[None] if plan.embed else None
+
+
+def _with_suitable_normalization(
+    transform: BackboneTransform,
+    plan: Plan,
+    backend: Backend,
+    messages: Messages,
+    sample: Callable[[int], Dataset | None],
+) -> BackboneTransform:
+    """Return a backbone with the usual normalization whose embeddings classify left-out images best."""
+    # Of no more images than numbers each can be left out; see `xpnet.linear.classify`.
+    count = transform.backbone.count
+    images = sample(min(count, COMPARED_IMAGES) if count >= LEAST_IMAGES else COMPARED_IMAGES)
+    if images is None or not images.classes:
+        return transform
+    named = usual_normalizations(transform.backbone.channels, transform.backbone.colors)
+
+    def datasets(progress: Progress) -> Iterator[tuple[str, Dataset]]:
+        for i, (name, normalization) in enumerate(named.items()):
+            embeddings = transform.normalized_as(normalization)(images.data.examples)
+            progress(i + 1, len(named))
+            if np.isfinite(embeddings).all():
+                yield name, standardized(replace(images, data=ColumnMatrix(embeddings)), None)[0]
+
+    chooser = Plan(class_weight=plan.class_weight, dtype=plan.dtype, seed=plan.seed)
+    with messages.progress("Comparing", "normalizations") as progress:
+        best, words = least_log_loss(datasets(progress), chooser, backend) or ("", "")
+    if not best:
+        return transform
+    return transform.normalized_as(replace(named[best], source=f"no file says it; {best} by the {words}"))
 
 
 def embedded(

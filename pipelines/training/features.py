@@ -16,6 +16,8 @@ from xpnet.processors import memory_bytes
 from .plan import choose_model
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from xpnet.backend import Backend
     from xpnet.nn import Expectation
 
@@ -158,20 +160,49 @@ def _best(
     found: list[Candidate], dataset: Dataset, plan: Plan, backend: Backend, messages: Messages
 ) -> Candidate:
     """Return the first candidate whose ridge classifier nearly has the least log loss on left-out data."""
+    dataset = some_examples(dataset, COMPARED_EXAMPLES, plan.seed)
+    named = {each.name: each for each in found}
+    datasets = (
+        (name, dataset_with(each.settings, dataset, None, backend)[0] if each.settings else dataset)
+        for name, each in named.items()
+    )
+    best, words = least_log_loss(datasets, plan, backend) or (found[0].name, "nothing to compare them by")
+    messages.say(f"Features: {best} ({words})")
+    return named[best]
+
+
+def some_examples(dataset: Dataset, most: int, seed: int) -> Dataset:
+    """Return a dataset with at most so many of the examples, chosen by chance."""
     m = dataset.data.m
-    if m > COMPARED_EXAMPLES:
-        rows = np.sort(np.random.default_rng([plan.seed, 0, 3]).choice(m, COMPARED_EXAMPLES, replace=False))
-        dataset = replace(dataset, data=dataset.data.part(rows), Y=dataset.Y[:, rows])
-    expected: list[tuple[float, Candidate]] = []
-    for each in found:
-        own = dataset_with(each.settings, dataset, None, backend)[0] if each.settings else dataset
-        loss = _expected(own, plan, backend)
-        expected.append((np.inf if loss is None else loss.log_loss, each))
-    least = min(loss for loss, _ in expected)
-    best = next(each for loss, each in expected if loss <= (1 + ALIKE) * least)
-    compared = "; ".join(f"{each.name} {loss:.3f}" for loss, each in expected)
-    messages.say(f"Features: {best.name} (log loss of {dataset.data.m} left-out examples: {compared})")
-    return best
+    if m <= most:
+        return dataset
+    rows = np.sort(np.random.default_rng([seed, 0, 3]).choice(m, most, replace=False))
+    return replace(dataset, data=dataset.data.part(rows), Y=dataset.Y[:, rows])
+
+
+def least_log_loss(
+    datasets: Iterable[tuple[str, Dataset]], plan: Plan, backend: Backend
+) -> tuple[str, str] | None:
+    """Return the first dataset whose ridge classifier nearly has the least log loss on left-out examples.
+
+    Args:
+        datasets: the same examples with different features, each with a name.
+        plan: how to train.
+        backend: the device.
+
+    Returns:
+        Its name, and all log losses in words; None if nothing can be expected of any.
+    """
+    found = {}
+    for name, dataset in datasets:
+        if (expected := _expected(dataset, plan, backend)) is not None:
+            found[name] = expected
+    if not found:
+        return None
+    most = (1 + ALIKE) * min(each.log_loss for each in found.values())
+    best = next(name for name, each in found.items() if each.log_loss <= most)
+    losses = "; ".join(f"{name} {each.log_loss:.3f}" for name, each in found.items())
+    return best, f"log loss of {found[best].examples} left-out examples: {losses}"
 
 
 def _expected(dataset: Dataset, plan: Plan, backend: Backend) -> Expectation | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ import numpy as np
 
 from xpnet.backend import Backend, select
 from xpnet.data import fit_standardizer, stratified_split
-from xpnet.errors import DataError, UsageError
+from xpnet.errors import DataError, NoInputError, UsageError
 
 from ..datasets import (
     EMBEDDING_SUFFIXES,
@@ -23,13 +24,14 @@ from ..datasets import (
     doubts_about_images,
     is_data_file,
     open_data,
+    open_some_images,
     with_classes,
     with_labels_for,
 )
 from ..images import Workers
 from ..outputs import locked_outputs, require_ending, require_writable
 from .backbones import embedded, opened_backbone, standardized
-from .features import with_features
+from .features import some_examples, with_features
 from .plan import Plan, choose_model
 
 if TYPE_CHECKING:
@@ -130,12 +132,16 @@ def prepare(job: TrainJob, messages: Messages) -> Prepared:
     backbone, data_options = None, job.options
     is_folder = isinstance(job.data, str) and os.path.isdir(job.data)
     if job.plan.backbone is not None and job.options.recipe is not None and is_folder:
-        backbone = opened_backbone(job.plan, job.options.recipe, backend, messages)
+        backbone = opened_backbone(
+            job.plan, job.options.recipe, backend, messages, functools.partial(_some_of_folder, job)
+        )
         data_options = replace(data_options, transform=backbone[0])
     dataset = _opened(job.data, data_options, job.plan, messages)
     choose_model(job.plan, dataset)  # if the plan does not fit, this raises before more data is read
     if job.plan.backbone is not None:
-        backbone = backbone or opened_backbone(job.plan, dataset.recipe, backend, messages)
+        if backbone is None:
+            some = functools.partial(some_examples, dataset, seed=job.plan.seed)
+            backbone = opened_backbone(job.plan, dataset.recipe, backend, messages, some)
         data_options = replace(data_options, transform=backbone[0])
         dataset = embedded(dataset, *backbone, messages)
     skipped = [] if _was_reported(job.data) else list(dataset.skipped)
@@ -180,6 +186,15 @@ def prepare(job: TrainJob, messages: Messages) -> Prepared:
         messages.say("The targets differ little for their size: float64 is used in place of float32")
         plan = replace(plan, dtype="float64")
     return Prepared(dataset, validation, backend, skipped, plan)
+
+
+def _some_of_folder(job: TrainJob, count: int) -> Dataset | None:
+    """Return at most `count` of the labelled images in the folder of a job; None if none can be decoded."""
+    try:
+        images = open_some_images(str(job.data), job.options, count, job.plan.seed)
+    except NoInputError:
+        return None
+    return with_labels_for(job.plan.model, images)
 
 
 def needs_float64(dataset: Dataset) -> bool:
