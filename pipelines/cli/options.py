@@ -319,7 +319,8 @@ FeaturesOutput = Annotated[
 FeaturesMean = Annotated[
     Any,
     numbers(
-        "--features-mean", panel=MODEL, show_default="as the file or one beside it says, or ImageNet's",
+        "--features-mean", panel=MODEL,
+        show_default="as the file or one beside it says, or what suits the images",
         help="The mean of red, green and blue that a backbone expects to be subtracted. White is 1.",
     ),
 ]  # fmt: skip

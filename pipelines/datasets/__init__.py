@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .feature_extractor import features_standardizer as features_standardizer
     from .sources import DataOptions as DataOptions
     from .sources import open_data as open_data
+    from .sources import open_some_images as open_some_images
     from .sources import with_classes as with_classes
     from .sources import write_data as write_data
     from .table import TableRows as TableRows
@@ -46,7 +47,7 @@ __getattr__, __dir__, __all__ = lazy_door(
         "doubts": "doubt_about_targets doubts_about_images",
         "endings": "EMBEDDING_SUFFIXES FEATURE_INPUT_SUFFIXES PARQUET_SUFFIXES TABLE_SUFFIXES USUAL_LABELS",
         "feature_extractor": "Extraction FeatureExtractor features_standardizer",
-        "sources": "DataOptions open_data with_classes write_data",
+        "sources": "DataOptions open_data open_some_images with_classes write_data",
         "table": "TableRows read_table_rows",
     },
 )

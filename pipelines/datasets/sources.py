@@ -146,6 +146,33 @@ def open_data(
     return replace(dataset, data=dataset.data.standardized_as(fitted))
 
 
+def open_some_images(path: str, options: DataOptions, count: int, seed: int) -> Dataset:
+    """Read at most `count` labelled images of a folder into memory, chosen by chance.
+
+    Images that cannot be decoded are left out, and nothing is said about them: `open_data` does that.
+
+    Args:
+        path: the folder.
+        options: as for `open_data`.
+        count: the most images.
+        seed: seed of the choice.
+
+    Raises:
+        DataError, NoInputError, WorkerError: as for `open_data`.
+    """
+    from .image_folder import list_labelled_images, load_images
+
+    source = list_labelled_images(path, options.labels)
+    order = np.random.default_rng([seed, 0, 3]).permutation(len(source.items))
+    items = [source.items[i] for i in np.sort(order[:count])]
+    return load_images(
+        replace(source, items=items, warnings=()),
+        options.recipe or Recipe(),
+        workers=options.workers,
+        on_warning=lambda text: None,  # noqa: ARG005
+    )
+
+
 def write_data(
     path: str,
     output: str,

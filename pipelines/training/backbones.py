@@ -3,22 +3,37 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from xpnet.errors import UsageError
-from xpnet.features import image_size, open_backbone, read_onnx
+from xpnet.data import ColumnMatrix
+from xpnet.errors import NoInputError, UsageError
+from xpnet.features import image_size, open_backbone, read_onnx, usual_normalizations, with_own_weights
 
-from ..datasets import Extraction, FeatureExtractor
-from .plan import PATCHES_SIZE
+from ..datasets import (
+    Extraction,
+    FeatureExtractor,
+    features_standardizer,
+    open_some_images,
+    with_labels_for,
+)
+from .features import least_log_loss
+from .plan import PATCHES_SIZE, Plan
 
 if TYPE_CHECKING:
-    from xpnet.backend import Backend
+    from collections.abc import Callable, Iterator
 
+    from xpnet.backend import Backend
+    from xpnet.features import BackboneTransform
+
+    from ..datasets import DataOptions, Dataset
     from ..images import Recipe
-    from ..messages import Messages
-    from .plan import Plan
+    from ..messages import Messages, Progress
+
+COMPARED_IMAGES, LEAST_IMAGES = 200, 100
+"""The most images on which normalizations are compared, and the fewest that are enough."""
 
 
 def usual_images(plan: Plan, data: object) -> tuple[str | None, str | None]:
@@ -42,7 +57,22 @@ def usual_images(plan: Plan, data: object) -> tuple[str | None, str | None]:
     return f"{width}x{height}", "grayscale" if channels == 1 else None
 
 
-def opened_backbone(plan: Plan, recipe: Recipe | None, backend: Backend, messages: Messages) -> Extraction:
+def some_of_folder(path: str, options: DataOptions, plan: Plan, count: int) -> Dataset | None:
+    """Return at most `count` of the labelled images in a folder; None if none can be decoded."""
+    try:
+        images = open_some_images(path, options, count, plan.seed)
+    except NoInputError:
+        return None
+    return with_labels_for(plan.model, images)
+
+
+def opened_backbone(
+    plan: Plan,
+    recipe: Recipe | None,
+    backend: Backend,
+    messages: Messages,
+    sample: Callable[[int], Dataset | None],
+) -> Extraction:
     """Return the backbone of a plan on a device, with its bytes if the model file is to hold them.
 
     Args:
@@ -50,20 +80,21 @@ def opened_backbone(plan: Plan, recipe: Recipe | None, backend: Backend, message
         recipe: of the images that it is to take; None if the data has no images.
         backend: the device.
         messages: receives what was found out.
+        sample: returns at most so many of the labelled images, or None. It is called if nothing says how
+            the backbone takes images.
 
     Raises:
         UsageError: the data has no images, or others than the backbone takes; or it is not clear where its
-            embedding is; or it cannot be written into the model file.
+            embedding is.
         DataError, ModelFileError, DeviceError: see `xpnet.features.open_backbone`.
     """
     if recipe is None:
         msg = f"--features {plan.features} is for images, and the data has none: leave it out"
         raise UsageError(msg)
     file = read_onnx(str(plan.backbone))
-    if plan.embed and file.graph.external:
-        msg = f"--embed: {file.path} has its weights in other files, and a model file holds one: leave it out"
-        raise UsageError(msg)
-    transform, found = open_backbone(
+    if plan.embed:
+        file = with_own_weights(file)
+    transform = open_backbone(
         file,
         recipe.shape,
         backend,
@@ -72,8 +103,41 @@ def opened_backbone(plan: Plan, recipe: Recipe | None, backend: Backend, message
         deviation=plan.features_std,
         colors=plan.features_colors,
     )
-    messages.say(f"Features: {file.name}, {found}")
+    if transform.normalization.is_assumed:
+        transform = _with_suitable_normalization(transform, plan, backend, messages, sample)
+    messages.say(f"Features: {file.name}, {transform.describe()}")
     if not plan.embed:
         messages.say(f"To predict, keep {file.name} beside the model file, or write it into it with --embed")
     content = np.frombuffer(file.content, np.uint8)[None] if plan.embed else None
     return Extraction(FeatureExtractor(backbone=transform.backbone, content=content), transform)
+
+
+def _with_suitable_normalization(
+    transform: BackboneTransform,
+    plan: Plan,
+    backend: Backend,
+    messages: Messages,
+    sample: Callable[[int], Dataset | None],
+) -> BackboneTransform:
+    """Return a backbone with the usual normalization whose embeddings classify left-out images best."""
+    # Of no more images than numbers each can be left out; see `xpnet.linear.classify`.
+    count = transform.backbone.count
+    images = sample(min(count, COMPARED_IMAGES) if count >= LEAST_IMAGES else COMPARED_IMAGES)
+    if images is None or not images.classes:
+        return transform
+    named = usual_normalizations(transform.backbone.channels, transform.backbone.colors)
+
+    def datasets(progress: Progress) -> Iterator[tuple[str, Dataset]]:
+        for i, (name, normalization) in enumerate(named.items()):
+            embeddings = transform.normalized_as(normalization)(images.data.examples)
+            progress(i + 1, len(named))
+            if np.isfinite(embeddings).all():
+                data = ColumnMatrix(embeddings)
+                yield name, replace(images, data=data.standardized_as(features_standardizer(data)))
+
+    chooser = Plan(class_weight=plan.class_weight, dtype=plan.dtype, seed=plan.seed)
+    with messages.progress("Comparing", "normalizations") as progress:
+        best, words = least_log_loss(datasets(progress), chooser, backend) or ("", "")
+    if not best:
+        return transform
+    return transform.normalized_as(replace(named[best], source=f"no file says it; {best} by the {words}"))

@@ -18,6 +18,8 @@ from .dictionary_size import SMALLER, affordable_count, size_by, usual_size
 from .plan import choose_model
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from xpnet.backend import Backend
 
     from ..datasets import Dataset, Extraction
@@ -120,7 +122,7 @@ def learn_features(
     is_chosen = len(found) == 1 and not is_auto
     if is_chosen:
         found = [_sized(found[0], plan, dataset, backend, messages)]
-    sample = _sample(dataset, plan, SHOWN_EXAMPLES if is_chosen else COMPARED_EXAMPLES)
+    sample = some_examples(dataset, SHOWN_EXAMPLES if is_chosen else COMPARED_EXAMPLES, plan.seed)
     pixels = Scored(Candidate("pixels", None), _expected(sample, plan, backend))
     learned_from = dataset if is_chosen else sample
     fitted = {each: _fitted(each, learned_from, backend) for each in found}
@@ -134,9 +136,7 @@ def learn_features(
         extraction = _fitted(_sized(best, plan, dataset, backend, messages), dataset, backend)
     known = [each for each in [*scored, pixels] if each.expected is not None]
     if len(known) > 1:
-        compared = "; ".join(f"{each.candidate.name} {each.log_loss:.3f}" for each in known)
-        m = sample.data.m
-        messages.say(f"Features: {best.name} (log loss of {m} left-out examples: {compared})")
+        messages.say(f"Features: {best.name} ({_compared(known)})")
     return extraction, tuple(each.to_dict(best) for each in known)
 
 
@@ -180,19 +180,44 @@ def _has_plain_images(dataset: Dataset) -> bool:
     return is_large and bool(dataset.classes) and dataset.data.standardizer.kind == "unit"
 
 
-def _sample(dataset: Dataset, plan: Plan, most: int) -> Dataset:
-    """Return at most so many of the examples."""
+def some_examples(dataset: Dataset, most: int, seed: int) -> Dataset:
+    """Return a dataset with at most so many of the examples, chosen by chance."""
     m = dataset.data.m
     if m <= most:
         return dataset
-    rows = np.sort(np.random.default_rng([plan.seed, 0, 3]).choice(m, most, replace=False))
+    rows = np.sort(np.random.default_rng([seed, 0, 3]).choice(m, most, replace=False))
     return replace(dataset, data=dataset.data.part(rows), Y=dataset.Y[:, rows], names=())
+
+
+def least_log_loss(
+    datasets: Iterable[tuple[str, Dataset]], plan: Plan, backend: Backend
+) -> tuple[str, str] | None:
+    """Return the first dataset whose ridge classifier nearly has the least log loss on left-out examples.
+
+    Args:
+        datasets: the same examples with different features, each with a name.
+        plan: how to train.
+        backend: the device.
+
+    Returns:
+        Its name, and all log losses in words; None if nothing can be expected of any.
+    """
+    scored = [Scored(Candidate(name, None), _expected(each, plan, backend)) for name, each in datasets]
+    known = [each for each in scored if each.expected is not None]
+    return (_best(known).name, _compared(known)) if known else None
 
 
 def _best(scored: list[Scored]) -> Candidate:
     """Return the first candidate that nearly has the least log loss."""
     least = min(each.log_loss for each in scored)
     return next(each.candidate for each in scored if each.log_loss <= (1 + ALIKE) * least)
+
+
+def _compared(known: list[Scored]) -> str:
+    """Return all log losses in words."""
+    examples = {each.expected.examples for each in known if each.expected is not None}
+    losses = "; ".join(f"{each.candidate.name} {each.log_loss:.3f}" for each in known)
+    return f"log loss of {max(examples)} left-out examples: {losses}"
 
 
 def _expected_of(extraction: Extraction, images: Dataset, plan: Plan, backend: Backend) -> Expectation | None:

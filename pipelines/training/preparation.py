@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -30,8 +31,8 @@ from ..datasets import (
 )
 from ..images import Workers
 from ..outputs import locked_outputs, require_ending, require_writable
-from .backbones import opened_backbone
-from .features import learn_features
+from .backbones import opened_backbone, some_of_folder
+from .features import learn_features, some_examples
 from .plan import Plan, choose_model
 
 if TYPE_CHECKING:
@@ -178,7 +179,8 @@ def _training_data(
     plan, options, extraction = job.plan, job.options, None
     is_folder = isinstance(job.data, str) and os.path.isdir(job.data)
     if plan.backbone is not None and options.recipe is not None and is_folder:
-        extraction = opened_backbone(plan, options.recipe, backend, messages)
+        of_folder = functools.partial(some_of_folder, str(job.data), options, plan)
+        extraction = opened_backbone(plan, options.recipe, backend, messages, of_folder)
         options = replace(options, extraction=extraction)
     dataset = _opened(job.data, options, plan, messages)
     choose_model(plan, dataset)  # if the plan does not fit, this raises before more data is read
@@ -188,7 +190,8 @@ def _training_data(
         name = job.data if isinstance(job.data, str) else "the training data"
         return dataset, plan_for_features(plan, dataset.extractor, name), None
     if plan.backbone is not None:
-        extraction = opened_backbone(plan, dataset.recipe, backend, messages)
+        some = functools.partial(some_examples, dataset, seed=plan.seed)
+        extraction = opened_backbone(plan, dataset.recipe, backend, messages, some)
         with messages.progress("Embedding") as progress:
             dataset = with_features(dataset, extraction, "the training data", progress)
     return dataset, plan, extraction

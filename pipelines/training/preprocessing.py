@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from xpnet.backend import Backend, select
@@ -20,10 +21,12 @@ from ..datasets import (
 )
 from ..images import Recipe
 from ..models import load
-from .backbones import opened_backbone
-from .features import learn_features
+from .backbones import opened_backbone, some_of_folder
+from .features import learn_features, some_examples
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..datasets import Dataset, Extraction
     from ..messages import Messages
     from .plan import Plan
@@ -71,9 +74,14 @@ def write_features(
             known.require(_opened(data, options, messages), data)
         return _write(data, output, options, known.extraction, messages)
     if features.backbone is not None:
-        is_folder = os.path.isdir(data)
-        recipe = (options.recipe or Recipe()) if is_folder else _opened(data, options, messages).recipe
-        extraction = opened_backbone(features, recipe, backend, messages)
+        recipe: Recipe | None
+        some: Callable[[int], Dataset | None]
+        if os.path.isdir(data):
+            recipe, some = options.recipe or Recipe(), partial(some_of_folder, data, options, features)
+        else:
+            dataset = _opened(data, options, messages)
+            recipe, some = dataset.recipe, partial(some_examples, dataset, seed=features.seed)
+        extraction = opened_backbone(features, recipe, backend, messages, some)
         return _write(data, output, options, extraction, messages)
     dataset = _opened(data, options, messages)
     refuse_features(dataset, f"{data}:")

@@ -38,7 +38,7 @@ def node(*args: Any, **options: Any) -> Any:
 
 
 def opened(path: Path, shape: tuple[int, int, int] = SHAPE, **options: Any) -> BackboneTransform:
-    return open_backbone(read_onnx(path), shape, select("cpu"), **options)[0]
+    return open_backbone(read_onnx(path), shape, select("cpu"), **options)
 
 
 def rows(images: np.ndarray) -> np.ndarray:
@@ -113,8 +113,8 @@ def test_a_class_token_is_an_embedding(tmp_path: Path) -> None:
 
 def test_an_output_that_is_an_embedding_is_taken(tmp_path: Path) -> None:
     path = nets.save(tmp_path / "net.onnx", nets.trunk(), nets.weights(), {"pooled": ("batch", nets.WIDTH)})
-    transform, found = open_backbone(read_onnx(path), SHAPE, select("cpu"))
-    assert found == (
+    transform = opened(path)
+    assert transform.describe() == (
         "6 numbers, its output, of 12 x 12 pixels, RGB, with mean 0.485, 0.456, 0.406 and deviation 0.229, "
         "0.224, 0.225 (ImageNet's, because no file says another one)"
     )
@@ -444,7 +444,7 @@ def test_batches_of_a_gpu_have_one_size(classifier: Path, monkeypatch: pytest.Mo
 
     expected = opened(classifier)(images)
     monkeypatch.setattr(module, "_session", on_cpu)
-    transform, _ = open_backbone(read_onnx(classifier), SHAPE, GPU)
+    transform = open_backbone(read_onnx(classifier), SHAPE, GPU)
     found = transform(images)
     assert set(sizes) == {module.GPU_BATCH}
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)

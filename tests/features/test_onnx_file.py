@@ -52,6 +52,12 @@ def test_what_a_file_says(classifier: Path) -> None:
         ([("Gemm", ["pooled", "W", "b"]), ("Cast", [0]), ("Identity", [1]), ("Sigmoid", [2])], {}, "pooled"),
         ([("MatMul", ["pooled", "M"]), ("Shape", [0]), ("Reshape", [0, 1])], {}, "pooled"),
         ([("MatMul", ["pooled", "M"]), ("Mul", [0, "factor"])], {"factor": np.ones(1)}, "pooled"),
+        # Two heads of one embedding, whose scores are averaged or are one after the other.
+        ([("MatMul", ["pooled", "M"]), ("MatMul", ["pooled", "N"]), ("Add", [0, 1]), ("Div", [2, "b"])],
+         {"N": np.ones((nets.WIDTH, nets.CLASSES), np.float32)}, "pooled"),
+        ([("Gemm", ["pooled", "W", "b"]), ("Gemm", ["pooled", "W", "b"]), ("Concat", [0, 1])], {}, "pooled"),
+        # The last step of a block with a shortcut.
+        ([("MatMul", ["pooled", "S"]), ("Add", [0, "pooled"])], {"S": np.eye(nets.WIDTH, dtype=np.float32)}, "out1"),
         ([("Identity", ["pooled"])], {}, "out0"),
         ([("MatMul", ["pooled", "M"]), ("Tanh", [0])], {}, "out1"),  # such as the pooler of a transformer
         ([("MatMul", ["pooled", "M"]), ("ReduceL2", [0]), ("Div", [0, 1])], {}, "out2"),  # of length 1
@@ -61,7 +67,8 @@ def test_where_the_embedding_is(tmp_path: Path, after: list, arrays: dict, embed
     nodes = nets.trunk()
     for i, (operator, inputs) in enumerate(after):
         names = [f"out{each}" if isinstance(each, int) else each for each in inputs]
-        nodes.append(node(operator, names, [f"out{i}"], **({"to": 1} if operator == "Cast" else {})))
+        options = {"Cast": {"to": 1}, "Concat": {"axis": 1}}.get(operator, {})
+        nodes.append(node(operator, names, [f"out{i}"], **options))
     own = nets.weights()
     arrays = {**own, "M": own["W"].T.copy(), **arrays}
     path = nets.save(tmp_path / "net.onnx", nodes, arrays, {f"out{len(after) - 1}": ("batch", None)})
@@ -107,6 +114,20 @@ def test_two_heads_are_refused_and_the_candidates_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"two.onnx: has 2 outputs.*--features-output .*pooled") as raised:
         find_embedding(read_onnx(path))
     assert "scores or pooled or mean" in str(raised.value)
+
+
+@pytest.mark.parametrize("join", ["Add", "Mean", "Concat"])
+def test_two_heads_of_two_embeddings_are_refused(tmp_path: Path, join: str) -> None:
+    """As in a distilled transformer, which averages the scores for two tokens."""
+    nodes = [
+        *nets.trunk(), node("Tanh", ["pooled"], ["other"]), nets.head(output="one"),
+        nets.head("other", "two"), node(join, ["one", "two"], ["both"], **({"axis": 1} if join == "Concat" else {})),
+        node("Softmax", ["both"], ["scores"]),
+    ]  # fmt: skip
+    file = read_onnx(nets.save(tmp_path / "net.onnx", nodes, nets.weights(), {"scores": ("batch", None)}))
+    with pytest.raises(UsageError, match=r"net.onnx: joins the scores of 2 classifiers, .*--features-output"):
+        find_embedding(file)
+    assert {"pooled", "other"} <= set(candidates(file.graph))
 
 
 def test_a_convolution_that_classifies_is_refused(tmp_path: Path) -> None:

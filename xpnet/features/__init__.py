@@ -12,8 +12,14 @@ from xpnet.features.backbone import (
     open_backbone,
     require_finite,
 )
-from xpnet.features.normalization import COLORS, Normalization, find_normalization
+from xpnet.features.normalization import (
+    COLORS,
+    Normalization,
+    find_normalization,
+    usual_normalizations,
+)
 from xpnet.features.onnx_file import OnnxFile, find_embedding, parse_onnx, read_onnx
+from xpnet.features.onnx_weights import with_own_weights
 from xpnet.features.patches import (
     BLOCK_IMAGES,
     PatchFeatures,
@@ -47,4 +53,6 @@ __all__ = [
     "pool_cells",
     "read_onnx",
     "require_finite",
+    "usual_normalizations",
+    "with_own_weights",
 ]

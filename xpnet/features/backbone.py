@@ -7,6 +7,8 @@ several threads. On a GPU all batches have the same size.
 
 from __future__ import annotations
 
+import copy
+import functools
 import importlib
 import math
 import re
@@ -266,8 +268,8 @@ def open_backbone(
     mean: Sequence[float] | None = None,
     deviation: Sequence[float] | None = None,
     colors: str | None = None,
-) -> tuple[BackboneTransform, str]:
-    """Return a backbone on a device, ready for images, and what was found out about it, in words.
+) -> BackboneTransform:
+    """Return a backbone on a device, ready for images.
 
     Args:
         file: the network.
@@ -293,30 +295,22 @@ def open_backbone(
         require_tensor(file, tensor)
         is_output = False
     if given.dtype != "uint8":
-        normalized = find_normalization(file, given.channels, mean, deviation, colors)
-        numbers = (
-            f"mean {_list(normalized.mean)} and deviation {_list(normalized.deviation)} ({normalized.source})"
-        )
+        normalization = find_normalization(file, given.channels, mean, deviation, colors)
     elif mean is None and deviation is None:
-        normalized, numbers = (
-            Normalization((), (), colors or "rgb"),
-            "no mean and deviation, because it takes bytes",
-        )
+        normalization = Normalization((), (), colors or "rgb")
     else:
         msg = f"{file.path}: takes bytes as they are: leave out --features-mean and --features-std"
         raise UsageError(msg)
     size, sha256 = file.size_and_hash()
     backbone = Backbone(
-        file.name, size, sha256, tensor, 1, *shape, normalized.mean, normalized.deviation, normalized.colors
-    )
+        file.name, size, sha256, tensor, 1, *shape,
+        normalization.mean, normalization.deviation, normalization.colors,
+    )  # fmt: skip
     transform = BackboneTransform(backbone, file, backend, is_measured=False)
     count = transform.backbone.count
     if is_output and count in CLASS_COUNTS:
         raise UsageError(unclear_output(file, count))
-    height, width, channels = shape
-    order = "gray" if channels == 1 else normalized.colors.upper()
-    what = "its output" if is_output else f"its tensor {tensor}"
-    return transform, f"{count} numbers, {what}, of {width} x {height} pixels, {order}, with {numbers}"
+    return transform.normalized_as(normalization)
 
 
 class BackboneTransform:
@@ -330,6 +324,7 @@ class BackboneTransform:
 
     Attributes:
         backbone: the backbone.
+        normalization: what it expects of the numbers in an image, and who says so.
     """
 
     def __init__(
@@ -338,17 +333,38 @@ class BackboneTransform:
         self._path, self._input = file.path, BackboneInput.of(file)
         _require_images_of(file, self._input, backbone.shape)
         self._tensor = backbone.tensor
-        self._table = _table(backbone, self._input.dtype)
+        self._is_output = any(tensor.name == backbone.tensor for tensor in file.graph.outputs)
         self._is_gpu = backend.name == "gpu"
         self._batch = GPU_BATCH if self._is_gpu and not self._input.is_single else 1
         self._session = _session(file, backbone.tensor, backend)
         self.backbone = backbone
+        self.normalization = Normalization(backbone.mean, backbone.deviation, backbone.colors)
         found = self._run(np.zeros((1, *backbone.shape), np.uint8)).shape[1]
         if not is_measured:
             self.backbone = replace(backbone, count=found)
         elif found != backbone.count:
             msg = f"{file.path}: gives {found} numbers for an image, and the model expects {backbone.count}"
             raise ModelFileError(msg)
+
+    def normalized_as(self, normalization: Normalization) -> BackboneTransform:
+        """Return the same network, which is given images in another normalization."""
+        mean, deviation, colors = normalization.mean, normalization.deviation, normalization.colors
+        found = copy.copy(self)
+        found.normalization = normalization
+        found.backbone = replace(self.backbone, mean=mean, deviation=deviation, colors=colors)
+        return found
+
+    def describe(self) -> str:
+        """Return what is known of the backbone, in words."""
+        known = self.backbone
+        what = "its output" if self._is_output else f"its tensor {known.tensor}"
+        order = "gray" if known.channels == 1 else known.colors.upper()
+        numbers = "no mean and deviation, because it takes bytes"
+        if known.mean:
+            mean, deviation = _list(known.mean), _list(known.deviation)
+            numbers = f"mean {mean} and deviation {deviation} ({self.normalization.source})"
+        size = f"{known.width} x {known.height} pixels"
+        return f"{known.count} numbers, {what}, of {size}, {order}, with {numbers}"
 
     def __call__(
         self, examples: np.ndarray, on_progress: Callable[[int, int], object] | None = None
@@ -408,7 +424,9 @@ class BackboneTransform:
     def _normalized(self, images: np.ndarray) -> np.ndarray:
         """Return images as the network takes them."""
         count, height, width, channels = images.shape
-        is_nchw, table = self._input.is_nchw, self._table
+        is_nchw, table = self._input.is_nchw, None
+        if self._input.dtype != "uint8":
+            table = _table(self.backbone.mean, self.backbone.deviation, self._input.dtype)
         shape = (count, channels, height, width) if is_nchw else images.shape
         given = np.empty(shape, self._input.dtype)
         for i in range(channels):
@@ -465,12 +483,11 @@ def require_finite(embeddings: np.ndarray, path: str) -> None:
         raise DataError(msg)
 
 
-def _table(backbone: Backbone, dtype: str) -> np.ndarray | None:
-    """Return what each of the 256 bytes becomes in each channel, (channels, 256); None for bytes."""
-    if dtype == "uint8":
-        return None
-    mean, deviation = (np.asarray(values)[:, None] for values in (backbone.mean, backbone.deviation))
-    return np.asarray((np.arange(256) / 255 - mean) / deviation, dtype)
+@functools.lru_cache(maxsize=8)
+def _table(mean: tuple[float, ...], deviation: tuple[float, ...], dtype: str) -> np.ndarray:
+    """Return what each of the 256 bytes becomes in each channel, (channels, 256)."""
+    subtracted, divided = (np.asarray(values)[:, None] for values in (mean, deviation))
+    return np.asarray((np.arange(256) / 255 - subtracted) / divided, dtype)
 
 
 def _require_images_of(file: OnnxFile, given: BackboneInput, shape: tuple[int, int, int]) -> None:

@@ -1,13 +1,14 @@
 """What a network expects of the numbers in an image: mean, deviation and order of the colors.
 
 ONNX files hardly ever say it. So it is looked for in the file's metadata, then in the files that model hubs
-put beside it: `config.json` of timm, `preprocessor_config.json` of Hugging Face. Else it is ImageNet's.
+put beside it: `config.json` of timm, `preprocessor_config.json` of Hugging Face. Else ImageNet's is assumed,
+unless another usual one suits labelled images better.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +19,8 @@ if TYPE_CHECKING:
 
     from xpnet.features.onnx_file import OnnxFile
 
-IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Of the images of ImageNet: red, green and blue, where white is 1."""
-
-GRAY_MEAN, GRAY_DEVIATION = (0.449,), (0.226,)
-"""The same for one channel."""
+IMAGENET = {3: ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)), 1: ((0.449,), (0.226,))}
+"""Mean and deviation of the images of ImageNet, where white is 1: of red, green and blue, and of gray."""
 
 BESIDE = ("preprocessor_config.json", "config.json")
 """Files beside a network that may say it, in the order in which they are asked."""
@@ -40,6 +38,9 @@ RANGES = {
 }
 """Mean and deviation for the ranges of pixels that ONNX names in metadata."""
 
+USUAL_RANGES = {"[-1, 1]": "Normalized_1_1", "[0, 1]": "Normalized_0_1", "[0, 255]": "NominalRange_0_255"}
+"""What messages call these ranges. A network that does not expect ImageNet's usually takes one of them."""
+
 
 @dataclass(frozen=True)
 class Normalization:
@@ -52,6 +53,7 @@ class Normalization:
         colors: one of `COLORS`: the network's order of the channels.
         source: where this was found, for messages.
         size: (height, width) of the images that the same source names; None if it names none.
+        is_assumed: whether nothing says mean and deviation.
     """
 
     mean: tuple[float, ...]
@@ -59,6 +61,7 @@ class Normalization:
     colors: str = "rgb"
     source: str = field(default="", compare=False)
     size: tuple[int, int] | None = field(default=None, compare=False)
+    is_assumed: bool = field(default=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.colors not in COLORS:
@@ -96,10 +99,10 @@ def find_normalization(
     """
     found = None if mean is not None and deviation is not None and colors else _found(file)
     if found is None:
-        m, d = (GRAY_MEAN, GRAY_DEVIATION) if channels == 1 else (IMAGENET_MEAN, IMAGENET_DEVIATION)
-        found = Normalization(m, d, source="ImageNet's, because no file says another one")
-    if mean is None and deviation is None and colors is None:
-        return _for_channels(found, channels)
+        source = "ImageNet's, because no file says another one"
+        found = Normalization(*IMAGENET[channels], source=source, is_assumed=True)
+    if mean is None and deviation is None:
+        return _for_channels(replace(found, colors=colors or found.colors), channels)
     chosen = Normalization(
         tuple(map(float, found.mean if mean is None else mean)) * _times(mean, channels),
         tuple(map(float, found.deviation if deviation is None else deviation)) * _times(deviation, channels),
@@ -108,6 +111,15 @@ def find_normalization(
         found.size,
     )
     return _for_channels(chosen, channels)
+
+
+def usual_normalizations(channels: int, colors: str = "rgb") -> dict[str, Normalization]:
+    """Return the normalizations that networks usually expect, by their names, ImageNet's first."""
+    found = {"ImageNet's": IMAGENET[channels]}
+    for name, named in USUAL_RANGES.items():
+        mean, deviation = RANGES[named]
+        found[name] = (mean,) * channels, (deviation,) * channels
+    return {name: Normalization(*numbers, colors) for name, numbers in found.items()}
 
 
 def _list(values: Sequence[float]) -> str:
@@ -124,9 +136,7 @@ def _for_channels(found: Normalization, channels: int) -> Normalization:
     if len(found.mean) == channels:
         return found
     if len(found.mean) == 1:
-        return Normalization(
-            found.mean * channels, found.deviation * channels, found.colors, found.source, found.size
-        )
+        return replace(found, mean=found.mean * channels, deviation=found.deviation * channels)
     msg = (
         f"the network takes images of {channels} channel{'s' * (channels > 1)}, and the mean of "
         f"{len(found.mean)} ({found.source}): give --features-mean and --features-std"

@@ -11,24 +11,15 @@ import os
 from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path, PureWindowsPath
-from typing import TYPE_CHECKING
 
 from xpnet.errors import ModelFileError, UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from xpnet.features.protobuf import DamagedError, FieldReader, field_bytes, message, text
 
 MAX_FILE_BYTES = (1 << 31) - 1
 """The largest ONNX file: protobuf allows no more. Larger networks have their weights in files beside it."""
 
-MAX_FIELDS = 4_000_000
-"""How many fields of protobuf are read of a file, at most. A network of 10,000 nodes has about 300,000."""
-
 MAX_DEPTH = 16
 """How deeply graphs may be nested: loops and conditions contain graphs."""
-
-MAX_TEXT_BYTES = 1 << 16
-"""The longest name in a file. Longer texts, such as documentation, are passed over."""
 
 DTYPES = {1: "float32", 2: "uint8", 10: "float16", 11: "float64"}
 """The types of an input that images can be given as, by their numbers in ONNX."""
@@ -50,6 +41,9 @@ THROUGH = frozenset(
 BY_CONSTANTS = ("Add", "Div", "Mul", "Sub")
 """Operators that may follow a classifier where all but one of their inputs are constants."""
 
+JOINS = ("Add", "Concat", "Max", "Mean", "Sum")
+"""Operators that may join the scores of several classifiers."""
+
 SHAPES = ("Shape", "Size")
 """Operators whose result depends on the size of an image alone, which is the same for all images."""
 
@@ -58,10 +52,6 @@ POOLING = ("Flatten", "GlobalAveragePool", "GlobalMaxPool", "ReduceMean", "Gathe
 
 MOST_CANDIDATES, MOST_CANDIDATE_NODES = 8, 300
 """How many candidates are named, and how many nodes are searched for them."""
-
-
-class _DamagedError(ValueError):
-    """The bytes are no ONNX file."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +163,9 @@ class OnnxFile:
         """
         if any(tensor.name == name for tensor in self.graph.outputs):
             return self.content
-        return self.content + _part(7, _part(12, _part(1, name.encode("utf-8", "surrogateescape"))))
+        return self.content + field_bytes(
+            7, field_bytes(12, field_bytes(1, name.encode("utf-8", "surrogateescape")))
+        )
 
 
 def read_onnx(path: str | os.PathLike[str]) -> OnnxFile:
@@ -208,7 +200,7 @@ def parse_onnx(path: str, content: bytes) -> OnnxFile:
     """
     try:
         graph = _Reader().model(memoryview(content))
-    except _DamagedError as error:
+    except DamagedError as error:
         msg = f"{path}: is damaged, or not an ONNX file: {error}"
         raise ModelFileError(msg) from error
     for location in sorted(graph.external):
@@ -234,21 +226,37 @@ def find_embedding(file: OnnxFile) -> tuple[str, bool]:
     graph = file.graph
     if len(graph.outputs) != 1:
         raise UsageError(_unclear(file, f"has {len(graph.outputs)} outputs"))
+    output = graph.outputs[0].name
+    ends = _ends(graph, output)
+    if len(ends) == 1 and ends[0][0] in CONVOLUTION:
+        raise UsageError(_unclear(file, "ends with a convolution"))
+    if not all(operator in LINEAR for operator, _ in ends):
+        return output, True
+    embeddings = {name for _, name in ends}
+    if len(embeddings) > 1:
+        raise UsageError(_unclear(file, f"joins the scores of {len(embeddings)} classifiers"))
+    return embeddings.pop(), False
+
+
+def _ends(graph: OnnxGraph, output: str) -> list[tuple[str, str]]:
+    """Return the last operators that do more than change how the output looks, each with what it takes.
+
+    There are several where the output joins several results. An operator is "" if it takes several tensors,
+    or is not known.
+    """
     constants, makers = graph.constants(), graph.makers()
-    output = name = graph.outputs[0].name
-    for _ in graph.nodes:
-        node = makers.get(name)
-        if node is None:
-            break
-        if node.operator in CONVOLUTION:
-            raise UsageError(_unclear(file, "ends with a convolution"))
-        varying = [each for each in node.inputs if each and each not in constants]
-        if len(varying) == 1 and node.operator in LINEAR:
-            return varying[0], False
-        if len(varying) != 1 or node.operator not in (*THROUGH, *BY_CONSTANTS):
-            break
-        name = varying[0]
-    return output, True
+    waiting, seen = [output], {output}
+    found: list[tuple[str, str]] = []
+    while waiting:
+        name = waiting.pop()
+        node = makers.get(name, Node("", (), ()))
+        varying = {each for each in node.inputs if each and each not in constants}
+        if node.operator in ((*THROUGH, *BY_CONSTANTS) if len(varying) == 1 else JOINS):
+            waiting += varying - seen
+            seen |= varying
+        else:
+            found.append((node.operator, varying.pop()) if len(varying) == 1 else ("", name))
+    return found
 
 
 def require_tensor(file: OnnxFile, name: str) -> None:
@@ -290,106 +298,66 @@ def candidates(graph: OnnxGraph) -> list[str]:
     return [name for name in dict.fromkeys(found) if name not in inputs][:MOST_CANDIDATES]
 
 
-def _part(number: int, content: bytes) -> bytes:
-    """Return a field of protobuf that is a message or a text."""
-    return _varint(number << 3 | 2) + _varint(len(content)) + content
-
-
-def _varint(value: int) -> bytes:
-    found = bytearray()
-    while value > 127:
-        found.append(value & 127 | 128)
-        value >>= 7
-    return bytes([*found, value])
-
-
-class _Reader:
-    """Reads the messages of one file, and counts their fields."""
+class _Reader(FieldReader):
+    """Reads the messages of an ONNX file."""
 
     def __init__(self) -> None:
-        self._count = 0
+        super().__init__()
         self._external: set[str] = set()
 
     def model(self, content: memoryview) -> OnnxGraph:
         """Return what a ModelProto says."""
         graph, has_graph = OnnxGraph(external=self._external), False
         values: list[Tensor] = []
-        for number, part in self._fields(content):
+        for number, part in self.fields(content):
             if number == 7:
                 has_graph = True
-                self._graph(_message(part), graph, values, 0)
+                self._graph(message(part), graph, values, 0)
             elif number == 14:
-                entry = {key: _text(value) for key, value in self._fields(_message(part)) if key in (1, 2)}
-                graph.metadata[entry.get(1, "")] = entry.get(2, "")
+                key, value = self.entry(part)
+                graph.metadata[key] = value
             elif number == 25:  # functions: their nodes may name files too
-                for key, node in self._fields(_message(part)):
-                    if key == 7:
-                        self._node(_message(node), 1)
+                for inner, node in self.fields(message(part)):
+                    if inner == 7:
+                        self._node(message(node), 1)
         if not has_graph:
             msg = "it has no graph"
-            raise _DamagedError(msg)
+            raise DamagedError(msg)
         if not graph.nodes or not graph.outputs:
             msg = "its graph has no nodes or no outputs"
-            raise _DamagedError(msg)
+            raise DamagedError(msg)
         graph.inputs = [tensor for tensor in values if tensor.name not in graph.weights]
         return graph
 
-    def _fields(self, content: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-        """Yield number and value of each field: a number, or the bytes of a text, a message or a float."""
-        i, size = 0, len(content)
-        while i < size:
-            self._count += 1
-            if self._count > MAX_FIELDS:
-                msg = f"it has more than {MAX_FIELDS} fields"
-                raise _DamagedError(msg)
-            key, i = _read_varint(content, i)
-            kind, value = key & 7, 0
-            if kind == 0:
-                value, i = _read_varint(content, i)
-                yield key >> 3, value
-                continue
-            if kind == 2:
-                length, i = _read_varint(content, i)
-            elif kind in (1, 5):
-                length = 8 if kind == 1 else 4
-            else:
-                msg = f"a field of the unknown kind {kind}"
-                raise _DamagedError(msg)
-            if length > size - i:
-                msg = f"a part of {length} bytes where {size - i} are left"
-                raise _DamagedError(msg)
-            yield key >> 3, content[i : i + length]
-            i += length
-
     def _graph(self, content: memoryview, graph: OnnxGraph, inputs: list[Tensor], depth: int) -> None:
         """Add what a GraphProto says."""
-        for number, part in self._fields(content):
+        for number, part in self.fields(content):
             if number == 1:
-                graph.nodes.append(self._node(_message(part), depth))
+                graph.nodes.append(self._node(message(part), depth))
             elif number == 5:
-                graph.weights.add(self._tensor(_message(part)))
+                graph.weights.add(self._tensor(message(part)))
             elif number == 15:
-                graph.weights.add(self._sparse(_message(part)))
+                graph.weights.add(self._sparse(message(part)))
             elif number == 11:
-                inputs.append(self._value(_message(part)))
+                inputs.append(self._value(message(part)))
             elif number == 12:
-                graph.outputs.append(self._value(_message(part)))
+                graph.outputs.append(self._value(message(part)))
 
     def _node(self, content: memoryview, depth: int) -> Node:
         """Return a NodeProto. The graphs and tensors in its attributes are searched for external weights."""
         operator, domain, inputs, outputs = "", "", [], []
         inner: list[OnnxGraph] = []
-        for number, part in self._fields(content):
+        for number, part in self.fields(content):
             if number == 1:
-                inputs.append(_text(part))
+                inputs.append(text(part))
             elif number == 2:
-                outputs.append(_text(part))
+                outputs.append(text(part))
             elif number == 4:
-                operator = _text(part)
+                operator = text(part)
             elif number == 7:
-                domain = _text(part)
+                domain = text(part)
             elif number == 5:
-                inner += self._attribute(_message(part), depth)
+                inner += self._attribute(message(part), depth)
         # What a graph in a node takes from outside is an input of the node, though it does not say so.
         inputs += [name for graph in inner for node in graph.nodes for name in node.inputs]
         known = domain in ("", "ai.onnx", "com.microsoft")
@@ -399,37 +367,37 @@ class _Reader:
         """Return the graphs in an AttributeProto."""
         if depth >= MAX_DEPTH:
             msg = f"its graphs are nested more than {MAX_DEPTH} deep"
-            raise _DamagedError(msg)
+            raise DamagedError(msg)
         found = []
-        for number, part in self._fields(content):
+        for number, part in self.fields(content):
             if number in (5, 10):
-                self._tensor(_message(part))
+                self._tensor(message(part))
             elif number in (22, 23):
-                self._sparse(_message(part))
+                self._sparse(message(part))
             elif number in (6, 11):
                 graph = OnnxGraph()
-                self._graph(_message(part), graph, [], depth + 1)
+                self._graph(message(part), graph, [], depth + 1)
                 found.append(graph)
         return found
 
     def _tensor(self, content: memoryview) -> str:
         """Return the name of a TensorProto."""
         name = ""
-        for number, part in self._fields(content):
+        for number, part in self.fields(content):
             if number == 8:
-                name = _text(part)
+                name = text(part)
             elif number == 13:
-                entry = {key: _text(value) for key, value in self._fields(_message(part)) if key in (1, 2)}
-                if entry.get(1) == "location":
-                    self._external.add(entry.get(2, ""))
+                key, value = self.entry(part)
+                if key == "location":
+                    self._external.add(value)
         return name
 
     def _sparse(self, content: memoryview) -> str:
         """Return the name of a SparseTensorProto, which is that of its values."""
         name = ""
-        for number, part in self._fields(content):
+        for number, part in self.fields(content):
             if number in (1, 2):
-                inner = self._tensor(_message(part))
+                inner = self._tensor(message(part))
                 name = inner if number == 1 else name
         return name
 
@@ -437,57 +405,26 @@ class _Reader:
         """Return a ValueInfoProto."""
         name, dtype = "", 0
         shape: tuple[int | str | None, ...] | None = None
-        for number, part in self._fields(content):
+        for number, part in self.fields(content):
             if number == 1:
-                name = _text(part)
+                name = text(part)
             elif number == 2:
-                for kind, tensor in self._fields(_message(part)):
+                for kind, tensor in self.fields(message(part)):
                     if kind != 1:  # a sequence or a map
                         continue
-                    for key, value in self._fields(_message(tensor)):
+                    for key, value in self.fields(message(tensor)):
                         if key == 1 and isinstance(value, int):
                             dtype = value
                         elif key == 2:
-                            sides = (
-                                self._side(_message(v)) for k, v in self._fields(_message(value)) if k == 1
-                            )
+                            sides = (self._side(message(v)) for k, v in self.fields(message(value)) if k == 1)
                             shape = tuple(sides)
         return Tensor(name, dtype, shape)
 
     def _side(self, content: memoryview) -> int | str | None:
         side: int | str | None = None
-        for number, part in self._fields(content):
+        for number, part in self.fields(content):
             if number == 1 and isinstance(part, int):
                 side = part if 0 < part < 1 << 31 else None  # 0 and below stand for any number
             elif number == 2:
-                side = _text(part) or None
+                side = text(part) or None
         return side
-
-
-def _read_varint(content: memoryview, i: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(0, 70, 7):
-        if i >= len(content):
-            msg = "it ends in the middle of a number"
-            raise _DamagedError(msg)
-        byte = content[i]
-        i += 1
-        value |= (byte & 127) << shift
-        if byte < 128:
-            return value, i
-    msg = "a number of more than ten bytes"
-    raise _DamagedError(msg)
-
-
-def _message(part: int | memoryview) -> memoryview:
-    if isinstance(part, int):
-        msg = "a number where a message was expected"
-        raise _DamagedError(msg)
-    return part
-
-
-def _text(part: int | memoryview) -> str:
-    content = _message(part)
-    if len(content) > MAX_TEXT_BYTES:
-        return ""
-    return bytes(content).decode("utf-8", "surrogateescape")

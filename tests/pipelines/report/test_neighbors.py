@@ -22,7 +22,7 @@ from xpnet.pipelines.models import load
 from xpnet.pipelines.report import neighbors
 from xpnet.pipelines.report.evaluation import evaluation_section
 from xpnet.pipelines.report.weights import weights_section
-from xpnet.pipelines.training import dictionary_size, write_features
+from xpnet.pipelines.training import dictionary_size, features, write_features
 
 CPU = api.select("cpu")
 

@@ -1,6 +1,7 @@
 """Training on the embeddings of a backbone, from a folder to rows: the same bytes, and errors that help."""
 
 import csv
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -13,12 +14,15 @@ from PIL import Image
 from program import xpnet, xpnet_here
 
 import xpnet as api
-from xpnet.errors import DataError, ModelFileError, UsageError
+from xpnet.backend import select
+from xpnet.errors import DataError, ModelFileError, NoInputError, UsageError
 from xpnet.features import BackboneTransform
 from xpnet.io import read_model_file, write_model_file
-from xpnet.pipelines.images import decode_many
+from xpnet.pipelines.images import Recipe, decode_many
+from xpnet.pipelines.messages import Messages
 from xpnet.pipelines.models import load
 from xpnet.pipelines.training import Plan
+from xpnet.pipelines.training.backbones import opened_backbone
 
 COLORS = {"red": (200, 60, 60), "blue": (60, 60, 200)}
 
@@ -49,7 +53,11 @@ def trained(folder: Path, network: Path, tmp_path_factory: pytest.TempPathFactor
     assert (
         "Features: net.onnx, 6 numbers, its tensor pooled, of 12 x 12 pixels, RGB, with mean" in done.stderr
     )
-    assert "(ImageNet's, because no file says another one)" in done.stderr
+    assert re.search(
+        r"\(no file says it; .* by the log loss of 4 left-out examples: ImageNet's \d\.\d+; \[-1, 1\] \d\.\d+; "
+        r"\[0, 1\] \d\.\d+; \[0, 255\] \d\.\d+\)\n",
+        done.stderr,
+    )
     assert "Features: 6 numbers by the backbone net.onnx" in done.stdout
     assert "Each image: num_px = 12" in done.stdout
     assert "Trained by ridge classification in closed form (penalty" in done.stdout
@@ -179,8 +187,13 @@ def test_a_backbone_in_the_model_file(folder: Path, network: Path, trained: Path
     with pytest.raises(DataError, match="its backbone is dict with the arrays other, expected a description"):
         load(model)
     nets.with_weights_in(shutil.copy(network, tmp_path / "parts.onnx"), "parts.data")
-    with pytest.raises(UsageError, match=r"--embed: .*parts.onnx has its weights in other files"):
+    with pytest.raises(ModelFileError, match=r"parts.data, with its weights, cannot be read"):
         api.train(folder, features=tmp_path / "parts.onnx", embed=True)
+    (tmp_path / "parts.data").write_bytes(nets.weights()["kernel"].tobytes())
+    api.train(folder, features=tmp_path / "parts.onnx", embed=True, output=model, overwrite=True)
+    for name in ("parts.onnx", "parts.data"):
+        (tmp_path / name).unlink()
+    assert load(model).predict_proba(X).tobytes() == load(trained).predict_proba(X).tobytes()
 
 
 def test_a_backbone_that_is_missing_or_another_is_said(
@@ -277,5 +290,86 @@ def test_images_become_embeddings_while_others_are_decoded(
 
     monkeypatch.setattr(decode_many, "CHUNK_BYTES", 7 * nets.SIDE**2 * 3)
     monkeypatch.setattr(BackboneTransform, "__call__", counted)
-    api.train(folder, features=network, workers=1)
+    api.train(folder, features=network, features_mean=[0.5], features_std=[0.5], workers=1)
     assert sizes == [7, 7, 7, 7, 7, 5]
+
+
+class Said(Messages):
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+    def warn(self, text: str) -> None:
+        """Say nothing: images that a network does not tell apart look like copies."""
+
+
+def window(path: Path, low: float, high: float) -> Path:
+    """Write a network that tells images apart only by numbers of a range: 3 means."""
+    make = nets.helper.make_node
+    nodes = [
+        make("Clip", ["images", "low", "high"], ["seen"]),
+        make("GlobalAveragePool", ["seen"], ["mean"]),
+        make("Flatten", ["mean"], ["out"]),
+    ]
+    arrays = {"low": np.float32(low), "high": np.float32(high)}
+    arrays = {name: np.asarray(value) for name, value in arrays.items()}
+    return nets.save(path, nodes, arrays, {"out": ("batch", 3)})
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "name", "mean"),
+    [
+        (1.2, 2.2, "ImageNet's", (0.485, 0.456, 0.406)), (0.53, 0.76, "[-1, 1]", (0.5,) * 3),
+        (0.765, 0.885, "[0, 1]", (0.0,) * 3), (190, 230, "[0, 255]", (0.0,) * 3),
+    ],
+)  # fmt: skip
+def test_the_normalization_that_suits_the_images_is_taken(
+    tmp_path: Path, low: float, high: float, name: str, mean: tuple[float, ...]
+) -> None:
+    """Bytes of 196 to 204 and of 216 to 224 are in these ranges in one normalization each."""
+    Y = np.arange(60) % 2
+    noise = np.random.default_rng(0).integers(-4, 5, (60, nets.SIDE, nets.SIDE, 3))
+    X = (200 + 20 * Y[:, None, None, None] + noise).astype(np.uint8)
+    path, said = window(tmp_path / "net.onnx", low, high), Said()
+    model = api.train(X, Y, features=path, messages=said)
+    assert f"(no file says it; {name} by the log loss of 6 left-out examples: ImageNet's " in said.lines[0]
+    assert model.backbone is not None
+    assert model.backbone.mean == mean
+    assert model.predict_proba(X).argmax(axis=0).tolist() == Y.tolist()
+    again = api.train(X, Y, features=path, features_mean=[0.4], features_std=[0.3], messages=said)
+    assert again.backbone is not None
+    assert again.backbone.mean == (0.4,) * 3
+    numbers = api.train(X, Y * 1.5, features=path, messages=said)
+    assert numbers.backbone is not None
+    assert numbers.backbone.mean == (0.485, 0.456, 0.406)
+    assert any("(ImageNet's, because no file says another one)" in line for line in said.lines)
+
+
+def test_few_images_are_compared_and_only_if_nothing_says_the_normalization(tmp_path: Path) -> None:
+    asked: list[int] = []
+    recipe = Recipe(nets.SIDE, nets.SIDE)
+    for width in (6, 128, 1024):
+        kernel = np.ones((width, 3, 3, 3), np.float32)
+        path = nets.save(
+            tmp_path / "net.onnx", nets.trunk(), {"kernel": kernel}, {"pooled": ("batch", width)}
+        )
+        opened_backbone(Plan(features=str(path)), recipe, select("cpu"), Messages(), asked.append)
+    assert asked == [200, 128, 200]
+    (tmp_path / "config.json").write_text('{"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}')
+    opened_backbone(Plan(features=str(path)), recipe, select("cpu"), Messages(), asked.append)
+    assert len(asked) == 3
+
+
+def test_normalizations_are_compared_on_images_that_can_be_decoded(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "data")
+    for i in range(15):
+        (tmp_path / "data" / "red" / f"{i}.png").write_bytes(b"no image")
+    path, said = window(tmp_path / "net.onnx", 0, 0.5), Said()
+    api.train(tmp_path / "data", features=path, messages=said, workers=1)
+    assert "by the log loss of 2 left-out examples" in said.lines[0]
+    for path_of in (tmp_path / "data").glob("*/*.png"):
+        path_of.write_bytes(b"no image")
+    with pytest.raises(NoInputError, match="none of 40 images can be used"):
+        api.train(tmp_path / "data", features=path, workers=1)

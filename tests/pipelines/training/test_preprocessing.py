@@ -17,7 +17,7 @@ from xpnet.pipelines.datasets import DataOptions, feature_extractor, open_data, 
 from xpnet.pipelines.images import decode_many
 from xpnet.pipelines.messages import Messages
 from xpnet.pipelines.models import load
-from xpnet.pipelines.training import Plan, dictionary_size, preprocessing, write_features
+from xpnet.pipelines.training import Plan, dictionary_size, features, preprocessing, write_features
 
 if TYPE_CHECKING:
     from collections.abc import Callable
