@@ -19,7 +19,7 @@ def preprocess(
 ) -> int:
     """Decode images once, into one data file.
 
-    The file holds one column of bytes for each image. Other commands read it in place of the folder, which
+    The file holds one column of bytes for each image. Other commands read it in place of the images, which
     saves the decoding.
     """
     from ..datasets import write_data

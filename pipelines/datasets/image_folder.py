@@ -1,4 +1,4 @@
-"""Labelled images of a folder: list them, and decode them into a data file or into memory."""
+"""Labelled images of a folder or an archive: list them, and decode them into a data file or into memory."""
 
 from __future__ import annotations
 
@@ -14,11 +14,24 @@ import numpy as np
 from xpnet.data import ColumnMatrix, fit_standardizer
 from xpnet.errors import DataError, NoInputError
 
-from ..images import class_folders, count_images_in, decode_all, passed_over_text, path_text, walk_images
+from ..images import (
+    class_folders,
+    count_images_in,
+    damaged_archive,
+    decode_all,
+    is_archive,
+    passed_over_text,
+    path_text,
+    subfolders,
+    walk_images,
+    why_no_image,
+)
 from .data_file import data_file_writer
 from .dataset import Dataset, without_unused_classes
 from .labels_file import read_labels
+from .named_labels import NamedLabels
 from .text_file import same_name
+from .webdataset import read_webdataset
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,55 +59,87 @@ class LabelledImages:
         items: (path, class index) of each image, in order.
         classes: the names of the classes, by class index.
         warnings: what is doubtful about them.
+        flaws: (path, reason) of each input that cannot be used, because it has no label for example.
     """
 
     items: list[tuple[str, int]]
     classes: tuple[str, ...]
     warnings: tuple[str, ...] = ()
+    flaws: tuple[tuple[str, str], ...] = ()
 
 
 def list_labelled_images(folder: str, labels: str | None = None) -> LabelledImages:
-    """List the images of a folder with their classes.
+    """List the images of a folder or an archive with their classes.
 
     Args:
-        folder: without `labels`, the folder has a subfolder for each class.
+        folder: without `labels`, the folder has a subfolder for each class, or archives. An archive has the
+            same, perhaps in another folder, or a label beside each image: see `webdataset.py`.
         labels: a CSV file with lines path,label. The paths are relative to the folder.
 
     Raises:
         DataError: the folder or the CSV file cannot be read, or the subfolders are parts of a dataset.
         NoInputError: there are no images.
     """
-    if labels is None:
-        pairs, names, doubts = _from_subfolders(folder)
+    if labels is not None:
+        found = read_labels(folder, labels)
+    elif archives := _archives_as_data(folder):
+        found = NamedLabels.merged(map(_from_archive, archives))
     else:
-        pairs, doubts = read_labels(folder, labels)
-        names = sorted({label for _, label in pairs})
+        found = _from_subfolders(folder)
+    names = sorted(found.classes)
     index = {name: i for i, name in enumerate(names)}
-    if not pairs:
+    if not found.pairs:
         msg = f"{folder}: contains no images"
         raise NoInputError(msg)
+    doubts = list(dict.fromkeys(found.doubts))
     spellings: dict[str, list[str]] = {}
     for name in names:
         spellings.setdefault(unicodedata.normalize("NFKC", name).casefold(), []).append(name)
-    for alike in spellings.values():
-        if len(alike) > 1:
-            doubts.append(f"{labels or folder}: has the classes {', '.join(alike)}: are they the same?")
-    items = [(path, index[name]) for path, name in pairs]
-    return LabelledImages(items, tuple(map(path_text, names)), tuple(doubts))
+    doubts += [
+        f"{labels or folder}: has the classes {', '.join(alike)}: are they the same?"
+        for alike in spellings.values()
+        if len(alike) > 1
+    ]
+    items = [(path, index[name]) for path, name in found.pairs]
+    return LabelledImages(items, tuple(map(path_text, names)), tuple(doubts), tuple(found.flaws))
 
 
-def _from_subfolders(folder: str) -> tuple[list[tuple[str, str]], list[str], list[str]]:
-    """Return (path, class) of each image, the classes in order, and doubts."""
-    found = class_folders(folder)
-    doubts = []
-    if others := [name for name in found if name.lower() in NOT_CLASSES]:
+def _archives_as_data(folder: str) -> list[str]:
+    """Return the archives that hold the images: the path itself, or those in a folder without subfolders."""
+    if not os.path.isdir(folder):
+        return [folder]
+    if subfolders(folder):
+        return []
+    return [os.path.join(folder, name) for name in sorted(os.listdir(folder)) if is_archive(name)]
+
+
+def _from_archive(archive: str) -> NamedLabels:
+    """Return the images of an archive, with the labels beside them, or else by folders."""
+    return read_webdataset(archive) or _from_subfolders(_with_classes(archive.rstrip("/")))
+
+
+def _with_classes(folder: str) -> str:
+    """Return the folder in an archive that has the subfolders of the classes: it may lie in others."""
+    paths = [path.removeprefix(f"{folder}/") for path in walk_images(folder, Counter()) if path != folder]
+    within = {path.rpartition("/")[0] for path in paths}
+    if not within:
+        return folder
+    around = os.path.commonpath(within) if len(within) > 1 else os.path.dirname(*within)
+    return f"{folder}/{around}" if around else folder
+
+
+def _from_subfolders(folder: str) -> NamedLabels:
+    """Return the images in the subfolders of a folder, which are the classes."""
+    names = list(class_folders(folder))
+    found, doubts = NamedLabels(), list[str]()
+    if others := [name for name in names if name.lower() in NOT_CLASSES]:
         doubts.append(f"{folder}: left out {', '.join(others)}, which is no class")
-    subfolders = [name for name in found if name not in others]
-    if not subfolders:
+    names = [name for name in names if name not in others]
+    if not names:
         msg = f"{folder}: has no subfolders: expected one for each class, with the name of the class"
         raise NoInputError(msg)
-    parts = [name for name in subfolders if name.lower() in PARTS]
-    if len(parts) == len(subfolders):
+    parts = [name for name in names if name.lower() in PARTS]
+    if len(parts) == len(names):
         example = os.path.join(folder, parts[0])
         msg = (
             f"{folder}: its subfolders {', '.join(parts)} are parts of a dataset, not classes: "
@@ -103,19 +148,21 @@ def _from_subfolders(folder: str) -> tuple[list[tuple[str, str]], list[str], lis
         raise DataError(msg)
     if parts:
         doubts.append(f"{folder}: the subfolders {', '.join(parts)} are used as classes: are they?")
-    pairs: list[tuple[str, str]] = []
-    names: dict[str, str] = {}  # the first folder of each class
+    first: dict[str, str] = {}  # the first folder of each class
     passed_over: Counter[str] = Counter()
     deeper: list[set[str]] = []  # for each subfolder, its own subfolders, if all of its images are in them
-    for name in subfolders:
+    for name in names:
         label = same_name(name)
-        if names.setdefault(label, name) != name:
+        if first.setdefault(label, name) != name:
             doubts.append(f"{folder}: two subfolders have the name {label}: they are one class")
         within = os.path.join(folder, name)
         paths = list(walk_images(within, passed_over))
-        pairs.extend((path, label) for path in paths)
+        found.pairs += [(path, label) for path in paths]
+        found.classes.add(label)
         below = {os.path.relpath(path, within).split(os.sep)[0] for path in paths if _is_deeper(path, within)}
         deeper.append(below if below and all(_is_deeper(path, within) for path in paths) else set())
+    if damaged := damaged_archive(folder):
+        found.flaws.append((damaged, why_no_image(damaged)))
     loose = count_images_in(folder, passed_over)
     if passed_over:
         doubts.append(passed_over_text(folder, passed_over))
@@ -127,7 +174,8 @@ def _from_subfolders(folder: str) -> tuple[list[tuple[str, str]], list[str], lis
             f"{folder}: the images of every class are in subfolders of it, such as {', '.join(examples)}: "
             "if those are the classes, give the folder above them"
         )
-    return pairs, sorted(names), doubts
+    found.doubts = doubts
+    return found
 
 
 def _is_deeper(path: str, folder: str) -> bool:
@@ -259,6 +307,8 @@ def _decode(
     Returns and raises the same as `write_images`, and returns the libraries that decoded them.
     """
     skipped, done, count = SkippedInputs(on_error), 0, 0
+    for path, reason in source.flaws:
+        skipped.add(path, reason)
     libraries: dict[str, str] = {}
     for chunk in decode_all((path for path, _ in source.items), recipe, workers):
         good = [i for i, error in enumerate(chunk.errors) if not error]
@@ -275,6 +325,6 @@ def _decode(
         on_progress(done, len(source.items))
     if not count:
         path, reason = skipped.found[0]
-        msg = f"none of {done} images can be used; the first is {path}: {reason}"
+        msg = f"none of {done + len(source.flaws)} images can be used; the first is {path}: {reason}"
         raise NoInputError(msg)
     return count, skipped.found, libraries

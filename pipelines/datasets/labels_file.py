@@ -6,7 +6,8 @@ import os
 
 from xpnet.errors import DataError
 
-from ..images import name_text, path_text
+from ..images import exists, name_text, path_text
+from .named_labels import NamedLabels
 from .text_file import quoted, read_cells, same_name
 
 PATH_WORDS = (
@@ -22,8 +23,8 @@ LABEL_WORDS = (
 """Names of the column of labels."""
 
 
-def read_labels(folder: str, labels: str) -> tuple[list[tuple[str, str]], list[str]]:
-    """Return (path, label) of each image in a labels file, and warnings about the file.
+def read_labels(folder: str, labels: str) -> NamedLabels:
+    """Return each image in a labels file with its label.
 
     A header is left out. A path is the one of the file that exists, if it is written with other spaces,
     backslashes or accents there.
@@ -42,7 +43,7 @@ def read_labels(folder: str, labels: str) -> tuple[list[tuple[str, str]], list[s
         path_at, label_at = places
         width = len(lines[0][1])
         lines = lines[1:]
-    pairs: list[tuple[str, str]] = []
+    found = NamedLabels()
     first_lines: dict[str, tuple[int, str]] = {}
     repeated = 0
     for line, cells in lines:
@@ -56,7 +57,7 @@ def read_labels(folder: str, labels: str) -> tuple[list[tuple[str, str]], list[s
         place = os.path.normpath(path)
         if place not in first_lines:
             first_lines[place] = line, label
-            pairs.append((path, label))
+            found.add(path, label)
         elif first_lines[place][1] == label:
             repeated += 1
         else:
@@ -67,23 +68,29 @@ def read_labels(folder: str, labels: str) -> tuple[list[tuple[str, str]], list[s
                 "image"
             )
             raise DataError(msg)
-    warnings = [f"{labels}: lists {repeated} images more than once; each is used once"] if repeated else []
-    return pairs, warnings
+    if repeated:
+        found.doubts.append(f"{labels}: lists {repeated} images more than once; each is used once")
+    return found
 
 
 def _checked_label(labels: str, line: int, label: str) -> str:
     """Return a label in the form in which names are compared, or refuse it."""
     label = same_name(label.strip())
-    if name_text(label) != label:
-        msg = f"{labels}: line {line}: the label {name_text(label)} is not UTF-8: save the file as UTF-8"
-        raise DataError(msg)
-    if not label.isprintable():
-        msg = (
-            f"{labels}: line {line}: the label {quoted(label)} has a line end or a control character: "
-            "check the quotation marks"
-        )
+    if flaw := flaw_of_label(label):
+        msg = f"{labels}: line {line}: {flaw}"
         raise DataError(msg)
     return label
+
+
+def flaw_of_label(label: str) -> str:
+    """Return why a label cannot be the name of a class; "" if it can."""
+    if not label:
+        return "the label is empty"
+    if name_text(label) != label:
+        return f"the label {name_text(label)} is not UTF-8: save the file as UTF-8"
+    if not label.isprintable():
+        return f"the label {quoted(label)} has a line end or a control character: check the quotation marks"
+    return ""
 
 
 def _word(cell: str) -> str:
@@ -96,7 +103,7 @@ def _header(lines: list[tuple[int, list[str]]], finder: _Finder) -> tuple[int, i
     The names need not be known ones if there are two columns: then the first cell must look like no file.
     """
     first = lines[0][1]
-    if first[0].strip() and os.path.lexists(finder.find(first[0])):
+    if first[0].strip() and exists(finder.find(first[0])):
         return None
     words = [_word(cell) for cell in first]
     path_word = next((word for word in PATH_WORDS if word in words), None)
@@ -126,7 +133,7 @@ class _Finder:
         forms = dict.fromkeys((cell, stripped, stripped.replace("\\", "/")))
         for form in forms:
             path = os.path.join(self._folder, form)
-            if os.path.lexists(path):
+            if exists(path):
                 return path
         if not stripped.isascii():
             for form in forms:

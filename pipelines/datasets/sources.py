@@ -1,4 +1,4 @@
-"""Open the data that a user names: images in a folder or file, a file of the course, a table, or features."""
+"""Open the data that a user names: images in a folder, an archive or a file, a table, or features."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from xpnet.data import fit_standardizer
 from xpnet.errors import DataError, UsageError
 
-from ..images import Recipe
+from ..images import Recipe, is_folder, why_no_image
 from .endings import EMBEDDING_SUFFIXES, PARQUET_SUFFIXES, TABLE_SUFFIXES
 from .text_file import same_name
 
@@ -77,7 +77,8 @@ def open_data(
     """Read data into memory.
 
     Args:
-        path: a folder with a subfolder for each class; any folder, with `options.labels`; a file of
+        path: a folder with a subfolder for each class; any folder, with `options.labels`; a zip or tar
+            archive with what such a folder has; a file of
             `xpnet preprocess`; a file of the course; a CSV table, with `options.target`; or features in a
             .npy, .npz, Parquet or HDF5 file.
         options: how the data is read.
@@ -90,7 +91,7 @@ def open_data(
         UsageError: an option is for another kind of data.
         WorkerError: the processes that decode cannot be started.
     """
-    if os.path.isdir(path):
+    if _holds_images(path):
         from .image_folder import list_labelled_images, load_images
 
         _refuse_options(path, "a folder", options.for_tables)
@@ -111,6 +112,9 @@ def open_data(
         msg = f"{path}: is a pipe or a device: save the data to a file, and name that"
         raise DataError(msg)
     _refuse_ending(path)
+    if flaw := why_no_image(path):
+        msg = f"{path}: {flaw}"
+        raise DataError(msg)
     for_images = {"options for images": options.recipe, "--labels": options.labels}
     if path.lower().endswith(TABLE_SUFFIXES):
         _refuse_options(path, "a table", for_images)
@@ -162,7 +166,7 @@ def write_data(
         OutputError: the file cannot be written.
         DataError, NoInputError, UsageError, WorkerError: as for `open_data`.
     """
-    if os.path.isdir(path):
+    if _holds_images(path):
         from .image_folder import list_labelled_images, write_images
 
         _refuse_options(path, "a folder", options.for_tables)
@@ -182,6 +186,11 @@ def write_data(
     dataset = open_data(path, options, on_progress, on_warning)
     write_data_file(output, dataset)
     return list(dataset.skipped)
+
+
+def _holds_images(path: str) -> bool:
+    """Return whether a path is a folder or an archive, of images."""
+    return os.path.isdir(path) or (is_folder(path) and not path.lower().endswith(OTHER_FORMATS))
 
 
 def _read_embeddings(path: str, options: DataOptions) -> Dataset:

@@ -26,7 +26,7 @@ from ..datasets import (
     with_classes,
     with_labels_for,
 )
-from ..images import Workers
+from ..images import Workers, is_folder
 from ..outputs import locked_outputs, require_ending, require_writable
 from .backbones import embedded, opened_backbone, standardized
 from .features import with_features
@@ -128,8 +128,8 @@ def prepare(job: TrainJob, messages: Messages) -> Prepared:
     backend = job.device if isinstance(job.device, Backend) else select(job.device)
     messages.detail(f"Device {backend.device}: {backend.reason}")
     backbone, data_options = None, job.options
-    is_folder = isinstance(job.data, str) and os.path.isdir(job.data)
-    if job.plan.backbone is not None and job.options.recipe is not None and is_folder:
+    has_files = isinstance(job.data, str) and is_folder(job.data)
+    if job.plan.backbone is not None and job.options.recipe is not None and has_files:
         backbone = opened_backbone(job.plan, job.options.recipe, backend, messages)
         data_options = replace(data_options, transform=backbone[0])
     dataset = _opened(job.data, data_options, job.plan, messages)
@@ -145,7 +145,7 @@ def prepare(job: TrainJob, messages: Messages) -> Prepared:
         if isinstance(job.val, str):
             options = replace(
                 options,
-                recipe=dataset.recipe if os.path.isdir(job.val) else None,
+                recipe=dataset.recipe if is_folder(job.val) else None,
                 standardize=None,
                 labels=None,
                 target=None,
@@ -200,8 +200,8 @@ def _opened(data: str | Dataset, options: DataOptions, plan: Plan, messages: Mes
 def _was_reported(data: str | Dataset) -> bool:
     """Return whether the data is a file of `xpnet preprocess`, which has reported what it skipped."""
     others = TABLE_SUFFIXES + EMBEDDING_SUFFIXES
-    is_hdf5 = isinstance(data, str) and os.path.isfile(data) and not data.lower().endswith(others)
-    return is_hdf5 and is_data_file(str(data))
+    is_file = isinstance(data, str) and os.path.isfile(data) and not is_folder(data)
+    return is_file and not str(data).lower().endswith(others) and is_data_file(str(data))
 
 
 def validation_split(dataset: Dataset, share: float, seed: int) -> tuple[Dataset, Dataset]:

@@ -1,0 +1,153 @@
+"""Members of archives as inputs: `photos.zip/day/1.jpg` is a member of `photos.zip`.
+
+A zip or tar archive is like a folder with all its subfolders. Members are read in place: nothing is unpacked,
+so the names of members can do no harm. An archive in an archive is not opened.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import re
+from typing import TYPE_CHECKING
+
+from xpnet.errors import ImageError
+
+if TYPE_CHECKING:
+    from .members import Directory, Member
+
+ARCHIVE_SUFFIXES = (".zip", ".tar")
+"""The endings of archives that are read."""
+
+COMPRESSED_SUFFIXES = (
+    ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tzst", ".tar.lz4", ".7z", ".rar",
+)  # fmt: skip
+"""The endings of archives that are not: their members can be read only one after the other."""
+
+ALL_SUFFIXES = ARCHIVE_SUFFIXES + COMPRESSED_SUFFIXES
+"""The endings of all archives."""
+
+OPEN_ARCHIVES = 4
+"""How many archives' lists of members a process keeps."""
+
+
+_SEPARATORS = "/" if os.sep == "/" else f"/{os.sep}"
+
+_ENDING = re.compile(
+    rf"({'|'.join(map(re.escape, ARCHIVE_SUFFIXES))})([{re.escape(_SEPARATORS)}]|$)", re.IGNORECASE
+)
+
+
+def archive_ending(name: str) -> str:
+    """Return the ending of an archive's name, also of a kind that is not read; "" for other names."""
+    lower = name.lower()
+    return next((suffix for suffix in ALL_SUFFIXES if lower.endswith(suffix)), "")
+
+
+def split_archive(name: str) -> tuple[str, str] | None:
+    """Return the archive that a name leads into, and the rest of the name, without slashes around it.
+
+    An archive itself has the rest "". None is for all other names, also where the archive does not exist.
+    """
+    for match in _ENDING.finditer(name):
+        archive = name[: match.end(1)]
+        if os.path.isfile(archive):
+            rest = name[match.end() :].strip(_SEPARATORS)
+            return archive, rest if os.sep == "/" else rest.replace(os.sep, "/")
+    return None
+
+
+def directory_of(archive: str) -> Directory:
+    """Return the members of an archive, which are found once for each process.
+
+    Raises:
+        ImageError: it cannot be read, or is no archive. The message does not name it.
+    """
+    try:
+        status = os.stat(archive)
+        return _directory_of(archive, (status.st_ino, status.st_size, status.st_mtime_ns))
+    except OSError as error:
+        msg = f"cannot be read: {error.strerror or error}"
+        raise ImageError(msg) from None
+
+
+@functools.lru_cache(OPEN_ARCHIVES)
+def _directory_of(archive: str, identity: tuple[int, int, int]) -> Directory:
+    """Return the members of an archive. identity: differs if another file has its name."""
+    from .tar_archive import read_tar_directory
+    from .zip_archive import read_zip_directory
+
+    del identity
+    with open(archive, "rb") as file:
+        return read_zip_directory(file) if _is_zip(archive) else read_tar_directory(file)
+
+
+def _is_zip(archive: str) -> bool:
+    return archive.lower().endswith(".zip")
+
+
+def has_member(archive: str, name: str) -> bool:
+    """Return whether an archive has a member of that name, or a folder."""
+    with contextlib.suppress(ImageError):
+        directory = directory_of(archive)
+        return name in directory.members or any(True for _ in directory.below(name))
+    return False
+
+
+def read_member(archive: str, name: str, most_bytes: int, start: int | None = None) -> bytes:
+    """Return the bytes of a member of an archive.
+
+    Args:
+        archive: the archive.
+        name: the name of the member.
+        most_bytes: a member with more is refused.
+        start: how many bytes to read from its start; None for all.
+
+    Raises:
+        ImageError: the archive or the member cannot be read. The message names neither.
+    """
+    member = directory_of(archive).members.get(name)
+    if member is None:
+        msg = "the archive has no such member"
+        raise ImageError(msg)
+    _require_readable(member, most_bytes)
+    try:
+        with open(archive, "rb") as file:
+            if _is_zip(archive):
+                from .zip_archive import read_zip_member
+
+                return read_zip_member(file, member, start)
+            file.seek(member.start)
+            content = file.read(member.size if start is None else min(start, member.size))
+    except OSError as error:
+        msg = f"cannot be read: {error.strerror or error}"
+        raise ImageError(msg) from None
+    if start is None and len(content) != member.size:
+        msg = "the archive ends in the middle of it"
+        raise ImageError(msg)
+    return content
+
+
+def _require_readable(member: Member, most_bytes: int) -> None:
+    if member.flaw:
+        raise ImageError(member.flaw)
+    if not member.size:
+        msg = "file is empty"
+        raise ImageError(msg)
+    if max(member.size, member.stored) > most_bytes:
+        msg = f"file of {max(member.size, member.stored)} bytes, expected at most {most_bytes}"
+        raise ImageError(msg)
+
+
+def flaw_of(archive: str) -> str:
+    """Return why an archive cannot be read as a whole; "" if it can."""
+    if archive_ending(archive) in COMPRESSED_SUFFIXES:
+        return (
+            "is a compressed archive, whose members cannot be read one by one: unpack it, or make a .tar of "
+            "it, as gunzip does"
+        )
+    try:
+        return directory_of(archive).flaw
+    except ImageError as error:
+        return str(error)
