@@ -627,6 +627,11 @@ def use_image(path: Path, seed: int) -> None:
 
 TABLE_TEXT = '\ufeffname,a,b,y\nann,1,2.5,"cat"\nbéa, 3 ,1e9,dog\n\n"c,d";4\t;5,cat\r\n'
 LABELS_TEXT = "path,label\na/0.png,x\nb/1.png,y\nb/2.png,x\n"
+JSON_LABELS_TEXT = """\
+{"file_name": "a/0.png", "label": "x"}
+{"file_name": "b/1.png", "label": 3}
+{"file_name": "b/2.png", "label": "x"}
+"""
 CONFIG_TEXT = """
 [train]
 hidden = "32:relu"
@@ -661,6 +666,7 @@ KINDS = {
     "unfinished": Kind(make_unfinished, damage_text, use_unfinished),
     "table": Kind(make_texts(".csv", TABLE_TEXT), damage_text, use_table),
     "labels": Kind(make_texts(".csv", LABELS_TEXT), damage_text, use_labels),
+    "json labels": Kind(make_texts(".jsonl", JSON_LABELS_TEXT), damage_json_lines, use_labels),
     "list": Kind(
         make_texts("", "a/0.png\n", "a/0.png\0b/1.png\0", '"a b"\r\nc.png\r\n'), damage_text, use_list
     ),

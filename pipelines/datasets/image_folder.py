@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from xpnet.data import ColumnMatrix, fit_standardizer
-from xpnet.errors import DataError, NoInputError
+from xpnet.errors import DataError, NoInputError, UsageError
 
 from ..images import (
     class_folders,
@@ -29,6 +29,7 @@ from ..images import (
 from .data_file import data_file_writer
 from .dataset import Dataset, without_unused_classes
 from .labels_file import read_labels
+from .metadata_file import PARTS, read_metadata, require_one_part
 from .named_labels import NamedLabels
 from .text_file import same_name
 from .webdataset import read_webdataset
@@ -43,12 +44,6 @@ NOT_CLASSES = (
     "__macosx", "@eadir", "lost+found", "$recycle.bin", "system volume information", "__pycache__"
 )  # fmt: skip
 """Names of subfolders, in lower case, that other programs make. They are not classes."""
-
-PARTS = (
-    "train", "training", "trainset", "val", "valid", "validation", "dev", "test", "testing", "testset",
-    "eval", "evaluation", "holdout",
-)  # fmt: skip
-"""Names of the parts of a dataset, in lower case."""
 
 
 @dataclass(frozen=True)
@@ -68,24 +63,29 @@ class LabelledImages:
     flaws: tuple[tuple[str, str], ...] = ()
 
 
-def list_labelled_images(folder: str, labels: str | None = None) -> LabelledImages:
+def list_labelled_images(folder: str, labels: str | None = None, target: str | None = None) -> LabelledImages:
     """List the images of a folder or an archive with their classes.
 
     Args:
         folder: without `labels`, the folder has a subfolder for each class, or archives. An archive has the
-            same, perhaps in another folder, or a label beside each image: see `webdataset.py`.
+            same, perhaps in another folder, or a label beside each image: see `webdataset.py`. Or there is
+            a file with the labels: see `metadata_file.py`.
         labels: a CSV file with lines path,label. The paths are relative to the folder.
+        target: the name of the column with the labels, in a file of labels; None for one with a usual name.
 
     Raises:
         DataError: the folder or the CSV file cannot be read, or the subfolders are parts of a dataset.
         NoInputError: there are no images.
+        UsageError: `target` is given, and there is no file of labels.
     """
-    if labels is not None:
-        found = read_labels(folder, labels)
-    elif archives := _archives_as_data(folder):
-        found = NamedLabels.merged(map(_from_archive, archives))
-    else:
-        found = _from_subfolders(folder)
+    found = read_metadata(folder, target) if labels is None else read_labels(folder, labels, target)
+    if found is None and target is not None:
+        msg = f"{folder}: is a folder: leave out --target, which names a column of a file of labels"
+        raise UsageError(msg)
+    if found is None:
+        archives = _archives_as_data(folder)
+        parts = map(_from_archive, archives) if archives else [_from_subfolders(folder)]
+        found = NamedLabels.merged(parts)
     names = sorted(found.classes)
     index = {name: i for i, name in enumerate(names)}
     if not found.pairs:
@@ -138,15 +138,8 @@ def _from_subfolders(folder: str) -> NamedLabels:
     if not names:
         msg = f"{folder}: has no subfolders: expected one for each class, with the name of the class"
         raise NoInputError(msg)
-    parts = [name for name in names if name.lower() in PARTS]
-    if len(parts) == len(names):
-        example = os.path.join(folder, parts[0])
-        msg = (
-            f"{folder}: its subfolders {', '.join(parts)} are parts of a dataset, not classes: "
-            f"give one of them, such as {example}, and validate with another: --val"
-        )
-        raise DataError(msg)
-    if parts:
+    require_one_part(folder, names)
+    if parts := [name for name in names if name.lower() in PARTS]:
         doubts.append(f"{folder}: the subfolders {', '.join(parts)} are used as classes: are they?")
     first: dict[str, str] = {}  # the first folder of each class
     passed_over: Counter[str] = Counter()

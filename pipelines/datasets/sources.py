@@ -39,7 +39,7 @@ class DataOptions:
             a table, "unit" for images, and the file's own standardization for a data file.
         labels: for folders without a subfolder per class: a CSV file with lines path,label; for features
             without labels: a .npy or CSV file of them.
-        target: for tables, also Parquet: the name of the column to predict.
+        target: for tables, also Parquet, and files of labels: the name of the column to predict.
         columns: for tables: the names of the features; None for all columns but the target.
         ignored_columns: for tables: the names of columns that are no features.
         workers: for folders: the number of processes that decode.
@@ -60,7 +60,7 @@ class DataOptions:
 
     @property
     def for_tables(self) -> dict[str, object]:
-        """The options that only tables have, by their names on the command line. None: not given."""
+        """The options of tables, by their names on the command line. None: not given."""
         return {
             "--target": self.target,
             "--columns": self.columns,
@@ -94,9 +94,9 @@ def open_data(
     if _holds_images(path):
         from .image_folder import list_labelled_images, load_images
 
-        _refuse_options(path, "a folder", options.for_tables)
+        _refuse_options(path, "a folder", {**options.for_tables, "--target": None})
         return load_images(
-            list_labelled_images(path, options.labels),
+            list_labelled_images(path, options.labels, options.target),
             options.recipe or Recipe(),
             standardize=options.standardize or "unit",
             workers=options.workers,
@@ -169,9 +169,9 @@ def write_data(
     if _holds_images(path):
         from .image_folder import list_labelled_images, write_images
 
-        _refuse_options(path, "a folder", options.for_tables)
+        _refuse_options(path, "a folder", {**options.for_tables, "--target": None})
         _, skipped = write_images(
-            list_labelled_images(path, options.labels),
+            list_labelled_images(path, options.labels, options.target),
             output,
             options.recipe or Recipe(),
             standardize=options.standardize or "unit",

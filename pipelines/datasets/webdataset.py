@@ -14,7 +14,7 @@ from xpnet.errors import ImageError
 from ..images import damaged_archive, exists, passed_over_text, read_content, walk_images, why_no_image
 from .labels_file import LABEL_WORDS, flaw_of_label
 from .named_labels import NamedLabels
-from .text_file import same_name
+from .text_file import json_text, same_name
 
 MAX_LABEL_BYTES = 1 << 20
 """How large a file with the label of one image may be."""
@@ -74,5 +74,5 @@ def _label_beside(path: str) -> str | None:
             raise ImageError(msg) from None
         values = values if isinstance(values, dict) else {}
         label = next((values[word] for word in LABEL_WORDS if word in values), None)
-        return same_name(str(label).strip()) if isinstance(label, str | int) else None
+        return same_name(json_text(label).strip()) if label is not None else None
     return None

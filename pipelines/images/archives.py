@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 from xpnet.errors import ImageError
 
+from .members import canonical
+
 if TYPE_CHECKING:
     from .members import Directory, Member
 
@@ -53,8 +55,8 @@ def split_archive(name: str) -> tuple[str, str] | None:
     for match in _ENDING.finditer(name):
         archive = name[: match.end(1)]
         if os.path.isfile(archive):
-            rest = name[match.end() :].strip(_SEPARATORS)
-            return archive, rest if os.sep == "/" else rest.replace(os.sep, "/")
+            rest = name[match.end() :] if os.sep == "/" else name[match.end() :].replace(os.sep, "/")
+            return archive, canonical(rest).rstrip("/")
     return None
 
 

@@ -148,7 +148,7 @@ def prepare(job: TrainJob, messages: Messages) -> Prepared:
                 recipe=dataset.recipe if is_folder(job.val) else None,
                 standardize=None,
                 labels=None,
-                target=None,
+                target=options.target if is_folder(job.val) else None,
                 ignored_columns=(),
                 columns=None,
             )
