@@ -444,6 +444,21 @@ def make_archives(folder: Path) -> list[Path]:
     return paths
 
 
+def make_image_rows(folder: Path) -> list[Path]:
+    """Write Parquet files with pictures, as Hugging Face does and as a column of bytes."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pictures = [path.read_bytes() for path in sorted(draw_folder(folder / "drawn").rglob("*.png"))]
+    labels = pa.array([i % 2 for i in range(len(pictures))])
+    structs = pa.array([{"bytes": content, "path": None} for content in pictures])
+    about = {"huggingface": json.dumps({"info": {"features": {"label": {"names": ["no", "yes"]}}}})}
+    table = pa.table({"image": structs, "label": labels}).replace_schema_metadata(about)
+    pq.write_table(table, folder / "structs.parquet", row_group_size=4)
+    pq.write_table(pa.table({"image": pictures, "label": labels}), folder / "bytes.parquet")
+    return [folder / "structs.parquet", folder / "bytes.parquet"]
+
+
 def damage_archive(path: Path, rng: random.Random) -> None:
     """Change bytes of an archive: half of them in the part that lists the members."""
     if rng.random() < 0.5:
@@ -673,6 +688,7 @@ KINDS = {
     "curves": Kind(make_texts(".csv", CURVES_TEXT), damage_text, use_curves),
     "config": Kind(make_texts(".toml", CONFIG_TEXT), damage_text, use_config),
     "archive": Kind(make_archives, damage_archive, use_archive),
+    "image rows": Kind(make_image_rows, damage_bytes, use_archive),
     "image": Kind(make_images, damage_bytes, use_image),
 }
 """All kinds of files that a command reads."""

@@ -62,7 +62,7 @@ HOMES = {
     "PIL": "pipelines.images pipelines.report pipelines.cli.landscapes",
     "simplejpeg": "pipelines.images",
     "h5py": "pipelines.datasets",
-    "pyarrow": "pipelines.predictions pipelines.datasets",
+    "pyarrow": "pipelines.images pipelines.predictions pipelines.datasets",
     "jinja2": "pipelines.report",
     "typer": "pipelines.cli",
     "click": "pipelines.cli",

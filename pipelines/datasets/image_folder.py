@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import unicodedata
 import warnings
 from collections import Counter
@@ -15,11 +16,13 @@ from xpnet.data import ColumnMatrix, fit_standardizer
 from xpnet.errors import DataError, NoInputError, UsageError
 
 from ..images import (
+    archives_named,
     class_folders,
     count_images_in,
     damaged_archive,
     decode_all,
     is_archive,
+    is_folder,
     passed_over_text,
     path_text,
     subfolders,
@@ -28,9 +31,11 @@ from ..images import (
 )
 from .data_file import data_file_writer
 from .dataset import Dataset, without_unused_classes
+from .endings import PARQUET_SUFFIXES
 from .labels_file import read_labels
 from .metadata_file import PARTS, read_metadata, require_one_part
 from .named_labels import NamedLabels
+from .parquet_labels import read_parquet_labels
 from .text_file import same_name
 from .webdataset import read_webdataset
 
@@ -44,6 +49,10 @@ NOT_CLASSES = (
     "__macosx", "@eadir", "lost+found", "$recycle.bin", "system volume information", "__pycache__"
 )  # fmt: skip
 """Names of subfolders, in lower case, that other programs make. They are not classes."""
+
+
+PART_OF_NAME = re.compile(r"[-_.]")
+"""What may follow the part of a dataset in the name of a file, such as `train-00000-of-00002.parquet`."""
 
 
 @dataclass(frozen=True)
@@ -79,12 +88,12 @@ def list_labelled_images(folder: str, labels: str | None = None, target: str | N
         UsageError: `target` is given, and there is no file of labels.
     """
     found = read_metadata(folder, target) if labels is None else read_labels(folder, labels, target)
-    if found is None and target is not None:
-        msg = f"{folder}: is a folder: leave out --target, which names a column of a file of labels"
-        raise UsageError(msg)
     if found is None:
         archives = _archives_as_data(folder)
-        parts = map(_from_archive, archives) if archives else [_from_subfolders(folder)]
+        if target is not None and not any(path.lower().endswith(PARQUET_SUFFIXES) for path in archives):
+            msg = f"{folder}: is a folder: leave out --target, which names a column of a file of labels"
+            raise UsageError(msg)
+        parts = [_from_archive(path, target) for path in archives] or [_from_subfolders(folder)]
         found = NamedLabels.merged(parts)
     names = sorted(found.classes)
     index = {name: i for i, name in enumerate(names)}
@@ -105,16 +114,29 @@ def list_labelled_images(folder: str, labels: str | None = None, target: str | N
 
 
 def _archives_as_data(folder: str) -> list[str]:
-    """Return the archives that hold the images: the path itself, or those in a folder without subfolders."""
+    """Return the archives with the images: those that a path names, or in a folder without subfolders."""
     if not os.path.isdir(folder):
-        return [folder]
+        return archives_named(folder)
     if subfolders(folder):
         return []
-    return [os.path.join(folder, name) for name in sorted(os.listdir(folder)) if is_archive(name)]
+    names = [name for name in sorted(os.listdir(folder)) if is_archive(name) and not name.startswith(".")]
+    parts = {part for name in names if (part := PART_OF_NAME.split(name.lower())[0]) in PARTS}
+    if len(parts) > 1:
+        msg = (
+            f"{folder}: its files are of the parts {', '.join(sorted(parts))} of a dataset: give a pattern "
+            f"for one, such as '{os.path.join(folder, min(parts))}*', and validate with another: --val"
+        )
+        raise DataError(msg)
+    return [path for name in names if is_folder(path := os.path.join(folder, name))]
 
 
-def _from_archive(archive: str) -> NamedLabels:
-    """Return the images of an archive, with the labels beside them, or else by folders."""
+def _from_archive(archive: str, target: str | None) -> NamedLabels:
+    """Return the images of an archive, with the labels beside them, or else by folders.
+
+    `target` names the column of labels in a Parquet file.
+    """
+    if archive.lower().endswith(PARQUET_SUFFIXES):
+        return read_parquet_labels(archive, target)
     return read_webdataset(archive) or _from_subfolders(_with_classes(archive.rstrip("/")))
 
 

@@ -64,7 +64,7 @@ def read_metadata(folder: str, target: str | None = None) -> NamedLabels | None:
 def _metadata_in(folder: str) -> str | None:
     """Return the file of metadata in a folder, or in the only folder of an archive."""
     places = [folder]
-    if not os.path.isdir(folder) and is_archive(folder) and len(names := subfolders(folder)) == 1:
+    if os.path.isfile(folder) and is_archive(folder) and len(names := subfolders(folder)) == 1:
         places.append(os.path.join(folder, *names))
     paths = [os.path.join(place, name) for place in places for name in NAMES]
     return next(filter(exists, paths), None)

@@ -12,7 +12,7 @@ import numpy as np
 from xpnet.data import fit_standardizer
 from xpnet.errors import DataError, UsageError
 
-from ..images import Recipe, is_folder, why_no_image
+from ..images import Recipe, holds_images, why_no_image
 from .endings import EMBEDDING_SUFFIXES, PARQUET_SUFFIXES, TABLE_SUFFIXES
 from .text_file import same_name
 
@@ -94,7 +94,7 @@ def open_data(
     if _holds_images(path):
         from .image_folder import list_labelled_images, load_images
 
-        _refuse_options(path, "a folder", {**options.for_tables, "--target": None})
+        _refuse_options(path, _kind_of_images(path), {**options.for_tables, "--target": None})
         return load_images(
             list_labelled_images(path, options.labels, options.target),
             options.recipe or Recipe(),
@@ -112,7 +112,7 @@ def open_data(
         msg = f"{path}: is a pipe or a device: save the data to a file, and name that"
         raise DataError(msg)
     _refuse_ending(path)
-    if flaw := why_no_image(path):
+    if not path.lower().endswith(PARQUET_SUFFIXES) and (flaw := why_no_image(path)):
         msg = f"{path}: {flaw}"
         raise DataError(msg)
     for_images = {"options for images": options.recipe, "--labels": options.labels}
@@ -169,7 +169,7 @@ def write_data(
     if _holds_images(path):
         from .image_folder import list_labelled_images, write_images
 
-        _refuse_options(path, "a folder", {**options.for_tables, "--target": None})
+        _refuse_options(path, _kind_of_images(path), {**options.for_tables, "--target": None})
         _, skipped = write_images(
             list_labelled_images(path, options.labels, options.target),
             output,
@@ -189,8 +189,12 @@ def write_data(
 
 
 def _holds_images(path: str) -> bool:
-    """Return whether a path is a folder or an archive, of images."""
-    return os.path.isdir(path) or (is_folder(path) and not path.lower().endswith(OTHER_FORMATS))
+    """Return whether a path is a folder, or names archives of images."""
+    return os.path.isdir(path) or (not path.lower().endswith(OTHER_FORMATS) and holds_images(path))
+
+
+def _kind_of_images(path: str) -> str:
+    return "a folder" if os.path.isdir(path) else "an archive of images"
 
 
 def _read_embeddings(path: str, options: DataOptions) -> Dataset:

@@ -21,10 +21,12 @@ if TYPE_CHECKING:
     from .decode_many import decode_chunk as decode_chunk
     from .decode_many import in_batches as in_batches
     from .decode_many import workers_for as workers_for
+    from .inputs import archives_named as archives_named
     from .inputs import class_folders as class_folders
     from .inputs import count_images_in as count_images_in
     from .inputs import damaged_archive as damaged_archive
     from .inputs import expand_inputs as expand_inputs
+    from .inputs import holds_images as holds_images
     from .inputs import is_archive as is_archive
     from .inputs import is_folder as is_folder
     from .inputs import name_text as name_text
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from .inputs import subfolders as subfolders
     from .inputs import walk_images as walk_images
     from .libraries import decoding_libraries as decoding_libraries
+    from .parquet_images import PARQUET_SUFFIXES as PARQUET_SUFFIXES
     from .recipe import DECODERS as DECODERS
     from .recipe import Recipe as Recipe
     from .recipe import versions_text as versions_text
@@ -45,14 +48,16 @@ __getattr__, __dir__, __all__ = lazy_door(
         "recipe": "DECODERS Recipe versions_text",
         "contents": "exists read_content why_no_image",
         "inputs": (
-            "class_folders count_images_in damaged_archive expand_inputs is_archive is_folder name_text "
-            "passed_over_text path_text strip_common_folder subfolders walk_images"
+            "archives_named class_folders count_images_in damaged_archive expand_inputs holds_images "
+            "is_archive is_folder name_text passed_over_text path_text strip_common_folder subfolders "
+            "walk_images"
         ),
         "decode": "codec_versions decode_to_bytes usual_pillow",
         "libraries": "decoding_libraries",
         "decode_many": (
             "CHUNK_SIZE DecodedImages begin_decoding decode_all decode_chunk in_batches workers_for"
         ),
+        "parquet_images": "PARQUET_SUFFIXES",
         "workers": "Workers",
     },
 )

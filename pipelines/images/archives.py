@@ -1,5 +1,7 @@
 """Members of archives as inputs: `photos.zip/day/1.jpg` is a member of `photos.zip`.
 
+Parquet files with images are archives, too: a row is a member.
+
 A zip or tar archive is like a folder with all its subfolders. Members are read in place: nothing is unpacked,
 so the names of members can do no harm. An archive in an archive is not opened.
 """
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING
 from xpnet.errors import ImageError
 
 from .members import canonical
+from .parquet_images import PARQUET_SUFFIXES, read_parquet_directory, read_row
 
 if TYPE_CHECKING:
     from .members import Directory, Member
@@ -37,7 +40,8 @@ OPEN_ARCHIVES = 4
 _SEPARATORS = "/" if os.sep == "/" else f"/{os.sep}"
 
 _ENDING = re.compile(
-    rf"({'|'.join(map(re.escape, ARCHIVE_SUFFIXES))})([{re.escape(_SEPARATORS)}]|$)", re.IGNORECASE
+    rf"({'|'.join(map(re.escape, ARCHIVE_SUFFIXES + PARQUET_SUFFIXES))})([{re.escape(_SEPARATORS)}]|$)",
+    re.IGNORECASE,
 )
 
 
@@ -66,23 +70,39 @@ def directory_of(archive: str) -> Directory:
     Raises:
         ImageError: it cannot be read, or is no archive. The message does not name it.
     """
+    return _directory_of(archive, _identity(archive))
+
+
+def _identity(archive: str) -> tuple[int, int, int]:
+    """Return what differs if another file has the name of an archive."""
     try:
         status = os.stat(archive)
-        return _directory_of(archive, (status.st_ino, status.st_size, status.st_mtime_ns))
+    except OSError as error:
+        msg = f"cannot be read: {error.strerror or error}"
+        raise ImageError(msg) from None
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+@functools.lru_cache(OPEN_ARCHIVES)
+def _directory_of(archive: str, identity: tuple[int, int, int]) -> Directory:
+    """Return the members of an archive. identity: see `_identity`."""
+    from .tar_archive import read_tar_directory
+    from .zip_archive import read_zip_directory
+
+    del identity
+    if is_parquet(archive):
+        return read_parquet_directory(archive)
+    try:
+        with open(archive, "rb") as file:
+            return read_zip_directory(file) if _is_zip(archive) else read_tar_directory(file)
     except OSError as error:
         msg = f"cannot be read: {error.strerror or error}"
         raise ImageError(msg) from None
 
 
-@functools.lru_cache(OPEN_ARCHIVES)
-def _directory_of(archive: str, identity: tuple[int, int, int]) -> Directory:
-    """Return the members of an archive. identity: differs if another file has its name."""
-    from .tar_archive import read_tar_directory
-    from .zip_archive import read_zip_directory
-
-    del identity
-    with open(archive, "rb") as file:
-        return read_zip_directory(file) if _is_zip(archive) else read_tar_directory(file)
+def is_parquet(name: str) -> bool:
+    """Return whether a name is that of a Parquet file. It may be one without images."""
+    return name.lower().endswith(PARQUET_SUFFIXES)
 
 
 def _is_zip(archive: str) -> bool:
@@ -113,6 +133,8 @@ def read_member(archive: str, name: str, most_bytes: int, start: int | None = No
     if member is None:
         msg = "the archive has no such member"
         raise ImageError(msg)
+    if is_parquet(archive):
+        return read_row(archive, _identity(archive), member.start, most_bytes)[:start]
     _require_readable(member, most_bytes)
     try:
         with open(archive, "rb") as file:

@@ -8,7 +8,7 @@ import stat
 
 from xpnet.errors import ImageError
 
-from .archives import archive_ending, flaw_of, has_member, read_member, split_archive
+from .archives import archive_ending, flaw_of, has_member, is_parquet, read_member, split_archive
 
 
 def read_content(name: str, most_bytes: int) -> bytes:
@@ -51,7 +51,7 @@ def read_content(name: str, most_bytes: int) -> bytes:
 
 def why_no_image(name: str) -> str:
     """Return why a file that is an archive by its name gives no image; "" for other files."""
-    if not archive_ending(name) or not os.path.isfile(name):
+    if not (archive_ending(name) or is_parquet(name)) or not os.path.isfile(name):
         return ""
     return flaw_of(name) or "is an archive: name it as an input by itself, to read the images in it"
 

@@ -21,10 +21,12 @@ from .archives import (
     archive_ending,
     directory_of,
     flaw_of,
+    is_parquet,
     read_member,
     split_archive,
 )
 from .contents import exists
+from .parquet_images import PARQUET_SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -135,8 +137,8 @@ def _kinds(counts: Counter[str]) -> str:
 
 
 def is_archive(path: str) -> bool:
-    """Return whether a file is an archive that is read, by its name."""
-    return path.lower().endswith(ARCHIVE_SUFFIXES)
+    """Return whether a file may be an archive that is read, by its name."""
+    return path.lower().endswith(ARCHIVE_SUFFIXES + PARQUET_SUFFIXES)
 
 
 def is_folder(path: str) -> bool:
@@ -150,12 +152,25 @@ def damaged_archive(folder: str) -> str:
     return inside[0] if inside is not None and flaw_of(inside[0]) else ""
 
 
+def archives_named(path: str) -> list[str]:
+    """Return the archives that a path names: itself, or those that match if it is a pattern."""
+    if not os.path.lexists(path) and glob.has_magic(path):
+        return [match for match in _matches(path) if not os.path.isdir(match) and is_folder(match)]
+    return [path] if not os.path.isdir(path) and is_folder(path) else []
+
+
+def holds_images(path: str) -> bool:
+    """Return whether a path is a folder, or names archives."""
+    return os.path.isdir(path) or bool(archives_named(path))
+
+
 def _archive_of(path: str) -> tuple[str, str] | None:
     """Return the archive that a path leads into, and the folder in it; None if it leads to no such folder."""
     inside = None if os.path.isdir(path) else split_archive(path)
-    if inside is not None and inside[1]:
+    if inside is not None and (inside[1] or is_parquet(inside[0])):
         try:
-            if next(directory_of(inside[0]).below(inside[1]), None) is None:
+            directory = directory_of(inside[0])
+            if inside[1] and next(directory.below(inside[1]), None) is None:
                 return None
         except ImageError:
             return None
@@ -180,6 +195,8 @@ def _walk_archive(archive: str, folder: str, passed_over: Counter[str]) -> Itera
 
 def _is_wanted_member(archive: str, folder: str, name: str, passed_over: Counter[str]) -> bool:
     """Return whether a member of an archive, with a name relative to a folder in it, is used as an image."""
+    if directory_of(archive).has_only_images:
+        return True
     if any(part.startswith(".") and part != ".." for part in name.split("/")):
         return False
     last = name.rpartition("/")[2]

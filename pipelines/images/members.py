@@ -39,12 +39,14 @@ class Directory:
     Attributes:
         members: by their names, which are relative and have slashes between folders.
         flaw: why there may be more members that are not known; "" for an archive that is whole.
+        has_only_images: whether all members are images, whatever their names are.
         replaced: how many members have the name of a later one, which is the one that counts.
     """
 
     members: dict[str, Member] = field(default_factory=dict)
     flaw: str = ""
     replaced: int = 0
+    has_only_images: bool = False
 
     def add(self, name: str, member: Member) -> None:
         """Add a member. name: as the archive has it. Without a name it cannot be an input."""

@@ -34,7 +34,7 @@ from ..datasets import (
     with_classes,
     with_labels_for,
 )
-from ..images import Recipe, expand_inputs, is_folder, workers_for
+from ..images import Recipe, expand_inputs, holds_images, workers_for
 from ..outputs import require_ending
 from .backbones import backbone_of, find_backbone
 from .checks import require_history, require_table_recipe
@@ -332,7 +332,7 @@ class Model:
             on_warning: called with a sentence about each thing in the data that is doubtful.
         """
         path = os.fspath(path)
-        recipe, columns = self.recipe if is_folder(path) else None, None
+        recipe, columns = self.recipe if holds_images(path) else None, None
         if path.lower().endswith(TABLE_SUFFIXES + PARQUET_SUFFIXES):
             columns = tuple(self.saved.recipe.get("features") or ()) or None
             trained = self.saved.recipe.get("target") or None

@@ -12,7 +12,7 @@ from xpnet.data import ColumnMatrix, fit_standardizer
 from xpnet.errors import DataError, UsageError
 from xpnet.features import image_size, open_backbone, read_onnx, require_finite
 
-from ..images import is_folder
+from ..images import holds_images
 from .features import limited_scale
 from .plan import PATCHES_SIZE
 
@@ -37,7 +37,7 @@ def usual_images(plan: Plan, data: object) -> tuple[str | None, str | None]:
         ModelFileError: the backbone cannot be read.
         UsageError, DataError: it takes no images, or what says so is damaged.
     """
-    if not isinstance(data, str | os.PathLike) or not is_folder(os.fspath(data)):
+    if not isinstance(data, str | os.PathLike) or not holds_images(os.fspath(data)):
         return None, None
     if plan.backbone is None:
         return (PATCHES_SIZE if plan.wants_patches else None), None

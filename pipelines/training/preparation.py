@@ -26,7 +26,7 @@ from ..datasets import (
     with_classes,
     with_labels_for,
 )
-from ..images import Workers, is_folder
+from ..images import Workers, holds_images
 from ..outputs import locked_outputs, require_ending, require_writable
 from .backbones import embedded, opened_backbone, standardized
 from .features import with_features
@@ -128,7 +128,7 @@ def prepare(job: TrainJob, messages: Messages) -> Prepared:
     backend = job.device if isinstance(job.device, Backend) else select(job.device)
     messages.detail(f"Device {backend.device}: {backend.reason}")
     backbone, data_options = None, job.options
-    has_files = isinstance(job.data, str) and is_folder(job.data)
+    has_files = isinstance(job.data, str) and holds_images(job.data)
     if job.plan.backbone is not None and job.options.recipe is not None and has_files:
         backbone = opened_backbone(job.plan, job.options.recipe, backend, messages)
         data_options = replace(data_options, transform=backbone[0])
@@ -145,10 +145,10 @@ def prepare(job: TrainJob, messages: Messages) -> Prepared:
         if isinstance(job.val, str):
             options = replace(
                 options,
-                recipe=dataset.recipe if is_folder(job.val) else None,
+                recipe=dataset.recipe if holds_images(job.val) else None,
                 standardize=None,
                 labels=None,
-                target=options.target if is_folder(job.val) else None,
+                target=options.target if holds_images(job.val) else None,
                 ignored_columns=(),
                 columns=None,
             )
@@ -200,7 +200,7 @@ def _opened(data: str | Dataset, options: DataOptions, plan: Plan, messages: Mes
 def _was_reported(data: str | Dataset) -> bool:
     """Return whether the data is a file of `xpnet preprocess`, which has reported what it skipped."""
     others = TABLE_SUFFIXES + EMBEDDING_SUFFIXES
-    is_file = isinstance(data, str) and os.path.isfile(data) and not is_folder(data)
+    is_file = isinstance(data, str) and os.path.isfile(data) and not holds_images(data)
     return is_file and not str(data).lower().endswith(others) and is_data_file(str(data))
 
 
