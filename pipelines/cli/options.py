@@ -200,8 +200,8 @@ Data = Annotated[
     typer.Argument(
         metavar="DATA",
         help="The examples: a folder with one subfolder for each class, a zip or tar archive of such a "
-        "folder, Parquet with images, a data file of xpnet preprocess, an HDF5 file in the course's layout, a "
-        "table (CSV, Parquet), or features such as embeddings (.npz, .npy, Parquet, HDF5).",
+        "folder, Parquet with images, a data file of xpnet preprocess, an HDF5 file in the course's layout, "
+        "a table (CSV, Parquet), or features such as embeddings (.npz, .npy, Parquet, HDF5).",
     ),
 ]
 ModelFile = Annotated[

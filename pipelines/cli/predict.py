@@ -21,8 +21,8 @@ def predict(
         list[str] | None,
         typer.Argument(
             metavar="INPUTS...",
-            help="Images, folders (with all their subfolders), zip and tar archives, Parquet with images, and "
-            "patterns such as 'photos/*.jpg'; for a model of a table or of features, such files (CSV, "
+            help="Images, folders (with all their subfolders), zip and tar archives, Parquet with images, "
+            "and patterns such as 'photos/*.jpg'; for a model of a table or of features, such files (CSV, "
             "Parquet, .npy, .npz, HDF5). Of an image with several frames or pages, the first is read: see "
             "--frame.",
         ),

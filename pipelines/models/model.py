@@ -333,7 +333,7 @@ class Model:
         """
         path = os.fspath(path)
         recipe, columns = self.recipe if holds_images(path) else None, None
-        if path.lower().endswith(TABLE_SUFFIXES + PARQUET_SUFFIXES):
+        if recipe is None and path.lower().endswith(TABLE_SUFFIXES + PARQUET_SUFFIXES):
             columns = tuple(self.saved.recipe.get("features") or ()) or None
             trained = self.saved.recipe.get("target") or None
             # The name of an array of labels is not the name of a column.

@@ -152,7 +152,7 @@ def prepare(job: TrainJob, messages: Messages) -> Prepared:
                 ignored_columns=(),
                 columns=None,
             )
-            if job.val.lower().endswith(TABLE_SUFFIXES + PARQUET_SUFFIXES):
+            if options.recipe is None and job.val.lower().endswith(TABLE_SUFFIXES + PARQUET_SUFFIXES):
                 options = replace(options, target=dataset.target, columns=dataset.features or None)
         validation = _opened(job.val, options, job.plan, messages)
         if backbone is not None:
