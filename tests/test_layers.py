@@ -63,6 +63,7 @@ HOMES = {
     "simplejpeg": "pipelines.images",
     "h5py": "pipelines.datasets",
     "pyarrow": "pipelines.images pipelines.predictions pipelines.datasets",
+    "obstore": "pipelines.images",
     "jinja2": "pipelines.report",
     "typer": "pipelines.cli",
     "click": "pipelines.cli",

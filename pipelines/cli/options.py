@@ -201,7 +201,8 @@ Data = Annotated[
         metavar="DATA",
         help="The examples: a folder with one subfolder for each class, a zip or tar archive of such a "
         "folder, Parquet with images, a data file of xpnet preprocess, an HDF5 file in the course's layout, "
-        "a table (CSV, Parquet), or features such as embeddings (.npz, .npy, Parquet, HDF5).",
+        "a table (CSV, Parquet), or features such as embeddings (.npz, .npy, Parquet, HDF5). Folders and "
+        "archives may be in a bucket: s3://bucket/folder.",
     ),
 ]
 ModelFile = Annotated[

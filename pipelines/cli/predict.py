@@ -22,9 +22,9 @@ def predict(
         typer.Argument(
             metavar="INPUTS...",
             help="Images, folders (with all their subfolders), zip and tar archives, Parquet with images, "
-            "and patterns such as 'photos/*.jpg'; for a model of a table or of features, such files (CSV, "
-            "Parquet, .npy, .npz, HDF5). Of an image with several frames or pages, the first is read: see "
-            "--frame.",
+            "and patterns such as 'photos/*.jpg', also on servers (s3://, gs://, https://); for a model of a "
+            "table or of features, such files (CSV, Parquet, .npy, .npz, HDF5). Of an image with several "
+            "frames or pages, the first is read: see --frame.",
         ),
     ] = None,
     files_from: Annotated[

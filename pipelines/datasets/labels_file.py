@@ -6,7 +6,7 @@ import os
 
 from xpnet.errors import DataError
 
-from ..images import exists, name_text, path_text
+from ..images import exists, is_remote, name_text, path_text
 from .named_labels import NamedLabels
 from .text_file import JSON_LINES_SUFFIXES, json_text, quoted, read_cells, read_json_lines, same_name
 
@@ -175,6 +175,8 @@ class _Finder:
     def find(self, cell: str) -> str:
         """Return the path of the file, or, if there is none, the path as it is written, without spaces."""
         stripped = cell.strip()
+        if is_remote(self._folder):  # to ask for each would take long
+            return os.path.join(self._folder, stripped.replace("\\", "/"))
         forms = dict.fromkeys((cell, stripped, stripped.replace("\\", "/")))
         for form in forms:
             path = os.path.join(self._folder, form)

@@ -7,7 +7,7 @@ from typing import Any
 
 from xpnet.errors import DataError, UsageError
 
-from ..images import walk_images
+from ..images import open_parquet, walk_images
 from .labels_file import LABEL_WORDS, flaw_of_label
 from .named_labels import NamedLabels
 from .text_file import same_name
@@ -32,7 +32,7 @@ def read_parquet_labels(path: str, target: str | None = None) -> NamedLabels:
     import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(open_parquet(path)) as file:
             column = _column(path, file.schema_arrow.names, target)
             names = _class_names(file.schema_arrow.metadata or {}, column)
             return _labelled(path, column, names, file)

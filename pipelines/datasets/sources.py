@@ -12,7 +12,7 @@ import numpy as np
 from xpnet.data import fit_standardizer
 from xpnet.errors import DataError, UsageError
 
-from ..images import Recipe, holds_images, why_no_image
+from ..images import Recipe, holds_images, is_remote, why_no_image
 from .endings import EMBEDDING_SUFFIXES, PARQUET_SUFFIXES, TABLE_SUFFIXES
 from .text_file import same_name
 
@@ -105,6 +105,9 @@ def open_data(
             on_progress=on_progress,
             on_warning=on_warning,
         )
+    if is_remote(path):
+        msg = f"{path}: {why_no_image(path) or 'is no folder or archive of images'}: copy it to this machine"
+        raise DataError(msg)
     if not os.path.exists(path):
         msg = f"{path}: there is no such file or folder"
         raise DataError(msg)

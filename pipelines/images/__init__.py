@@ -37,9 +37,12 @@ if TYPE_CHECKING:
     from .inputs import walk_images as walk_images
     from .libraries import decoding_libraries as decoding_libraries
     from .parquet_images import PARQUET_SUFFIXES as PARQUET_SUFFIXES
+    from .parquet_images import open_parquet as open_parquet
     from .recipe import DECODERS as DECODERS
     from .recipe import Recipe as Recipe
     from .recipe import versions_text as versions_text
+    from .remote import is_bucket as is_bucket
+    from .remote import is_remote as is_remote
     from .workers import Workers as Workers
 
 __getattr__, __dir__, __all__ = lazy_door(
@@ -57,7 +60,8 @@ __getattr__, __dir__, __all__ = lazy_door(
         "decode_many": (
             "CHUNK_SIZE DecodedImages begin_decoding decode_all decode_chunk in_batches workers_for"
         ),
-        "parquet_images": "PARQUET_SUFFIXES",
+        "parquet_images": "PARQUET_SUFFIXES open_parquet",
+        "remote": "is_bucket is_remote",
         "workers": "Workers",
     },
 )

@@ -12,14 +12,18 @@ import contextlib
 import functools
 import os
 import re
-from typing import TYPE_CHECKING
+import threading
+from typing import IO, TYPE_CHECKING, cast
 
 from xpnet.errors import ImageError
 
 from .members import canonical
 from .parquet_images import PARQUET_SUFFIXES, read_parquet_directory, read_row
+from .remote import RemoteFile, is_remote, status_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .members import Directory, Member
 
 ARCHIVE_SUFFIXES = (".zip", ".tar")
@@ -32,6 +36,12 @@ COMPRESSED_SUFFIXES = (
 
 ALL_SUFFIXES = ARCHIVE_SUFFIXES + COMPRESSED_SUFFIXES
 """The endings of all archives."""
+
+Identity = tuple[int | str, ...]
+"""What differs between two archives that have the same name, one after the other."""
+
+OPENING = threading.Lock()
+"""Held while the members of an archive are found: several threads may want them."""
 
 OPEN_ARCHIVES = 4
 """How many archives' lists of members a process keeps."""
@@ -58,7 +68,7 @@ def split_archive(name: str) -> tuple[str, str] | None:
     """
     for match in _ENDING.finditer(name):
         archive = name[: match.end(1)]
-        if os.path.isfile(archive):
+        if is_remote(archive) or os.path.isfile(archive):
             rest = name[match.end() :] if os.sep == "/" else name[match.end() :].replace(os.sep, "/")
             return archive, canonical(rest).rstrip("/")
     return None
@@ -70,11 +80,16 @@ def directory_of(archive: str) -> Directory:
     Raises:
         ImageError: it cannot be read, or is no archive. The message does not name it.
     """
-    return _directory_of(archive, _identity(archive))
+    identity = _identity(archive)
+    with OPENING:
+        return _directory_of(archive, identity)
 
 
-def _identity(archive: str) -> tuple[int, int, int]:
+def _identity(archive: str) -> Identity:
     """Return what differs if another file has the name of an archive."""
+    if is_remote(archive):
+        status_on_server = status_of(archive)
+        return status_on_server.size, status_on_server.identity
     try:
         status = os.stat(archive)
     except OSError as error:
@@ -84,7 +99,7 @@ def _identity(archive: str) -> tuple[int, int, int]:
 
 
 @functools.lru_cache(OPEN_ARCHIVES)
-def _directory_of(archive: str, identity: tuple[int, int, int]) -> Directory:
+def _directory_of(archive: str, identity: Identity) -> Directory:
     """Return the members of an archive. identity: see `_identity`."""
     from .tar_archive import read_tar_directory
     from .zip_archive import read_zip_directory
@@ -92,12 +107,22 @@ def _directory_of(archive: str, identity: tuple[int, int, int]) -> Directory:
     del identity
     if is_parquet(archive):
         return read_parquet_directory(archive)
+    if is_remote(archive) and not _is_zip(archive):
+        msg = (
+            "is a tar archive on a server, whose members are found only by reading all of it: copy it to "
+            "this machine, or make a .zip of it"
+        )
+        raise ImageError(msg)
     try:
-        with open(archive, "rb") as file:
+        with _open(archive) as file:
             return read_zip_directory(file) if _is_zip(archive) else read_tar_directory(file)
     except OSError as error:
         msg = f"cannot be read: {error.strerror or error}"
         raise ImageError(msg) from None
+
+
+def _open(archive: str) -> IO[bytes]:
+    return cast("IO[bytes]", RemoteFile(archive)) if is_remote(archive) else open(archive, "rb")
 
 
 def is_parquet(name: str) -> bool:
@@ -117,7 +142,13 @@ def has_member(archive: str, name: str) -> bool:
     return False
 
 
-def read_member(archive: str, name: str, most_bytes: int, start: int | None = None) -> bytes:
+def read_member(
+    archive: str,
+    name: str,
+    most_bytes: int,
+    start: int | None = None,
+    on_size: Callable[[int], object] = lambda size: None,  # noqa: ARG005
+) -> bytes:
     """Return the bytes of a member of an archive.
 
     Args:
@@ -125,6 +156,7 @@ def read_member(archive: str, name: str, most_bytes: int, start: int | None = No
         name: the name of the member.
         most_bytes: a member with more is refused.
         start: how many bytes to read from its start; None for all.
+        on_size: called with its size before its bytes are read. Not for rows of Parquet files.
 
     Raises:
         ImageError: the archive or the member cannot be read. The message names neither.
@@ -136,8 +168,9 @@ def read_member(archive: str, name: str, most_bytes: int, start: int | None = No
     if is_parquet(archive):
         return read_row(archive, _identity(archive), member.start, most_bytes)[:start]
     _require_readable(member, most_bytes)
+    on_size(max(member.stored, member.size))
     try:
-        with open(archive, "rb") as file:
+        with _open(archive) as file:
             if _is_zip(archive):
                 from .zip_archive import read_zip_member
 

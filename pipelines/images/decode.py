@@ -30,7 +30,7 @@ from .pixels import converter, make_16_bit_color_transparent, require_known_rang
 from .resize import Upright, resized
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from .recipe import Recipe
 
@@ -108,7 +108,9 @@ def usual_pillow() -> Iterator[None]:
         ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS = kept
 
 
-def decode_to_bytes(path: str, recipe: Recipe) -> tuple[bytes, int]:
+def decode_to_bytes(
+    path: str, recipe: Recipe, read: Callable[[str, int], bytes] = read_content
+) -> tuple[bytes, int]:
     """Return an image as n_x bytes, rows from top to bottom and channels varying fastest; and its frames.
 
     Call it inside `usual_pillow()`.
@@ -116,6 +118,7 @@ def decode_to_bytes(path: str, recipe: Recipe) -> tuple[bytes, int]:
     Args:
         path: the file, or the name of another input, such as a member of an archive.
         recipe: the size, the resize mode and so on.
+        read: reads the content.
 
     Returns:
         The bytes, and how many frames or pages the file has.
@@ -123,7 +126,7 @@ def decode_to_bytes(path: str, recipe: Recipe) -> tuple[bytes, int]:
     Raises:
         ImageError: the file cannot be read or is not a valid image. The message does not name the path.
     """
-    content = read_content(path, MAX_FILE_BYTES)
+    content = read(path, MAX_FILE_BYTES)
     try:
         return decode_content(content, recipe)
     except ImageError:

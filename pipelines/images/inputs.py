@@ -27,6 +27,7 @@ from .archives import (
 )
 from .contents import exists
 from .parquet_images import PARQUET_SUFFIXES
+from .remote import is_bucket, list_folder, list_objects
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -87,8 +88,12 @@ def walk_images(folder: str, passed_over: Counter[str] | None = None) -> Iterato
             None there is a warning about them at the end.
     """
     found: Counter[str] = Counter() if passed_over is None else passed_over
-    inside = _archive_of(folder)
-    yield from _walk(folder, found) if inside is None else _walk_archive(*inside, found)
+    if (inside := _archive_of(folder)) is not None:
+        yield from _walk_archive(*inside, found)
+    elif is_bucket(folder):
+        yield from _walk_bucket(folder, found)
+    else:
+        yield from _walk(folder, found)
     if passed_over is None and found:
         warnings.warn(passed_over_text(folder, found), stacklevel=2)
 
@@ -107,6 +112,8 @@ def count_images_in(folder: str, passed_over: Counter[str]) -> int:
         archive, within = inside
         names = [name for name in directory_of(archive).below(within) if "/" not in name]
         return sum(_is_wanted_member(archive, within, name, passed_over) for name in names)
+    if is_bucket(folder):
+        return sum(_is_wanted_object(name, passed_over) for name in list_folder(folder)[1])
     return sum(not is_folder for _, is_folder, _ in _list_folder(folder, passed_over))
 
 
@@ -142,8 +149,21 @@ def is_archive(path: str) -> bool:
 
 
 def is_folder(path: str) -> bool:
-    """Return whether a path is one of many images: a folder, or an archive, or a folder in one."""
-    return os.path.isdir(path) or _archive_of(path) is not None
+    """Return whether a path is one of many images: a folder, also in a bucket, or an archive."""
+    return os.path.isdir(path) or _archive_of(path) is not None or _is_folder_in_bucket(path)
+
+
+def _is_folder_in_bucket(path: str) -> bool:
+    """Return whether a path is a folder in a bucket. The server is asked only if the name does not tell."""
+    if not is_bucket(path) or is_image_name(path) or archive_ending(path):
+        return False
+    last = path.partition("://")[2].partition("/")[2].rpartition("/")[2]
+    if not os.path.splitext(last)[1]:
+        return True
+    try:
+        return next(list_objects(path), None) is not None
+    except ImageError:
+        return False
 
 
 def damaged_archive(folder: str) -> str:
@@ -156,12 +176,12 @@ def archives_named(path: str) -> list[str]:
     """Return the archives that a path names: itself, or those that match if it is a pattern."""
     if not os.path.lexists(path) and glob.has_magic(path):
         return [match for match in _matches(path) if not os.path.isdir(match) and is_folder(match)]
-    return [path] if not os.path.isdir(path) and is_folder(path) else []
+    return [path] if _archive_of(path) is not None else []
 
 
 def holds_images(path: str) -> bool:
-    """Return whether a path is a folder, or names archives."""
-    return os.path.isdir(path) or bool(archives_named(path))
+    """Return whether a path is a folder, also in a bucket, or names archives."""
+    return os.path.isdir(path) or bool(archives_named(path)) or _is_folder_in_bucket(path)
 
 
 def _archive_of(path: str) -> tuple[str, str] | None:
@@ -175,6 +195,27 @@ def _archive_of(path: str) -> tuple[str, str] | None:
         except ImageError:
             return None
     return inside
+
+
+def _walk_bucket(folder: str, passed_over: Counter[str]) -> Iterator[str]:
+    start, is_empty = f"{folder.rstrip('/')}/", True
+    try:
+        for name in list_objects(folder):
+            is_empty = False
+            if _is_wanted_object(name, passed_over):
+                yield start + name
+    except ImageError:
+        is_empty = True
+    if is_empty:  # decoding it says why
+        yield folder
+
+
+def _is_wanted_object(name: str, passed_over: Counter[str]) -> bool:
+    """Return whether an object with a name relative to a folder in a bucket is used as an image."""
+    if any(part.startswith(".") for part in name.split("/")):
+        return False
+    last = name.rpartition("/")[2]
+    return is_image_name(last) or _is_image(last, bytes, passed_over)
 
 
 def _walk_archive(archive: str, folder: str, passed_over: Counter[str]) -> Iterator[str]:
@@ -466,6 +507,8 @@ def subfolders(folder: str) -> list[str]:
         if (inside := _archive_of(folder)) is not None:
             below = directory_of(inside[0]).below(inside[1])
             found = {name.partition("/")[0] for name in below if "/" in name}
+        elif is_bucket(folder):
+            found = set(list_folder(folder)[0])
         else:
             with os.scandir(folder) as entries:
                 found = {entry.name for entry in entries if _is_folder(entry)}

@@ -16,6 +16,7 @@ from typing import Any, cast
 from xpnet.errors import ImageError
 
 from .members import Directory, Member
+from .remote import RemoteFile, is_remote, status_of
 
 PARQUET_SUFFIXES = (".parquet", ".pq")
 """The endings of Parquet files."""
@@ -80,14 +81,14 @@ def read_parquet_directory(path: str) -> Directory:
         ImageError: the file cannot be read, or has no images. The message does not name it.
     """
     rows = _opened(path)
-    count, size = rows.count, os.path.getsize(path)
+    count, size = rows.count, status_of(path).size if is_remote(path) else os.path.getsize(path)
     if count > size:  # an image takes more than one byte
         msg = f"is damaged: it says that it has {count} rows, in {size} bytes"
         raise ImageError(msg)
     return RowDirectory(count)
 
 
-def read_row(path: str, identity: tuple[int, int, int], row: int, most_bytes: int) -> bytes:
+def read_row(path: str, identity: tuple[int | str, ...], row: int, most_bytes: int) -> bytes:
     """Return the bytes of the image in a row.
 
     Rows that are read in their order are read fast.
@@ -116,7 +117,7 @@ def read_row(path: str, identity: tuple[int, int, int], row: int, most_bytes: in
 
 
 @functools.lru_cache(OPEN_FILES)
-def _kept(path: str, identity: tuple[int, int, int]) -> _Images:
+def _kept(path: str, identity: tuple[int | str, ...]) -> _Images:
     del identity
     return _opened(path)
 
@@ -128,11 +129,16 @@ def _opened(path: str) -> _Images:
         msg = "Parquet files need pyarrow: pip install 'xpnet[parquet]'"
         raise ImageError(msg) from None
     try:
-        return _Images(pq.ParquetFile(path, buffer_size=BUFFER_BYTES))
+        return _Images(pq.ParquetFile(open_parquet(path), buffer_size=BUFFER_BYTES))
     except ImageError:
         raise
     except Exception as error:  # on damaged files pyarrow raises many types
         raise _unreadable(error) from None
+
+
+def open_parquet(path: str) -> Any:
+    """Return what pyarrow can open: the path, or a file on a server."""
+    return RemoteFile(path) if is_remote(path) else path
 
 
 def _unreadable(error: Exception) -> ImageError:

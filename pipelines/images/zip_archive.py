@@ -44,6 +44,10 @@ UNIX = 3
 MAX_PLACE = (1 << 63) - 1
 """The largest offset in a file."""
 
+NAME_BYTES = 1 << 9
+"""How many bytes of a name and its extra fields are read together with the bytes of a member: one question to
+a server takes less time than two."""
+
 START_BYTES = 1 << 10
 """How many compressed bytes are read for the start of a member."""
 
@@ -194,17 +198,16 @@ def read_zip_member(file: IO[bytes], member: Member, most: int | None = None) ->
     Raises:
         ImageError: it is damaged.
     """
-    try:
-        signature, name_length, extra_length = HEADER_FORMAT.unpack(
-            _read_at(file, member.start, HEADER_FORMAT.size)
-        )
-    except struct.error:
-        signature = b""
+    stored = member.stored if most is None else min(member.stored, max(most, START_BYTES))
+    block = _read_at(file, member.start, HEADER_FORMAT.size + NAME_BYTES + stored)
+    signature, name_length, extra_length = HEADER_FORMAT.unpack_from(block.ljust(HEADER_FORMAT.size))
     if signature != HEADER:
         msg = "damaged zip archive: it is not where the directory says"
         raise ImageError(msg)
-    stored = member.stored if most is None else min(member.stored, max(most, START_BYTES))
-    content = _read_at(file, member.start + HEADER_FORMAT.size + name_length + extra_length, stored)
+    first = HEADER_FORMAT.size + name_length + extra_length
+    content = block[first : first + stored]
+    if len(content) < stored:
+        content = _read_at(file, member.start + first, stored)
     if member.is_deflated:
         try:
             content = zlib.decompressobj(-zlib.MAX_WBITS).decompress(content, (most or member.size) + 1)
