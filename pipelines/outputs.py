@@ -249,7 +249,9 @@ def _require_one(path: str) -> None:
     if path == STANDARD_STREAM:
         msg = "- means standard output, which cannot take this: name a file (./- is a file with the name -)"
         raise UsageError(msg)
-    if os.path.isdir(path):
+    if re.match(r"[A-Za-z0-9]+://", path):
+        msg = f"{path}: is on a server: name a file on this machine to write, and copy it there"
+    elif os.path.isdir(path):
         msg = f"{path}: is a folder, expected the name of a file to write"
     elif os.path.exists(path) and not os.path.isfile(path):
         msg = f"{path}: is a device or a pipe, expected the name of a file to write"

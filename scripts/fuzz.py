@@ -17,12 +17,16 @@ import datetime as dt
 import faulthandler
 import io
 import json
+import os
 import random
+import re
 import shutil
 import struct
 import subprocess
 import sys
+import tarfile
 import tempfile
+import zipfile
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -49,7 +53,14 @@ from xpnet.pipelines.datasets import (
     write_data,
     write_data_file,
 )
-from xpnet.pipelines.images import Recipe, decode_to_bytes, expand_inputs, usual_pillow
+from xpnet.pipelines.images import (
+    Recipe,
+    decode_chunk,
+    decode_to_bytes,
+    expand_inputs,
+    path_text,
+    usual_pillow,
+)
 from xpnet.pipelines.messages import Messages
 from xpnet.pipelines.models import load
 from xpnet.pipelines.predictions import FORMATS, write_predictions
@@ -425,6 +436,56 @@ def make_images(folder: Path) -> list[Path]:
     return paths
 
 
+def make_archives(folder: Path) -> list[Path]:
+    """Write archives of pictures in different formats."""
+    drawn = draw_folder(folder / "drawn")
+    (drawn / "a" / "link.png").symlink_to("0.png")
+    (drawn / "b" / ("x" * 120)).mkdir()
+    shutil.copy(drawn / "b" / "1.png", drawn / "b" / ("x" * 120) / "1.png")
+    paths = [folder / name for name in ("pax.tar", "gnu.tar", "stored.zip", "deflated.zip")]
+    for path, form in zip(paths, (tarfile.PAX_FORMAT, tarfile.GNU_FORMAT), strict=False):
+        with tarfile.open(path, "w:", format=form) as archive:
+            archive.add(drawn, ".")
+    for path, method in zip(paths[2:], (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED), strict=True):
+        with zipfile.ZipFile(path, "w", method) as archive:
+            for member in sorted(drawn.rglob("*.png")):
+                archive.write(member, member.relative_to(drawn))
+    return paths
+
+
+def make_image_rows(folder: Path) -> list[Path]:
+    """Write Parquet files with pictures, as Hugging Face does and as a column of bytes."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pictures = [path.read_bytes() for path in sorted(draw_folder(folder / "drawn").rglob("*.png"))]
+    labels = pa.array([i % 2 for i in range(len(pictures))])
+    structs = pa.array([{"bytes": content, "path": None} for content in pictures])
+    about = {"huggingface": json.dumps({"info": {"features": {"label": {"names": ["no", "yes"]}}}})}
+    table = pa.table({"image": structs, "label": labels}).replace_schema_metadata(about)
+    pq.write_table(table, folder / "structs.parquet", row_group_size=4)
+    pq.write_table(pa.table({"image": pictures, "label": labels}), folder / "bytes.parquet")
+    return [folder / "structs.parquet", folder / "bytes.parquet"]
+
+
+def damage_archive(path: Path, rng: random.Random) -> None:
+    """Change bytes of an archive: half of them in the part that lists the members."""
+    if rng.random() < 0.5:
+        return damage_bytes(path, rng)
+    content = bytearray(path.read_bytes())
+    headers = [m.start() for m in re.finditer(rb"ustar|PK[\1\3\5]", content)]
+    for _ in range(rng.randint(1, 4)):
+        place = rng.choice(headers) + rng.randrange(-256 if path.suffix == ".tar" else 0, 60)
+        content[place : place + 1] = rng.choice([b"\0", b"7", b"\x80", b"\xff", rng.randbytes(1)])
+        if path.suffix == ".tar" and rng.random() < 0.8:  # with the right checksum the damage is believed
+            start = place // 512 * 512
+            header = content[start : start + 512]
+            header[148:156] = b" " * 8
+            content[start + 148 : start + 156] = b"%06o\0 " % sum(header)
+    path.write_bytes(content)
+    return None
+
+
 # What is done with the files
 
 
@@ -568,6 +629,17 @@ def use_config(path: Path, seed: int) -> None:
             raise
 
 
+def use_archive(path: Path, seed: int) -> None:
+    """Find and decode the members of an archive, and read it as data."""
+    os.utime(path, ns=(seed, seed))  # it is another archive than the one before
+    paths = list(expand_inputs([str(path)]))
+    decoded = decode_chunk([*paths, "missing"], GRAY)
+    _require(len(set(paths)) == len(paths), "different names of members")
+    for name, error in zip(paths, decoded.errors, strict=False):
+        f"{path_text(name)}{error}".encode()
+    open_data(str(path), DataOptions(GRAY, workers=1), on_warning=str)
+
+
 def use_image(path: Path, seed: int) -> None:
     """Decode a picture."""
     recipe = Recipe(8, 8, frame=1 + (seed % 10 == 0))
@@ -579,6 +651,11 @@ def use_image(path: Path, seed: int) -> None:
 
 TABLE_TEXT = '\ufeffname,a,b,y\nann,1,2.5,"cat"\nbéa, 3 ,1e9,dog\n\n"c,d";4\t;5,cat\r\n'
 LABELS_TEXT = "path,label\na/0.png,x\nb/1.png,y\nb/2.png,x\n"
+JSON_LABELS_TEXT = """\
+{"file_name": "a/0.png", "label": "x"}
+{"file_name": "b/1.png", "label": 3}
+{"file_name": "b/2.png", "label": "x"}
+"""
 CONFIG_TEXT = """
 [train]
 hidden = "32:relu"
@@ -613,11 +690,14 @@ KINDS = {
     "unfinished": Kind(make_unfinished, damage_text, use_unfinished),
     "table": Kind(make_texts(".csv", TABLE_TEXT), damage_text, use_table),
     "labels": Kind(make_texts(".csv", LABELS_TEXT), damage_text, use_labels),
+    "json labels": Kind(make_texts(".jsonl", JSON_LABELS_TEXT), damage_json_lines, use_labels),
     "list": Kind(
         make_texts("", "a/0.png\n", "a/0.png\0b/1.png\0", '"a b"\r\nc.png\r\n'), damage_text, use_list
     ),
     "curves": Kind(make_texts(".csv", CURVES_TEXT), damage_text, use_curves),
     "config": Kind(make_texts(".toml", CONFIG_TEXT), damage_text, use_config),
+    "archive": Kind(make_archives, damage_archive, use_archive),
+    "image rows": Kind(make_image_rows, damage_bytes, use_archive),
     "image": Kind(make_images, damage_bytes, use_image),
 }
 """All kinds of files that a command reads."""

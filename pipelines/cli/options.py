@@ -212,9 +212,10 @@ Data = Annotated[
     str,
     typer.Argument(
         metavar="DATA",
-        help="The examples: a folder with one subfolder for each class, a data file of xpnet preprocess, an "
-        "HDF5 file in the course's layout, a table (CSV, Parquet), or features such as embeddings (.npz, "
-        ".npy, Parquet, HDF5).",
+        help="The examples: a folder with one subfolder for each class, a zip or tar archive of such a "
+        "folder, Parquet with images, a data file of xpnet preprocess, an HDF5 file in the course's layout, "
+        "a table (CSV, Parquet), or features such as embeddings (.npz, .npy, Parquet, HDF5). Folders and "
+        "archives may be in a bucket: s3://bucket/folder.",
     ),
 ]
 ModelFile = Annotated[
@@ -226,14 +227,19 @@ Labels = Annotated[
     str | None,
     text(
         "--labels", metavar="FILE", panel=DATA,
-        help="A CSV file of labels with the columns path,label, instead of one subfolder for each class. "
-        "Paths are relative to DATA. For a .npy file of features: a .npy or CSV file with a label for each "
-        "row.",
+        help="A file of labels, CSV or JSON lines, with the columns path,label, instead of one subfolder for "
+        "each class. Paths are relative to DATA. For a .npy file of features: a .npy or CSV file with a "
+        "label for each row.",
     ),
 ]  # fmt: skip
 Target = Annotated[
     str | None,
-    text("--target", metavar="COLUMN", panel=DATA, help="The column to predict, if DATA is a table."),
+    text(
+        "--target",
+        metavar="COLUMN",
+        panel=DATA,
+        help="The column to predict, if DATA is a table; or the column of labels in a labels file.",
+    ),
 ]
 Frame = Annotated[
     int | None,

@@ -21,9 +21,10 @@ def predict(
         list[str] | None,
         typer.Argument(
             metavar="INPUTS...",
-            help="Images, folders (with all their subfolders) and patterns such as 'photos/*.jpg'; for a "
-            "model of a table or of features, such files (CSV, Parquet, .npy, .npz, HDF5). Of an image with "
-            "several frames or pages, the first is read: see --frame.",
+            help="Images, folders (with all their subfolders), zip and tar archives, Parquet with images, "
+            "and patterns such as 'photos/*.jpg', also on servers (s3://, gs://, https://); for a model of a "
+            "table or of features, such files (CSV, Parquet, .npy, .npz, HDF5). Of an image with several "
+            "frames or pages, the first is read: see --frame.",
         ),
     ] = None,
     files_from: Annotated[
@@ -106,7 +107,7 @@ def predict(
     The rows are in the order of the inputs. An input that cannot be read gets a row with the status error.
     The exit code is 3 if some inputs failed, and 4 if all failed.
     """
-    from ..images import Workers, workers_for
+    from ..images import Workers, is_archive, workers_for
 
     output = None if output == "-" else output
     if resume and (overwrite or retry_errors or output is None):
@@ -119,8 +120,10 @@ def predict(
         raise UsageError(msg)
     with Workers(workers_for(workers)) as decoders:
         # They start while this process loads NumPy, the model, and a GPU's libraries. For a few files one is
-        # enough; what a folder, a pattern or a list has is not known yet.
-        few = files_from is None and len(inputs or ()) < MANY and all(map(os.path.isfile, inputs or ()))
+        # enough; what a folder, an archive, a pattern or a list has is not known yet.
+        given = inputs or ()
+        few = files_from is None and len(given) < MANY and all(map(os.path.isfile, given))
+        few = few and not any(map(is_archive, given))
         decoders.start(1 if few else None)
         from ..models import RowOptions
         from ..predictions import PredictJob, format_for, run_prediction

@@ -22,7 +22,7 @@ def preprocess(
     """Decode images once, into one data file.
 
     The file holds one column of bytes for each image; or with --features one column of features, which takes
-    longer to make. Other commands read it in place of the folder, which saves the decoding.
+    longer to make. Other commands read it in place of the images, which saves the decoding.
     """
     from ..datasets import write_data
     from ..outputs import locked_outputs, require_ending, require_writable

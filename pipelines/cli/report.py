@@ -30,7 +30,7 @@ def report(
         str | None,
         o.text(
             "--images", metavar="FOLDER", panel=o.DATA,
-            help="The folder where the images of --predictions are now, if they were moved.",
+            help="The folder or archive where the images of --predictions are now, if they were moved.",
         ),
     ] = None,
     device: o.Device = None,

@@ -1,10 +1,10 @@
 """How the names of data files end, by their kind."""
 
+from ..images import PARQUET_SUFFIXES as PARQUET_SUFFIXES  # noqa: PLC0414  (others import it from here)
+
 TABLE_SUFFIXES = (".csv", ".tsv")
 """The endings of files that are read as tables."""
 
-PARQUET_SUFFIXES = (".parquet", ".pq")
-"""The endings of Parquet files: tables, or features."""
 
 EMBEDDING_SUFFIXES = (".npy", ".npz", *PARQUET_SUFFIXES)
 """The endings of files that are read as features. HDF5 files are known by their contents."""

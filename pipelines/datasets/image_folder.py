@@ -1,8 +1,9 @@
-"""Labelled images of a folder: list them, and decode them into a data file or into memory."""
+"""Labelled images of a folder or an archive: list them, and decode them into a data file or into memory."""
 
 from __future__ import annotations
 
 import os
+import re
 import unicodedata
 import warnings
 from collections import Counter
@@ -12,14 +13,32 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from xpnet.data import ColumnMatrix, fit_standardizer
-from xpnet.errors import DataError, NoInputError
+from xpnet.errors import DataError, NoInputError, UsageError
 
-from ..images import class_folders, count_images_in, decode_all, passed_over_text, path_text, walk_images
+from ..images import (
+    archives_named,
+    class_folders,
+    count_images_in,
+    damaged_archive,
+    decode_all,
+    is_archive,
+    is_folder,
+    passed_over_text,
+    path_text,
+    subfolders,
+    walk_images,
+    why_no_image,
+)
 from .data_file import data_file_writer
 from .dataset import Dataset, without_unused_classes
+from .endings import PARQUET_SUFFIXES
 from .feature_extractor import standardized_features
 from .labels_file import read_labels
+from .metadata_file import PARTS, read_metadata, require_one_part
+from .named_labels import NamedLabels
+from .parquet_labels import read_parquet_labels
 from .text_file import same_name
+from .webdataset import read_webdataset
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,11 +52,9 @@ NOT_CLASSES = (
 )  # fmt: skip
 """Names of subfolders, in lower case, that other programs make. They are not classes."""
 
-PARTS = (
-    "train", "training", "trainset", "val", "valid", "validation", "dev", "test", "testing", "testset",
-    "eval", "evaluation", "holdout",
-)  # fmt: skip
-"""Names of the parts of a dataset, in lower case."""
+
+PART_OF_NAME = re.compile(r"[-_.]")
+"""What may follow the part of a dataset in the name of a file, such as `train-00000-of-00002.parquet`."""
 
 
 @dataclass(frozen=True)
@@ -48,76 +65,121 @@ class LabelledImages:
         items: (path, class index) of each image, in order.
         classes: the names of the classes, by class index.
         warnings: what is doubtful about them.
+        flaws: (path, reason) of each input that cannot be used, because it has no label for example.
     """
 
     items: list[tuple[str, int]]
     classes: tuple[str, ...]
     warnings: tuple[str, ...] = ()
+    flaws: tuple[tuple[str, str], ...] = ()
 
 
-def list_labelled_images(folder: str, labels: str | None = None) -> LabelledImages:
-    """List the images of a folder with their classes.
+def list_labelled_images(folder: str, labels: str | None = None, target: str | None = None) -> LabelledImages:
+    """List the images of a folder or an archive with their classes.
 
     Args:
-        folder: without `labels`, the folder has a subfolder for each class.
+        folder: without `labels`, the folder has a subfolder for each class, or archives. An archive has the
+            same, perhaps in another folder, or a label beside each image: see `webdataset.py`. Or there is
+            a file with the labels: see `metadata_file.py`.
         labels: a CSV file with lines path,label. The paths are relative to the folder.
+        target: the name of the column with the labels, in a file of labels; None for one with a usual name.
 
     Raises:
         DataError: the folder or the CSV file cannot be read, or the subfolders are parts of a dataset.
         NoInputError: there are no images.
+        UsageError: `target` is given, and there is no file of labels.
     """
-    if labels is None:
-        pairs, names, doubts = _from_subfolders(folder)
-    else:
-        pairs, doubts = read_labels(folder, labels)
-        names = sorted({label for _, label in pairs})
+    found = read_metadata(folder, target) if labels is None else read_labels(folder, labels, target)
+    if found is None:
+        archives = _archives_as_data(folder)
+        if target is not None and not any(path.lower().endswith(PARQUET_SUFFIXES) for path in archives):
+            msg = f"{folder}: is a folder: leave out --target, which names a column of a file of labels"
+            raise UsageError(msg)
+        parts = [_from_archive(path, target) for path in archives] or [_from_subfolders(folder)]
+        found = NamedLabels.merged(parts)
+    names = sorted(found.classes)
     index = {name: i for i, name in enumerate(names)}
-    if not pairs:
+    if not found.pairs:
         msg = f"{folder}: contains no images"
         raise NoInputError(msg)
+    doubts = list(dict.fromkeys(found.doubts))
     spellings: dict[str, list[str]] = {}
     for name in names:
         spellings.setdefault(unicodedata.normalize("NFKC", name).casefold(), []).append(name)
-    for alike in spellings.values():
-        if len(alike) > 1:
-            doubts.append(f"{labels or folder}: has the classes {', '.join(alike)}: are they the same?")
-    items = [(path, index[name]) for path, name in pairs]
-    return LabelledImages(items, tuple(map(path_text, names)), tuple(doubts))
+    doubts += [
+        f"{labels or folder}: has the classes {', '.join(alike)}: are they the same?"
+        for alike in spellings.values()
+        if len(alike) > 1
+    ]
+    items = [(path, index[name]) for path, name in found.pairs]
+    return LabelledImages(items, tuple(map(path_text, names)), tuple(doubts), tuple(found.flaws))
 
 
-def _from_subfolders(folder: str) -> tuple[list[tuple[str, str]], list[str], list[str]]:
-    """Return (path, class) of each image, the classes in order, and doubts."""
-    found = class_folders(folder)
-    doubts = []
-    if others := [name for name in found if name.lower() in NOT_CLASSES]:
-        doubts.append(f"{folder}: left out {', '.join(others)}, which is no class")
-    subfolders = [name for name in found if name not in others]
-    if not subfolders:
-        msg = f"{folder}: has no subfolders: expected one for each class, with the name of the class"
-        raise NoInputError(msg)
-    parts = [name for name in subfolders if name.lower() in PARTS]
-    if len(parts) == len(subfolders):
-        example = os.path.join(folder, parts[0])
+def _archives_as_data(folder: str) -> list[str]:
+    """Return the archives with the images: those that a path names, or in a folder without subfolders."""
+    if not os.path.isdir(folder):
+        return archives_named(folder)
+    if subfolders(folder):
+        return []
+    names = [name for name in sorted(os.listdir(folder)) if is_archive(name) and not name.startswith(".")]
+    parts = {part for name in names if (part := PART_OF_NAME.split(name.lower())[0]) in PARTS}
+    if len(parts) > 1:
         msg = (
-            f"{folder}: its subfolders {', '.join(parts)} are parts of a dataset, not classes: "
-            f"give one of them, such as {example}, and validate with another: --val"
+            f"{folder}: its files are of the parts {', '.join(sorted(parts))} of a dataset: give a pattern "
+            f"for one, such as '{os.path.join(folder, min(parts))}*', and validate with another: --val"
         )
         raise DataError(msg)
-    if parts:
+    return [path for name in names if is_folder(path := os.path.join(folder, name))]
+
+
+def _from_archive(archive: str, target: str | None) -> NamedLabels:
+    """Return the images of an archive, with the labels beside them, or else by folders.
+
+    `target` names the column of labels in a Parquet file.
+    """
+    if archive.lower().endswith(PARQUET_SUFFIXES):
+        return read_parquet_labels(archive, target)
+    return read_webdataset(archive) or _from_subfolders(_with_classes(archive.rstrip("/")))
+
+
+def _with_classes(folder: str) -> str:
+    """Return the folder in an archive that has the subfolders of the classes: it may lie in others."""
+    paths = [path.removeprefix(f"{folder}/") for path in walk_images(folder, Counter()) if path != folder]
+    within = {path.rpartition("/")[0] for path in paths}
+    if not within:
+        return folder
+    around = os.path.commonpath(within) if len(within) > 1 else os.path.dirname(*within)
+    return f"{folder}/{around}" if around else folder
+
+
+def _from_subfolders(folder: str) -> NamedLabels:
+    """Return the images in the subfolders of a folder, which are the classes."""
+    names = list(class_folders(folder))
+    found, doubts = NamedLabels(), list[str]()
+    if others := [name for name in names if name.lower() in NOT_CLASSES]:
+        doubts.append(f"{folder}: left out {', '.join(others)}, which is no class")
+    names = [name for name in names if name not in others]
+    if not names:
+        msg = f"{folder}: has no subfolders: expected one for each class, with the name of the class"
+        raise NoInputError(msg)
+    require_one_part(folder, names)
+    if parts := [name for name in names if name.lower() in PARTS]:
         doubts.append(f"{folder}: the subfolders {', '.join(parts)} are used as classes: are they?")
-    pairs: list[tuple[str, str]] = []
-    names: dict[str, str] = {}  # the first folder of each class
+    first: dict[str, str] = {}  # the first folder of each class
     passed_over: Counter[str] = Counter()
     deeper: list[set[str]] = []  # for each subfolder, its own subfolders, if all of its images are in them
-    for name in subfolders:
+    for name in names:
         label = same_name(name)
-        if names.setdefault(label, name) != name:
+        if first.setdefault(label, name) != name:
             doubts.append(f"{folder}: two subfolders have the name {label}: they are one class")
         within = os.path.join(folder, name)
         paths = list(walk_images(within, passed_over))
-        pairs.extend((path, label) for path in paths)
+        found.pairs += [(path, label) for path in paths]
+        found.classes.add(label)
         below = {os.path.relpath(path, within).split(os.sep)[0] for path in paths if _is_deeper(path, within)}
         deeper.append(below if below and all(_is_deeper(path, within) for path in paths) else set())
+    if damaged := damaged_archive(folder):
+        found.flaws.append((damaged, why_no_image(damaged)))
     loose = count_images_in(folder, passed_over)
     if passed_over:
         doubts.append(passed_over_text(folder, passed_over))
@@ -129,7 +191,8 @@ def _from_subfolders(folder: str) -> tuple[list[tuple[str, str]], list[str], lis
             f"{folder}: the images of every class are in subfolders of it, such as {', '.join(examples)}: "
             "if those are the classes, give the folder above them"
         )
-    return pairs, sorted(names), doubts
+    found.doubts = doubts
+    return found
 
 
 def _is_deeper(path: str, folder: str) -> bool:
@@ -270,6 +333,8 @@ def _decode(
     Returns and raises the same as `write_images`, and returns the libraries that decoded them.
     """
     skipped, done, count = SkippedInputs(on_error), 0, 0
+    for path, reason in source.flaws:
+        skipped.add(path, reason)
     libraries: dict[str, str] = {}
     for chunk in decode_all((path for path, _ in source.items), recipe, workers):
         good = [i for i, error in enumerate(chunk.errors) if not error]
@@ -286,6 +351,6 @@ def _decode(
         on_progress(done, len(source.items))
     if not count:
         path, reason = skipped.found[0]
-        msg = f"none of {done} images can be used; the first is {path}: {reason}"
+        msg = f"none of {done + len(source.flaws)} images can be used; the first is {path}: {reason}"
         raise NoInputError(msg)
     return count, skipped.found, libraries

@@ -1,4 +1,4 @@
-"""Open the data that a user names: images in a folder or file, a file of the course, a table, or features."""
+"""Open the data that a user names: images in a folder, an archive or a file, a table, or features."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from xpnet.data import fit_standardizer
 from xpnet.errors import DataError, UsageError
 
-from ..images import Recipe
+from ..images import Recipe, holds_images, is_remote, why_no_image
 from .endings import EMBEDDING_SUFFIXES, PARQUET_SUFFIXES, TABLE_SUFFIXES
 from .text_file import same_name
 
@@ -40,7 +40,7 @@ class DataOptions:
             a table, "unit" for images, and the file's own standardization for a data file.
         labels: for folders without a subfolder per class: a CSV file with lines path,label; for features
             without labels: a .npy or CSV file of them.
-        target: for tables, also Parquet: the name of the column to predict.
+        target: for tables, also Parquet, and files of labels: the name of the column to predict.
         columns: for tables: the names of the features; None for all columns but the target.
         ignored_columns: for tables: the names of columns that are no features.
         workers: for folders: the number of processes that decode.
@@ -61,7 +61,7 @@ class DataOptions:
 
     @property
     def for_tables(self) -> dict[str, object]:
-        """The options that only tables have, by their names on the command line. None: not given."""
+        """The options of tables, by their names on the command line. None: not given."""
         return {
             "--target": self.target,
             "--columns": self.columns,
@@ -78,7 +78,8 @@ def open_data(
     """Read data into memory.
 
     Args:
-        path: a folder with a subfolder for each class; any folder, with `options.labels`; a file of
+        path: a folder with a subfolder for each class; any folder, with `options.labels`; a zip or tar
+            archive with what such a folder has; a file of
             `xpnet preprocess`; a file of the course; a CSV table, with `options.target`; or features in a
             .npy, .npz, Parquet or HDF5 file.
         options: how the data is read.
@@ -91,12 +92,12 @@ def open_data(
         UsageError: an option is for another kind of data.
         WorkerError: the processes that decode cannot be started.
     """
-    if os.path.isdir(path):
+    if _holds_images(path):
         from .image_folder import list_labelled_images, load_images
 
-        _refuse_options(path, "a folder", options.for_tables)
+        _refuse_options(path, _kind_of_images(path), {**options.for_tables, "--target": None})
         return load_images(
-            list_labelled_images(path, options.labels),
+            list_labelled_images(path, options.labels, options.target),
             options.recipe or Recipe(),
             standardize=options.standardize or "unit",
             workers=options.workers,
@@ -105,6 +106,9 @@ def open_data(
             on_progress=on_progress,
             on_warning=on_warning,
         )
+    if is_remote(path):
+        msg = f"{path}: {why_no_image(path) or 'is no folder or archive of images'}: copy it to this machine"
+        raise DataError(msg)
     if not os.path.exists(path):
         msg = f"{path}: there is no such file or folder"
         raise DataError(msg)
@@ -112,6 +116,9 @@ def open_data(
         msg = f"{path}: is a pipe or a device: save the data to a file, and name that"
         raise DataError(msg)
     _refuse_ending(path)
+    if not path.lower().endswith(PARQUET_SUFFIXES) and (flaw := why_no_image(path)):
+        msg = f"{path}: {flaw}"
+        raise DataError(msg)
     for_images = {"options for images": options.recipe, "--labels": options.labels}
     if path.lower().endswith(TABLE_SUFFIXES):
         _refuse_options(path, "a table", for_images)
@@ -193,12 +200,12 @@ def write_data(
         OutputError: the file cannot be written.
         DataError, NoInputError, UsageError, WorkerError: as for `open_data`.
     """
-    if os.path.isdir(path):
+    if _holds_images(path):
         from .image_folder import list_labelled_images, write_images
 
-        _refuse_options(path, "a folder", options.for_tables)
+        _refuse_options(path, _kind_of_images(path), {**options.for_tables, "--target": None})
         _, skipped = write_images(
-            list_labelled_images(path, options.labels),
+            list_labelled_images(path, options.labels, options.target),
             output,
             options.recipe or Recipe(),
             standardize=options.standardize or "unit",
@@ -217,6 +224,15 @@ def write_data(
         require_images(dataset, options.extraction, f"{path}:")
     write_data_file(output, dataset, options.extraction, on_progress)
     return list(dataset.skipped)
+
+
+def _holds_images(path: str) -> bool:
+    """Return whether a path is a folder, or names archives of images."""
+    return os.path.isdir(path) or (not path.lower().endswith(OTHER_FORMATS) and holds_images(path))
+
+
+def _kind_of_images(path: str) -> str:
+    return "a folder" if os.path.isdir(path) else "an archive of images"
 
 
 def _read_embeddings(path: str, options: DataOptions) -> Dataset:

@@ -1,4 +1,4 @@
-"""Read text files with cells as people have them: in any usual encoding, with commas, semicolons or tabs."""
+"""Read text files as people have them: cells with commas, semicolons or tabs between them, or JSON lines."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ import contextlib
 import csv
 import io
 import itertools
+import json
+import os
 import unicodedata
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from xpnet.errors import DataError
+from xpnet.errors import DataError, ImageError
+
+from ..images import exists, read_content
 
 if TYPE_CHECKING:
     import _csv
@@ -30,6 +34,12 @@ DELIMITERS = ",;\t"
 
 EXAMINED_LINES = 20
 """How many lines are read to find out what stands between the cells."""
+
+JSON_LINES_SUFFIXES = (".jsonl", ".ndjson")
+"""The endings of files of JSON lines."""
+
+MAX_MEMBER_BYTES = 1 << 30
+"""How large a text in an archive may be: a small archive can claim any size."""
 
 MAX_QUOTED = 60
 """How many characters of a cell an error message quotes, at most."""
@@ -65,21 +75,67 @@ def read_cells(path: str, keep_bytes: bool = False) -> list[tuple[int, list[str]
     Raises:
         DataError: the file cannot be read; the message names the line.
     """
-    try:
-        text = _decoded(Path(path).read_bytes(), "surrogateescape" if keep_bytes else "strict")
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        encoding = f"{error.encoding}: save the file in the encoding UTF-8"
-        msg = f"{path}: cannot be read: line {line} is not {encoding}"
-        raise DataError(msg) from error
-    except OSError as error:
-        msg = f"{path}: cannot be read: {error.strerror or error}"
-        raise DataError(msg) from error
+    text = _read(path, "surrogateescape" if keep_bytes else "strict")
     reader = _reader(text, _delimiter(text))
     try:
         return [(reader.line_num, cells) for cells in reader if any(map(str.strip, cells))]
     except csv.Error as error:
         msg = f"{path}: cannot be read: line {reader.line_num}: {error}: check the quotation marks"
+        raise DataError(msg) from error
+
+
+def read_json_lines(path: str) -> list[tuple[int, dict[str, Any]]]:
+    """Return (line number, values by their names) of each line of a file of JSON lines that is not empty.
+
+    Args:
+        path: the file; it may be a member of an archive.
+
+    Raises:
+        DataError: the file cannot be read, or a line is no JSON object; the message names the line.
+    """
+    found = []
+    for number, line in enumerate(_read(path, "strict").split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            values = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            msg = f"{path}: cannot be read: line {number} is no JSON: {error}"
+            raise DataError(msg) from error
+        if not isinstance(values, dict):
+            msg = f"{path}: line {number} is {quoted(line)}, expected a JSON object such as {{...}}"
+            raise DataError(msg)
+        found.append((number, values))
+    return found
+
+
+def json_text(value: object) -> str:
+    r"""Return a word or number of JSON as text; "" for any other. Half a character is written as \uNNNN."""
+    if not isinstance(value, str | int | float):
+        return ""
+    return str(value).encode("utf-8", "backslashreplace").decode()
+
+
+def _read(path: str, errors: str) -> str:
+    """Return the text of a file, or of a member of an archive.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        if not os.path.lexists(path) and exists(path):
+            return _decoded(read_content(path, MAX_MEMBER_BYTES), errors)
+        return _decoded(Path(path).read_bytes(), errors)
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        encoding = f"{error.encoding}: save the file in the encoding UTF-8"
+        msg = f"{path}: cannot be read: line {line} is not {encoding}"
+        raise DataError(msg) from error
+    except ImageError as error:
+        msg = f"{path}: {error}"
+        raise DataError(msg) from error
+    except OSError as error:
+        msg = f"{path}: cannot be read: {error.strerror or error}"
         raise DataError(msg) from error
 
 

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 from xpnet.lazy import lazy_door
 
 if TYPE_CHECKING:
+    from .contents import exists as exists
+    from .contents import read_content as read_content
+    from .contents import why_no_image as why_no_image
     from .decode import codec_versions as codec_versions
     from .decode import decode_to_bytes as decode_to_bytes
     from .decode import usual_pillow as usual_pillow
@@ -18,33 +21,47 @@ if TYPE_CHECKING:
     from .decode_many import decode_chunk as decode_chunk
     from .decode_many import in_batches as in_batches
     from .decode_many import workers_for as workers_for
+    from .inputs import archives_named as archives_named
     from .inputs import class_folders as class_folders
     from .inputs import count_images_in as count_images_in
+    from .inputs import damaged_archive as damaged_archive
     from .inputs import expand_inputs as expand_inputs
+    from .inputs import holds_images as holds_images
+    from .inputs import is_archive as is_archive
+    from .inputs import is_folder as is_folder
     from .inputs import name_text as name_text
     from .inputs import passed_over_text as passed_over_text
     from .inputs import path_text as path_text
     from .inputs import strip_common_folder as strip_common_folder
+    from .inputs import subfolders as subfolders
     from .inputs import walk_images as walk_images
     from .libraries import decoding_libraries as decoding_libraries
+    from .parquet_images import PARQUET_SUFFIXES as PARQUET_SUFFIXES
+    from .parquet_images import open_parquet as open_parquet
     from .recipe import DECODERS as DECODERS
     from .recipe import Recipe as Recipe
     from .recipe import versions_text as versions_text
+    from .remote import is_bucket as is_bucket
+    from .remote import is_remote as is_remote
     from .workers import Workers as Workers
 
 __getattr__, __dir__, __all__ = lazy_door(
     __name__,
     {
         "recipe": "DECODERS Recipe versions_text",
+        "contents": "exists read_content why_no_image",
         "inputs": (
-            "class_folders count_images_in expand_inputs name_text passed_over_text path_text "
-            "strip_common_folder walk_images"
+            "archives_named class_folders count_images_in damaged_archive expand_inputs holds_images "
+            "is_archive is_folder name_text passed_over_text path_text strip_common_folder subfolders "
+            "walk_images"
         ),
         "decode": "codec_versions decode_to_bytes usual_pillow",
         "libraries": "decoding_libraries",
         "decode_many": (
             "CHUNK_SIZE DecodedImages begin_decoding decode_all decode_chunk in_batches workers_for"
         ),
+        "parquet_images": "PARQUET_SUFFIXES open_parquet",
+        "remote": "is_bucket is_remote",
         "workers": "Workers",
     },
 )

@@ -14,11 +14,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import glob
 import importlib
-import os
 import re
-import stat
 import warnings
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -28,11 +25,12 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from xpnet.errors import ImageError
 
+from .contents import read_content, why_no_image
 from .pixels import converter, make_16_bit_color_transparent, require_known_range
 from .resize import Upright, resized
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from .recipe import Recipe
 
@@ -110,14 +108,17 @@ def usual_pillow() -> Iterator[None]:
         ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS = kept
 
 
-def decode_to_bytes(path: str, recipe: Recipe) -> tuple[bytes, int]:
+def decode_to_bytes(
+    path: str, recipe: Recipe, read: Callable[[str, int], bytes] = read_content
+) -> tuple[bytes, int]:
     """Return an image as n_x bytes, rows from top to bottom and channels varying fastest; and its frames.
 
     Call it inside `usual_pillow()`.
 
     Args:
-        path: the file.
+        path: the file, or the name of another input, such as a member of an archive.
         recipe: the size, the resize mode and so on.
+        read: reads the content.
 
     Returns:
         The bytes, and how many frames or pages the file has.
@@ -125,13 +126,13 @@ def decode_to_bytes(path: str, recipe: Recipe) -> tuple[bytes, int]:
     Raises:
         ImageError: the file cannot be read or is not a valid image. The message does not name the path.
     """
-    content = _read(path)
+    content = read(path, MAX_FILE_BYTES)
     try:
         return decode_content(content, recipe)
     except ImageError:
         raise
     except UnidentifiedImageError:
-        msg = _why_unidentified(content)
+        msg = why_no_image(path) or _why_unidentified(content)
         raise ImageError(msg) from None
     except Image.DecompressionBombError:
         msg = f"image of more than {MAX_PIXELS} pixels: --max-pixels allows more"
@@ -210,42 +211,6 @@ def _silence_libtiff() -> None:
             function(None)
     except (ImportError, OSError, AttributeError):
         return
-
-
-def _read(path: str) -> bytes:
-    try:
-        status = os.stat(path)
-        if stat.S_ISDIR(status.st_mode):
-            os.scandir(path).close()  # a folder found in a folder: the reason may be that it cannot be listed
-        _require_readable(status)
-        with open(path, "rb") as file:
-            return file.read()
-    except FileNotFoundError as error:
-        msg = f"cannot be read: {error.strerror}"
-        if glob.has_magic(path) and not os.path.lexists(path) and not any(glob.iglob(path)):
-            msg = "no file has this name, and as a pattern it matches none"
-        raise ImageError(msg) from None
-    except OSError as error:
-        msg = f"cannot be read: {error.strerror or error}"
-        raise ImageError(msg) from None
-    except ImageError:
-        raise
-    except ValueError as error:  # the path contains a NUL character
-        msg = f"cannot be read: {error}"
-        raise ImageError(msg) from None
-
-
-def _require_readable(status: os.stat_result) -> None:
-    """Raise `ImageError` unless it is a regular file of a possible size: reading a pipe might never end."""
-    if not stat.S_ISREG(status.st_mode):
-        msg = "is a directory" if stat.S_ISDIR(status.st_mode) else "is not a regular file"
-        raise ImageError(msg)
-    if not status.st_size:
-        msg = "file is empty"
-        raise ImageError(msg)
-    if status.st_size > MAX_FILE_BYTES:
-        msg = f"file of {status.st_size} bytes, expected at most {MAX_FILE_BYTES}"
-        raise ImageError(msg)
 
 
 def decode_content(content: bytes, recipe: Recipe) -> tuple[bytes, int]:

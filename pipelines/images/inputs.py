@@ -1,4 +1,4 @@
-"""Find the input images: files, folders, glob patterns and lists of paths. The order is always the same."""
+"""Find the input images: files, folders, archives, patterns, lists of paths. The order is always the same."""
 
 from __future__ import annotations
 
@@ -10,12 +10,27 @@ import sys
 import unicodedata
 import warnings
 from collections import Counter
+from functools import partial
 from typing import IO, TYPE_CHECKING, Any
 
-from xpnet.errors import DataError, NoInputError
+from xpnet.errors import DataError, ImageError, NoInputError
+
+from .archives import (
+    ALL_SUFFIXES,
+    ARCHIVE_SUFFIXES,
+    archive_ending,
+    directory_of,
+    flaw_of,
+    is_parquet,
+    read_member,
+    split_archive,
+)
+from .contents import exists
+from .parquet_images import PARQUET_SUFFIXES
+from .remote import is_bucket, list_folder, list_objects
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 SUFFIXES = (
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".gif", ".bmp", ".dib", ".webp", ".tif", ".tiff",
@@ -34,7 +49,7 @@ OTHER_PICTURES = frozenset(
 )  # fmt: skip
 """The endings of pictures that are not used when they are found in folders: they are counted in a warning."""
 
-NO_PICTURES = (".txt", ".csv", ".json", ".xml", ".yaml", ".yml", ".md", ".html", ".py", ".npy", ".h5", ".zip")
+NO_PICTURES = (".txt", ".csv", ".json", ".xml", ".yaml", ".yml", ".md", ".html", ".py", ".npy", ".h5")
 """The endings of files that often lie beside images. Such files are not opened to look for a picture."""
 
 SIGNATURES = re.compile(
@@ -48,6 +63,9 @@ SIGNATURES = re.compile(
 SIGNATURE_BYTES = 16
 """How many bytes of a file are compared with `SIGNATURES`."""
 
+REPLACED = "replaced"
+"""Counts, among what was passed over, the members of an archive with the name of a later one."""
+
 LIST_BYTES = 1 << 16
 """How many bytes of a list are read at a time, at most."""
 
@@ -56,21 +74,26 @@ Identity = tuple[int, int]
 
 
 def walk_images(folder: str, passed_over: Counter[str] | None = None) -> Iterator[str]:
-    """Yield the paths of the images below a folder, sorted by name in each folder.
+    """Yield the paths of the images below a folder or in an archive, sorted by name in each folder.
 
     Images are known by the endings of their names; files without an ending are known by their content. Hidden
     files and folders are left out. Links to folders are followed, but never in circles: a link is not
     followed to a folder that contains it. A link inside a linked folder is followed only to folders that were
-    not visited before. The path of a subfolder that cannot be listed is yielded too, so that decoding it
-    reports the error.
+    not visited before. The path of a subfolder that cannot be listed, or of an archive that is damaged, is
+    yielded too, so that decoding it reports the error.
 
     Args:
-        folder: the folder.
-        passed_over: counts the pictures of other kinds, by the endings of their names. With None there is a
-            warning about them at the end.
+        folder: the folder, or an archive, or a folder in one.
+        passed_over: counts the pictures of other kinds, and archives, by the endings of their names. With
+            None there is a warning about them at the end.
     """
     found: Counter[str] = Counter() if passed_over is None else passed_over
-    yield from _walk(folder, found)
+    if (inside := _archive_of(folder)) is not None:
+        yield from _walk_archive(*inside, found)
+    elif is_bucket(folder):
+        yield from _walk_bucket(folder, found)
+    else:
+        yield from _walk(folder, found)
     if passed_over is None and found:
         warnings.warn(passed_over_text(folder, found), stacklevel=2)
 
@@ -79,22 +102,151 @@ def count_images_in(folder: str, passed_over: Counter[str]) -> int:
     """Return how many images are in a folder itself, not in its subfolders.
 
     Args:
-        folder: the folder.
+        folder: the folder, or an archive, or a folder in one.
         passed_over: counts files that are pictures and not read, by the ending of their names.
 
     Raises:
         OSError: the folder cannot be listed.
     """
+    if (inside := _archive_of(folder)) is not None:
+        archive, within = inside
+        names = [name for name in directory_of(archive).below(within) if "/" not in name]
+        return sum(_is_wanted_member(archive, within, name, passed_over) for name in names)
+    if is_bucket(folder):
+        return sum(_is_wanted_object(name, passed_over) for name in list_folder(folder)[1])
     return sum(not is_folder for _, is_folder, _ in _list_folder(folder, passed_over))
 
 
 def passed_over_text(where: str, counts: Counter[str]) -> str:
-    """Return the warning about pictures that were passed over. counts: by the endings of their names."""
-    kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
-    return (
-        f"{where}: passed over {counts.total()} pictures, because files with such names are not read as "
-        f"images: {kinds}; convert or rename them, or name them as inputs"
-    )
+    """Return the warning about what was passed over. counts: by the endings of the names, and `REPLACED`."""
+    archives = Counter({kind: counts[kind] for kind in counts.keys() & set(ALL_SUFFIXES)})
+    pictures = Counter({kind: counts[kind] for kind in counts.keys() - archives.keys() - {REPLACED}})
+    said = []
+    if pictures:
+        said.append(
+            f"passed over {pictures.total()} pictures, because files with such names are not read as "
+            f"images: {_kinds(pictures)}; convert or rename them, or name them as inputs"
+        )
+    if archives:
+        said.append(
+            f"passed over {archives.total()} archives, because only those are opened that are named as "
+            f"inputs: {_kinds(archives)}"
+        )
+    if counts[REPLACED]:
+        said.append(
+            f"passed over {counts[REPLACED]} members of archives, because later ones have their names"
+        )
+    return f"{where}: {'; '.join(said)}"
+
+
+def _kinds(counts: Counter[str]) -> str:
+    return ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
+
+
+def is_archive(path: str) -> bool:
+    """Return whether a file may be an archive that is read, by its name."""
+    return path.lower().endswith(ARCHIVE_SUFFIXES + PARQUET_SUFFIXES)
+
+
+def is_folder(path: str) -> bool:
+    """Return whether a path is one of many images: a folder, also in a bucket, or an archive."""
+    return os.path.isdir(path) or _archive_of(path) is not None or _is_folder_in_bucket(path)
+
+
+def _is_folder_in_bucket(path: str) -> bool:
+    """Return whether a path is a folder in a bucket. The server is asked only if the name does not tell."""
+    if not is_bucket(path) or is_image_name(path) or archive_ending(path):
+        return False
+    last = path.partition("://")[2].partition("/")[2].rpartition("/")[2]
+    if not os.path.splitext(last)[1]:
+        return True
+    try:
+        return next(list_objects(path), None) is not None
+    except ImageError:
+        return False
+
+
+def damaged_archive(folder: str) -> str:
+    """Return the archive that a folder is, or is in, if a part of it cannot be read; else ""."""
+    inside = _archive_of(folder)
+    return inside[0] if inside is not None and flaw_of(inside[0]) else ""
+
+
+def archives_named(path: str) -> list[str]:
+    """Return the archives that a path names: itself, or those that match if it is a pattern."""
+    if not os.path.lexists(path) and glob.has_magic(path):
+        return [match for match in _matches(path) if not os.path.isdir(match) and is_folder(match)]
+    return [path] if _archive_of(path) is not None else []
+
+
+def holds_images(path: str) -> bool:
+    """Return whether a path is a folder, also in a bucket, or names archives."""
+    return os.path.isdir(path) or bool(archives_named(path)) or _is_folder_in_bucket(path)
+
+
+def _archive_of(path: str) -> tuple[str, str] | None:
+    """Return the archive that a path leads into, and the folder in it; None if it leads to no such folder."""
+    inside = None if os.path.isdir(path) else split_archive(path)
+    if inside is not None and (inside[1] or is_parquet(inside[0])):
+        try:
+            directory = directory_of(inside[0])
+            if inside[1] and next(directory.below(inside[1]), None) is None:
+                return None
+        except ImageError:
+            return None
+    return inside
+
+
+def _walk_bucket(folder: str, passed_over: Counter[str]) -> Iterator[str]:
+    start, is_empty = f"{folder.rstrip('/')}/", True
+    try:
+        for name in list_objects(folder):
+            is_empty = False
+            if _is_wanted_object(name, passed_over):
+                yield start + name
+    except ImageError:
+        is_empty = True
+    if is_empty:  # decoding it says why
+        yield folder
+
+
+def _is_wanted_object(name: str, passed_over: Counter[str]) -> bool:
+    """Return whether an object with a name relative to a folder in a bucket is used as an image."""
+    if any(part.startswith(".") for part in name.split("/")):
+        return False
+    last = name.rpartition("/")[2]
+    return is_image_name(last) or _is_image(last, bytes, passed_over)
+
+
+def _walk_archive(archive: str, folder: str, passed_over: Counter[str]) -> Iterator[str]:
+    try:
+        directory = directory_of(archive)
+    except ImageError:
+        yield archive
+        return
+    for name in directory.below(folder):
+        if _is_wanted_member(archive, folder, name, passed_over):
+            yield "/".join(filter(None, (archive, folder, name)))
+    if not folder:
+        if directory.replaced:
+            passed_over[REPLACED] += directory.replaced
+        if directory.flaw:
+            yield archive
+
+
+def _is_wanted_member(archive: str, folder: str, name: str, passed_over: Counter[str]) -> bool:
+    """Return whether a member of an archive, with a name relative to a folder in it, is used as an image."""
+    if directory_of(archive).has_only_images:
+        return True
+    if any(part.startswith(".") and part != ".." for part in name.split("/")):
+        return False
+    last = name.rpartition("/")[2]
+
+    def start() -> bytes:
+        whole = f"{folder}/{name}" if folder else name
+        return read_member(archive, whole, sys.maxsize, SIGNATURE_BYTES)
+
+    return is_image_name(last) or _is_image(last, start, passed_over)
 
 
 def _walk(folder: str, passed_over: Counter[str]) -> Iterator[str]:
@@ -135,34 +287,48 @@ def _list_folder(folder: str, passed_over: Counter[str]) -> Iterator[tuple[str, 
             (e.name, is_folder, e.is_symlink())
             for e in entries
             if not e.name.startswith(".")
-            and ((is_folder := _is_folder(e)) or is_image_name(e.name) or _is_image(e, passed_over))
+            and (
+                (is_folder := _is_folder(e))
+                or is_image_name(e.name)
+                or _is_image(e.name, partial(_start, e), passed_over)
+            )
         ]
     return iter(
         [(os.path.join(folder, name), is_folder, is_link) for name, is_folder, is_link in sorted(found)]
     )
 
 
-def _is_image(entry: os.DirEntry[str], passed_over: Counter[str]) -> bool:
+def _is_image(name: str, start: Callable[[], bytes], passed_over: Counter[str]) -> bool:
     """Return whether a file without a usual ending is an image by its content.
 
-    Pictures of other kinds, and images with unusual endings, are counted in `passed_over`.
+    Pictures of other kinds, images with unusual endings, and archives are counted in `passed_over`.
+
+    Args:
+        name: the name of the file, without its folder.
+        start: returns its first bytes; none of a file that is not a regular one.
+        passed_over: counts files that are not used, by the endings of their names.
     """
-    suffix = os.path.splitext(entry.name)[1].lower()
+    suffix = os.path.splitext(name)[1].lower()
     if suffix in NO_PICTURES:
         return False
-    if suffix in OTHER_PICTURES:
-        passed_over[suffix] += 1
+    if (ending := archive_ending(name)) or suffix in OTHER_PICTURES:
+        passed_over[ending or suffix] += 1
         return False
     try:
-        if not entry.is_file():  # reading a pipe might never end
-            return False
-        with open(entry.path, "rb", buffering=0) as file:
-            is_image = SIGNATURES.match(file.read(SIGNATURE_BYTES)) is not None
-    except OSError:  # it cannot be told whether it is meant as an image
+        is_image = SIGNATURES.match(start()) is not None
+    except (OSError, ImageError):  # it cannot be told whether it is meant as an image
         return False
     if is_image and suffix:
         passed_over[path_text(suffix)] += 1
     return is_image and not suffix
+
+
+def _start(entry: os.DirEntry[str]) -> bytes:
+    """Return the first bytes of a file."""
+    if not entry.is_file():  # reading a pipe might never end
+        return b""
+    with open(entry.path, "rb", buffering=0) as file:
+        return file.read(SIGNATURE_BYTES)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -181,8 +347,9 @@ def expand_inputs(arguments: Iterable[str], files_from: str | None = None) -> It
     """Yield the path of each input: first those of the arguments, then those of a list.
 
     Args:
-        arguments: files, folders and glob patterns. Folders are searched for images, patterns are matched.
-            What does not exist is yielded unchanged, so that decoding it reports the error.
+        arguments: files, folders, archives and glob patterns. Folders and archives are searched for images,
+            patterns are matched. What does not exist is yielded unchanged, so that decoding it reports the
+            error.
         files_from: a file with one path per line, or with a NUL character after each path, as from
             `find -print0`; "-" for standard input; or None.
 
@@ -199,7 +366,7 @@ def expand_inputs(arguments: Iterable[str], files_from: str | None = None) -> It
 
 
 def _expand(argument: str, passed_over: Counter[str]) -> Iterator[str]:
-    if os.path.isdir(argument):
+    if is_folder(argument):
         yield from walk_images(argument, passed_over)
     elif not os.path.lexists(argument) and glob.has_magic(argument):
         matched = _matches(argument)
@@ -316,30 +483,53 @@ def _meant_path(path: str) -> str:
     It is the line itself, if there is such a file. Otherwise it may have spaces or quotes around it, Windows'
     backslashes, or the same letters as the name of the file in another Unicode form.
     """
-    if os.path.lexists(path):
+    if exists(path):
         return path
     stripped = path.strip()
     unquoted = stripped[1:-1] if stripped[:1] in ("'", '"') and stripped[:1] == stripped[-1:] else stripped
     for name in dict.fromkeys((stripped, unquoted, unquoted.replace("\\", "/"))):
         for form in (name, unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name)):
-            if form and os.path.lexists(form):
+            if form and exists(form):
                 return form
     return path
+
+
+def subfolders(folder: str) -> list[str]:
+    """Return the names of the subfolders, sorted. Hidden ones are left out.
+
+    Args:
+        folder: the folder, or an archive, or a folder in one.
+
+    Raises:
+        DataError: the folder cannot be listed.
+    """
+    try:
+        if (inside := _archive_of(folder)) is not None:
+            below = directory_of(inside[0]).below(inside[1])
+            found = {name.partition("/")[0] for name in below if "/" in name}
+        elif is_bucket(folder):
+            found = set(list_folder(folder)[0])
+        else:
+            with os.scandir(folder) as entries:
+                found = {entry.name for entry in entries if _is_folder(entry)}
+    except OSError as error:
+        msg = f"{folder}: cannot be listed: {error.strerror or error}"
+        raise DataError(msg) from error
+    except ImageError as error:
+        msg = f"{folder}: {error}"
+        raise DataError(msg) from error
+    return sorted(name for name in found if not name.startswith("."))
 
 
 def class_folders(folder: str) -> tuple[str, ...]:
     """Return the names of the subfolders, sorted. Each subfolder is a class.
 
+    Args and errors as for `subfolders`, and:
+
     Raises:
-        DataError: the folder cannot be listed.
         NoInputError: the folder has no subfolders.
     """
-    try:
-        with os.scandir(folder) as entries:
-            names = sorted(e.name for e in entries if _is_folder(e) and not e.name.startswith("."))
-    except OSError as error:
-        msg = f"{folder}: cannot be listed: {error.strerror or error}"
-        raise DataError(msg) from error
+    names = subfolders(folder)
     if not names:
         msg = f"{folder}: has no subfolders: expected one for each class, with the name of the class"
         raise NoInputError(msg)

@@ -7,6 +7,7 @@ NumPy: it starts faster without it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import queue
@@ -19,6 +20,7 @@ from xpnet.errors import ImageError
 if TYPE_CHECKING:
     from mmap import mmap
 
+    from .read_ahead import ReadAhead
     from .recipe import Recipe
 
 READY = b"xpnet decodes\n"
@@ -33,8 +35,8 @@ LARGE_BYTES = 1 << 20
 Buffer: TypeAlias = "bytes | mmap"
 """Bytes in memory."""
 
-Task = tuple[list[str], "Recipe"]
-"""What a worker is sent: the arguments of `decode_pixels`."""
+Task = tuple[list[str], "Recipe", "ReadAhead | None"]
+"""The arguments of `_decode`. A worker is sent the first two."""
 
 
 class Pixels(NamedTuple):
@@ -96,10 +98,14 @@ def _take_standard_streams() -> tuple[IO[bytes], IO[bytes]]:
 
 
 def _receive(tasks_in: IO[bytes], tasks: queue.SimpleQueue[Task]) -> None:
-    """Receive tasks. At the end of the stream, end this process, also in the middle of an image."""
+    """Receive tasks, and begin to read what lies on servers.
+
+    At the end of the stream, end this process, also in the middle of an image.
+    """
     try:
         while True:
-            tasks.put(pickle.load(tasks_in))  # noqa: S301  (from the parent)
+            paths, recipe = pickle.load(tasks_in)  # noqa: S301  (from the parent)
+            tasks.put((paths, recipe, _read_ahead(paths)))
     finally:
         os._exit(0)
 
@@ -111,20 +117,35 @@ def decode_pixels(paths: list[str], recipe: Recipe) -> Pixels:
         paths: k images.
         recipe: how an image becomes a column.
     """
-    columns, errors, frames, libraries = _decode(paths, recipe)
+    columns, errors, frames, libraries = _decode(paths, recipe, _read_ahead(paths))
     return Pixels(b"".join(columns), errors, frames, libraries)
 
 
-def _decode(paths: list[str], recipe: Recipe) -> tuple[list[bytes], list[str], list[int], dict[str, str]]:
-    """Return the attributes of `Pixels`, but the columns one by one."""
+def _read_ahead(paths: list[str]) -> ReadAhead | None:
+    """Begin to read the inputs that lie on servers, if there are any."""
+    from .remote import is_remote
+
+    if not any(map(is_remote, paths)):
+        return None
+    from .decode import MAX_FILE_BYTES
+    from .read_ahead import ReadAhead
+
+    return ReadAhead(paths, MAX_FILE_BYTES)
+
+
+def _decode(
+    paths: list[str], recipe: Recipe, reading: ReadAhead | None
+) -> tuple[list[bytes], list[str], list[int], dict[str, str]]:
+    """Return the attributes of `Pixels`, but the columns one by one. reading: has begun to read the paths."""
+    from .contents import read_content
     from .decode import decode_to_bytes, usual_pillow
     from .libraries import decoding_libraries
 
     columns, errors, frames = [], [""] * len(paths), [0] * len(paths)
-    with usual_pillow():
+    with usual_pillow(), reading or contextlib.nullcontext():
         for i, path in enumerate(paths):
             try:
-                column, frames[i] = decode_to_bytes(path, recipe)
+                column, frames[i] = decode_to_bytes(path, recipe, reading or read_content)
                 columns.append(column)
             except ImageError as error:
                 columns.append(bytes(recipe.n_x))

@@ -36,7 +36,7 @@ from ..datasets import (
     with_features,
     with_labels_for,
 )
-from ..images import Recipe, expand_inputs, workers_for
+from ..images import Recipe, expand_inputs, holds_images, workers_for
 from ..outputs import require_ending
 from .checks import require_history, require_table_recipe
 from .evaluation import Evaluation, evaluate_classes, evaluate_regression, thresholds
@@ -193,7 +193,8 @@ class Model:
         An input that cannot be used gives a prediction with the status "error": no exception is raised.
 
         Args:
-            inputs: one path or several: images, folders (with all images below) and glob patterns; or tables
+            inputs: one path or several: images, folders and archives (with all images in them) and glob
+                patterns; or tables
                 and files of features.
             workers: how many processes decode; None for one per core. This process decodes a few images.
             device: where to score: "auto", "cpu", "gpu", "gpu:1", ..., or a backend.
@@ -339,8 +340,8 @@ class Model:
             on_warning: called with a sentence about each thing in the data that is doubtful.
         """
         path = os.fspath(path)
-        recipe, columns = self.recipe if os.path.isdir(path) else None, None
-        if path.lower().endswith(TABLE_SUFFIXES + PARQUET_SUFFIXES):
+        recipe, columns = self.recipe if holds_images(path) else None, None
+        if recipe is None and path.lower().endswith(TABLE_SUFFIXES + PARQUET_SUFFIXES):
             columns = tuple(self.saved.recipe.get("features") or ()) or None
             trained = self.saved.recipe.get("target") or None
             # The name of an array of labels is not the name of a column.

@@ -13,7 +13,7 @@ from xpnet.backend import select
 from xpnet.errors import UsageError
 from xpnet.version import __version__
 
-from ..images import name_text, path_text
+from ..images import is_folder, name_text, path_text
 from ..models import load
 from ..outputs import locked_outputs, require_ending, require_writable, write_text
 from ..training import metric_name
@@ -149,8 +149,8 @@ def _require_consistent(job: ReportJob) -> None:
     if job.images is not None and job.predictions is None:
         msg = "--images says where the images of --predictions are, which is missing: add --predictions"
         raise UsageError(msg)
-    if job.images is not None and not os.path.isdir(job.images):
-        msg = f"--images {job.images}: there is no such folder"
+    if job.images is not None and not is_folder(job.images):
+        msg = f"--images {job.images}: there is no such folder or archive"
         raise UsageError(msg)
 
 

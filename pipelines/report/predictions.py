@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from xpnet.errors import DataError, UsageError, XpnetError
 
-from ..images import name_text, path_text, strip_common_folder
+from ..images import exists, name_text, path_text, strip_common_folder
 from ..models import STATUSES
 from ..predictions import first_line, read_predictions
 from .charts import histogram, is_drawable
@@ -235,14 +235,14 @@ def located(paths: Sequence[str], folder: str | None) -> list[str]:
         return os.path.join(folder, *[part for part in path[min(skipped, len(path) - 1) :] if part])
 
     deepest = min(MOVED_FOLDERS, max((len(path) for path in probed), default=0))
-    hits = [sum(os.path.exists(moved(path, skipped)) for path in probed) for skipped in range(deepest)]
+    hits = [sum(exists(moved(path, skipped)) for path in probed) for skipped in range(deepest)]
     skipped = hits.index(max(hits)) if hits else 0
     return [moved(path, skipped) for path in parts]
 
 
 def _unescaped(path: str) -> str:
     r"""Undo `path_text`: each \xNN becomes a byte, unless a file has exactly this name."""
-    if "\\x" not in path or os.path.lexists(path):
+    if "\\x" not in path or exists(path):
         return path
     escaped = re.sub(rb"\\x([89a-f][0-9a-f])", lambda m: bytes([int(m[1], 16)]), os.fsencode(path))
     return os.fsdecode(escaped)

@@ -19,6 +19,7 @@ from ..datasets import (
     open_some_images,
     with_labels_for,
 )
+from ..images import holds_images
 from .features import least_log_loss
 from .plan import PATCHES_SIZE, Plan
 
@@ -47,7 +48,7 @@ def usual_images(plan: Plan, data: object) -> tuple[str | None, str | None]:
         ModelFileError: the backbone cannot be read.
         UsageError, DataError: it takes no images, or what says so is damaged.
     """
-    if not isinstance(data, str | os.PathLike) or not os.path.isdir(data):
+    if not isinstance(data, str | os.PathLike) or not holds_images(os.fspath(data)):
         return None, None
     if plan.backbone is None:
         return (PATCHES_SIZE if plan.wants_patches else None), None

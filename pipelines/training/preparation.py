@@ -29,7 +29,7 @@ from ..datasets import (
     with_features,
     with_labels_for,
 )
-from ..images import Workers
+from ..images import Workers, holds_images
 from ..outputs import locked_outputs, require_ending, require_writable
 from .backbones import opened_backbone, some_of_folder
 from .features import learn_features, some_examples
@@ -177,8 +177,8 @@ def _training_data(
         features here, or None.
     """
     plan, options, extraction = job.plan, job.options, None
-    is_folder = isinstance(job.data, str) and os.path.isdir(job.data)
-    if plan.backbone is not None and options.recipe is not None and is_folder:
+    has_files = isinstance(job.data, str) and holds_images(job.data)
+    if plan.backbone is not None and options.recipe is not None and has_files:
         of_folder = functools.partial(some_of_folder, str(job.data), options, plan)
         extraction = opened_backbone(plan, options.recipe, backend, messages, of_folder)
         options = replace(options, extraction=extraction)
@@ -233,20 +233,20 @@ def _validation_data(
     options, extractor = replace(job.options, extraction=None), dataset.extractor
     source = job.data if isinstance(job.data, str) else None
     if isinstance(job.val, str):
-        is_folder = os.path.isdir(job.val)
-        if is_folder and extractor is not None:
+        has_files = holds_images(job.val)
+        if has_files and extractor is not None:
             extraction = extraction or extractor.on(backend, source)
             options = replace(options, extraction=extraction)
         options = replace(
             options,
-            recipe=dataset.recipe if is_folder else None,
+            recipe=dataset.recipe if has_files else None,
             standardize=None,
             labels=None,
-            target=None,
+            target=options.target if has_files else None,
             ignored_columns=(),
             columns=None,
         )
-        if job.val.lower().endswith(TABLE_SUFFIXES + PARQUET_SUFFIXES):
+        if not has_files and job.val.lower().endswith(TABLE_SUFFIXES + PARQUET_SUFFIXES):
             options = replace(options, target=dataset.target, columns=dataset.features or None)
     assert job.val is not None  # noqa: S101  (the caller asked)
     validation = _opened(job.val, options, job.plan, messages)
@@ -281,8 +281,8 @@ def _opened(data: str | Dataset, options: DataOptions, plan: Plan, messages: Mes
 def _was_reported(data: str | Dataset) -> bool:
     """Return whether the data is a file of `xpnet preprocess`, which has reported what it skipped."""
     others = TABLE_SUFFIXES + EMBEDDING_SUFFIXES
-    is_hdf5 = isinstance(data, str) and os.path.isfile(data) and not data.lower().endswith(others)
-    return is_hdf5 and is_data_file(str(data))
+    is_file = isinstance(data, str) and os.path.isfile(data) and not holds_images(data)
+    return is_file and not str(data).lower().endswith(others) and is_data_file(str(data))
 
 
 def validation_split(dataset: Dataset, share: float, seed: int) -> tuple[Dataset, Dataset]:

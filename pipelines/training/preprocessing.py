@@ -19,7 +19,7 @@ from ..datasets import (
     write_data,
     write_data_file,
 )
-from ..images import Recipe
+from ..images import Recipe, holds_images
 from ..models import load
 from .backbones import opened_backbone, some_of_folder
 from .features import learn_features, some_examples
@@ -68,7 +68,7 @@ def write_features(
     messages.detail(f"Device {backend.device}: {backend.reason}")
     if isinstance(features, str):
         known = read_extraction(features, backend)
-        if os.path.isdir(data):
+        if holds_images(data):
             options = replace(options, recipe=known.recipe_with(options))
         else:
             known.require(_opened(data, options, messages), data)
@@ -76,7 +76,7 @@ def write_features(
     if features.backbone is not None:
         recipe: Recipe | None
         some: Callable[[int], Dataset | None]
-        if os.path.isdir(data):
+        if holds_images(data):
             recipe, some = options.recipe or Recipe(), partial(some_of_folder, data, options, features)
         else:
             dataset = _opened(data, options, messages)

@@ -1,0 +1,274 @@
+"""Inputs on servers: `s3://bucket/day/1.jpg`, `gs://bucket/day/1.jpg` and `https://host/1.jpg`.
+
+Buckets are read by obstore, which takes credentials and the address of a server from the environment, under
+the usual names (AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL, GOOGLE_SERVICE_ACCOUNT and so on). What follows `https://`
+is read by Python itself, and is never a folder.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+from xpnet.errors import ImageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_BUCKET, _WEB = re.compile(r"(s3|gs)://", re.IGNORECASE), re.compile(r"https?://", re.IGNORECASE)
+
+ATTEMPTS = 4
+"""How often something is asked for before it is an error."""
+
+SECONDS = 60
+"""How long an answer may take."""
+
+CONNECT_SECONDS = 10
+"""How long a connection to a bucket may take."""
+
+LIST_SIZE = 1000
+"""How many objects are listed at a time."""
+
+MESSAGE = re.compile(r"<Message>(.*?)</Message>", re.DOTALL)
+"""What a server says in an error."""
+
+MESSAGE_LENGTH = 200
+"""How much of an error is told."""
+
+
+class Status(NamedTuple):
+    """What is known of an object before it is read.
+
+    Attributes:
+        size: in bytes.
+        identity: differs from that of another object with the same name.
+    """
+
+    size: int
+    identity: str
+
+
+def is_remote(name: str) -> bool:
+    """Return whether a name is that of an object on a server."""
+    return ":" in name and (is_bucket(name) or _WEB.match(name) is not None)
+
+
+def is_bucket(name: str) -> bool:
+    """Return whether a name leads into a bucket, which has folders."""
+    return _BUCKET.match(name) is not None
+
+
+def read_object(
+    name: str,
+    most_bytes: int,
+    on_size: Callable[[int], object] = lambda size: None,  # noqa: ARG005
+) -> bytes:
+    """Return the bytes of an object.
+
+    Args:
+        name: the object.
+        most_bytes: a larger one is refused.
+        on_size: called with its size, before its bytes are there.
+
+    Raises:
+        ImageError: it cannot be read, is empty or too large. The message does not name it.
+    """
+    if not is_bucket(name):
+        from .web import read_page
+
+        return read_page(name, most_bytes, on_size)
+    store, path = _store_of(name)
+    with _ErrorsAsOurs():
+        try:
+            found = store.get(path)
+        except FileNotFoundError:
+            if not os.path.splitext(path)[1] and next(
+                list_objects(name), None
+            ):  # or there is no access to it
+                msg = "is a folder"
+                raise ImageError(msg) from None
+            raise
+        size = found.meta["size"]
+        require_size(size, most_bytes)
+        on_size(size)
+        return bytes(found.bytes())
+
+
+def read_range(name: str, place: int, size: int) -> bytes:
+    """Return some bytes of an object.
+
+    Raises:
+        ImageError: they cannot be read.
+    """
+    if size <= 0:
+        return b""
+    if not is_bucket(name):
+        from .web import read_page_range
+
+        return read_page_range(name, place, size)
+    store, path = _store_of(name)
+    with _ErrorsAsOurs():
+        import obstore
+
+        return bytes(obstore.get_range(store, path, start=place, length=size))
+
+
+@functools.lru_cache(64)
+def status_of(name: str) -> Status:
+    """Return the status of an object, which is asked for once in a process.
+
+    Raises:
+        ImageError: it cannot be asked for, or there is no such object.
+    """
+    if not is_bucket(name):
+        from .web import page_status
+
+        return Status(*page_status(name))
+    store, path = _store_of(name)
+    with _ErrorsAsOurs():
+        found = store.head(path)
+        return Status(found["size"], str(found["e_tag"]))
+
+
+def list_objects(folder: str) -> Iterator[str]:
+    """Yield the names of all objects in and below a folder of a bucket, relative to it, as the server sorts.
+
+    Raises:
+        ImageError: the folder cannot be listed.
+    """
+    store, prefix = _store_of(folder)
+    start = f"{prefix.rstrip('/')}/" if prefix.strip("/") else ""
+    with _ErrorsAsOurs():
+        for part in store.list(start or None, chunk_size=LIST_SIZE):
+            for each in part:
+                if each["path"].startswith(start):
+                    yield each["path"][len(start) :]
+
+
+def list_folder(folder: str) -> tuple[list[str], list[str]]:
+    """Return the names of the subfolders, and of the objects, directly in a folder of a bucket.
+
+    Raises:
+        ImageError: the folder cannot be listed.
+    """
+    store, prefix = _store_of(folder)
+    start = f"{prefix.rstrip('/')}/" if prefix.strip("/") else ""
+    with _ErrorsAsOurs():
+        found = store.list_with_delimiter(start or None)
+        return (
+            [path.rstrip("/")[len(start) :] for path in found["common_prefixes"]],
+            [each["path"][len(start) :] for each in found["objects"]],
+        )
+
+
+class RemoteFile:
+    """An object as a file that is read in parts: each `read` asks the server once.
+
+    Raises:
+        ImageError: there is no such object.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name, self._place = name, 0
+        self._size = status_of(name).size
+        self.closed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Do nothing: there is no connection to close."""
+        self.closed = True
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seekable(self) -> bool:
+        """Return True."""
+        return True
+
+    def tell(self) -> int:
+        """Return the offset of the next byte."""
+        return self._place
+
+    def seek(self, place: int, whence: int = os.SEEK_SET) -> int:
+        """Go to an offset, as files do; return it."""
+        self._place = place + {os.SEEK_SET: 0, os.SEEK_CUR: self._place, os.SEEK_END: self._size}[whence]
+        return self._place
+
+    def read(self, size: int = -1) -> bytes:
+        """Return the next bytes; fewer, or none, at the end."""
+        rest = max(0, self._size - self._place)
+        found = read_range(self._name, self._place, rest if size < 0 else min(size, rest))
+        self._place += len(found)
+        return found
+
+
+def _store_of(name: str) -> tuple[Any, str]:
+    """Return the store of a bucket, and the path in it."""
+    scheme, _, rest = name.partition("://")
+    bucket, _, path = rest.partition("/")
+    return _opened(f"{scheme.lower()}://{bucket}"), path
+
+
+@functools.cache
+def _opened(root: str) -> Any:
+    try:
+        from obstore.store import from_url
+    except ImportError:
+        msg = "buckets are read only with an optional package: pip install 'xpnet[cloud]'"
+        raise ImageError(msg) from None
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
+    client: Any = {"timeout": f"{SECONDS}s", "connect_timeout": f"{CONNECT_SECONDS}s"}
+    if endpoint.startswith("http://"):  # who names such a server means it
+        client["allow_http"] = True
+    with _ErrorsAsOurs():
+        return from_url(
+            root,
+            client_options=client,
+            retry_config={"max_retries": ATTEMPTS - 1, "retry_timeout": timedelta(seconds=SECONDS)},
+        )
+
+
+class _ErrorsAsOurs:
+    """A context in which the errors of obstore become `ImageError`."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, Exception) and not isinstance(error, ImageError):
+            raise ImageError(_reason(error)) from None
+
+
+def _reason(error: Exception) -> str:
+    """Return why a bucket could not be read, without what only developers understand."""
+    text, kind = str(error).partition("Debug source")[0], type(error).__name__
+    if "NoSuchBucket" in text:
+        return "cannot be read: there is no such bucket"
+    if isinstance(error, FileNotFoundError):
+        return "cannot be read: there is no such object (patterns are not expanded on servers)"
+    if kind in ("PermissionDeniedError", "UnauthenticatedError") or "403 Forbidden" in text:
+        return (
+            "cannot be read: access is denied: credentials are taken from the environment, such as "
+            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; AWS_SKIP_SIGNATURE=true is for public buckets"
+        )
+    said = MESSAGE.search(text)
+    return f"cannot be read: {' '.join((said[1] if said else text).split())[:MESSAGE_LENGTH]}"
+
+
+def require_size(size: int, most_bytes: int) -> None:
+    """Raise `ImageError` if an object is empty, or too large."""
+    if not size:
+        msg = "file is empty"
+        raise ImageError(msg)
+    if size > most_bytes:
+        msg = f"file of {size} bytes, expected at most {most_bytes}"
+        raise ImageError(msg)
