@@ -62,7 +62,7 @@ def test_numbers_that_json_lacks_are_null() -> None:
 def test_an_evaluation_of_many_classes_is_not_cut_off() -> None:
     names = [f"class {i}" for i in range(60)]
     report = {
-        "m": 60, "skipped": 0, "accuracy": 1.0, "log_loss": 0.0, "macro_f1": 1.0,
+        "m": 60, "skipped": 0, "accuracy": 1.0, "log_loss": 0.0, "calibration_error": 0.02, "macro_f1": 1.0,
         "macro_f1_classes": 60,
         "classes": [{"class": name, "precision": 1.0, "recall": 1.0, "f1": 1.0, "m": 1} for name in names],
         "confusion": [[int(i == j) for j in range(60)] for i in range(60)],
@@ -74,7 +74,7 @@ def test_an_evaluation_of_many_classes_is_not_cut_off() -> None:
 def test_classes_that_do_not_occur_have_no_numbers() -> None:
     perfect = {"precision": 1.0, "recall": 1.0, "f1": 1.0, "m": 2}
     report = {
-        "m": 4, "skipped": 0, "accuracy": 1.0, "log_loss": 0.0, "macro_f1": 1.0, "macro_f1_classes": 2,
+        "m": 4, "skipped": 0, "accuracy": 1.0, "log_loss": 0.0, "calibration_error": 0.02, "macro_f1": 1.0, "macro_f1_classes": 2,
         "classes": [
             {"class": "a", **perfect}, {"class": "b", "precision": 0.0, "recall": 0.0, "f1": 0.0, "m": 0},
             {"class": "c", **perfect},
