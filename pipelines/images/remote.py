@@ -7,6 +7,7 @@ is read by Python itself, and is never a folder.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import re
@@ -145,7 +146,7 @@ def list_objects(folder: str) -> Iterator[str]:
         for part in store.list(start or None, chunk_size=LIST_SIZE):
             for each in part:
                 if each["path"].startswith(start):
-                    yield each["path"][len(start) :]
+                    yield _as_path(each["path"][len(start) :])
 
 
 def list_folder(folder: str) -> tuple[list[str], list[str]]:
@@ -159,8 +160,8 @@ def list_folder(folder: str) -> tuple[list[str], list[str]]:
     with _ErrorsAsOurs():
         found = store.list_with_delimiter(start or None)
         return (
-            [path.rstrip("/")[len(start) :] for path in found["common_prefixes"]],
-            [each["path"][len(start) :] for each in found["objects"]],
+            [_as_path(path.rstrip("/")[len(start) :]) for path in found["common_prefixes"]],
+            [_as_path(each["path"][len(start) :]) for each in found["objects"]],
         )
 
 
@@ -215,7 +216,14 @@ def _store_of(name: str) -> tuple[Any, str]:
     """Return the store of a bucket, and the path in it."""
     scheme, _, rest = name.partition("://")
     bucket, _, path = rest.partition("/")
+    with contextlib.suppress(UnicodeError):  # undo `_as_path`
+        path = os.fsencode(path).decode()
     return _opened(f"{scheme.lower()}://{bucket}"), path
+
+
+def _as_path(key: str) -> str:
+    """Return the name of an object as names of files are: in UTF-8, whatever the locale says."""
+    return os.fsdecode(key.encode("utf-8", "surrogateescape"))
 
 
 @functools.cache

@@ -226,7 +226,7 @@ def test_pages_are_inputs(monkeypatch: pytest.MonkeyPatch) -> None:
     pages = {
         "/a.png": [good], "/b%20c.png?size=9&x=%41": [good], "/%C3%A4.png": [good],
         "/moved.png": [(302, {"Location": "/a.png"}, b"")], "/busy.png": [(503, {}, b""), (500, {}, b""), good],
-        "/cut.png": [(200, {"Content-Length": str(len(PNG) + 9)}, PNG), good], "/empty.png": [(200, {}, b"")],
+        "/cut.png": [(200, {"Content-Length": str(len(PNG))}, PNG[:50]), good], "/empty.png": [(200, {}, b"")],
         "/denied.png": [(403, {}, b"")], "/text": [(200, {}, b"no image")], "/down.png": [(500, {}, b"")],
         "/file.png": [(302, {"Location": "file:///etc/passwd"}, b"")],
     }  # fmt: skip
@@ -247,6 +247,14 @@ def test_pages_are_inputs(monkeypatch: pytest.MonkeyPatch) -> None:
         "/file.png": errors[f"{address}/file.png"],
     }
     assert "redirect" in errors[f"{address}/file.png"].lower()
+
+
+def test_a_list_of_pages_asks_no_server(tmp_path: Path) -> None:
+    with web({}) as (address, asked):
+        (tmp_path / "list.txt").write_text(f"{address}/1.png\n {address}/2.png \n")
+        names = list(expand_inputs([f"{address}/0.png?x=[1]"], str(tmp_path / "list.txt")))
+        assert not asked
+    assert names == [f"{address}/0.png?x=[1]", f"{address}/1.png", f"{address}/2.png"]
 
 
 def test_pages_that_are_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
