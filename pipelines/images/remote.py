@@ -11,6 +11,7 @@ import contextlib
 import functools
 import os
 import re
+import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -29,6 +30,9 @@ SECONDS = 60
 
 CONNECT_SECONDS = 10
 """How long a connection to a bucket may take."""
+
+STATUS_SECONDS = 60.0
+"""How long what is known of an object is believed."""
 
 LIST_SIZE = 1000
 """How many objects are listed at a time."""
@@ -117,13 +121,19 @@ def read_range(name: str, place: int, size: int) -> bytes:
         return bytes(obstore.get_range(store, path, start=place, length=size))
 
 
-@functools.lru_cache(64)
 def status_of(name: str) -> Status:
-    """Return the status of an object, which is asked for once in a process.
+    """Return the status of an object. A process asks for it once a minute, at most.
 
     Raises:
         ImageError: it cannot be asked for, or there is no such object.
     """
+    return _status_of(name, int(time.monotonic() / STATUS_SECONDS))
+
+
+@functools.lru_cache(64)
+def _status_of(name: str, minute: int) -> Status:
+    """See `status_of`. minute: another one gives another answer."""
+    del minute
     if not is_bucket(name):
         from .web import page_status
 

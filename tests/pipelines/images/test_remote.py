@@ -209,6 +209,17 @@ def test_archives_in_a_bucket(bucket: Any, tmp_path: Path) -> None:
         open_data("s3://photos/x.tar")
 
 
+def test_an_archive_that_is_replaced_is_noticed(bucket: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "STATUS_SECONDS", 1e-9)
+    for names in (("a.png",), ("a.png", "b.png")):
+        content = BytesIO()
+        with zipfile.ZipFile(content, "w") as archive:
+            for name in names:
+                archive.writestr(name, PNG)
+        bucket.put("changing.zip", content.getvalue())
+        assert found("s3://photos/changing.zip") == {f"s3://photos/changing.zip/{name}": "" for name in names}
+
+
 def test_parquet_in_a_bucket(bucket: Any, tmp_path: Path) -> None:
     pa, pq = optional.module("pyarrow"), optional.module("pyarrow.parquet")
     pq.write_table(pa.table({"image": [PNG] * 5, "label": [0, 1, 0, 1, 0]}), tmp_path / "x.parquet")
