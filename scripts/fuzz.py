@@ -411,6 +411,16 @@ def make_texts(name: str, *contents: str) -> Callable[[Path], list[Path]]:
     return make
 
 
+def make_labels(folder: Path) -> list[Path]:
+    """Write labels of pictures as CSV and as JSON lines."""
+    return make_texts(".csv", LABELS_TEXT)(folder) + make_texts(".jsonl", JSON_LABELS_TEXT)(folder / "json")
+
+
+def damage_labels(path: Path, rng: random.Random) -> None:
+    """Damage labels as their format demands."""
+    (damage_text if path.suffix == ".csv" else damage_json_lines)(path, rng)
+
+
 def make_images(folder: Path) -> list[Path]:
     """Write a picture in many formats and modes."""
     y, x = np.mgrid[:24, :32]
@@ -437,7 +447,7 @@ def make_images(folder: Path) -> list[Path]:
 
 
 def make_archives(folder: Path) -> list[Path]:
-    """Write archives of pictures in different formats."""
+    """Write archives of pictures in different formats, and Parquet files."""
     drawn = draw_folder(folder / "drawn")
     (drawn / "a" / "link.png").symlink_to("0.png")
     (drawn / "b" / ("x" * 120)).mkdir()
@@ -450,15 +460,15 @@ def make_archives(folder: Path) -> list[Path]:
         with zipfile.ZipFile(path, "w", method) as archive:
             for member in sorted(drawn.rglob("*.png")):
                 archive.write(member, member.relative_to(drawn))
-    return paths
+    return paths + make_image_rows(folder, drawn)
 
 
-def make_image_rows(folder: Path) -> list[Path]:
-    """Write Parquet files with pictures, as Hugging Face does and as a column of bytes."""
+def make_image_rows(folder: Path, drawn: Path) -> list[Path]:
+    """Write Parquet files with drawn pictures, as Hugging Face does and as a column of bytes."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    pictures = [path.read_bytes() for path in sorted(draw_folder(folder / "drawn").rglob("*.png"))]
+    pictures = [path.read_bytes() for path in sorted(drawn.rglob("?.png"))]
     labels = pa.array([i % 2 for i in range(len(pictures))])
     structs = pa.array([{"bytes": content, "path": None} for content in pictures])
     about = {"huggingface": json.dumps({"info": {"features": {"label": {"names": ["no", "yes"]}}}})}
@@ -470,7 +480,7 @@ def make_image_rows(folder: Path) -> list[Path]:
 
 def damage_archive(path: Path, rng: random.Random) -> None:
     """Change bytes of an archive: half of them in the part that lists the members."""
-    if rng.random() < 0.5:
+    if path.suffix == ".parquet" or rng.random() < 0.5:
         return damage_bytes(path, rng)
     content = bytearray(path.read_bytes())
     headers = [m.start() for m in re.finditer(rb"ustar|PK[\1\3\5]", content)]
@@ -689,15 +699,13 @@ KINDS = {
     "predictions": Kind(make_predictions, damage_predictions, use_predictions),
     "unfinished": Kind(make_unfinished, damage_text, use_unfinished),
     "table": Kind(make_texts(".csv", TABLE_TEXT), damage_text, use_table),
-    "labels": Kind(make_texts(".csv", LABELS_TEXT), damage_text, use_labels),
-    "json labels": Kind(make_texts(".jsonl", JSON_LABELS_TEXT), damage_json_lines, use_labels),
+    "labels": Kind(make_labels, damage_labels, use_labels),
     "list": Kind(
         make_texts("", "a/0.png\n", "a/0.png\0b/1.png\0", '"a b"\r\nc.png\r\n'), damage_text, use_list
     ),
     "curves": Kind(make_texts(".csv", CURVES_TEXT), damage_text, use_curves),
     "config": Kind(make_texts(".toml", CONFIG_TEXT), damage_text, use_config),
     "archive": Kind(make_archives, damage_archive, use_archive),
-    "image rows": Kind(make_image_rows, damage_bytes, use_archive),
     "image": Kind(make_images, damage_bytes, use_image),
 }
 """All kinds of files that a command reads."""

@@ -16,7 +16,8 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
 
 EXTRAS = {
     "onnxruntime": "for backbones: pip install 'xpnet[onnx]'",
-    "pyarrow": "for --format parquet: pip install 'xpnet[parquet]'",
+    "pyarrow": "for Parquet files: pip install 'xpnet[parquet]'",
+    "obstore": "for images in buckets (s3://, gs://): pip install 'xpnet[cloud]'",
     "jinja2": "for xpnet report: pip install 'xpnet[report]'",
 }
 """Packages that are optional, and what to do to get them."""

@@ -23,6 +23,7 @@ from ..images import (
     decode_all,
     is_archive,
     is_folder,
+    joined,
     passed_over_text,
     path_text,
     subfolders,
@@ -126,10 +127,10 @@ def _archives_as_data(folder: str) -> list[str]:
     if len(parts) > 1:
         msg = (
             f"{folder}: its files are of the parts {', '.join(sorted(parts))} of a dataset: give a pattern "
-            f"for one, such as '{os.path.join(folder, min(parts))}*', and validate with another: --val"
+            f"for one, such as '{joined(folder, min(parts))}*', and validate with another: --val"
         )
         raise DataError(msg)
-    return [path for name in names if is_folder(path := os.path.join(folder, name))]
+    return [path for name in names if is_folder(path := joined(folder, name))]
 
 
 def _from_archive(archive: str, target: str | None) -> NamedLabels:
@@ -172,7 +173,7 @@ def _from_subfolders(folder: str) -> NamedLabels:
         label = same_name(name)
         if first.setdefault(label, name) != name:
             doubts.append(f"{folder}: two subfolders have the name {label}: they are one class")
-        within = os.path.join(folder, name)
+        within = joined(folder, name)
         paths = list(walk_images(within, passed_over))
         found.pairs += [(path, label) for path in paths]
         found.classes.add(label)

@@ -6,7 +6,7 @@ import os
 
 from xpnet.errors import DataError
 
-from ..images import exists, is_remote, name_text, path_text
+from ..images import exists, is_remote, joined, name_text, path_text
 from .named_labels import NamedLabels
 from .text_file import JSON_LINES_SUFFIXES, json_text, quoted, read_cells, read_json_lines, same_name
 
@@ -176,17 +176,17 @@ class _Finder:
         """Return the path of the file, or, if there is none, the path as it is written, without spaces."""
         stripped = cell.strip()
         if is_remote(self._folder):  # to ask for each would take long
-            return os.path.join(self._folder, stripped.replace("\\", "/"))
+            return joined(self._folder, stripped.replace("\\", "/"))
         forms = dict.fromkeys((cell, stripped, stripped.replace("\\", "/")))
         for form in forms:
-            path = os.path.join(self._folder, form)
+            path = joined(self._folder, form)
             if exists(path):
                 return path
         if not stripped.isascii():
             for form in forms:
                 if found := self._look_alike(form):
                     return found
-        return os.path.join(self._folder, stripped)
+        return joined(self._folder, stripped)
 
     def _look_alike(self, form: str) -> str:
         """Return the path of a file whose name looks the same, or ""."""

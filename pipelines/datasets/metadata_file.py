@@ -11,7 +11,7 @@ from collections import Counter
 
 from xpnet.errors import DataError
 
-from ..images import exists, is_archive, subfolders, walk_images
+from ..images import exists, is_archive, joined, subfolders, walk_images
 from .labels_file import column_names, label_column, read_labels
 from .named_labels import NamedLabels
 
@@ -65,8 +65,8 @@ def _metadata_in(folder: str) -> str | None:
     """Return the file of metadata in a folder, or in the only folder of an archive."""
     places = [folder]
     if os.path.isfile(folder) and is_archive(folder) and len(names := subfolders(folder)) == 1:
-        places.append(os.path.join(folder, *names))
-    paths = [os.path.join(place, name) for place in places for name in NAMES]
+        places.append(joined(folder, names[0]))
+    paths = [joined(place, name) for place in places for name in NAMES]
     return next(filter(exists, paths), None)
 
 
@@ -87,6 +87,6 @@ def require_one_part(folder: str, names: list[str]) -> None:
     if names and all(name.lower() in PARTS for name in names):
         msg = (
             f"{folder}: its subfolders {', '.join(names)} are parts of a dataset, not classes: give one of "
-            f"them, such as {os.path.join(folder, names[0])}, and validate with another: --val"
+            f"them, such as {joined(folder, names[0])}, and validate with another: --val"
         )
         raise DataError(msg)

@@ -11,7 +11,7 @@ from typing import Any
 
 from xpnet.errors import ImageError
 
-from ..images import damaged_archive, exists, passed_over_text, read_content, walk_images, why_no_image
+from ..images import damaged_archive, exists, passed_over_text, read_all, walk_images, why_no_image
 from .labels_file import LABEL_WORDS, flaw_of_label
 from .named_labels import NamedLabels
 from .text_file import json_text, same_name
@@ -27,52 +27,51 @@ def read_webdataset(archive: str) -> NamedLabels | None:
         archive: the archive, or a folder in one.
     """
     found, passed_over = NamedLabels(), Counter[str]()
-    without: list[str] = []
-    for path in walk_images(archive, passed_over):
-        if path == damaged_archive(archive):
-            found.flaws.append((path, why_no_image(path)))
-            continue
+    damaged = damaged_archive(archive)
+    images = list(walk_images(archive, passed_over))
+    if images and images[-1] == damaged:
+        found.flaws.append((images.pop(), why_no_image(damaged)))
+    files = [_file_beside(path) for path in images]
+    contents = read_all([file for file in files if file], MAX_LABEL_BYTES)
+    for path, file in zip(images, files, strict=True):
         try:
-            label = _label_beside(path)
+            label = _label(file, next(contents)) if file else ""
         except ImageError as error:
-            found.flaws.append((path, str(error)))
+            found.flaws.append((path, f"its label cannot be read: {file.rpartition('/')[2]}: {error}"))
             continue
-        if label is None:
-            without.append(path)
-        elif flaw := flaw_of_label(label):
+        flaw = flaw_of_label(label) if file else "has no label: there is no .cls beside it"
+        if flaw:
             found.flaws.append((path, flaw))
         else:
             found.add(path, label)
     if not found.pairs:
         return None
-    found.flaws += [(path, "has no label: there is no .cls beside it") for path in without]
     if passed_over:
         found.doubts.append(passed_over_text(archive, passed_over))
     return found
 
 
-def _label_beside(path: str) -> str | None:
-    """Return the label in a file beside an image; None if there is no such file, or it has no label.
+def _file_beside(path: str) -> str:
+    """Return the file with the label of an image, or ""."""
+    folder, slash, name = path.rpartition("/")
+    key = f"{folder}{slash}{name.partition('.')[0]}"
+    return next((file for file in (f"{key}.cls", f"{key}.json") if exists(file)), "")
+
+
+def _label(file: str, content: bytes | ImageError) -> str:
+    """Return the label in a file; "" if there is none.
 
     Raises:
         ImageError: it cannot be read.
     """
-    folder, slash, name = path.rpartition("/")
-    key = f"{folder}{slash}{name.partition('.')[0]}"
-    if exists(f"{key}.cls"):
-        try:
-            text = read_content(f"{key}.cls", MAX_LABEL_BYTES).decode()
-        except (ImageError, ValueError) as error:
-            msg = f"its label cannot be read: {key.rpartition('/')[2]}.cls: {error}"
-            raise ImageError(msg) from None
-        return same_name(text.strip())
-    if exists(f"{key}.json"):
-        try:
-            values: Any = json.loads(read_content(f"{key}.json", MAX_LABEL_BYTES))
-        except (ImageError, ValueError, RecursionError) as error:
-            msg = f"its label cannot be read: {key.rpartition('/')[2]}.json: {error}"
-            raise ImageError(msg) from None
-        values = values if isinstance(values, dict) else {}
-        label = next((values[word] for word in LABEL_WORDS if word in values), None)
-        return same_name(json_text(label).strip()) if label is not None else None
-    return None
+    if isinstance(content, ImageError):
+        raise content
+    try:
+        if file.endswith(".cls"):
+            return same_name(content.decode().strip())
+        values: Any = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise ImageError(str(error)) from None
+    values = values if isinstance(values, dict) else {}
+    label = next((values[word] for word in LABEL_WORDS if word in values), None)
+    return same_name(json_text(label).strip())

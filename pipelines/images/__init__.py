@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .inputs import holds_images as holds_images
     from .inputs import is_archive as is_archive
     from .inputs import is_folder as is_folder
+    from .inputs import joined as joined
     from .inputs import name_text as name_text
     from .inputs import passed_over_text as passed_over_text
     from .inputs import path_text as path_text
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from .libraries import decoding_libraries as decoding_libraries
     from .parquet_images import PARQUET_SUFFIXES as PARQUET_SUFFIXES
     from .parquet_images import open_parquet as open_parquet
+    from .read_ahead import read_all as read_all
     from .recipe import DECODERS as DECODERS
     from .recipe import Recipe as Recipe
     from .recipe import versions_text as versions_text
@@ -52,7 +54,7 @@ __getattr__, __dir__, __all__ = lazy_door(
         "contents": "exists read_content why_no_image",
         "inputs": (
             "archives_named class_folders count_images_in damaged_archive expand_inputs holds_images "
-            "is_archive is_folder name_text passed_over_text path_text strip_common_folder subfolders "
+            "is_archive is_folder joined name_text passed_over_text path_text strip_common_folder subfolders "
             "walk_images"
         ),
         "decode": "codec_versions decode_to_bytes usual_pillow",
@@ -61,6 +63,7 @@ __getattr__, __dir__, __all__ = lazy_door(
             "CHUNK_SIZE DecodedImages begin_decoding decode_all decode_chunk in_batches workers_for"
         ),
         "parquet_images": "PARQUET_SUFFIXES open_parquet",
+        "read_ahead": "read_all",
         "remote": "is_bucket is_remote",
         "workers": "Workers",
     },

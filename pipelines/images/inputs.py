@@ -27,10 +27,12 @@ from .archives import (
 )
 from .contents import exists
 from .parquet_images import PARQUET_SUFFIXES
-from .remote import is_bucket, list_folder, list_objects
+from .remote import is_bucket, is_remote, list_folder, list_objects
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from .members import Directory
 
 SUFFIXES = (
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".gif", ".bmp", ".dib", ".webp", ".tif", ".tiff",
@@ -109,9 +111,9 @@ def count_images_in(folder: str, passed_over: Counter[str]) -> int:
         OSError: the folder cannot be listed.
     """
     if (inside := _archive_of(folder)) is not None:
-        archive, within = inside
-        names = [name for name in directory_of(archive).below(within) if "/" not in name]
-        return sum(_is_wanted_member(archive, within, name, passed_over) for name in names)
+        directory, (archive, within) = directory_of(inside[0]), inside
+        names = [name for name in directory.below(within) if "/" not in name]
+        return sum(_is_wanted_member(directory, archive, within, name, passed_over) for name in names)
     if is_bucket(folder):
         return sum(_is_wanted_object(name, passed_over) for name in list_folder(folder)[1])
     return sum(not is_folder for _, is_folder, _ in _list_folder(folder, passed_over))
@@ -225,7 +227,7 @@ def _walk_archive(archive: str, folder: str, passed_over: Counter[str]) -> Itera
         yield archive
         return
     for name in directory.below(folder):
-        if _is_wanted_member(archive, folder, name, passed_over):
+        if _is_wanted_member(directory, archive, folder, name, passed_over):
             yield "/".join(filter(None, (archive, folder, name)))
     if not folder:
         if directory.replaced:
@@ -234,9 +236,11 @@ def _walk_archive(archive: str, folder: str, passed_over: Counter[str]) -> Itera
             yield archive
 
 
-def _is_wanted_member(archive: str, folder: str, name: str, passed_over: Counter[str]) -> bool:
+def _is_wanted_member(
+    directory: Directory, archive: str, folder: str, name: str, passed_over: Counter[str]
+) -> bool:
     """Return whether a member of an archive, with a name relative to a folder in it, is used as an image."""
-    if directory_of(archive).has_only_images:
+    if directory.has_only_images:
         return True
     if any(part.startswith(".") and part != ".." for part in name.split("/")):
         return False
@@ -481,11 +485,13 @@ def _meant_path(path: str) -> str:
     """Return the path that a line of a list means.
 
     It is the line itself, if there is such a file. Otherwise it may have spaces or quotes around it, Windows'
-    backslashes, or the same letters as the name of the file in another Unicode form.
+    backslashes, or the same letters as the name of the file in another Unicode form. Servers are not asked.
     """
+    stripped = path.strip()
+    if is_remote(stripped):
+        return stripped
     if exists(path):
         return path
-    stripped = path.strip()
     unquoted = stripped[1:-1] if stripped[:1] in ("'", '"') and stripped[:1] == stripped[-1:] else stripped
     for name in dict.fromkeys((stripped, unquoted, unquoted.replace("\\", "/"))):
         for form in (name, unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name)):
@@ -534,6 +540,11 @@ def class_folders(folder: str) -> tuple[str, ...]:
         msg = f"{folder}: has no subfolders: expected one for each class, with the name of the class"
         raise NoInputError(msg)
     return tuple(names)
+
+
+def joined(folder: str, name: str) -> str:
+    """Return the path of a file in a folder. In a bucket the separator is the same on every system."""
+    return f"{folder.rstrip('/')}/{name}" if is_remote(folder) else os.path.join(folder, name)
 
 
 def path_text(path: str) -> str:

@@ -8,14 +8,19 @@ from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Self
 
+from xpnet.errors import ImageError
+
 from .contents import read_content
 from .remote import is_remote
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 READERS = 64
 """How many inputs a process reads at a time. A server may take 50 ms for each, and decoding takes 1 ms."""
+
+PART = 1024
+"""How many inputs `read_all` begins to read at a time."""
 
 AHEAD_BYTES = 64 << 20
 """The most bytes of inputs that were read and are not decoded yet, unless a single one has more."""
@@ -75,6 +80,23 @@ class ReadAhead:
             )
             self._held += size
             self._sizes[i] += size
+
+
+def read_all(names: Sequence[str], most_bytes: int) -> Iterator[bytes | ImageError]:
+    """Yield the content of each input, or why it cannot be read. Those on servers are read many at a time.
+
+    Args:
+        names: the inputs.
+        most_bytes: a larger one is refused.
+    """
+    for first in range(0, len(names), PART):
+        part = names[first : first + PART]
+        with ReadAhead(part, most_bytes) as reading:
+            for name in part:
+                try:
+                    yield reading(name, most_bytes)
+                except ImageError as error:
+                    yield error
 
 
 @functools.cache

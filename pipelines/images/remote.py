@@ -7,9 +7,11 @@ is read by Python itself, and is never a folder.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import re
+import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -28,6 +30,9 @@ SECONDS = 60
 
 CONNECT_SECONDS = 10
 """How long a connection to a bucket may take."""
+
+STATUS_SECONDS = 60.0
+"""How long what is known of an object is believed."""
 
 LIST_SIZE = 1000
 """How many objects are listed at a time."""
@@ -116,13 +121,19 @@ def read_range(name: str, place: int, size: int) -> bytes:
         return bytes(obstore.get_range(store, path, start=place, length=size))
 
 
-@functools.lru_cache(64)
 def status_of(name: str) -> Status:
-    """Return the status of an object, which is asked for once in a process.
+    """Return the status of an object. A process asks for it once a minute, at most.
 
     Raises:
         ImageError: it cannot be asked for, or there is no such object.
     """
+    return _status_of(name, int(time.monotonic() / STATUS_SECONDS))
+
+
+@functools.lru_cache(64)
+def _status_of(name: str, minute: int) -> Status:
+    """See `status_of`. minute: another one gives another answer."""
+    del minute
     if not is_bucket(name):
         from .web import page_status
 
@@ -145,7 +156,7 @@ def list_objects(folder: str) -> Iterator[str]:
         for part in store.list(start or None, chunk_size=LIST_SIZE):
             for each in part:
                 if each["path"].startswith(start):
-                    yield each["path"][len(start) :]
+                    yield _as_path(each["path"][len(start) :])
 
 
 def list_folder(folder: str) -> tuple[list[str], list[str]]:
@@ -159,8 +170,8 @@ def list_folder(folder: str) -> tuple[list[str], list[str]]:
     with _ErrorsAsOurs():
         found = store.list_with_delimiter(start or None)
         return (
-            [path.rstrip("/")[len(start) :] for path in found["common_prefixes"]],
-            [each["path"][len(start) :] for each in found["objects"]],
+            [_as_path(path.rstrip("/")[len(start) :]) for path in found["common_prefixes"]],
+            [_as_path(each["path"][len(start) :]) for each in found["objects"]],
         )
 
 
@@ -215,7 +226,14 @@ def _store_of(name: str) -> tuple[Any, str]:
     """Return the store of a bucket, and the path in it."""
     scheme, _, rest = name.partition("://")
     bucket, _, path = rest.partition("/")
+    with contextlib.suppress(UnicodeError):  # undo `_as_path`
+        path = os.fsencode(path).decode()
     return _opened(f"{scheme.lower()}://{bucket}"), path
+
+
+def _as_path(key: str) -> str:
+    """Return the name of an object as names of files are: in UTF-8, whatever the locale says."""
+    return os.fsdecode(key.encode("utf-8", "surrogateescape"))
 
 
 @functools.cache

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +11,7 @@ from xpnet.data import ColumnMatrix
 from xpnet.errors import UsageError
 
 from ..datasets import FEATURE_INPUT_SUFFIXES, TABLE_SUFFIXES, TableRows, read_example_rows, read_table_rows
-from ..images import DecodedImages
+from ..images import DecodedImages, exists
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -73,7 +72,7 @@ def _read(path: str, features: Sequence[str], n_x: int, model: str) -> TableRows
         raise UsageError(msg)
     if is_table:
         return read_table_rows(path, features)
-    if os.path.exists(path) and not path.lower().endswith(FEATURE_INPUT_SUFFIXES):
+    if exists(path) and not path.lower().endswith(FEATURE_INPUT_SUFFIXES):
         msg = (
             f"{path}: is no table, and {model} was trained on one: expected a file that ends in "
             f"{' or '.join(TABLE_SUFFIXES)}, or one of features: {', '.join(FEATURE_INPUT_SUFFIXES)}"

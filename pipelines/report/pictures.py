@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from ..images import Recipe, decode_all
+from ..images import Recipe, decode_all, is_remote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -37,7 +37,13 @@ def side_for(count: int) -> int:
     return next((side for most, side in SIDES if count <= most), SMALLEST_SIDE)
 
 
-def thumbnails(paths: Sequence[str], side: int, workers: int | Workers) -> Iterator[tuple[str, str]]:
+ON_SERVER = "it lies on a server, and a report asks servers only if --images names one"
+"""Why there is no thumbnail. A file of predictions may come from somebody else, and must not cause requests."""
+
+
+def thumbnails(
+    paths: Sequence[str], side: int, workers: int | Workers, *, from_servers: bool = False
+) -> Iterator[tuple[str, str]]:
     """Yield for each path its thumbnail (JPEG in base 64) and the reason why there is none; one is empty.
 
     Images are decoded as for a prediction: with the orientation that EXIF says, and with the same errors.
@@ -46,11 +52,17 @@ def thumbnails(paths: Sequence[str], side: int, workers: int | Workers) -> Itera
         paths: of the images.
         side: pixels of the longer side.
         workers: processes that decode.
+        from_servers: whether servers are asked for images that lie there.
     """
     recipe = Recipe(side, side, "pad")
-    for decoded in decode_all(paths, recipe, workers):
-        for column, error in zip(decoded.columns, decoded.errors, strict=True):
-            yield ("", error) if error else (jpeg(_without_padding(column.reshape(recipe.shape))), "")
+    wanted = [path for path in paths if from_servers or not is_remote(path)]
+    made = (
+        ("", error) if error else (jpeg(_without_padding(column.reshape(recipe.shape))), "")
+        for decoded in decode_all(wanted, recipe, workers)
+        for column, error in zip(decoded.columns, decoded.errors, strict=True)
+    )
+    for path in paths:
+        yield next(made) if from_servers or not is_remote(path) else ("", ON_SERVER)
 
 
 def _without_padding(pixels: np.ndarray) -> np.ndarray:

@@ -188,7 +188,7 @@ def gallery_section(
     paths = located([rows[i]["path"] for i in decodable], folder)
     pictures, reasons = [""] * len(rows), [row["error"] for row in rows]
     total = missing = left_out = 0
-    made = thumbnails(paths, side_for(len(decodable)), workers)
+    made = thumbnails(paths, side_for(len(decodable)), workers, from_servers=folder is not None)
     for done, (i, (picture, reason)) in enumerate(zip(decodable, made, strict=True), start=1):
         total += len(picture)
         if reason:

@@ -41,7 +41,7 @@ def s3(name: str) -> Iterator[Any]:
 def forget() -> None:
     """Forget which servers were asked, and what they said."""
     remote._opened.cache_clear()
-    remote.status_of.cache_clear()
+    remote._status_of.cache_clear()
 
 
 def put_folder(store: Any, folder: Path, start: str = "") -> None:

@@ -79,6 +79,7 @@ def test_labels_beside_images(tmp_path: Path) -> None:
             "2.cls": b"3", "3.png": PNG, "3.json": json.dumps({"label": 3, "caption": "x"}).encode(),
             "4.png": PNG, "5.png": PNG, "5.cls": b"\xff", "6.png": PNG, "6.json": b"{", "7.png": PNG,
             "7.cls": b"", "8.png": PNG, "8.cls": b"a\nb", "9.txt": b"a caption",
+            "10.png": PNG, "10.json": b'{"caption": "x"}',
         },
     )  # fmt: skip
     assert named(archive) == {
@@ -90,8 +91,9 @@ def test_labels_beside_images(tmp_path: Path) -> None:
     assert flaws["6.png"].startswith("its label cannot be read: 6.json: ")
     assert flaws["7.png"] == "its label cannot be read: 7.cls: file is empty"
     assert flaws["8.png"].startswith("the label 'a\\nb' has a line end")
-    assert len(flaws) == 5
-    assert len(open_data(archive, SMALL).skipped) == 5
+    assert flaws["10.png"] == "the label is empty"
+    assert len(flaws) == 6
+    assert len(open_data(archive, SMALL).skipped) == 6
     with pytest.raises(DataError, match="use --on-error skip"):
         open_data(archive, DataOptions(Recipe(4, 4), on_error="fail"))
 

@@ -6,6 +6,7 @@ import shutil
 import struct
 import subprocess
 import tarfile
+import tracemalloc
 import warnings
 import zipfile
 from collections import Counter
@@ -316,14 +317,26 @@ def test_members_are_limited_in_size_as_files_are(
     ]  # fmt: skip
 
 
-def test_a_zip_bomb_is_never_larger_than_it_says(tmp_path: Path) -> None:
-    archive = make_zip(tmp_path / "x.zip", ("a.png", b"\0" * 5_000_000), method=zipfile.ZIP_DEFLATED)
-    content, size = archive.read_bytes(), struct.pack("<I", 5_000_000)
+def test_a_zip_bomb_takes_no_more_memory_than_it_says(tmp_path: Path) -> None:
+    archive = make_zip(tmp_path / "x.zip", ("a.png", b"\0" * 50_000_000), method=zipfile.ZIP_DEFLATED)
+    content, size = archive.read_bytes(), struct.pack("<I", 50_000_000)
     assert content.count(size) == 2
     archive.write_bytes(content.replace(size, struct.pack("<I", 9)))
-    assert found(archive) == [
-        (f"{archive}/a.png", "damaged zip archive: its bytes are not those that were stored")
-    ]
+    found(archive)
+    tracemalloc.start()
+    try:
+        assert found(archive) == [
+            (f"{archive}/a.png", "damaged zip archive: its bytes are not those that were stored")
+        ]
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_large_file_that_is_no_archive_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decode, "MAX_FILE_BYTES", 1000)
+    (tmp_path / "x.tar").write_bytes(b"text" * 1000)
+    assert reason(tmp_path / "x.tar") == "not a tar archive: an entry has no valid header"
 
 
 @pytest.mark.parametrize("cut", [1, 300, 600, 700])

@@ -88,8 +88,6 @@ def test_which_column_has_the_images(tmp_path: Path) -> None:
 
 def test_damaged_files(tmp_path: Path) -> None:
     path = tmp_path / "x.parquet"
-    path.write_bytes(b"PAR1 and nothing")
-    assert reason(path).startswith("cannot be read as Parquet: ")
     write(path, PICTURES, compression="none")
     content = bytearray(path.read_bytes())
     start = content.find(PICTURES[13])
@@ -98,6 +96,8 @@ def test_damaged_files(tmp_path: Path) -> None:
     errors = decode_pixels(list(expand_inputs([str(path)])), RECIPE).errors
     assert len(errors) == 27
     assert all(errors[16:])
+    path.write_bytes(b"PAR1 and nothing")
+    assert reason(path).startswith("cannot be read as Parquet: ")
 
 
 def test_without_pyarrow_the_error_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

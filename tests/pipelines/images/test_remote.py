@@ -209,6 +209,17 @@ def test_archives_in_a_bucket(bucket: Any, tmp_path: Path) -> None:
         open_data("s3://photos/x.tar")
 
 
+def test_an_archive_that_is_replaced_is_noticed(bucket: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "STATUS_SECONDS", 1e-9)
+    for names in (("a.png",), ("a.png", "b.png")):
+        content = BytesIO()
+        with zipfile.ZipFile(content, "w") as archive:
+            for name in names:
+                archive.writestr(name, PNG)
+        bucket.put("changing.zip", content.getvalue())
+        assert found("s3://photos/changing.zip") == {f"s3://photos/changing.zip/{name}": "" for name in names}
+
+
 def test_parquet_in_a_bucket(bucket: Any, tmp_path: Path) -> None:
     pa, pq = optional.module("pyarrow"), optional.module("pyarrow.parquet")
     pq.write_table(pa.table({"image": [PNG] * 5, "label": [0, 1, 0, 1, 0]}), tmp_path / "x.parquet")
@@ -226,7 +237,7 @@ def test_pages_are_inputs(monkeypatch: pytest.MonkeyPatch) -> None:
     pages = {
         "/a.png": [good], "/b%20c.png?size=9&x=%41": [good], "/%C3%A4.png": [good],
         "/moved.png": [(302, {"Location": "/a.png"}, b"")], "/busy.png": [(503, {}, b""), (500, {}, b""), good],
-        "/cut.png": [(200, {"Content-Length": str(len(PNG) + 9)}, PNG), good], "/empty.png": [(200, {}, b"")],
+        "/cut.png": [(200, {"Content-Length": str(len(PNG))}, PNG[:50]), good], "/empty.png": [(200, {}, b"")],
         "/denied.png": [(403, {}, b"")], "/text": [(200, {}, b"no image")], "/down.png": [(500, {}, b"")],
         "/file.png": [(302, {"Location": "file:///etc/passwd"}, b"")],
     }  # fmt: skip
@@ -247,6 +258,14 @@ def test_pages_are_inputs(monkeypatch: pytest.MonkeyPatch) -> None:
         "/file.png": errors[f"{address}/file.png"],
     }
     assert "redirect" in errors[f"{address}/file.png"].lower()
+
+
+def test_a_list_of_pages_asks_no_server(tmp_path: Path) -> None:
+    with web({}) as (address, asked):
+        (tmp_path / "list.txt").write_text(f"{address}/1.png\n {address}/2.png \n")
+        names = list(expand_inputs([f"{address}/0.png?x=[1]"], str(tmp_path / "list.txt")))
+        assert not asked
+    assert names == [f"{address}/0.png?x=[1]", f"{address}/1.png", f"{address}/2.png"]
 
 
 def test_pages_that_are_too_large(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -205,3 +206,11 @@ def test_regression(tmp_path: Path) -> None:
     np.testing.assert_allclose(
         [p.score for p in model.predict(tmp_path / "a.npz")], target, rtol=1e-3, atol=1e-3
     )
+
+
+def test_images_in_an_archive_are_no_table(tmp_path: Path) -> None:
+    archive = tmp_path / "x.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("1.png", b"")
+    with pytest.raises(UsageError, match=r"x.zip/1.png: is no table, and m was trained on one"):
+        TableInputs([f"{archive}/1.png"], ["a"], 1, "m")
