@@ -43,7 +43,9 @@ def install(session: nox.Session, *requirements: str) -> None:
 def tests(session: nox.Session) -> None:
     """Test on NumPy, array-api-strict and the fake CuPy."""
     install(session, "--editable", ".", *group("test"))
-    session.run("pytest", "-n", "auto", "-m", "not gpu and not cuda and not browser", *session.posargs)
+    builds = {"XPNET_TEST_BUILDS": str(Path(session.cache_dir, "test-builds").resolve())}
+    marked = "not gpu and not cuda and not browser"
+    session.run("pytest", "-n", "auto", "-m", marked, *session.posargs, env=builds)
 
 
 @nox.session

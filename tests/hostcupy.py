@@ -9,6 +9,7 @@ import ctypes
 import functools
 import hashlib
 import importlib.util
+import os
 import re
 import shutil
 import subprocess
@@ -33,6 +34,11 @@ OF_KERNELS = tuple(f"xpnet.kernels.cuda_{name}" for name in ("elementwise", "pas
 """Modules that on_cupy.py imports, and that import CuPy."""
 
 _builds = tempfile.TemporaryDirectory(prefix="hostcupy-")
+
+BUILDS = Path(os.environ.get("XPNET_TEST_BUILDS") or _builds.name)
+"""Where compiled kernels are kept. nox names a folder that the tests of all Python versions share."""
+
+FLAGS = ("-fPIC", "-O1", "-std=c++17", "-w")
 
 
 @functools.cache
@@ -59,7 +65,7 @@ def _header() -> Path:
 
 
 def _compile(*arguments: Any) -> None:
-    command = [str(COMPILER), "-fPIC", "-O1", "-std=c++17", "-w", *map(str, arguments)]
+    command = [str(COMPILER), *FLAGS, *map(str, arguments)]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(done.stderr)
@@ -67,10 +73,17 @@ def _compile(*arguments: Any) -> None:
 
 @functools.cache
 def _library(source: str) -> ctypes.CDLL:
-    name = Path(_builds.name, hashlib.sha256(source.encode()).hexdigest())
-    name.with_suffix(".cpp").write_text(source, encoding="utf-8")
-    _compile("-shared", "-I", _header(), name.with_suffix(".cpp"), "-o", name.with_suffix(".so"))
-    return ctypes.CDLL(str(name.with_suffix(".so")))
+    made_of = "\0".join([source, HEADER.read_text(encoding="utf-8"), str(COMPILER), *FLAGS])
+    kept = BUILDS / f"{hashlib.sha256(made_of.encode()).hexdigest()}.so"
+    if not kept.exists():
+        made = Path(tempfile.mkdtemp(dir=_builds.name), "kernels.cpp")
+        made.write_text(source, encoding="utf-8")
+        _compile("-shared", "-I", _header(), made, "-o", made.with_suffix(".so"))
+        BUILDS.mkdir(parents=True, exist_ok=True)
+        unfinished = kept.with_suffix(f".{os.getpid()}")  # other processes may make the same one
+        shutil.copy(made.with_suffix(".so"), unfinished)
+        unfinished.replace(kept)
+    return ctypes.CDLL(str(kept))
 
 
 def _pointers(values: list[Any]) -> Any:

@@ -38,7 +38,7 @@ def side_for(count: int) -> int:
 
 
 ON_SERVER = "it lies on a server, and a report asks servers only if --images names one"
-"""Why there is no thumbnail. A file of predictions may come from somebody else, and must not cause requests."""
+"""Why there is no thumbnail: a file of predictions may come from others, and must not cause requests."""
 
 
 def thumbnails(
