@@ -45,7 +45,9 @@ def tests(session: nox.Session) -> None:
     install(session, "--editable", ".", *group("test"))
     builds = {"XPNET_TEST_BUILDS": str(Path(session.cache_dir, "test-builds").resolve())}
     marked = "not gpu and not cuda and not browser"
-    session.run("pytest", "-n", "auto", "-m", marked, *session.posargs, env=builds)
+    # Stealing work: otherwise the slow tests at the end all wait for one worker.
+    spread = ("-n", "auto", "--dist", "worksteal")
+    session.run("pytest", *spread, "-m", marked, *session.posargs, env=builds)
 
 
 @nox.session
