@@ -4,8 +4,8 @@
     python scripts/fuzz.py --kinds model --first 10000 --seeds 5000
 
 A seed names the damage, so every finding can be repeated. The tests run 1,000 seeds of each kind, and other
-ones in each Python. Files are read in processes of their own, with little memory, because a damaged size can be any number.
-libhdf5 itself may end the process at a damaged file: that is listed, and is no failure.
+ones in each Python. Files are read in processes of their own, with little memory, because a damaged size can
+be any number. libhdf5 itself may end the process at a damaged file: that is listed, and is no failure.
 """
 
 from __future__ import annotations
