@@ -73,13 +73,7 @@ def log_loss(Y: np.ndarray, probabilities: np.ndarray) -> float:
     rows = probabilities
     if len(rows) == 1:
         rows = np.concatenate([1.0 - rows, rows])
-    if Y.shape != (1, rows.shape[1]):
-        msg = (
-            f"log_loss: Y has shape {Y.shape} and probabilities {probabilities.shape}: "
-            "expected (1, m) and (n_classes, m)"
-        )
-        raise ShapeError(msg)
-    _require_some("log_loss", Y)
+    _require_probabilities("log_loss", Y, probabilities)
     given = np.take_along_axis(rows, Y.astype(np.int64), axis=0)
     with np.errstate(divide="ignore"):
         return float(-np.mean(np.log(given)))
@@ -95,13 +89,7 @@ def calibration_error(Y: np.ndarray, probabilities: np.ndarray) -> float:
 
     Y: (1, m) class indices. probabilities: (n_classes, m), two classes or more.
     """
-    if Y.shape != (1, probabilities.shape[1]):
-        msg = (
-            f"calibration_error: Y has shape {Y.shape} and probabilities {probabilities.shape}: "
-            "expected (1, m) and (n_classes, m)"
-        )
-        raise ShapeError(msg)
-    _require_some("calibration_error", Y)
+    _require_probabilities("calibration_error", Y, probabilities)
     scores, is_right = probabilities.max(axis=0), probabilities.argmax(axis=0) == Y[0]
     bins = np.clip((scores * CALIBRATION_BINS).astype(np.int64), 0, CALIBRATION_BINS - 1)
     return float(np.abs(np.bincount(bins, scores - is_right)).sum() / Y.size)
@@ -184,6 +172,16 @@ def _require_rows(function: str, Y: np.ndarray, other: np.ndarray) -> None:
     if Y.ndim != 2 or Y.shape[0] != 1:
         msg = f"{function}: Y has shape {Y.shape}, expected a row (1, m)"
         raise ShapeError(msg)
+
+
+def _require_probabilities(function: str, Y: np.ndarray, probabilities: np.ndarray) -> None:
+    if Y.shape != (1, probabilities.shape[1]):
+        msg = (
+            f"{function}: Y has shape {Y.shape} and probabilities {probabilities.shape}: "
+            "expected (1, m) and (n_classes, m)"
+        )
+        raise ShapeError(msg)
+    _require_some(function, Y)
 
 
 def _require_same(function: str, Y: np.ndarray, other: np.ndarray) -> None:

@@ -107,7 +107,7 @@ def affordable_count(m: int, shape: tuple[int, int, int], minutes: float, backen
 
 def needed_bytes(m: int, n: int) -> int:
     """Return how much memory n features of m examples and the equations of ridge classification take."""
-    return 4 * m * n + (20 * m * m if is_by_example(m, n) else 8 * n * n)
+    return 4 * m * n + (4 * m * m if is_by_example(m, n) else 8 * n * n)
 
 
 def needed_operations(m: int, shape: tuple[int, int, int], grid: int, count: int) -> float:
@@ -126,8 +126,8 @@ def needed_operations(m: int, shape: tuple[int, int, int], grid: int, count: int
         patches += positions * settings.size**2 * channels
     extraction = 2.0 * m * patches * count
     n = feature_count(grid, count)
-    if is_by_example(m, n):  # to leave out each example takes an inverse for each penalty
-        products, solution = 2.0 * n * m**2, 2.0 * m**3
+    if is_by_example(m, n):  # to leave out each example takes as long again as the factor
+        products, solution = float(n * m**2), 2 * m**3 / 3
     else:
         products, solution = float(m * n**2), n**3 / 3
     return extraction / SPEED["extraction"] + products + PENALTIES * solution / SPEED["solution"]

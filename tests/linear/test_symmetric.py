@@ -58,3 +58,11 @@ def test_the_bits_do_not_depend_on_the_threads(monkeypatch: pytest.MonkeyPatch) 
         return factor.solved(X[:2].T).tobytes() + factor.inverse_diagonal().tobytes()
 
     assert solution(1) == solution(2) == solution(5)
+
+
+def test_overflows_in_threads_give_no_warnings() -> None:
+    A = np.zeros((40, 40), np.float32)
+    add_products(A, np.full((8, 40), 1e30, np.float32), select("cpu"))
+    assert np.isinf(A[-1, 0])
+    factor = SymmetricMatrix(A).factored(1.0)
+    assert factor is None or not np.isfinite(factor.solved(np.ones((40, 1)))).any()

@@ -34,7 +34,7 @@ class SymmetricMatrix:
     """
 
     def __init__(self, A: np.ndarray) -> None:
-        # The lower triangle of blocks is the matrix. `solved` makes the factor in the blocks above it.
+        # The lower triangle of blocks is the matrix. `factored` makes the factor in the blocks above it.
         self._A, self._blocks = A, _blocks(len(A))
 
     @property
@@ -155,7 +155,8 @@ def _threads() -> Iterator[Callable[..., None]]:
     with one_for_each_product(), ThreadPoolExecutor(cores()) as pool:
 
         def each(work: Callable[[Any], None], parts: Iterable[Any]) -> None:
-            for _ in pool.map(work, parts):
+            # Threads do not take over how the caller treats overflows: these are found in the result.
+            for _ in pool.map(np.errstate(all="ignore")(work), parts):
                 pass
 
         yield each
