@@ -366,7 +366,7 @@ Mirror = Annotated[
 Patches = Annotated[
     int | None,
     number(
-        "--patches", least=2, panel=MODEL, show_default="800, or 560 for 10,000 examples or more",
+        "--patches", least=2, panel=MODEL, show_default="960, or 560 for 10,000 examples or more",
         help="How many patches the dictionary has. With more, training and predictions take longer, and "
         "more answers are right.",
     ),

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from ..images import Recipe
     from ..messages import Messages, Progress
 
-COMPARED_IMAGES, LEAST_IMAGES = 200, 100
-"""The most images on which normalizations are compared, and the fewest that are enough."""
+COMPARED_IMAGES = 200
+"""The most images on which normalizations are compared."""
 
 
 def usual_images(plan: Plan, data: object) -> tuple[str | None, str | None]:
@@ -121,9 +121,7 @@ def _with_suitable_normalization(
     sample: Callable[[int], Dataset | None],
 ) -> BackboneTransform:
     """Return a backbone with the usual normalization whose embeddings classify left-out images best."""
-    # Of no more images than numbers each can be left out; see `xpnet.linear.classify`.
-    count = transform.backbone.count
-    images = sample(min(count, COMPARED_IMAGES) if count >= LEAST_IMAGES else COMPARED_IMAGES)
+    images = sample(COMPARED_IMAGES)
     if images is None or not images.classes:
         return transform
     named = usual_normalizations(transform.backbone.channels, transform.backbone.colors)

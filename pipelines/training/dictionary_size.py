@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 MANY_EXAMPLES = 10_000
 """With so many examples there are fewer features, which takes less time."""
 
-SIZES = {"few": (4, 800), "many": (3, 560)}
+SIZES = {"few": (4, 960), "many": (3, 560)}
 """Cells of the grid of patch features along each side, and patches in the dictionary, by the examples.
 
 Without mirror images half of the patches give as many features.

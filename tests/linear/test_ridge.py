@@ -32,8 +32,16 @@ def targets_of(Y: np.ndarray, n_classes: int = 3) -> np.ndarray:
     return np.where(np.arange(n_classes)[:, None] == Y, 1.0, -1.0)
 
 
-@pytest.mark.parametrize(("m", "n_x"), [(40, 90), (300, 20)])
-def test_weights_are_those_of_scikit_learn_times_one_number(m: int, n_x: int, backend: Backend) -> None:
+@pytest.fixture(params=["by example", "by feature", "held out"])
+def sizes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> tuple[int, int]:
+    """m and n_x of a problem for each way to solve it."""
+    if request.param == "held out":
+        monkeypatch.setattr(ridge, "MAX_LEFT_OUT_WORK", 0)
+    return (40, 90) if request.param == "by example" else (300, 20)
+
+
+def test_weights_are_those_of_scikit_learn_times_one_number(sizes: tuple[int, int], backend: Backend) -> None:
+    m, n_x = sizes
     data, Y = problem(m, n_x)
     result = classify(SoftmaxRegression(n_x, 3), data, Y, backend, dtype="float64")
     assert result.method is Method.RIDGE
@@ -48,14 +56,16 @@ def test_weights_are_those_of_scikit_learn_times_one_number(m: int, n_x: int, ba
     np.testing.assert_allclose(b[:, 0], T * theirs.intercept_, rtol=1e-6)
 
 
+@pytest.mark.parametrize("n_x", [60, 8])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_left_out_scores_are_those_of_leaving_one_out(weighted: bool) -> None:
-    data, Y = problem(25, 60)
+def test_left_out_scores_are_those_of_leaving_one_out(weighted: bool, n_x: int) -> None:
+    data, Y = problem(25, n_x)
     weights = np.array([0.5, 1.0, 3.0])[Y[0]] if weighted else np.ones(25)
     own = ridge._Problem(data, Y[0], 3, weights if weighted else None, CPU, "float64")
-    found = ridge._by_example(own)
+    found = ridge._solved(own, seed=0)
     centered = data.examples - np.average(data.examples, axis=0, weights=weights)
-    alpha = found.penalty * np.sum(centered**2) / 25
+    squares = centered**2 if n_x > 25 else weights[:, None] * centered**2
+    alpha = found.penalty * np.sum(squares) / min(25, n_x)
     for i in range(25):
         rest = np.arange(25) != i
         one = peer.Ridge(alpha).fit(
@@ -64,11 +74,12 @@ def test_left_out_scores_are_those_of_leaving_one_out(weighted: bool) -> None:
         np.testing.assert_allclose(found.scores[:, i], one.predict(data.examples[i : i + 1])[0], rtol=1e-6)
 
 
-def test_the_penalty_is_the_one_that_scikit_learn_chooses() -> None:
-    data, Y = problem(60, 200)
-    result = classify(SoftmaxRegression(200, 3), data, Y, CPU, dtype="float64")
+@pytest.mark.parametrize("n_x", [200, 20])
+def test_the_penalty_is_the_one_that_scikit_learn_chooses(n_x: int) -> None:
+    data, Y = problem(60, n_x)
+    result = classify(SoftmaxRegression(n_x, 3), data, Y, CPU, dtype="float64")
     centered = data.examples - data.examples.mean(axis=0)
-    base = np.sum(centered**2) / 60
+    base = np.sum(centered**2) / min(60, n_x)
     theirs = peer.RidgeCV([p * base for p in PENALTIES], alpha_per_target=False).fit(
         data.examples, targets_of(Y).T
     )
@@ -76,8 +87,9 @@ def test_the_penalty_is_the_one_that_scikit_learn_chooses() -> None:
     assert theirs.alpha_ == pytest.approx(result.expected.penalty * base)
 
 
-@pytest.mark.parametrize(("m", "n_x"), [(400, 500), (4000, 30)])
-def test_what_is_expected_comes_true(m: int, n_x: int) -> None:
+@pytest.mark.parametrize(("m", "n_x", "work"), [(400, 500, 0), (4000, 30, 1e9), (4000, 30, 0)])
+def test_what_is_expected_comes_true(m: int, n_x: int, work: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ridge, "MAX_LEFT_OUT_WORK", work)
     both, Y = problem(m + 4000, n_x)
     data, fresh = ColumnMatrix(both.examples[:m].copy()), both.examples[m:]
     result = classify(SoftmaxRegression(n_x, 3), data, Y[:, :m], CPU)
@@ -91,7 +103,7 @@ def test_what_is_expected_comes_true(m: int, n_x: int) -> None:
     # Calibration: the mean probability of the predicted class is the share that is right.
     P = np.exp(Z - Z.max(axis=0))
     assert float((P / P.sum(axis=0)).max(axis=0).mean()) == pytest.approx(accuracy, abs=0.05)
-    assert expected.by == ("leave-one-out" if m <= n_x else "a held-out tenth")
+    assert expected.by == ("leave-one-out" if m <= n_x or work else "a held-out tenth")
 
 
 def test_two_classes_are_a_logistic_regression() -> None:
@@ -164,12 +176,12 @@ def test_what_cannot_be_solved_is_refused() -> None:
         classify(SoftmaxRegression(4, 3), ColumnMatrix(X), Y, CPU)
 
 
-@pytest.mark.parametrize(("m", "n_x"), [(40, 90), (300, 20)])
-def test_weighted_weights_are_those_of_scikit_learn(m: int, n_x: int) -> None:
+def test_weighted_weights_are_those_of_scikit_learn(sizes: tuple[int, int]) -> None:
+    m, n_x = sizes
     data, Y = problem(m, n_x)
     weights = np.array([0.5, 1.0, 3.0])[Y[0]]
     own = ridge._Problem(data, Y[0], 3, weights, CPU, "float64")
-    found = ridge._by_example(own) if m < n_x else ridge._by_feature(own, 0)
+    found = ridge._solved(own, 0)
     mean = np.average(data.examples, axis=0, weights=weights)
     diagonal = weights if n_x < m else np.ones(m)
     alpha = found.penalty * np.sum(diagonal[:, None] * (data.examples - mean) ** 2) / min(m, n_x)

@@ -74,7 +74,7 @@ class PatchSettings:
     """
 
     size: int = 6
-    count: int = 800
+    count: int = 960
     grid: int = 4
     contrast: float = 10.0
     whitening: float = 0.1

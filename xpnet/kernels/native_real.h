@@ -205,8 +205,23 @@ EXPORT void NAME(gather)(const uint8_t *X, ptrdiff_t n, const int64_t *rows, ptr
     }
 }
 
+// Add to above and below (count,) how far n <= 4 pixels z (n, count) are above a and below -a, one after the other.
+static inline void NAME(pool_pixels)(const REAL *z, ptrdiff_t n, ptrdiff_t count, REAL a, REAL *restrict above,
+                                     REAL *restrict below) {
+    for (ptrdiff_t c = 0; c < count; c++) {
+        REAL over = above[c], under = below[c];
+        for (ptrdiff_t i = 0; i < n; i++) {
+            const REAL value = z[i * count + c];
+            over += value > a ? value - a : 0;
+            under += value < -a ? -a - value : 0;
+        }
+        above[c] = over, below[c] = under;
+    }
+}
+
 // How far Z (k, down, across, count) is above a and below -a, on average in each cell of a grid. rows (n_rows, 2) and
-// columns (n_columns, 2): first and last + 1 of each cell. out: (k, n_rows, n_columns, 2, count).
+// columns (n_columns, 2): first and last + 1 of each cell. out: (k, n_rows, n_columns, 2, count). Four pixels are
+// added at a time, so that the sums are read and written less often.
 EXPORT void NAME(pool_cells)(const REAL *Z, ptrdiff_t k, ptrdiff_t down, ptrdiff_t across, ptrdiff_t count,
                              const int64_t *rows, ptrdiff_t n_rows, const int64_t *columns, ptrdiff_t n_columns,
                              REAL a, REAL *out) {
@@ -215,14 +230,12 @@ EXPORT void NAME(pool_cells)(const REAL *Z, ptrdiff_t k, ptrdiff_t down, ptrdiff
         const int64_t *row = rows + 2 * (cell / n_columns % n_rows), *column = columns + 2 * (cell % n_columns);
         REAL *restrict above = out + 2 * cell * count, *restrict below = above + count;
         for (ptrdiff_t c = 0; c < count; c++) above[c] = below[c] = 0;
-        for (ptrdiff_t y = row[0]; y < row[1]; y++)
-            for (ptrdiff_t x = column[0]; x < column[1]; x++) {
-                const REAL *z = image + (y * across + x) * count;
-                for (ptrdiff_t c = 0; c < count; c++) {
-                    above[c] += z[c] > a ? z[c] - a : 0;
-                    below[c] += z[c] < -a ? -a - z[c] : 0;
-                }
-            }
+        for (ptrdiff_t y = row[0]; y < row[1]; y++) {
+            const REAL *z = image + (y * across + column[0]) * count;
+            ptrdiff_t left = column[1] - column[0];
+            for (; left >= 4; left -= 4, z += 4 * count) NAME(pool_pixels)(z, 4, count, a, above, below);
+            for (; left > 0; left--, z += count) NAME(pool_pixels)(z, 1, count, a, above, below);
+        }
         const REAL area = (REAL)((row[1] - row[0]) * (column[1] - column[0]));
         for (ptrdiff_t c = 0; c < count; c++) above[c] /= area, below[c] /= area;
     }

@@ -4,8 +4,9 @@ The targets are +1 for the class of an example and -1 for all others. W and b mi
 lambda ||W||^2. For fewer examples than features this is solved by the Gram matrix of the examples, X̂^T X̂:
 with M = X̂^T X̂ + lambda I, P = M^-1 - M^-1 1 1^T M^-1 / (1^T M^-1 1) and A = Y P, it is W = A X̂^T. The error
 of example i by a model that was trained on all others is A_i / P_ii, exactly (Cook and Weisberg, Residuals
-and Influence in Regression, 1982, 2.2). Otherwise it is solved by X̂ X̂^T, added up in one pass, and a tenth of
-the examples is held out.
+and Influence in Regression, 1982, 2.2). Otherwise it is solved by X̂ X̂^T, added up in one pass. Its
+eigenvalues give the error without each example for all penalties at once: it is e_i / (1 - h_i), see
+`least_squares`. For very many examples or features a tenth of the examples is held out instead.
 
 The penalty with the least squared error on left-out examples is taken. Their scores s become probabilities by
 one number T, the inverse of a temperature: softmax(T s) has the least log loss. So the result is an ordinary
@@ -59,8 +60,18 @@ MAX_EXAMPLES = 16384
 MAX_FEATURES = 40000
 """Limit of the number of equations, if there is one for each feature."""
 
+MAX_LEFT_OUT_FEATURES = 2048
+"""With more features than this, and more examples than features, no example is left out alone: the
+eigenvalues would take too long."""
+
+MAX_LEFT_OUT_WORK = 2e11
+"""The same for m n_x^2, the number of operations that leaving out takes."""
+
+LEAST_REMAINDER = 1e-5
+"""An example whose 1 - h is smaller decides its own score, so the error without it is unknown."""
+
 HELD_OUT = 0.1
-"""The share of the examples that is held out, if there are more examples than features."""
+"""The share of the examples that is held out, where leaving out each of them would take too long."""
 
 NEWTON_STEPS = 50
 """Limit of the number of steps to the temperature."""
@@ -121,8 +132,7 @@ def classify(
         host, labels, max(2, model.n_out), None if weights is None else weights[0], backend, dtype
     )
     with backend.activate(), np.errstate(over="ignore", invalid="ignore"):
-        by_example = is_by_example(host.m, host.n_x)
-        solution = _by_example(problem) if by_example else _by_feature(problem, seed)
+        solution = _solved(problem, seed)
         T = _inverse_temperature(solution.scores, labels[solution.left_out])
         W, b = T * solution.W, T * solution.b
         if model.output == "sigmoid":
@@ -140,7 +150,7 @@ def classify(
         error=math.sqrt(max(accuracy * (1 - accuracy), 0.25 / count) / count),
         log_loss=log_loss,
         examples=count,
-        by="leave-one-out" if by_example else "a held-out tenth",
+        by="leave-one-out" if count == host.m else "a held-out tenth",
         penalty=solution.penalty,
     )
     history = History.of_costs([log_loss], [0.0], [time.perf_counter() - began])
@@ -174,6 +184,13 @@ class _Problem:
         raw = host.standardizer.apply((total / self.weights.sum())[:, None])
         self.mean = np.broadcast_to(raw, (host.n_x, 1))[:, 0]
 
+    @property
+    def target_mean(self) -> np.ndarray:
+        """The mean of the targets, (n_classes, 1); weighted."""
+        w = self.weights
+        found: np.ndarray = (self.targets * w).sum(axis=1, keepdims=True) / w.sum()
+        return found
+
     def blocks(self, which: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield blocks of standardized examples less their mean: their indices, and (k, n_x) in the dtype.
 
@@ -202,6 +219,16 @@ class _Solution:
     scores: np.ndarray
     left_out: np.ndarray
     penalty: float
+
+
+def _solved(problem: _Problem, seed: int) -> _Solution:
+    """Solve in the way that takes the least time."""
+    m, n_x = problem.host.m, problem.host.n_x
+    if is_by_example(m, n_x):
+        return _by_example(problem)
+    if n_x <= MAX_LEFT_OUT_FEATURES and m * n_x**2 <= MAX_LEFT_OUT_WORK:
+        return _by_feature(problem)
+    return _by_held_out(problem, seed)
 
 
 def _by_example(problem: _Problem) -> _Solution:
@@ -240,13 +267,45 @@ def _by_example(problem: _Problem) -> _Solution:
     )
 
 
-def _by_feature(problem: _Problem, seed: int) -> _Solution:
+def _by_feature(problem: _Problem) -> _Solution:
+    """Solve by the eigenvalues of the products of the features; leave out each example once."""
+    host, backend, dtype, w = problem.host, problem.backend, problem.dtype, problem.weights
+    y_mean, everyone = problem.target_mean, np.arange(host.m)
+    G, R = _products(problem, everyone, y_mean)
+    eigen = G.eigen()
+    if eigen is None:
+        return _nothing(problem, everyone)
+    values, vectors = eigen
+    inverse = 1 / (values + np.multiply(PENALTIES, G.trace / host.n_x or 1.0)[:, None])  # (penalties, n_x)
+    solutions = inverse[:, None] * (vectors.T @ R).T  # (penalties, n_classes, n_x)
+    basis, shares = backend.send(vectors, dtype=dtype), backend.send(inverse, dtype=dtype)
+    along_basis = backend.send(solutions.reshape(-1, host.n_x), dtype=dtype)
+    remainders, squares = np.empty((len(PENALTIES), host.m)), np.zeros(len(PENALTIES))
+    for part, rows in problem.blocks(everyone):
+        X = backend.send(rows, dtype=dtype) @ basis
+        h = w[part] * (backend.fetch(shares @ (X * X).T) + 1 / w.sum())
+        remainders[:, part] = np.where(1 - h >= LEAST_REMAINDER, 1 - h, np.nan)
+        found = backend.fetch(along_basis @ X.T).reshape(*solutions.shape[:2], -1)
+        errors = ((problem.targets[:, part] - y_mean - found) ** 2).sum(axis=1)
+        squares += (w[part] * errors / remainders[:, part] ** 2).sum(axis=1)
+    if np.isnan(squares).all():
+        return _nothing(problem, everyone)
+    best = int(np.nanargmin(squares))
+    W = solutions[best] @ vectors.T
+    scores = np.empty(problem.targets.shape)
+    sent = backend.send(W, dtype=dtype)
+    for part, rows in problem.blocks(everyone):
+        left = problem.targets[:, part] - y_mean - backend.fetch(sent @ backend.send(rows, dtype=dtype).T)
+        scores[:, part] = problem.targets[:, part] - left / remainders[best, part]
+    return _Solution(W, y_mean - W @ problem.mean[:, None], scores, everyone, PENALTIES[best])
+
+
+def _by_held_out(problem: _Problem, seed: int) -> _Solution:
     """Solve by the products of the features; hold out a tenth of the examples."""
     host = problem.host
     held = np.random.default_rng([seed, 0, 2]).permutation(host.m)[: max(1, round(HELD_OUT * host.m))]
     held.sort()
-    Y, w = problem.targets, problem.weights
-    y_mean = (Y * w).sum(axis=1, keepdims=True) / w.sum()
+    Y, w, y_mean = problem.targets, problem.weights, problem.target_mean
     G_held, R_held = _products(problem, held, y_mean)
     G, R = _products(problem, np.delete(np.arange(host.m), held), y_mean)
     base = (G.trace + G_held.trace) / host.n_x or 1.0

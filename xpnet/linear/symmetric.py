@@ -47,6 +47,18 @@ class SymmetricMatrix:
         for block in self._blocks:
             self._A[block, : block.stop] += other._A[block, : block.stop]
 
+    def eigen(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return the eigenvalues (n,), at least 0, and the eigenvectors in columns, (n, n); in float64.
+
+        None if there are numbers that are not finite.
+        """
+        try:
+            with one_for_each_product():
+                values, vectors = np.linalg.eigh(self._A.astype(np.float64))
+        except np.linalg.LinAlgError:
+            return None
+        return (np.maximum(values, 0), vectors) if np.isfinite(values).all() else None
+
     def factored(self, shift: float | np.ndarray) -> CholeskyFactor | None:
         """Return the factor of A + diag(shift), or None if that matrix is not positive definite.
 

@@ -212,7 +212,7 @@ def test_an_unknown_setting_of_patches_is_refused(trained: Path, tmp_path: Path)
 def test_auto_compares_on_left_out_images(folder: Path, tmp_path: Path) -> None:
     done = xpnet("train", str(folder), "-o", str(tmp_path / "m"), "--features", "auto")
     assert done.returncode == 0
-    assert "Features: 800 patches of 6 x 6 pixels, in 4 x 4 cells" in done.stdout
+    assert "Features: 960 patches of 6 x 6 pixels, in 4 x 4 cells" in done.stdout
     assert "Features: patches, mirror images are" in done.stderr
     assert "(log loss of 60 left-out examples: patches, mirror images are alike 0." in done.stderr
     assert load(tmp_path / "m").patches is not None

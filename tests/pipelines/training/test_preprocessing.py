@@ -373,8 +373,8 @@ def test_embeddings_of_a_backbone_are_written_once(
     ):
         load(one).evaluate(tmp_path / "o.h5")
     renamed = shutil.copy(network, tmp_path / "renamed.onnx")
-    run("preprocess", images["test"], "-o", tmp_path / "r.h5", "--features", renamed)
-    assert load(one).evaluate(tmp_path / "r.h5") == load(one).evaluate(test)
+    run("preprocess", images["train"], "-o", tmp_path / "r.h5", "--features", renamed)
+    assert load(one).evaluate(tmp_path / "r.h5") == load(one).evaluate(data)
 
 
 def test_a_data_file_can_hold_the_backbone(network: Path, images: dict[str, Path], tmp_path: Path) -> None:
