@@ -23,6 +23,7 @@ from xpnet.features import patch_rows, pool_cells
 from xpnet.linear.fused import linear_loss_and_gradient, logistic_residual, softmax_residual
 from xpnet.linear.gram import byte_gram, gram_steps
 from xpnet.nn import optimizers
+from xpnet.training.ensemble import ensemble_affine
 
 FOLDER = Path(kernels.__file__).parent
 MODULES = [(module.rpartition(".")[2], library) for library, own in kernels.MODULES.items() for module in own]
@@ -31,7 +32,7 @@ on_each = pytest.mark.parametrize(
     "backend", ["numpy", "kernels", pytest.param("cupy", marks=pytest.mark.gpu)], indirect=True
 )
 
-PORTABLE = {f.__name__: f for p in PRIMITIVES for f in (p.function, p.pullback)}
+PORTABLE = {f.__name__: f for p in (*PRIMITIVES, ensemble_affine) for f in (p.function, p.pullback)}
 PORTABLE |= {
     f.__name__: f.__wrapped__
     for f in (

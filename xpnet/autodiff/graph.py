@@ -436,12 +436,13 @@ def power(x: Array, *, exponent: float) -> Array:
     return x**exponent
 
 
-def _matmul_pullback(grad: Array, product: Array, x: Array, y: Array) -> tuple[Any, ...]:
-    del product
+def matmul_pullback(grad: Array, z: Array, x: Array, y: Array) -> tuple[Any, ...]:
+    """Gradients of `matmul`: grad y^T and x^T grad."""
+    del z
     return lambda: grad @ y.T, lambda: x.T @ grad
 
 
-@primitive(_matmul_pullback)
+@primitive(matmul_pullback)
 def matmul(x: Array, y: Array) -> Array:
     """Matrix product x @ y, (n, m). x: (n, k), y: (k, m)."""
     require_inner("matmul", "x", x, "y", y)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import threading
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +15,10 @@ from xpnet.arrays import is_number_dtype
 from xpnet.backend.pinned import PinnedRing, stream_arrays, upload_array
 from xpnet.backend.transfer import dlpack_device, from_dlpack, to_host
 from xpnet.errors import DeviceError, DtypeError
+from xpnet.kernels import one_for_each_product
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from contextlib import AbstractContextManager
 
     from xpnet.arrays import Array, Namespace
 
@@ -55,6 +55,21 @@ class Crossings:
         with self._lock:
             self.sent += sent
             self.fetched += fetched
+
+
+class _HostContext(AbstractContextManager[None]):
+    """See `Backend.activate`."""
+
+    def __init__(self) -> None:
+        self._quiet, self._one_thread = np.errstate(over="ignore", invalid="ignore"), one_for_each_product()
+
+    def __enter__(self) -> None:
+        self._one_thread.__enter__()
+        self._quiet.__enter__()
+
+    def __exit__(self, *error: object) -> None:
+        self._quiet.__exit__(None, None, None)
+        self._one_thread.__exit__(None, None, None)
 
 
 class Backend:
@@ -153,10 +168,11 @@ class Backend:
         """Return a context to compute in.
 
         On a GPU it makes the device CUDA's current device in this thread, which is necessary to compute with
-        arrays of a second GPU. On a CPU it turns off NumPy's warnings of overflows, as CuPy has none:
-        training finds an overflow in the cost.
+        arrays of a second GPU. On a CPU it gives each matrix product of BLAS one thread (see
+        `xpnet.kernels.threads`), and turns off NumPy's warnings of overflows, as CuPy has none: training
+        finds an overflow in the cost.
         """
-        return np.errstate(over="ignore", invalid="ignore")
+        return _HostContext()
 
     def _share(self, data: Any) -> Array | None:
         """Return `data` as an array of this library without a copy, or None if it is not on this device."""

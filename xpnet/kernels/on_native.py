@@ -9,17 +9,20 @@ import functools
 import importlib.util
 import zlib
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 from typing import Any
 
 import numpy as np
 
 from xpnet.arrays import Array
+from xpnet.kernels.threads import in_threads
 from xpnet.processors import cores
 
 SHARE = 4 << 20
-"""Bytes of raw examples for which another thread is worthwhile."""
+"""The least bytes of raw examples in a part that a thread takes."""
+
+MOST_PARTS = 16
+"""The most parts of the examples in `linear_loss_and_gradient`."""
 
 STEPS = 1 << 22
 """Multiplications in `gram_steps` for which another thread is worthwhile."""
@@ -97,17 +100,6 @@ def _at(array: Array | None) -> int | None:
     return None if array is None else array.ctypes.data
 
 
-def _in_threads(share: Callable[[int], Any], count: int) -> list[Any]:
-    """Call `share` with 0 to count - 1, each in its own thread; return the results in order.
-
-    ctypes releases the interpreter lock during a call, so the threads run at the same time.
-    """
-    if count == 1:
-        return [share(0)]
-    with ThreadPoolExecutor(count) as pool:
-        return list(pool.map(share, range(count)))
-
-
 def logistic_residual(Z: Array, Y: Array) -> Any:
     """A faster implementation of `logistic_residual`."""
     if not (_handles(Z, Y) and Z.ndim == 2 and Y.shape == (1, Z.shape[1])):
@@ -131,7 +123,7 @@ def linear_loss_and_gradient(
 ) -> Any:
     """A faster implementation of `linear_loss_and_gradient`, for one logistic regression over bytes.
 
-    The examples are shared among threads. Each example is read once.
+    Threads share parts of the examples, which are added up in order. Each example is read once.
     """
     del rows
     single = len(W) == 1 and residual.__name__ == "logistic_residual" and center is None
@@ -141,12 +133,12 @@ def linear_loss_and_gradient(
     weights = np.ones_like(labels) if weights is None else weights
     if not (labels.shape == weights.shape == (1, m) and W.shape == (1, n_x)):
         return NotImplemented
-    threads = max(1, min(cores(), examples.nbytes // SHARE))
+    count = max(1, min(MOST_PARTS, examples.nbytes // SHARE))
     call = _function("logistic_pass", W.dtype.char, "pnnppprppp")
     x, y, omega = (array.ctypes.data for array in (examples, labels, weights))
 
     def share(k: int) -> tuple[np.ndarray, np.ndarray]:
-        first, last = k * m // threads, (k + 1) * m // threads
+        first, last = k * m // count, (k + 1) * m // count
         total, sums, room = np.zeros((1, n_x)), np.zeros(2), np.empty(n_x, W.dtype)
         skip = first * W.itemsize
         call(
@@ -155,7 +147,7 @@ def linear_loss_and_gradient(
         )  # fmt: skip
         return total, sums
 
-    totals, sums = zip(*_in_threads(share, threads), strict=True)
+    totals, sums = zip(*in_threads(share, count), strict=True)
     loss, r = functools.reduce(np.add, sums)
     return (
         np.full((1, 1), loss, W.dtype),
@@ -184,7 +176,7 @@ def byte_gram(examples: Array) -> Any:
             block = examples[: cuts[k + 1], start : start + features].astype(np.int16)
             call(_at(block), block.shape[1], cuts[k], cuts[k + 1], _at(G), m)
 
-    _in_threads(share, threads)
+    in_threads(share, threads)
     return np.tril(G) + np.tril(G, -1).T
 
 
@@ -231,7 +223,7 @@ def gram_steps(
         )  # fmt: skip
         costs[own] = taken
 
-    _in_threads(part, threads)
+    in_threads(part, threads)
     return None
 
 

@@ -7,14 +7,18 @@ sigmoid was only a fifth faster, because the speed of memory limits it.
 
 import functools
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
-from xpnet.arrays import Array, require_affine, require_axis, require_elements, require_matrix
-from xpnet.kernels.threads import one_for_each_product
-from xpnet.processors import cores
+from xpnet.arrays import Array, require_affine, require_axis, require_elements, require_inner, require_matrix
+from xpnet.kernels.threads import in_threads, product
+
+MOST_PARTS = 16
+"""The most parts of the examples in `linear_loss_and_gradient`."""
+
+PARTS_BYTES = 64 << 20
+"""About the most memory for the gradients of all parts; but there are two parts at least."""
 
 
 def sigmoid(z: Array) -> Array:
@@ -64,7 +68,7 @@ def softmax(z: Array, *, axis: int = 0) -> Array:
 def affine(W: Array, X: Array, b: Array) -> Array:
     """A faster implementation of `affine`: the bias is added in place."""
     require_affine(W, X, b)
-    Z = W @ X
+    Z = product(W, X)
     if Z.dtype != b.dtype:
         return Z + b
     Z += b
@@ -75,10 +79,43 @@ def affine_pullback(grad: Array, Z: Array, W: Array, X: Array, b: Array) -> Any:
     """A faster implementation of `affine_pullback`: it writes to given arrays, where there are some."""
     del Z, b
     return (
-        lambda out: np.matmul(grad, X.T, out=out),
-        lambda out: np.matmul(W.T, grad, out=out),
+        lambda out: product(grad, X.T, out),
+        lambda out: product(W.T, grad, out),
         lambda out: np.sum(grad, axis=1, keepdims=True, out=out),
     )
+
+
+def matmul(x: Array, y: Array) -> Array:
+    """A faster implementation of `matmul`, in parts that threads share."""
+    require_inner("matmul", "x", x, "y", y)
+    return product(x, y)
+
+
+def matmul_pullback(grad: Array, z: Array, x: Array, y: Array) -> Any:
+    """A faster implementation of `matmul_pullback`: see `matmul`."""
+    del z
+    return lambda: product(grad, y.T), lambda: product(x.T, grad)
+
+
+def ensemble_affine(W: Array, X: Array, b: Array, *, runs: int) -> Array:
+    """A faster implementation of `ensemble_affine`: see `matmul`."""
+    return product(_by_run(W, runs), _by_run(X, runs)).reshape(len(b), -1) + b
+
+
+def ensemble_affine_pullback(grad: Array, Z: Array, W: Array, X: Array, b: Array, *, runs: int) -> Any:
+    """A faster implementation of `ensemble_affine_pullback`: see `matmul`."""
+    del Z, b
+    dZ = _by_run(grad, runs)
+    return (
+        lambda: product(dZ, _by_run(X, runs).swapaxes(1, 2)).reshape(W.shape),
+        lambda: product(_by_run(W, runs).swapaxes(1, 2), dZ).reshape(X.shape),
+        lambda: np.sum(grad, axis=1, keepdims=True),
+    )
+
+
+def _by_run(A: Array, runs: int) -> Array:
+    """Return a stacked matrix (runs n, k) as (runs, n, k)."""
+    return A.reshape(runs, -1, A.shape[1])
 
 
 def logistic_residual(Z: Array, Y: Array) -> tuple[Array, Array]:
@@ -119,20 +156,19 @@ def linear_loss_and_gradient(
 ) -> tuple[Array, Array, Array]:
     """A faster implementation of `linear_loss_and_gradient`.
 
-    The blocks of examples are shared among threads. Each thread casts its blocks into one small buffer, which
-    stays in the cache.
+    Threads share parts of the examples. Each casts its blocks into one small buffer, which stays in the
+    cache. The parts depend on the shapes only, and are added up in order.
     """
     m, n_x = examples.shape
-    threads = max(1, min(cores(), m // rows))
+    count = max(1, min(MOST_PARTS, m // rows, max(2, PARTS_BYTES // W.nbytes)))
     one = len(W) == 1  # products of a matrix and a vector are a fifth faster with vectors of rank 1
 
-    @np.errstate(over="ignore", invalid="ignore")  # `Backend.activate` sets it in its own thread only
     def share(k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         G, r = np.zeros_like(W), np.zeros_like(b)
         loss = np.zeros((len(W) // len(labels), 1))
         buffer, product = np.empty((rows, n_x), W.dtype), np.empty_like(W)
-        last = (k + 1) * m // threads
-        for start in range(k * m // threads, last, rows):
+        last = (k + 1) * m // count
+        for start in range(k * m // count, last, rows):
             stop = min(start + rows, last)
             X = buffer[: stop - start]
             if center is None:
@@ -149,12 +185,7 @@ def linear_loss_and_gradient(
             r += dZ.sum(axis=1, keepdims=True)
         return loss, G, r
 
-    if threads == 1:
-        loss, G, r = share(0)
-        return loss.astype(W.dtype), G, r
-    # Each of these threads computes its matrix products alone: they are too small to be split again.
-    with one_for_each_product(), ThreadPoolExecutor(threads) as pool:
-        shares = list(pool.map(share, range(threads)))
+    shares = in_threads(share, count) if count > 1 else [share(0)]
     loss, G, r = (functools.reduce(np.add, parts) for parts in zip(*shares, strict=True))
     return loss.astype(W.dtype), G, r
 

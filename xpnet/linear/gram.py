@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from xpnet.arrays import namespace
+from xpnet.functional import matmul
 from xpnet.kernels import dispatched
 from xpnet.linear.fused import RESIDUALS
 
@@ -59,7 +60,7 @@ class GramMatrix:
             sums = xp.sum(own, axis=1, keepdims=True)
             for features in _blocks(data.n_x, data.m):
                 block = self._floats(chunk[:, features], features)
-                product = own @ block - sums * _columns(self._mean, features)
+                product = matmul(own, block) - sums * _columns(self._mean, features)
                 product = product * _columns(self._scale, features)
                 product = xp.astype(product, getattr(xp, dtype or self._objective.dtype))
                 before = parts.get(features.start)
@@ -71,7 +72,7 @@ class GramMatrix:
         xp, folded = namespace(W), W * self._scale
         shift = xp.sum(folded * self._mean, axis=1, keepdims=True)
         parts = [
-            folded @ self._floats(chunk[rows, :], slice(None)).T - shift
+            matmul(folded, self._floats(chunk[rows, :], slice(None)).T) - shift
             for _, chunk in self._objective.data.chunks()
             for rows in _blocks(chunk.shape[0], self._objective.data.n_x)
         ]
@@ -98,7 +99,7 @@ class GramMatrix:
             own = part if standardizer.scale.shape[0] > 1 else slice(None)
             features = (data.X[part] - standardizer.mean[own]) * standardizer.scale[own]
             X = objective.backend.send(features.astype(objective.dtype))
-            G += X.T @ X
+            G += matmul(X.T, X)
         return G
 
     def fetch(self) -> np.ndarray:
@@ -172,7 +173,7 @@ def byte_gram(examples: Array) -> Array:
     G, sums = xp.zeros((m, m), dtype=xp.float64), xp.zeros((m, 1), dtype=xp.float64)
     for start in range(0, n_x, 1024):
         part = xp.astype(examples[:, start : min(start + 1024, n_x)], xp.float32) - 128.0
-        G += xp.astype(part @ part.T, xp.float64)
+        G += xp.astype(matmul(part, part.T), xp.float64)
         sums += xp.astype(xp.sum(part, axis=1, keepdims=True), xp.float64)
     sums = 128.0 * sums  # sums of x - 128; G holds products of x - 128
     return G + sums + sums.T + 128.0**2 * n_x
@@ -218,7 +219,7 @@ def gram_steps(
     ones = xp.ones_like(G[:, :1])  # A @ ones sums the columns of A in a third of the time of xp.sum
     step, shrink = rate / m, 1.0 - rate * l2 / m
     for i in range(costs.shape[1]):
-        CG = C @ G
+        CG = matmul(C, G)
         Z = CG + (c * Z0 + b if penalized else Z0 + b)
         losses, dZ = residual(Z, labels)
         if weights is not None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,7 +18,6 @@ import numpy as np
 from xpnet import functional as F
 from xpnet.arrays import namespace
 from xpnet.errors import ConfigurationError, DivergenceError
-from xpnet.kernels import one_for_each_product
 from xpnet.linear.descent import stack_parameters, unstack_parameters
 from xpnet.linear.objective import LinearObjective
 from xpnet.linear.reduced import ReducedObjective, is_worthwhile
@@ -111,11 +109,10 @@ def minimize(
         )  # fmt: skip
         few = start is None and is_worthwhile(objective)
         limit = iterations or (MAX_ITERATIONS_REDUCED if few else MAX_ITERATIONS)
-        with one_for_each_product() if few else nullcontext():
-            reduced = ReducedObjective(objective) if few else None
-            cost = _Cost(reduced.objective if reduced else objective, l2, reduced=few)
-            P = cost.joined(*stack_parameters(cost.objective, [start]))
-            P, history = _minimized(cost, P, limit, tolerance, on_progress)
+        reduced = ReducedObjective(objective) if few else None
+        cost = _Cost(reduced.objective if reduced else objective, l2, reduced=few)
+        P = cost.joined(*stack_parameters(cost.objective, [start]))
+        P, history = _minimized(cost, P, limit, tolerance, on_progress)
         W, b = cost.split(P)
         if reduced is not None:
             W, b = reduced.weights(W, dtype), backend.send(b, dtype=dtype)

@@ -20,6 +20,7 @@ import numpy as np
 
 from xpnet.data import on_device
 from xpnet.errors import ConfigurationError, DivergenceError
+from xpnet.functional import matmul
 from xpnet.nn import (
     History,
     Method,
@@ -117,7 +118,7 @@ def solve(
         b = y_mean - W @ mean[:, None]
         cost = l2 / (2 * host.m) * float(np.sum(W * W))
         for part, rows in centered_examples(host, np.zeros(1)):
-            cost += float(np.sum((W @ rows.T + b - targets[:, part]) ** 2)) / host.m
+            cost += float(np.sum((matmul(W, rows.T) + b - targets[:, part]) ** 2)) / host.m
         views = {"W1": backend.send(W, dtype=dtype), "b1": backend.send(b, dtype=dtype)}
         parameters = Parameters.of(model, views)
         if not math.isfinite(cost) or not parameters.is_finite(backend):
@@ -157,7 +158,7 @@ class _ByFeature:
         products = backend.send(np.zeros((host.n_x, host.n_x + len(Y))))
         for part, X in self._blocks():
             both = backend.xp.concat([X, backend.send(np.ascontiguousarray(Y[:, part].T))], axis=1)
-            products += X.T @ both
+            products += matmul(X.T, both)
         fetched = backend.fetch(products)
         self.matrix, self._right = fetched[:, : host.n_x], fetched[:, host.n_x :]
 
@@ -179,8 +180,8 @@ class _ByFeature:
         solutions = inverse[:, None] * (vectors.T @ self._right).T
         basis = self._backend.send(vectors)
         for part, X in self._blocks():
-            along = self._backend.fetch(X @ basis)
-            yield part, solutions @ along.T, inverse @ (along * along).T
+            along = self._backend.fetch(matmul(X, basis))
+            yield part, _each(solutions, along.T), matmul(inverse, (along * along).T)
 
     def _blocks(self) -> Iterator[tuple[slice, Array]]:
         for part, rows in centered_examples(self._host, self._mean):
@@ -195,7 +196,7 @@ class _ByExample:
         products = backend.send(np.zeros((host.m, host.m)))
         for _, X in centered_features(host, mean):
             sent = backend.send(X)
-            products += sent.T @ sent
+            products += matmul(sent.T, sent)
         self.matrix = backend.fetch(products)
 
     def solved(self, alpha: float) -> np.ndarray:
@@ -203,7 +204,7 @@ class _ByExample:
         C = _solved(self.matrix, self.Y.T, alpha).T
         W = np.empty((len(self.Y), self._host.n_x))
         for part, X in centered_features(self._host, self._mean):
-            W[:, part] = C @ X.T
+            W[:, part] = matmul(C, X.T)
         return W
 
     def predictions(
@@ -211,7 +212,11 @@ class _ByExample:
     ) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
         """Yield what `_ByFeature.predictions` yields, in one block."""
         kept = values / (values + alphas[:, None])
-        yield slice(None), (kept[:, None] * (vectors.T @ self.Y.T).T) @ vectors.T, kept @ (vectors**2).T
+        yield (
+            slice(None),
+            _each(kept[:, None] * (vectors.T @ self.Y.T).T, vectors.T),
+            matmul(kept, (vectors**2).T),
+        )
 
 
 def _chosen(equations: _ByFeature | _ByExample) -> RegressionExpectation | None:
@@ -247,6 +252,12 @@ def _chosen(equations: _ByFeature | _ByExample) -> RegressionExpectation | None:
         by="leave-one-out",
         penalty=2 * float(alphas[i]),
     )
+
+
+def _each(A: np.ndarray, B: np.ndarray) -> np.ndarray:
+    """Return A @ B of each of several matrices A, (k, n_out, n), and one B."""
+    found: np.ndarray = matmul(A.reshape(-1, A.shape[2]), B)
+    return found.reshape(*A.shape[:2], -1)
 
 
 def _tolerance(size: int) -> float:

@@ -24,6 +24,7 @@ import numpy as np
 
 from xpnet.data import on_device
 from xpnet.errors import ConfigurationError, DivergenceError
+from xpnet.functional import matmul
 from xpnet.linear.least_squares import BLOCK_BYTES, centered_features
 from xpnet.linear.objective import is_linear_classifier
 from xpnet.linear.symmetric import SymmetricMatrix, add_products
@@ -261,7 +262,7 @@ def _by_example(problem: _Problem) -> _Solution:
     W = np.empty((len(Y), host.n_x))
     sent = backend.send(A, dtype=dtype)
     for part, X in centered_features(host, problem.mean):
-        W[:, part] = backend.fetch(sent @ backend.send(X, dtype=dtype).T)
+        W[:, part] = backend.fetch(matmul(sent, backend.send(X, dtype=dtype).T))
     return _Solution(
         W, bias - W @ problem.mean[:, None], scores.astype(np.float64), np.arange(host.m), penalty
     )
@@ -282,10 +283,10 @@ def _by_feature(problem: _Problem) -> _Solution:
     along_basis = backend.send(solutions.reshape(-1, host.n_x), dtype=dtype)
     remainders, squares = np.empty((len(PENALTIES), host.m)), np.zeros(len(PENALTIES))
     for part, rows in problem.blocks(everyone):
-        X = backend.send(rows, dtype=dtype) @ basis
-        h = w[part] * (backend.fetch(shares @ (X * X).T) + 1 / w.sum())
+        X = matmul(backend.send(rows, dtype=dtype), basis)
+        h = w[part] * (backend.fetch(matmul(shares, (X * X).T)) + 1 / w.sum())
         remainders[:, part] = np.where(1 - h >= LEAST_REMAINDER, 1 - h, np.nan)
-        found = backend.fetch(along_basis @ X.T).reshape(*solutions.shape[:2], -1)
+        found = backend.fetch(matmul(along_basis, X.T)).reshape(*solutions.shape[:2], -1)
         errors = ((problem.targets[:, part] - y_mean - found) ** 2).sum(axis=1)
         squares += (w[part] * errors / remainders[:, part] ** 2).sum(axis=1)
     if np.isnan(squares).all():
@@ -295,7 +296,9 @@ def _by_feature(problem: _Problem) -> _Solution:
     scores = np.empty(problem.targets.shape)
     sent = backend.send(W, dtype=dtype)
     for part, rows in problem.blocks(everyone):
-        left = problem.targets[:, part] - y_mean - backend.fetch(sent @ backend.send(rows, dtype=dtype).T)
+        left = (
+            problem.targets[:, part] - y_mean - backend.fetch(matmul(sent, backend.send(rows, dtype=dtype).T))
+        )
         scores[:, part] = problem.targets[:, part] - left / remainders[best, part]
     return _Solution(W, y_mean - W @ problem.mean[:, None], scores, everyone, PENALTIES[best])
 
@@ -316,7 +319,7 @@ def _by_held_out(problem: _Problem, seed: int) -> _Solution:
             return math.nan, None
         W, scores = factor.solved(R).T, np.empty((len(Y), host.m))
         for part, X in problem.blocks(held):
-            scores[:, part] = W @ X.T + y_mean
+            scores[:, part] = matmul(W, X.T) + y_mean
         scores = scores[:, held]
         return float(np.mean(w[held] * (scores - Y[:, held]) ** 2)), scores
 
@@ -374,7 +377,8 @@ def _products(problem: _Problem, which: np.ndarray, y_mean: np.ndarray) -> tuple
         weighted = rows * roots[part, None].astype(dtype) if problem.is_weighted else rows
         X = backend.send(weighted, dtype=dtype)
         add_products(G, X, backend)
-        R += X.T @ backend.send(np.ascontiguousarray((targets[:, part] * roots[part]).T), dtype=dtype)
+        right = backend.send(np.ascontiguousarray((targets[:, part] * roots[part]).T), dtype=dtype)
+        R += matmul(X.T, right)
     return SymmetricMatrix(backend.fetch(G)), backend.fetch(R)
 
 
