@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xpnet.data import ColumnMatrix
+from xpnet.data import ColumnMatrix, scratch
 from xpnet.errors import DataError
 
 from .feature_extractor import standardized_features
@@ -177,7 +177,7 @@ def with_features(
         extraction.extractor.require_same(dataset.extractor, name)
         return dataset
     require_images(dataset, extraction, name)
-    found, done = np.empty((dataset.data.m, extraction.extractor.count), np.float32), 0
+    found, done = scratch((dataset.data.m, extraction.extractor.count), np.float32), 0
     for block in extraction.blocks(dataset.data.examples, on_progress):
         found[done : done + len(block)] = block
         done += len(block)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+import numpy as np
+
 from xpnet.arrays import namespace
 from xpnet.data.device_matrix import DeviceMatrix
+from xpnet.data.mapped_rows import run_rows, shuffled_in_runs
 from xpnet.kernels import dispatched
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    import numpy as np
 
     from xpnet.arrays import Array
 
@@ -43,6 +44,20 @@ class Batches(Protocol):
 
     def subset(self, rows: np.ndarray) -> Batches:
         """Return a source of batches of some examples. rows: their indices, (k,), in host memory."""
+
+    def shuffled(self, seed: int, epoch: int, size: int) -> np.ndarray | None:
+        """Return the order of the examples in an epoch, (m,); None, which is the stored order, for one batch.
+
+        It only depends on the arguments, and on how the examples are read; see `run`.
+
+        Args:
+            seed: the seed.
+            epoch: number of the epoch.
+            size: examples in a batch.
+        """
+
+    def run(self, size: int) -> int:
+        """Return how many neighbours stay near each other in a shuffled order. size: examples in a batch."""
 
 
 class BatchStandardizer:
@@ -111,6 +126,15 @@ class Resident:
         """See `Batches.subset`. Only the indices are sent."""
         return Subset(self, rows)
 
+    def shuffled(self, seed: int, epoch: int, size: int) -> np.ndarray | None:
+        """See `Batches.shuffled`."""
+        return _permutation(seed, epoch, self._examples.shape[0], size)
+
+    def run(self, size: int) -> int:
+        """See `Batches.run`: single examples are shuffled."""
+        del size
+        return 1
+
     def send(self, rows: np.ndarray) -> Array:
         """Send indices of examples, (k,), to the device."""
         return self._backend.send(rows)
@@ -147,9 +171,19 @@ class Subset:
         """See `Batches.subset`."""
         return Subset(self._whole, self._rows[rows])
 
+    def shuffled(self, seed: int, epoch: int, size: int) -> np.ndarray | None:
+        """See `Batches.shuffled`."""
+        return _permutation(seed, epoch, len(self._rows), size)
+
+    def run(self, size: int) -> int:
+        """See `Batches.run`."""
+        return self._whole.run(size)
+
 
 class Streamed:
-    """Batches of examples that do not fit on the device. They are gathered in host memory and sent in chunks.
+    """Batches of examples that do not fit on the device, or not into memory. They are sent in chunks.
+
+    Those of a file are read a chunk at a time. While one is used, the system reads the next one.
 
     Args: those of `Resident`.
     """
@@ -161,9 +195,8 @@ class Streamed:
 
     def epoch(self, order: np.ndarray | None, size: int) -> Iterator[Batch]:
         """See `Batches.epoch`."""
-        host = self._data.host
-        rows = size * max(1, self._data.chunk_bytes // (size * host.n_x * host.examples.itemsize))
-        for examples, labels, weights in self._data.backend.stream(self._chunks(order, rows)):
+        chunks = self._chunks(order, self._chunk_rows(size))
+        for examples, labels, weights in self._data.backend.stream(chunks):
             yield from self._standardizer.in_order(examples, labels, weights, size)
 
     def subset(self, rows: np.ndarray) -> Batches:
@@ -173,13 +206,43 @@ class Streamed:
         weights = None if self._weights is None else self._weights[:, rows]
         return make_batches(part, self._Y[:, rows], weights, self._dtype)
 
+    def shuffled(self, seed: int, epoch: int, size: int) -> np.ndarray | None:
+        """See `Batches.shuffled`."""
+        if self._data.mapped is None or size >= self._data.m:
+            return _permutation(seed, epoch, self._data.m, size)
+        return shuffled_in_runs(seed, epoch, self._data.m, self._chunk_rows(size))
+
+    def run(self, size: int) -> int:
+        """See `Batches.run`. Rows of a file are shuffled in runs, because random ones are slow to read."""
+        return 1 if self._data.mapped is None else run_rows(self._chunk_rows(size))
+
+    def _chunk_rows(self, size: int) -> int:
+        """Return the rows of a chunk: whole batches, of about `chunk_bytes`."""
+        row_bytes = self._data.n_x * self._data.host.examples.itemsize
+        return size * max(1, self._data.chunk_bytes // (size * row_bytes))
+
     def _chunks(
         self, order: np.ndarray | None, rows: int
     ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray | None]]:
-        for start in range(0, self._data.m, rows):
-            part: Any = slice(start, start + rows) if order is None else order[start : start + rows]
+        examples, m, mapped = self._data.host.examples, self._data.m, self._data.mapped
+        parts: list[Any] = [slice(start, start + rows) for start in range(0, m, rows)]
+        if order is not None:
+            parts = [order[part] for part in parts]
+            if mapped is not None:
+                mapped.read_ahead(parts[0])
+        for i, part in enumerate(parts):
             weights = None if self._weights is None else self._weights[:, part]
-            yield self._data.host.examples[part], self._Y[:, part], weights
+            if mapped is None or order is None:
+                yield examples[part], self._Y[:, part], weights
+                continue
+            if i + 1 < len(parts):
+                mapped.read_ahead(parts[i + 1])
+            yield mapped.take(part), self._Y[:, part], weights
+
+
+def _permutation(seed: int, epoch: int, m: int, size: int) -> np.ndarray | None:
+    """Return a random order of m examples; None if one batch has them all."""
+    return None if size >= m else np.random.default_rng([seed, epoch]).permutation(m)
 
 
 @dispatched

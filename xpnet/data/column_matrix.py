@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from xpnet.arrays import namespace, require_matrix
+from xpnet.data.mapped_rows import MappedRows, scratch
 from xpnet.data.standardize import Standardizer, fit_standardizer
 from xpnet.errors import DtypeError, ShapeError
 
@@ -98,8 +99,21 @@ class ColumnMatrix:
         return self.standardizer.apply(self.X)
 
     def part(self, rows: slice | np.ndarray) -> ColumnMatrix:
-        """Return some of the examples with their standardization: a view for a slice, a copy for indices."""
-        return ColumnMatrix(self.examples[rows], self.standardizer)
+        """Return some of the examples with their standardization: a view for a slice, a copy for indices.
+
+        A copy of rows of a mapped file that takes too much memory is a temporary file; see `scratch`.
+        """
+        mapped = None if isinstance(rows, slice) else MappedRows.of(self.examples)
+        if mapped is None or isinstance(rows, slice):
+            return ColumnMatrix(self.examples[rows], self.standardizer)
+        indices = np.flatnonzero(rows) if rows.dtype == bool else rows
+        copy = scratch((len(indices), self.n_x), self.examples.dtype)
+        step = max(1, BLOCK_BYTES // (self.n_x * self.examples.itemsize))
+        for start in range(0, len(indices), step):
+            part = indices[start : start + step]
+            mapped.read_ahead(part)
+            copy[start : start + step] = mapped.take(part)
+        return ColumnMatrix(copy, self.standardizer)
 
     def blocks(self, rows: int | None = None) -> Iterator[np.ndarray]:
         """Yield all raw examples in order, in blocks (rows, n_x); by default of about `BLOCK_BYTES`."""

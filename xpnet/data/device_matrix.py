@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from xpnet.data.mapped_rows import MappedRows, memory_limit
 from xpnet.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -26,12 +27,14 @@ class DeviceMatrix:
         host: the examples in host memory.
         backend: the device.
         resident_bytes: size limit of examples that stay on the device. Larger ones are sent in chunks each
-            time they are used. None: three quarters of the device's free memory.
+            time they are used. None: three quarters of a GPU's free memory. On a CPU examples in memory stay
+            there; of those in a mapped file (see `numpy.memmap`), half of the machine's memory may.
         chunk_bytes: approximate size of a chunk, in raw bytes.
 
     Attributes:
         host, backend, resident_bytes, chunk_bytes: as given.
         is_resident: whether the examples stay on the device.
+        mapped: the rows of a file that are read in each pass; None if they are in memory, or stay there.
     """
 
     def __init__(
@@ -43,11 +46,15 @@ class DeviceMatrix:
     ) -> None:
         self.host, self.backend = host, backend
         self.resident_bytes, self.chunk_bytes = resident_bytes, chunk_bytes
+        size, free, rows = host.examples.nbytes, backend.free_bytes(), MappedRows.of(host.examples)
         limit = resident_bytes
-        if limit is None:
-            free = backend.free_bytes()
-            limit = host.examples.nbytes if free is None else free * 3 // 4
-        self.is_resident = host.examples.nbytes <= limit
+        if limit is None and free is None:
+            limit = size if rows is None else memory_limit()
+        elif limit is None and free is not None:
+            limit = free * 3 // 4
+        self.is_resident = limit is not None and size <= limit
+        is_held = self.is_resident if free is None else size <= memory_limit()
+        self.mapped = None if is_held else rows
 
     @property
     def m(self) -> int:
@@ -67,6 +74,9 @@ class DeviceMatrix:
     @cached_property
     def examples(self) -> Array:
         """All raw examples on the device, (m, n_x). They are sent at the first use. Only if `is_resident`."""
+        rows = MappedRows.of(self.host.examples)
+        if rows is not None:
+            rows.read_ahead()
         return self.backend.send(self.host.examples)
 
     def chunks(self) -> Iterator[tuple[slice, Array]]:

@@ -40,9 +40,10 @@ class Settings:
             dropout, whose masks differ from step to step. Examples that do not stay on the device, and a
             smaller last batch, are trained without it. On a CPU it has no effect.
         resident_bytes: size limit of raw examples that stay on the device. Larger ones are sent in chunks in
-            each epoch. None: three quarters of the device's free memory. On a CPU that changes no bit of the
-            result. On a GPU it may change last digits, because chunks are trained without a CUDA graph: in
-            one, it is the device that computes Adam's corrections of the bias.
+            each epoch. None: see `xpnet.data.DeviceMatrix`. On a CPU that changes no bit of the result,
+            unless the examples are in a mapped file: then they are shuffled in runs of neighbours, to read
+            them fast. On a GPU it may change last digits, because chunks are trained without a CUDA graph:
+            in one, it is the device that computes Adam's corrections of the bias.
         metric_examples: limit of the number of training examples on which the metric is computed after each
             epoch; 0 for none. `seed` chooses them. It does not change the training. Not for sweeps.
 

@@ -96,7 +96,7 @@ def read_checkpoint(
 
 
 def training_key(
-    model: Network, settings: Settings, data: Sequence[tuple[ColumnMatrix, np.ndarray]]
+    model: Network, settings: Settings, data: Sequence[tuple[ColumnMatrix, np.ndarray]], run: int = 1
 ) -> dict[str, Any]:
     """Return everything that must be the same for a training to resume, as plain data.
 
@@ -104,12 +104,14 @@ def training_key(
         model: the network.
         settings: the settings of the training.
         data: training data, and validation data if there is any, each with its labels.
+        run: how many neighbours stay near each other in the shuffled order; see `xpnet.data.Batches`.
     """
     plain = {name: _plain(value) for name, value in asdict(settings).items() if name not in MAY_CHANGE}
     plain["optimizer"] = [type(settings.optimizer).__name__, plain["optimizer"]]
     plain["schedule"] = [type(settings.schedule).__name__, plain["schedule"]]
     if not isinstance(settings.schedule, Cosine):
         del plain["epochs"]  # may differ, unless the learning rates depend on it
+    plain["run"] = run if run > 1 else None  # None is what older checkpoints have
     return {**plain, "model": model.to_dict(), "data": [fingerprint(*part) for part in data]}
 
 

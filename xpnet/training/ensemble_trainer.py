@@ -26,7 +26,7 @@ from xpnet.nn import (
 )
 from xpnet.training.ensemble import Ensemble, by_run, ensemble_sum
 from xpnet.training.evaluation import Evaluator
-from xpnet.training.trainer import WINDOW, shuffled
+from xpnet.training.trainer import WINDOW
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -101,7 +101,7 @@ class EnsembleTrainer:
                 for name, (n, _) in self._ensemble.model.shapes.items()
             }
             pending: list[int] = []
-            order = shuffled(shared.seed, done, self._m, self._batch_size)
+            order = self._batches.shuffled(shared.seed, done, self._batch_size)
             with self._backend.precision(shared.precision):
                 for batch in self._batches.epoch(order, self._batch_size):
                     self.step(batch, rates, len(pending))

@@ -209,7 +209,7 @@ class Trainer:
         with self.backend.activate():
             total = 0.0
             pending: list[int] = []
-            order = shuffled(settings.seed, done, self.m, self.batch_size)
+            order = self.batches.shuffled(settings.seed, done, self.batch_size)
             with self.backend.precision(settings.precision):
                 for size in self.steps(order, rate):
                     pending.append(size)
@@ -319,7 +319,7 @@ class Trainer:
 
     def _key(self) -> dict[str, Any]:
         data = [part for part in (self.data, self.validation_data) if part is not None]
-        return training_key(self.model, self.settings, data)
+        return training_key(self.model, self.settings, data, self.batches.run(self.batch_size))
 
     def restore_best(self) -> None:
         """Restore the parameters of the best epoch, if `patience` is set."""
@@ -341,14 +341,6 @@ class Trainer:
         if fetched[WINDOW]:
             raise DivergenceError(self.history.diverge(math.nan, self.t, "a parameter"), step=self.t)
         return float(costs @ np.asarray(sizes, dtype=np.float64))
-
-
-def shuffled(seed: int, epoch: int, m: int, batch_size: int) -> np.ndarray | None:
-    """Return the order of the examples in an epoch, (m,). It only depends on the arguments.
-
-    If one batch has all examples, return None, which is the stored order.
-    """
-    return None if batch_size == m else np.random.default_rng([seed, epoch]).permutation(m)
 
 
 def clip(gradient: Array, limit: float) -> None:
