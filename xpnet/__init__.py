@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from xpnet.nn import SoftmaxRegression as SoftmaxRegression
     from xpnet.nn import TrainingResult as TrainingResult
     from xpnet.pipelines.models import Model as Model
+    from xpnet.pipelines.models import OnnxExport as OnnxExport
     from xpnet.pipelines.models import Prediction as Prediction
     from xpnet.pipelines.models import load as load
     from xpnet.pipelines.training import train as train
@@ -65,7 +66,7 @@ __getattr__, __dir__, __all__ = lazy_door(
         "functional": "",
         "linear": "descend minimize",
         "nn": "Layer LogisticRegression Network Settings SoftmaxRegression TrainingResult",
-        "pipelines.models": "Model Prediction load",
+        "pipelines.models": "Model OnnxExport Prediction load",
         "pipelines.training": "train",
         "training": "fit sweep",
     },

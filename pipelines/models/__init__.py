@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .evaluation import Evaluation as Evaluation
     from .model import Model as Model
     from .model import load as load
+    from .onnx_export import OnnxExport as OnnxExport
     from .prediction import ERROR as ERROR
     from .prediction import STATUSES as STATUSES
     from .prediction import UNSURE as UNSURE
@@ -23,6 +24,7 @@ __getattr__, __dir__, __all__ = lazy_door(
     {
         "model": "Model load",
         "evaluation": "Evaluation",
+        "onnx_export": "OnnxExport",
         "prediction": "ERROR STATUSES UNSURE Prediction Predictor RowOptions",
     },
 )

@@ -37,7 +37,7 @@ from ..datasets import (
     with_labels_for,
 )
 from ..images import Recipe, expand_inputs, holds_images, workers_for
-from ..outputs import require_ending
+from ..outputs import locked_outputs, require_ending, require_writable
 from .checks import require_history, require_table_recipe
 from .evaluation import Evaluation, evaluate_classes, evaluate_regression, thresholds
 from .prediction import CHUNKS_IN_FLIGHT, Prediction, Predictor, RowOptions, class_probabilities
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from xpnet.features import Backbone, PatchFeatures
 
     from ..images import Workers
+    from .onnx_export import OnnxExport
 
 StrPath = str | os.PathLike[str]
 """The path of a file or folder."""
@@ -173,6 +174,39 @@ class Model:
         """
         require_ending(os.fspath(path), "a model file", "safetensors")
         write_model_file(path, self.saved)
+
+    def export(self, path: StrPath) -> OnnxExport:
+        """Write the model as an ONNX file: completely, or not at all.
+
+        A model of images takes uint8 images (batch, height, width, channels) of the size in `recipe`; how an
+        image is resized to it is not in the file. Other models take rows of features (batch, n_x) in the
+        dtype of the model. The network gives the probability of every class, (batch, n_classes), or for
+        regression the predicted numbers. The file's metadata hold the names of the classes and the recipe, as
+        JSON, and the version of xpnet.
+
+        If onnxruntime is installed, its predictions for random examples are compared with xpnet's own.
+
+        Args:
+            path: the file.
+
+        Returns:
+            What the network takes and gives, and what the comparison found.
+
+        Raises:
+            UsageError: the model takes the embeddings of a backbone; or the path is the model's own file, or
+                a name for another format.
+            ModelFileError: the network is too large for an ONNX file, or onnxruntime predicts something else.
+            OutputError: the file cannot be written.
+        """
+        from .onnx_export import export_onnx
+
+        path = os.fspath(path)
+        require_ending(path, "an ONNX file", "onnx")
+        require_writable([path], [self.path])
+        with locked_outputs(path):
+            return export_onnx(
+                path, self.saved, self.recipe, self.extractor, self.classes, self._scored_on_cpu
+            )
 
     def predict(
         self,
@@ -445,6 +479,10 @@ class Model:
     def _outputs(self, caller: str, X: np.ndarray, device: Device) -> np.ndarray:
         """Return the network's outputs (n_out, m) for examples in memory."""
         return self.scorer(backend_of(device))(self._rows(caller, X))
+
+    def _scored_on_cpu(self, examples: np.ndarray) -> np.ndarray:
+        """Return the network's outputs (n_out, k) for raw examples (k, n_x)."""
+        return self.scorer(backend_of("cpu"))(examples)
 
     def _rows(self, caller: str, X: np.ndarray) -> np.ndarray:
         """Return images, one image, or columns as rows of raw values (m, n_x), or refuse them."""

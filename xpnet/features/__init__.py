@@ -19,7 +19,10 @@ from xpnet.features.normalization import (
     usual_normalizations,
 )
 from xpnet.features.onnx_file import OnnxFile, find_embedding, parse_onnx, read_onnx
+from xpnet.features.onnx_patches import write_patches
+from xpnet.features.onnx_runtime import run_onnx
 from xpnet.features.onnx_weights import with_own_weights
+from xpnet.features.onnx_writer import Interface, OnnxWriter
 from xpnet.features.patches import (
     BLOCK_IMAGES,
     PatchFeatures,
@@ -37,8 +40,10 @@ __all__ = [
     "Backbone",
     "BackboneInput",
     "BackboneTransform",
+    "Interface",
     "Normalization",
     "OnnxFile",
+    "OnnxWriter",
     "PatchFeatures",
     "PatchSettings",
     "PatchTransform",
@@ -53,6 +58,8 @@ __all__ = [
     "pool_cells",
     "read_onnx",
     "require_finite",
+    "run_onnx",
     "usual_normalizations",
     "with_own_weights",
+    "write_patches",
 ]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import functools
-import importlib
 import math
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -29,6 +28,7 @@ from xpnet.errors import (
 )
 from xpnet.features.normalization import Normalization, find_normalization
 from xpnet.features.onnx_file import DTYPES, find_embedding, require_tensor, unclear_output
+from xpnet.features.onnx_runtime import error_line, load_onnxruntime
 from xpnet.processors import cores
 
 if TYPE_CHECKING:
@@ -417,7 +417,7 @@ class BackboneTransform:
         try:
             (found,) = self._session.run([self._tensor], {self._input.name: given})
         except Exception as error:
-            msg = f"{self._path}: onnxruntime fails: {_line(error)}"
+            msg = f"{self._path}: onnxruntime fails: {error_line(error)}"
             raise ModelFileError(msg) from error
         return self._rows(found)[:k]
 
@@ -508,7 +508,7 @@ def _require_images_of(file: OnnxFile, given: BackboneInput, shape: tuple[int, i
 
 def _session(file: OnnxFile, tensor: str, backend: Backend) -> Any:
     """Return a session of onnxruntime that computes a tensor of a network on a device."""
-    runtime = _onnxruntime()
+    runtime = load_onnxruntime("a backbone is run by")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4
@@ -529,7 +529,7 @@ def _session(file: OnnxFile, tensor: str, backend: Backend) -> Any:
             file.with_output(tensor), options, providers=wanted, enable_fallback=0
         )
     except Exception as error:
-        msg = f"{file.path}: onnxruntime {runtime.__version__} cannot use it: {_line(error)}"
+        msg = f"{file.path}: onnxruntime {runtime.__version__} cannot use it: {error_line(error)}"
         raise ModelFileError(msg) from error
     if backend.name == "gpu" and session.get_providers()[:1] != ["CUDAExecutionProvider"]:
         raise _no_cuda(backend, "onnxruntime could not start CUDA, and took the CPU")
@@ -543,25 +543,6 @@ def _no_cuda(backend: Backend, reason: str) -> DeviceError:
         remedy="install 'xpnet[onnx-cuda]' in place of 'xpnet[onnx]', with the libraries of CUDA and cuDNN "
         "that it needs; or give --device cpu",
     )
-
-
-def _onnxruntime() -> Any:
-    """Return onnxruntime, which is loaded only here."""
-    try:
-        runtime: Any = importlib.import_module("onnxruntime")
-    except ImportError as error:
-        msg = f"a backbone is run by onnxruntime, which is not installed: pip install 'xpnet[onnx]' ({error})"
-        raise UsageError(msg) from error
-    runtime.set_default_logger_severity(4)
-    if hasattr(runtime, "disable_telemetry_events"):
-        runtime.disable_telemetry_events()
-    return runtime
-
-
-def _line(error: Exception) -> str:
-    """Return the message of an error in one line of a readable length."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 300 else f"{text[:300]}..."
 
 
 def _list(values: tuple[float, ...]) -> str:
