@@ -62,7 +62,7 @@ HOMES = {
     "PIL": "pipelines.images pipelines.report pipelines.cli.landscapes",
     "simplejpeg": "pipelines.images",
     "h5py": "pipelines.datasets",
-    "pyarrow": "pipelines.images pipelines.predictions pipelines.datasets",
+    "pyarrow": "pipelines.images pipelines.datasets pipelines.models pipelines.predictions",
     "obstore": "pipelines.images",
     "jinja2": "pipelines.report",
     "typer": "pipelines.cli",

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from .prediction import Prediction as Prediction
     from .prediction import Predictor as Predictor
     from .prediction import RowOptions as RowOptions
+    from .rows import Predictions as Predictions
+    from .rows import Row as Row
+    from .rows import arrow_schema as arrow_schema
+    from .rows import columns_for as columns_for
+    from .rows import row_of as row_of
 
 __getattr__, __dir__, __all__ = lazy_door(
     __name__,
@@ -26,5 +31,6 @@ __getattr__, __dir__, __all__ = lazy_door(
         "evaluation": "Evaluation",
         "onnx_export": "OnnxExport",
         "prediction": "ERROR STATUSES UNSURE Prediction Predictor RowOptions",
+        "rows": "Predictions Row arrow_schema columns_for row_of",
     },
 )

@@ -40,11 +40,12 @@ from ..images import Recipe, expand_inputs, holds_images, workers_for
 from ..outputs import locked_outputs, require_ending, require_writable
 from .checks import require_history, require_table_recipe
 from .evaluation import Evaluation, evaluate_classes, evaluate_regression, thresholds
-from .prediction import CHUNKS_IN_FLIGHT, Prediction, Predictor, RowOptions, class_probabilities
+from .prediction import CHUNKS_IN_FLIGHT, Predictor, RowOptions, class_probabilities
+from .rows import Predictions, columns_for
 from .table_inputs import TableInputs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from xpnet.features import Backbone, PatchFeatures
 
@@ -220,8 +221,8 @@ class Model:
         min_confidence: float = 0.0,
         frame: int | None = None,
         max_pixels: int | None = None,
-    ) -> Iterator[Prediction]:
-        """Return an iterator of one prediction for each input, in order.
+    ) -> Predictions:
+        """Return an iterator of one prediction for each input, in order, which is a table, too.
 
         Inputs are images; or, for a model that was trained on a table or on features, the rows of such files.
         An input that cannot be used gives a prediction with the status "error": no exception is raised.
@@ -258,7 +259,8 @@ class Model:
             batches = predictor.predict_decoded(table.chunks(0, batch_size or predictor.batch_size))
         else:
             batches = predictor.predict(expand_inputs(named), workers_for(workers), batch_size)
-        return (prediction for batch in batches for prediction in batch)
+        columns = columns_for(self.classes, options, of_images=self.recipe is not None)
+        return Predictions((prediction for batch in batches for prediction in batch), columns)
 
     def predict_array(self, X: np.ndarray, *, device: Device = None) -> np.ndarray:
         """Return the predictions for examples in memory.
