@@ -316,7 +316,8 @@ class Model:
             data: a path as for `xpnet train` (a folder, a data file or a table); or arrays as for
                 `predict_proba`, with Y; or a dataset.
             Y: m labels for arrays: names of classes, or for regression numbers.
-            labels: a CSV file with the columns path,label, for a folder without one subfolder per class.
+            labels: a file with the columns path,label (CSV, JSON lines, Parquet), for a folder without one
+                subfolder per class.
             target: the column to predict, for a table; by default the one the model was trained on.
             workers: how many processes decode; None for one per core.
             device: where to score, as for `predict`.
