@@ -185,7 +185,8 @@ class Model:
         regression the predicted numbers. The file's metadata hold the names of the classes and the recipe, as
         JSON, and the version of xpnet.
 
-        If onnxruntime is installed, its predictions for random examples are compared with xpnet's own.
+        A backbone becomes a part of the file. If onnxruntime is installed, its predictions for random
+        examples are compared with xpnet's own.
 
         Args:
             path: the file.
@@ -194,9 +195,10 @@ class Model:
             What the network takes and gives, and what the comparison found.
 
         Raises:
-            UsageError: the model takes the embeddings of a backbone; or the path is the model's own file, or
-                a name for another format.
-            ModelFileError: the network is too large for an ONNX file, or onnxruntime predicts something else.
+            UsageError: the path is the model's own file, or a name for another format; or the model's
+                backbone takes one image at a time, or onnxruntime is missing, which examines a backbone.
+            ModelFileError: the network is too large for an ONNX file, or onnxruntime predicts something else;
+                or the file of its backbone is missing or damaged, or another one.
             OutputError: the file cannot be written.
         """
         from .onnx_export import export_onnx
@@ -205,8 +207,9 @@ class Model:
         require_ending(path, "an ONNX file", "onnx")
         require_writable([path], [self.path])
         with locked_outputs(path):
+            backbone = self.extractor.backbone_file(self.path, self.folders) if self.extractor else None
             return export_onnx(
-                path, self.saved, self.recipe, self.extractor, self.classes, self._scored_on_cpu
+                path, self.saved, self.recipe, self.extractor, self.classes, self._scored_on_cpu, backbone
             )
 
     def predict(

@@ -12,13 +12,13 @@ from xpnet.errors import ModelFileError, OutputError, UsageError
 from xpnet.features import run_onnx
 from xpnet.io import atomic_write
 
-from .onnx_graph import onnx_interface, onnx_of
+from .onnx_graph import onnx_of
 from .prediction import class_probabilities
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from xpnet.features import Interface
+    from xpnet.features import Interface, OnnxFile
     from xpnet.io import SavedModel
 
     from ..datasets import FeatureExtractor
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 TOLERANCE = 1e-5
 """How far a probability may be from xpnet's own; or a predicted number, as a share of the largest one."""
+
+BACKBONE_TOLERANCE = 1e-3
+"""The same for a model over a backbone: a deep network adds up what each layer rounds."""
 
 EXAMPLES, BATCH = 32, 4
 """How many random examples are compared, and how many of them onnxruntime takes at a time."""
@@ -65,6 +68,7 @@ def export_onnx(
     extractor: FeatureExtractor | None,
     classes: tuple[str, ...],
     compute: Callable[[np.ndarray], np.ndarray],
+    file: OnnxFile | None = None,
 ) -> OnnxExport:
     """Write a model as an ONNX file, completely or not at all.
 
@@ -75,14 +79,14 @@ def export_onnx(
         extractor: what turns the pixels into features; None if nothing does.
         classes: the names of the classes; empty for regression.
         compute: xpnet's own outputs (n_out, k) for raw examples (k, n_x).
+        file: the backbone's, if the extractor is one.
 
     Raises:
-        UsageError: the features are those of a backbone.
+        UsageError: the extractor is a backbone that takes one image at a time, or onnxruntime is missing.
         ModelFileError: the file would be too large, or onnxruntime predicts something else than xpnet.
         OutputError: the file cannot be written.
     """
-    takes, gives = onnx_interface(saved, recipe)
-    content = onnx_of(saved, recipe, extractor, classes)
+    content, takes, gives = onnx_of(saved, recipe, extractor, classes, file)
     examples = _random_examples(saved, recipe)
     done = OnnxExport(path, takes, gives)
     try:
@@ -90,7 +94,8 @@ def export_onnx(
     except UsageError as error:
         done = replace(done, unchecked=str(error))
     else:
-        done = _compared(done, found, compute(examples), classes)
+        tolerance = TOLERANCE if file is None else BACKBONE_TOLERANCE
+        done = _compared(done, found, compute(examples), classes, tolerance)
     try:
         with atomic_write(Path(path)) as temporary:
             temporary.write_bytes(content)
@@ -114,7 +119,7 @@ def _random_examples(saved: SavedModel, recipe: Recipe | None) -> np.ndarray:
 
 
 def _compared(
-    done: OnnxExport, found: np.ndarray, outputs: np.ndarray, classes: tuple[str, ...]
+    done: OnnxExport, found: np.ndarray, outputs: np.ndarray, classes: tuple[str, ...], tolerance: float
 ) -> OnnxExport:
     """Return the export with what a comparison found, or refuse it.
 
@@ -123,14 +128,15 @@ def _compared(
         found: what onnxruntime computed, (k, n).
         outputs: what xpnet computed, (n_out, k).
         classes: the names of the classes.
+        tolerance: the largest difference that rounding may make.
     """
     expected = (class_probabilities(outputs, classes) if classes else outputs).T
     largest = 1.0 if classes else float(np.max(np.abs(expected), initial=1e-30))
     difference = float(np.max(np.abs(found - expected))) / largest
-    if not difference <= TOLERANCE:  # also if it is a NaN
+    if not difference <= tolerance:  # also if it is a NaN
         msg = (
             f"{done.path}: is not written, because onnxruntime predicts something else than xpnet: the "
-            f"largest difference is {difference:.1e}, expected at most {TOLERANCE:.0e}. If the weights are "
+            f"largest difference is {difference:.1e}, expected at most {tolerance:.0e}. If the weights are "
             "very large, train the model with --dtype float64"
         )
         raise ModelFileError(msg)

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from xpnet.errors import UsageError
-from xpnet.features import Interface, OnnxWriter, write_patches
+from xpnet.features import TYPES, Interface, OnnxWriter
 from xpnet.io import fold_standardization
 from xpnet.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from xpnet.features import OnnxFile
     from xpnet.io import SavedModel
     from xpnet.nn import Layer, Network
 
@@ -29,66 +29,62 @@ LEAKY_SLOPE = 0.01
 """The slope of the activation leaky_relu below 0."""
 
 
-def onnx_interface(saved: SavedModel, recipe: Recipe | None) -> tuple[Interface, Interface]:
-    """Return what the ONNX file of a model takes, and what it gives.
-
-    Args:
-        saved: the model.
-        recipe: how an image becomes a column; None for a model of a table.
-    """
-    model, dtype = saved.model, saved.parameters["W1"].dtype.name
-    if recipe is None:
-        taken = Interface("features", dtype, (BATCH, model.n_x), "one row of features for each example")
-    else:
-        colors = "RGB" if recipe.channels == 3 else "gray"
-        size = f"{recipe.width} x {recipe.height} pixels"
-        told = f"{colors} images, resized to {size} before ({recipe.resize_mode})"
-        taken = Interface("images", "uint8", (BATCH, *recipe.shape), told)
-    if model.output in ("sigmoid", "softmax"):
-        count = 2 if model.output == "sigmoid" and model.n_out == 1 else model.n_out
-        return taken, Interface("probabilities", dtype, (BATCH, count), "the probability of every class")
-    return taken, Interface("values", dtype, (BATCH, model.n_out), "the predicted numbers")
-
-
 def onnx_of(
-    saved: SavedModel, recipe: Recipe | None, extractor: FeatureExtractor | None, classes: tuple[str, ...]
-) -> bytes:
-    """Return a model as the bytes of an ONNX file.
+    saved: SavedModel,
+    recipe: Recipe | None,
+    extractor: FeatureExtractor | None,
+    classes: tuple[str, ...],
+    file: OnnxFile | None = None,
+) -> tuple[bytes, Interface, Interface]:
+    """Return a model as the bytes of an ONNX file, with what the file takes and gives.
 
     Args:
         saved: the model.
         recipe: how an image becomes a column; None for a model of a table.
         extractor: what turns the pixels into features; None if nothing does.
         classes: the names of the classes; empty for regression.
+        file: the backbone's, if the extractor is one.
 
     Raises:
-        UsageError: the features are those of a backbone.
+        UsageError: the extractor is a backbone that takes one image at a time, or onnxruntime is missing.
         ModelFileError: the file would be too large.
     """
-    if extractor is not None and extractor.backbone is not None:
-        msg = (
-            f"the model takes embeddings by the backbone {extractor.backbone.name}, which is not exported: "
-            "use the model with xpnet, or run both networks one after the other: xpnet info shows how the "
-            "backbone takes images"
-        )
-        raise UsageError(msg)
-    taken, given = onnx_interface(saved, recipe)
-    graph, dtype = OnnxWriter(), saved.parameters["W1"].dtype.name
+    used, prefix = (file.graph.names(), f"xpnet_{file.size_and_hash()[1][:16]}_") if file else (set(), "")
+    taken, given = _interface(saved, recipe, used)
+    graph, dtype = OnnxWriter(prefix), saved.parameters["W1"].dtype.name
     A = taken.name
     if recipe is not None:
-        A = graph.node("Cast", A, to=1)
-        if extractor is None or extractor.patches is None:
-            A = graph.node("Flatten", A, axis=1)
-        else:
-            A = write_patches(graph, A, extractor.patches)
-        A = graph.node("Cast", A, to=11) if dtype == "float64" else A
+        A = graph.node("Flatten", A, axis=1) if extractor is None else extractor.write_onnx(graph, A, file)
+        A = graph.node("Cast", A, to=TYPES[dtype])
     _write_network(graph, A, saved, given.name, centers=recipe is None or extractor is not None)
     metadata = {
         "classes": json.dumps(list(classes)),
         "recipe": json.dumps(saved.recipe if recipe is None else recipe.to_dict()),
         "xpnet_version": __version__,
     }
-    return graph.to_bytes([taken], [given], metadata, ("xpnet", __version__))
+    return graph.to_bytes([taken], [given], metadata, ("xpnet", __version__)), taken, given
+
+
+def _interface(saved: SavedModel, recipe: Recipe | None, used: set[str]) -> tuple[Interface, Interface]:
+    """Return what the ONNX file of a model takes and gives. used: names that tensors in it have."""
+    model, dtype = saved.model, saved.parameters["W1"].dtype.name
+
+    def free(name: str) -> str:
+        return free(f"{name}_") if name in used else name
+
+    if recipe is None:
+        shape: tuple[int | str, ...] = (BATCH, model.n_x)
+        taken = Interface("features", dtype, shape, "one row of features for each example")
+    else:
+        colors = "RGB" if recipe.channels == 3 else "gray"
+        size = f"{recipe.width} x {recipe.height} pixels"
+        told = f"{colors} images, resized to {size} before ({recipe.resize_mode})"
+        taken = Interface(free("images"), "uint8", (BATCH, *recipe.shape), told)
+    if model.output in ("sigmoid", "softmax"):
+        count = 2 if model.output == "sigmoid" and model.n_out == 1 else model.n_out
+        told = "the probability of every class"
+        return taken, Interface(free("probabilities"), dtype, (BATCH, count), told)
+    return taken, Interface(free("values"), dtype, (BATCH, model.n_out), "the predicted numbers")
 
 
 def _write_network(graph: OnnxWriter, A: str, saved: SavedModel, output: str, *, centers: bool) -> None:

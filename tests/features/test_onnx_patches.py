@@ -35,7 +35,7 @@ def some_images(shape: tuple[int, int, int], count: int = 6) -> np.ndarray:
 def by_onnx(features: PatchFeatures, images: np.ndarray) -> np.ndarray:
     assert runtime.get_available_providers()
     graph = OnnxWriter()
-    found = write_patches(graph, graph.node("Cast", "images", to=1), features)
+    found = write_patches(graph, "images", features)
     graph.node("Identity", found, output="features")
     taken = Interface("images", "uint8", ("batch", *features.shape))
     given = Interface("features", "float32", ("batch", features.count))

@@ -18,11 +18,12 @@ from xpnet.features.normalization import (
     find_normalization,
     usual_normalizations,
 )
+from xpnet.features.onnx_backbone import write_backbone
 from xpnet.features.onnx_file import OnnxFile, find_embedding, parse_onnx, read_onnx
 from xpnet.features.onnx_patches import write_patches
 from xpnet.features.onnx_runtime import run_onnx
 from xpnet.features.onnx_weights import with_own_weights
-from xpnet.features.onnx_writer import Interface, OnnxWriter
+from xpnet.features.onnx_writer import TYPES, Interface, OnnxWriter
 from xpnet.features.patches import (
     BLOCK_IMAGES,
     PatchFeatures,
@@ -37,6 +38,7 @@ from xpnet.features.patches import (
 __all__ = [
     "BLOCK_IMAGES",
     "COLORS",
+    "TYPES",
     "Backbone",
     "BackboneInput",
     "BackboneTransform",
@@ -61,5 +63,6 @@ __all__ = [
     "run_onnx",
     "usual_normalizations",
     "with_own_weights",
+    "write_backbone",
     "write_patches",
 ]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from xpnet.features.onnx_writer import TYPES
 from xpnet.features.patches import cells, inner_shape, shrink_weights
 
 if TYPE_CHECKING:
@@ -21,13 +22,13 @@ def write_patches(graph: OnnxWriter, images: str, features: PatchFeatures) -> st
 
     Args:
         graph: the graph.
-        images: name of the images, (k, height, width, channels) float32 with the values of bytes.
+        images: name of the images, (k, height, width, channels) uint8.
         features: the features.
 
     Returns:
         The name of the features, (k, count) float32.
     """
-    planes = graph.node("Transpose", images, perm=PLANES)
+    planes = graph.node("Transpose", graph.node("Cast", images, to=TYPES["float32"]), perm=PLANES)
     parts, each = [], features
     while True:
         parts.append(_of_planes(graph, planes, each))
