@@ -69,7 +69,7 @@ def _products(graph: OnnxWriter, planes: str, features: PatchFeatures) -> str:
     """Add the products of all contrast-normalized patches with the dictionary, (k, count, down, across)."""
     settings, channels = features.settings, features.shape[2]
     d = settings.size**2
-    # A convolution with one pixel of each channel at a time copies the patches, as bytes they are exact.
+    # A convolution that takes one pixel of one channel at a time copies the patches, without rounding.
     each_pixel = np.tile(
         np.eye(d, dtype=np.float32).reshape(d, 1, settings.size, settings.size), (channels, 1, 1, 1)
     )
@@ -87,13 +87,14 @@ def _pooled(graph: OnnxWriter, Z: str, features: PatchFeatures, inside: tuple[in
     settings = features.settings
     sides = [side - settings.size + 1 for side in inside[:2]]
     down, across = (_means(side, settings.grid) for side in sides)
-    threshold = graph.weight(np.asarray(settings.threshold, np.float32))
-    above = graph.node("Relu", graph.node("Sub", Z, threshold))
-    below = graph.node("Relu", graph.node("Sub", graph.node("Neg", Z), threshold))
-    both = graph.node("Concat", above, below, axis=1)
-    flat = graph.node("Reshape", both, _shape(graph, 0, 0, sides[0] * sides[1]))
-    means = graph.node("MatMul", flat, graph.weight(np.kron(down, across).T.astype(np.float32)))
-    return graph.node("Reshape", means, _shape(graph, 0, 2, settings.count, settings.grid, settings.grid))
+    weights = graph.weight(np.kron(down, across).T.astype(np.float32))
+    threshold, below = (graph.weight(np.asarray(sign * settings.threshold, np.float32)) for sign in (1, -1))
+    means = []
+    for beyond in (graph.node("Sub", Z, threshold), graph.node("Sub", below, Z)):
+        flat = graph.node("Reshape", graph.node("Relu", beyond), _shape(graph, 0, 0, sides[0] * sides[1]))
+        means.append(graph.node("MatMul", flat, weights))
+    shape = _shape(graph, 0, 2, settings.count, settings.grid, settings.grid)
+    return graph.node("Reshape", graph.node("Concat", *means, axis=1), shape)
 
 
 def _means(length: int, grid: int) -> np.ndarray:
