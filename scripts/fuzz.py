@@ -38,7 +38,7 @@ from PIL import Image, features
 
 import xpnet
 from xpnet.data import ColumnMatrix
-from xpnet.errors import XpnetError
+from xpnet.errors import ModelFileError, XpnetError
 from xpnet.features import PatchSettings, fit_patches
 from xpnet.nn import Layer, Network, Settings
 from xpnet.pipelines.cli import main
@@ -412,13 +412,21 @@ def make_texts(name: str, *contents: str) -> Callable[[Path], list[Path]]:
 
 
 def make_labels(folder: Path) -> list[Path]:
-    """Write labels of pictures as CSV and as JSON lines."""
-    return make_texts(".csv", LABELS_TEXT)(folder) + make_texts(".jsonl", JSON_LABELS_TEXT)(folder / "json")
+    """Write labels of pictures as CSV, as JSON lines and as Parquet."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    paths = make_texts(".csv", LABELS_TEXT)(folder) + make_texts(".jsonl", JSON_LABELS_TEXT)(folder / "json")
+    rows = [json.loads(line) for line in JSON_LABELS_TEXT.splitlines()]
+    table = pa.table({name: [str(row[name]) for row in rows] for name in ("file_name", "label")})
+    pq.write_table(table, folder / "labels.parquet")
+    return [*paths, folder / "labels.parquet"]
 
 
 def damage_labels(path: Path, rng: random.Random) -> None:
     """Damage labels as their format demands."""
-    (damage_text if path.suffix == ".csv" else damage_json_lines)(path, rng)
+    damage = {".csv": damage_text, ".jsonl": damage_json_lines, ".parquet": damage_bytes}
+    damage[path.suffix](path, rng)
 
 
 def make_images(folder: Path) -> list[Path]:
@@ -521,12 +529,14 @@ def command(*arguments: str) -> None:
 
 
 def use_model(path: Path, seed: int) -> None:
-    """Score with a model, describe it, and show it."""
+    """Score with a model, export it, describe it, and show it."""
     model = load(path)
     examples = PIXELS if model.n_x == PIXELS.shape[1] else np.resize(PIXELS, (12, model.n_x))
     found = model.predict_array(examples.T, device="cpu")
     _require(found.shape == (1, 12), f"12 predictions, got {found.shape}")
     command("info", str(path))
+    with contextlib.suppress(ModelFileError):  # of numbers that are too large for float32
+        model.export(f"{path}.onnx")
     if not seed % REPORT_EVERY:
         write_report(ReportJob(str(path), f"{path}.html", device="cpu"), Messages())
 

@@ -47,7 +47,9 @@ if TYPE_CHECKING:
     from xpnet.nn import SoftmaxRegression as SoftmaxRegression
     from xpnet.nn import TrainingResult as TrainingResult
     from xpnet.pipelines.models import Model as Model
+    from xpnet.pipelines.models import OnnxExport as OnnxExport
     from xpnet.pipelines.models import Prediction as Prediction
+    from xpnet.pipelines.models import Predictions as Predictions
     from xpnet.pipelines.models import load as load
     from xpnet.pipelines.training import train as train
     from xpnet.training import fit as fit
@@ -65,7 +67,7 @@ __getattr__, __dir__, __all__ = lazy_door(
         "functional": "",
         "linear": "descend minimize",
         "nn": "Layer LogisticRegression Network Settings SoftmaxRegression TrainingResult",
-        "pipelines.models": "Model Prediction load",
+        "pipelines.models": "Model OnnxExport Prediction Predictions load",
         "pipelines.training": "train",
         "training": "fit sweep",
     },

@@ -16,6 +16,7 @@ from .command import HELP_NAMES, add
 from .demo import demo
 from .doctor import doctor
 from .evaluate import evaluate
+from .export import export
 from .info import info
 from .predict import predict
 from .preprocess import preprocess
@@ -26,7 +27,7 @@ from .train import train
 
 RUNS = {
     run.__name__: run
-    for run in (preprocess, train, evaluate, predict, sweep, report, info, doctor, demo, bench)
+    for run in (preprocess, train, evaluate, predict, sweep, report, export, info, doctor, demo, bench)
 }
 """The functions of the commands, by name, in the order of `xpnet --help`."""
 

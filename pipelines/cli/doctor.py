@@ -15,7 +15,7 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
 """Environment variables that limit the threads of BLAS."""
 
 EXTRAS = {
-    "onnxruntime": "for backbones: pip install 'xpnet[onnx]'",
+    "onnxruntime": "for backbones, and to check exported models: pip install 'xpnet[onnx]'",
     "pyarrow": "for Parquet files: pip install 'xpnet[parquet]'",
     "obstore": "for images in buckets (s3://, gs://): pip install 'xpnet[cloud]'",
     "jinja2": "for xpnet report: pip install 'xpnet[report]'",

@@ -12,7 +12,7 @@ from .console import Console
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ..predictions import Row
+    from ..models import Row
 
 LONG_ENTRIES = ("costs", "counts", "curve", "sweep")
 """Entries of a model's training summary that are too long to print. `costs` is of older files."""

@@ -227,9 +227,9 @@ Labels = Annotated[
     str | None,
     text(
         "--labels", metavar="FILE", panel=DATA,
-        help="A file of labels, CSV or JSON lines, with the columns path,label, instead of one subfolder for "
-        "each class. Paths are relative to DATA. For a .npy file of features: a .npy or CSV file with a "
-        "label for each row.",
+        help="A file of labels, CSV, JSON lines or Parquet, with the columns path,label, instead of one "
+        "subfolder for each class. Paths are relative to DATA. For a .npy file of features: a .npy, CSV or "
+        "Parquet file with a label for each row.",
     ),
 ]  # fmt: skip
 Target = Annotated[

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from xpnet.nn import Expectation, RegressionExpectation
 
+    from ..models import OnnxExport
     from ..training import TrainOutcome
     from .console import Console
 
@@ -74,6 +75,21 @@ def report_skipped(console: Console, skipped: Sequence[tuple[str, str]]) -> None
     more = " (-v names them)" if len(named) < len(skipped) else ""
     inputs = "1 input" if len(skipped) == 1 else f"{len(skipped)} inputs"
     console.warn(f"{inputs} skipped in total{more}")
+
+
+def export_text(done: OnnxExport) -> str:
+    """Return what an ONNX file takes and gives, and what its comparison with xpnet found, as text."""
+    lines = [
+        f"{name}: {each.name}, {each.dtype} ({', '.join(map(str, each.shape))}): {each.doc}"
+        for name, each in (("Takes", done.takes), ("Gives", done.gives))
+    ]
+    if done.difference is not None:
+        of = "probabilities differ by" if done.same_labels is not None else "numbers differ, relatively, by"
+        found = f"{of} at most {done.difference:.1e}"
+        if done.same_labels is not None:
+            found += f", {done.same_labels} of {done.examples} labels are the same"
+        lines.append(f"Compared with xpnet on {done.examples} random examples: {found}")
+    return "\n".join([*lines, f"Saved: {done.path}"])
 
 
 def description_text(description: dict[str, Any]) -> str:

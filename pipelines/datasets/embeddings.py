@@ -22,6 +22,7 @@ from .hdf5_input import dataset_in, open_hdf5, rows_of
 from .labels_file import LABEL_WORDS, PATH_WORDS
 from .numpy_file import StoredArray, open_npz, read_npy
 from .parquet_file import read_parquet
+from .parquet_lines import read_parquet_lines
 from .table import TableRows
 from .text_file import quoted, read_cells, same_name
 
@@ -83,8 +84,8 @@ def read_embeddings(
         path: the file. The labels of a .npy file are in another file: see `labels`.
         standardize: the kind of standardization, one of `xpnet.data.STANDARDIZATIONS`.
         on_error: what to do with an example that cannot be used: "skip" it, or "fail".
-        labels: for .npy and .npz: a .npy or CSV file with the labels. None for those in the file itself or,
-            for .npy, in a file beside it.
+        labels: for .npy and .npz: a .npy, CSV or Parquet file with them. None for those in the file itself,
+            or, for .npy, in a file beside it.
         target: for Parquet: the name of the column to predict.
         columns: for Parquet: the names of the columns of features; None for all others.
         ignored: for Parquet: names of columns that are no features.
@@ -441,25 +442,47 @@ def _labels_beside(path: str) -> str:
         if each != name and os.path.isfile(os.path.join(folder, each)):
             return os.path.join(folder, each)
     msg = (
-        f"{path}: holds features, and there are no labels: name a .npy or CSV file of labels with --labels, "
-        f"or save them as {' or '.join(dict.fromkeys(tried))} beside it"
+        f"{path}: holds features, and there are no labels: name a .npy, CSV or Parquet file of labels with "
+        f"--labels, or save them as {' or '.join(dict.fromkeys(tried))} beside it"
     )
     raise UsageError(msg)
 
 
 def _with_labels(arrays: FeatureArrays, path: str) -> FeatureArrays:
-    """Return arrays with the labels in a .npy or CSV file.
+    """Return arrays with the labels in a .npy, Parquet or CSV file.
 
     Raises:
         DataError: the file cannot be read, or does not have one label for each example.
     """
     m = len(arrays.X)
-    is_array = path.lower().endswith(".npy")
-    labels = read_npy(path) if is_array else np.asarray(_column_of_labels(path, m))
+    if path.lower().endswith(".npy"):
+        labels = read_npy(path)
+    elif path.lower().endswith(PARQUET_SUFFIXES):
+        labels = _labels_in_parquet(path)
+    else:
+        labels = np.asarray(_column_of_labels(path, m))
     if labels.shape not in ((m,), (m, 1), (1, m)):
         msg = f"{path}: has labels of the shape {labels.shape}, expected one for each of {m} examples"
         raise DataError(msg)
     return FeatureArrays(arrays.X, labels, "labels", (), arrays.names, arrays.columns, arrays.flaws)
+
+
+def _labels_in_parquet(path: str) -> np.ndarray:
+    """Return the labels in a Parquet file: its only column, or the one with a usual name.
+
+    They keep their type: words and integers are classes, floats are numbers to predict.
+    """
+    lines = read_parquet_lines(path)
+    columns = list(lines[0][1]) if lines else []
+    named = [name for word in LABEL_WORDS for name in columns if name.casefold() == word]
+    if not named and len(columns) != 1:
+        listed = ", ".join(columns) or "none"
+        msg = f"{path}: has the columns {listed}, expected one of labels, or one with the name label"
+        raise DataError(msg)
+    values = [line[(named or columns)[0]] for _, line in lines]
+    if None in values and any(isinstance(value, float) for value in values):
+        return np.asarray([np.nan if value is None else value for value in values])
+    return np.asarray(["" if value is None else str(value) for value in values] if None in values else values)
 
 
 def _column_of_labels(path: str, m: int) -> list[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from xpnet.backend import select
 from xpnet.data import ColumnMatrix, Standardizer, fit_standardizer
 from xpnet.errors import DataError, ModelFileError
 from xpnet.features import (
@@ -17,6 +18,8 @@ from xpnet.features import (
     parse_onnx,
     read_onnx,
     require_finite,
+    write_backbone,
+    write_patches,
 )
 
 from .endings import HDF5_SUFFIXES
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from xpnet.backend import Backend
-    from xpnet.features import OnnxFile
+    from xpnet.features import OnnxFile, OnnxWriter
 
 CONTENT = "backbone"
 """The name of the array with the bytes of a backbone."""
@@ -143,6 +146,39 @@ class FeatureExtractor:
             )
             raise DataError(msg)
 
+    def backbone_file(self, path: str | None = None, folders: Iterable[str] = ()) -> OnnxFile | None:
+        """Return the file of the backbone, or None if there is no backbone.
+
+        Args:
+            path: as for `on`.
+            folders: as for `on`.
+
+        Raises:
+            ModelFileError: it is missing or damaged, or another one.
+        """
+        return None if self.backbone is None else find_backbone(self.backbone, self.content, path, folders)
+
+    def write_onnx(self, graph: OnnxWriter, images: str, file: OnnxFile | None) -> str:
+        """Add the extractor to the graph of an ONNX file.
+
+        Args:
+            graph: the graph.
+            images: name of the images, (k, height, width, channels) uint8.
+            file: what `backbone_file` returned.
+
+        Returns:
+            The name of the features, (k, count) float32.
+
+        Raises:
+            UsageError: onnxruntime is not installed, or the backbone takes one image at a time.
+            ModelFileError: onnxruntime cannot use the backbone, or the whole would be too large.
+        """
+        if self.patches is not None:
+            return write_patches(graph, images, self.patches)
+        assert self.backbone is not None  # noqa: S101  (one of both is given)
+        assert file is not None  # noqa: S101  (it is the backbone's)
+        return write_backbone(graph, images, self.backbone.on(select("cpu"), file), file)
+
     def on(self, backend: Backend, path: str | None = None, folders: Iterable[str] = ()) -> Extraction:
         """Return the extractor on a device, ready for images.
 
@@ -156,8 +192,8 @@ class FeatureExtractor:
             ModelFileError: the file of the backbone is missing or damaged, or another one.
             UsageError, DeviceError: onnxruntime is not installed, or cannot use the device.
         """
-        if self.backbone is not None:
-            file = find_backbone(self.backbone, self.content, path, folders)
+        file = self.backbone_file(path, folders)
+        if self.backbone is not None and file is not None:
             return Extraction(self, self.backbone.on(backend, file))
         assert self.patches is not None  # noqa: S101  (one of both is given)
         return Extraction(self, self.patches.on(backend))

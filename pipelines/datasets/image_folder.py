@@ -82,11 +82,11 @@ def list_labelled_images(folder: str, labels: str | None = None, target: str | N
         folder: without `labels`, the folder has a subfolder for each class, or archives. An archive has the
             same, perhaps in another folder, or a label beside each image: see `webdataset.py`. Or there is
             a file with the labels: see `metadata_file.py`.
-        labels: a CSV file with lines path,label. The paths are relative to the folder.
+        labels: a file with lines path,label. The paths are relative to the folder.
         target: the name of the column with the labels, in a file of labels; None for one with a usual name.
 
     Raises:
-        DataError: the folder or the CSV file cannot be read, or the subfolders are parts of a dataset.
+        DataError: the folder or the file of labels cannot be read, or the subfolders are parts of a dataset.
         NoInputError: there are no images.
         UsageError: `target` is given, and there is no file of labels.
     """

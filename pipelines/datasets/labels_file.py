@@ -1,4 +1,4 @@
-"""Read the labels of images from a file with lines path,label: CSV, or JSON lines with such values."""
+"""Read the labels of images from a file with lines path,label: CSV, JSON lines or Parquet."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import os
 from xpnet.errors import DataError
 
 from ..images import exists, is_remote, joined, name_text, path_text
+from .endings import PARQUET_SUFFIXES
 from .named_labels import NamedLabels
+from .parquet_lines import read_parquet_lines
 from .text_file import JSON_LINES_SUFFIXES, json_text, quoted, read_cells, read_json_lines, same_name
 
 PATH_WORDS = (
@@ -31,7 +33,7 @@ def read_labels(folder: str, labels: str, target: str | None = None) -> NamedLab
 
     Args:
         folder: the paths are relative to it.
-        labels: the file, CSV or JSON lines.
+        labels: the file: CSV, JSON lines or Parquet.
         target: the name of the column of labels, which a header must have; None for one with a usual name.
 
     Raises:
@@ -93,10 +95,11 @@ def label_column(columns: list[str]) -> int | None:
 
 
 def _lines(labels: str) -> list[tuple[int, list[str]]]:
-    """Return (line number, cells) of each line. Those of JSON lines follow a line with their names."""
-    if not labels.lower().endswith(JSON_LINES_SUFFIXES):
+    """Return (line number, cells) of each line. Those with values by names follow a line with the names."""
+    if not labels.lower().endswith(JSON_LINES_SUFFIXES + PARQUET_SUFFIXES):
         return read_cells(labels, keep_bytes=True)
-    lines = read_json_lines(labels)
+    is_parquet = labels.lower().endswith(PARQUET_SUFFIXES)
+    lines = read_parquet_lines(labels) if is_parquet else read_json_lines(labels)
     names = list(dict.fromkeys(name for _, values in lines for name in values))
     found = [(0, list(map(json_text, names)))] if names else []
     return found + [(line, [json_text(values.get(name)) for name in names]) for line, values in lines]

@@ -1,4 +1,4 @@
-"""Read the labels of an image folder as Hugging Face has them: in `metadata.csv` or `metadata.jsonl`.
+"""Read the labels of an image folder as Hugging Face has them: in `metadata.csv`, `.jsonl` or `.parquet`.
 
 The column `file_name` has paths relative to the folder of that file. A file for all parts of a dataset may
 lie in the folder above them. In an archive, the folder with the file may be in another one.
@@ -15,7 +15,7 @@ from ..images import exists, is_archive, joined, subfolders, walk_images
 from .labels_file import column_names, label_column, read_labels
 from .named_labels import NamedLabels
 
-NAMES = ("metadata.csv", "metadata.jsonl")
+NAMES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 """The names of such files."""
 
 PATHS = "file_name"

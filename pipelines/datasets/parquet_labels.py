@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from xpnet.errors import DataError, UsageError
@@ -10,6 +9,7 @@ from xpnet.errors import DataError, UsageError
 from ..images import open_parquet, walk_images
 from .labels_file import LABEL_WORDS, flaw_of_label
 from .named_labels import NamedLabels
+from .parquet_lines import class_names
 from .text_file import same_name
 
 BATCH_ROWS = 4096
@@ -34,7 +34,7 @@ def read_parquet_labels(path: str, target: str | None = None) -> NamedLabels:
     try:
         with pq.ParquetFile(open_parquet(path)) as file:
             column = _column(path, file.schema_arrow.names, target)
-            names = _class_names(file.schema_arrow.metadata or {}, column)
+            names = class_names(file.schema_arrow.metadata or {}, column)
             return _labelled(path, column, names, file)
     except (DataError, UsageError):
         raise
@@ -74,12 +74,3 @@ def _column(path: str, columns: list[str], target: str | None) -> str:
         msg = f"{path}: name the column of labels with --target: its columns are {listed}"
         raise UsageError(msg)
     return usual[0]
-
-
-def _class_names(metadata: dict[bytes, bytes], column: str) -> list[str]:
-    """Return the names of the classes that Hugging Face wrote into the schema, or none."""
-    try:
-        names = json.loads(metadata[b"huggingface"])["info"]["features"][column]["names"]
-    except (KeyError, TypeError, ValueError, RecursionError):
-        return []
-    return names if isinstance(names, list) and all(isinstance(name, str) for name in names) else []

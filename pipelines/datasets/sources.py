@@ -38,8 +38,8 @@ class DataOptions:
         recipe: for folders: how images become columns; None for the default recipe.
         standardize: the kind of standardization, one of `xpnet.data.STANDARDIZATIONS`. None is "feature" for
             a table, "unit" for images, and the file's own standardization for a data file.
-        labels: for folders without a subfolder per class: a CSV file with lines path,label; for features
-            without labels: a .npy or CSV file of them.
+        labels: for folders without a subfolder per class: a file with lines path,label; for features without
+            labels: a .npy, CSV or Parquet file of them.
         target: for tables, also Parquet, and files of labels: the name of the column to predict.
         columns: for tables: the names of the features; None for all columns but the target.
         ignored_columns: for tables: the names of columns that are no features.

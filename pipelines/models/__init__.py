@@ -11,18 +11,26 @@ if TYPE_CHECKING:
     from .evaluation import Evaluation as Evaluation
     from .model import Model as Model
     from .model import load as load
+    from .onnx_export import OnnxExport as OnnxExport
     from .prediction import ERROR as ERROR
     from .prediction import STATUSES as STATUSES
     from .prediction import UNSURE as UNSURE
     from .prediction import Prediction as Prediction
     from .prediction import Predictor as Predictor
     from .prediction import RowOptions as RowOptions
+    from .rows import Predictions as Predictions
+    from .rows import Row as Row
+    from .rows import arrow_schema as arrow_schema
+    from .rows import columns_for as columns_for
+    from .rows import row_of as row_of
 
 __getattr__, __dir__, __all__ = lazy_door(
     __name__,
     {
         "model": "Model load",
         "evaluation": "Evaluation",
+        "onnx_export": "OnnxExport",
         "prediction": "ERROR STATUSES UNSURE Prediction Predictor RowOptions",
+        "rows": "Predictions Row arrow_schema columns_for row_of",
     },
 )

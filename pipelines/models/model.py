@@ -37,18 +37,20 @@ from ..datasets import (
     with_labels_for,
 )
 from ..images import Recipe, expand_inputs, holds_images, workers_for
-from ..outputs import require_ending
+from ..outputs import locked_outputs, require_ending, require_writable
 from .checks import require_history, require_table_recipe
 from .evaluation import Evaluation, evaluate_classes, evaluate_regression, thresholds
-from .prediction import CHUNKS_IN_FLIGHT, Prediction, Predictor, RowOptions, class_probabilities
+from .prediction import CHUNKS_IN_FLIGHT, Predictor, RowOptions, class_probabilities
+from .rows import Predictions, columns_for
 from .table_inputs import TableInputs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from xpnet.features import Backbone, PatchFeatures
 
     from ..images import Workers
+    from .onnx_export import OnnxExport
 
 StrPath = str | os.PathLike[str]
 """The path of a file or folder."""
@@ -174,6 +176,42 @@ class Model:
         require_ending(os.fspath(path), "a model file", "safetensors")
         write_model_file(path, self.saved)
 
+    def export(self, path: StrPath) -> OnnxExport:
+        """Write the model as an ONNX file: completely, or not at all.
+
+        A model of images takes uint8 images (batch, height, width, channels) of the size in `recipe`; how an
+        image is resized to it is not in the file. Other models take rows of features (batch, n_x) in the
+        dtype of the model. The network gives the probability of every class, (batch, n_classes), or for
+        regression the predicted numbers. The file's metadata hold the names of the classes and the recipe, as
+        JSON, and the version of xpnet.
+
+        A backbone becomes a part of the file. If onnxruntime is installed, its predictions for random
+        examples are compared with xpnet's own.
+
+        Args:
+            path: the file.
+
+        Returns:
+            What the network takes and gives, and what the comparison found.
+
+        Raises:
+            UsageError: the path is the model's own file, or a name for another format; or the model's
+                backbone takes one image at a time, or onnxruntime is missing, which examines a backbone.
+            ModelFileError: the network is too large for an ONNX file, or onnxruntime predicts something else;
+                or the file of its backbone is missing or damaged, or another one.
+            OutputError: the file cannot be written.
+        """
+        from .onnx_export import export_onnx
+
+        path = os.fspath(path)
+        require_ending(path, "an ONNX file", "onnx")
+        require_writable([path], [self.path])
+        with locked_outputs(path):
+            backbone = self.extractor.backbone_file(self.path, self.folders) if self.extractor else None
+            return export_onnx(
+                path, self.saved, self.recipe, self.extractor, self.classes, self._scored_on_cpu, backbone
+            )
+
     def predict(
         self,
         inputs: StrPath | Iterable[StrPath],
@@ -186,8 +224,8 @@ class Model:
         min_confidence: float = 0.0,
         frame: int | None = None,
         max_pixels: int | None = None,
-    ) -> Iterator[Prediction]:
-        """Return an iterator of one prediction for each input, in order.
+    ) -> Predictions:
+        """Return an iterator of one prediction for each input, in order, which is a table, too.
 
         Inputs are images; or, for a model that was trained on a table or on features, the rows of such files.
         An input that cannot be used gives a prediction with the status "error": no exception is raised.
@@ -224,7 +262,8 @@ class Model:
             batches = predictor.predict_decoded(table.chunks(0, batch_size or predictor.batch_size))
         else:
             batches = predictor.predict(expand_inputs(named), workers_for(workers), batch_size)
-        return (prediction for batch in batches for prediction in batch)
+        columns = columns_for(self.classes, options, of_images=self.recipe is not None)
+        return Predictions((prediction for batch in batches for prediction in batch), columns)
 
     def predict_array(self, X: np.ndarray, *, device: Device = None) -> np.ndarray:
         """Return the predictions for examples in memory.
@@ -280,7 +319,8 @@ class Model:
             data: a path as for `xpnet train` (a folder, a data file or a table); or arrays as for
                 `predict_proba`, with Y; or a dataset.
             Y: m labels for arrays: names of classes, or for regression numbers.
-            labels: a CSV file with the columns path,label, for a folder without one subfolder per class.
+            labels: a file with the columns path,label (CSV, JSON lines, Parquet), for a folder without one
+                subfolder per class.
             target: the column to predict, for a table; by default the one the model was trained on.
             workers: how many processes decode; None for one per core.
             device: where to score, as for `predict`.
@@ -445,6 +485,10 @@ class Model:
     def _outputs(self, caller: str, X: np.ndarray, device: Device) -> np.ndarray:
         """Return the network's outputs (n_out, m) for examples in memory."""
         return self.scorer(backend_of(device))(self._rows(caller, X))
+
+    def _scored_on_cpu(self, examples: np.ndarray) -> np.ndarray:
+        """Return the network's outputs (n_out, k) for raw examples (k, n_x)."""
+        return self.scorer(backend_of("cpu"))(examples)
 
     def _rows(self, caller: str, X: np.ndarray) -> np.ndarray:
         """Return images, one image, or columns as rows of raw values (m, n_x), or refuse them."""

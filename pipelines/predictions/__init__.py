@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from xpnet.lazy import lazy_door
 
 if TYPE_CHECKING:
+    from .counts import Counts as Counts
     from .formats import FORMATS as FORMATS
     from .formats import first_line as first_line
     from .formats import read_predictions as read_predictions
@@ -16,14 +17,12 @@ if TYPE_CHECKING:
     from .jobs import run_prediction as run_prediction
     from .predict import write_predictions as write_predictions
     from .retry import retry_errors as retry_errors
-    from .rows import Counts as Counts
-    from .rows import Row as Row
 
 __getattr__, __dir__, __all__ = lazy_door(
     __name__,
     {
         "formats": "FORMATS first_line read_predictions",
-        "rows": "Counts Row",
+        "counts": "Counts",
         "predict": "write_predictions",
         "retry": "retry_errors",
         "jobs": "PredictJob format_for run_prediction",

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Protocol
 
 from xpnet.errors import DataError, UsageError
 
+from ..models import arrow_schema
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from .rows import Row
+    from ..models import Row
 
     Conversion = Callable[[str, str], None]
 
@@ -149,10 +151,7 @@ class Parquet(Jsonl):
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        numbers = {name for name in self._columns if name.startswith(("score", "p_"))}
-        types = dict.fromkeys(numbers, pa.float64()) | {"frames": pa.int64()}
-        fields = [(name, types.get(name, pa.string())) for name in self._columns]
-        schema = pa.schema(fields)
+        schema = arrow_schema(self._columns)
         with pq.ParquetWriter(output, schema) as writer:
             group: list[Row] = []
             for row in super().read(written):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..images import Workers
     from ..messages import Messages
     from ..models import Model, RowOptions
-    from .rows import Counts
+    from .counts import Counts
 
 
 ENDINGS = {"csv": ("csv",), "jsonl": ("jsonl", "ndjson"), "parquet": ("parquet", "pq")}

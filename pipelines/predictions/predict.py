@@ -16,10 +16,10 @@ from xpnet.errors import NoInputError, OutputError, UsageError
 from xpnet.kernels import one_for_each_product
 
 from ..images import begin_decoding
-from ..models import RowOptions
+from ..models import RowOptions, columns_for, row_of
+from .counts import Counts
 from .formats import new_format
 from .resumable_file import WAYS_OUT, ResumableFile, StreamSink
-from .rows import Counts, columns_for, row_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -81,7 +81,7 @@ def write_predictions(
             begun = begin_decoding(iterator, model.recipe, workers)
         backend = backend()
     predictor = model.predictor(backend, options, takes_tables=True)
-    format_ = new_format(format, columns_for(model, options))
+    format_ = new_format(format, columns_for(model.classes, options, of_images=model.recipe is not None))
     counts, digest = Counts(), InputDigest(b"" if table is None else table.content)
     # All cores decode, so one thread computes the products.
     with one_for_each_product(), _open(output, model, options, format, backend, overwrite) as sink:

@@ -12,11 +12,11 @@ import numpy as np
 from xpnet.errors import OutputError, UsageError
 
 from ..images import DecodedImages, decode_all, decode_chunk, path_text
-from ..models import ERROR, STATUSES, UNSURE
+from ..models import ERROR, STATUSES, UNSURE, columns_for, row_of
+from .counts import Counts
 from .formats import new_format
 from .predict import DEFAULT_OPTIONS, InputDigest, file_digest, resumed_counts, run_identity
 from .resumable_file import ResumableFile
-from .rows import Counts, columns_for, row_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -24,9 +24,8 @@ if TYPE_CHECKING:
     from xpnet.backend import Backend
 
     from ..images import Workers
-    from ..models import Model, Predictor, RowOptions
+    from ..models import Model, Predictor, Row, RowOptions
     from .formats import Format
-    from .rows import Row
 
 BATCH_SIZE = 1024
 """How many inputs are compared with their rows at a time. A multiple of the block size of every `Scorer`."""
@@ -60,7 +59,7 @@ def retry_errors(
         msg = "--retry-errors is for images, and the model was trained on a table: leave it out"
         raise UsageError(msg)
     predictor = model.predictor(backend, options)
-    format_ = new_format(format, columns_for(model, options))
+    format_ = new_format(format, columns_for(model.classes, options, of_images=model.recipe is not None))
     counts, digest, iterator = Counts(), InputDigest(), iter(paths)
     earlier = format_.read(output)
     first = next(earlier, None)  # refuses an output with other columns before anything is written

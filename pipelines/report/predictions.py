@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from ..images import Workers
-    from ..models import Model
-    from ..predictions import Row
+    from ..models import Model, Row
 
 GALLERY_ROWS = 10_000
 """The most rows that the gallery shows; of more rows it shows a sample."""

@@ -62,8 +62,8 @@ def train(
         val_split: fraction of the data to hold back for validation.
         device: "auto", "cpu", "gpu", "gpu:N", or a backend of `xpnet.select`.
         workers: number of processes that decode images; by default one for each core.
-        labels: path of a CSV file of path,label, for a folder without a subfolder for each class; or of a
-            .npy or CSV file with a label for each row, for features in a .npy file.
+        labels: path of a file of path,label (CSV, JSON lines, Parquet), for a folder without a subfolder for
+            each class; or, for features in a .npy file, of a .npy, CSV or Parquet file with their labels.
         target: name of the column to predict, for a table.
         image_size: size of the scaled images in pixels: 64, or "96x64" for width x height.
         resize_mode: how images are scaled; see `Recipe`.

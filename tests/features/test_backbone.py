@@ -24,6 +24,7 @@ from xpnet.features import (
     Backbone,
     BackboneTransform,
     image_size,
+    onnx_runtime,
     open_backbone,
     read_onnx,
     require_finite,
@@ -397,7 +398,7 @@ def test_onnxruntime_may_be_missing(classifier: Path, monkeypatch: pytest.Monkey
     def fail(name: str) -> Any:
         raise ImportError(name)
 
-    monkeypatch.setattr(module, "importlib", SimpleNamespace(import_module=fail))
+    monkeypatch.setattr(onnx_runtime, "importlib", SimpleNamespace(import_module=fail))
     with pytest.raises(UsageError, match=r"which is not installed: pip install 'xpnet\[onnx\]'"):
         opened(classifier)
 

@@ -18,8 +18,12 @@ from xpnet.features.normalization import (
     find_normalization,
     usual_normalizations,
 )
+from xpnet.features.onnx_backbone import write_backbone
 from xpnet.features.onnx_file import OnnxFile, find_embedding, parse_onnx, read_onnx
+from xpnet.features.onnx_patches import write_patches
+from xpnet.features.onnx_runtime import run_onnx
 from xpnet.features.onnx_weights import with_own_weights
+from xpnet.features.onnx_writer import TYPES, Interface, OnnxWriter
 from xpnet.features.patches import (
     BLOCK_IMAGES,
     PatchFeatures,
@@ -34,11 +38,14 @@ from xpnet.features.patches import (
 __all__ = [
     "BLOCK_IMAGES",
     "COLORS",
+    "TYPES",
     "Backbone",
     "BackboneInput",
     "BackboneTransform",
+    "Interface",
     "Normalization",
     "OnnxFile",
+    "OnnxWriter",
     "PatchFeatures",
     "PatchSettings",
     "PatchTransform",
@@ -53,6 +60,9 @@ __all__ = [
     "pool_cells",
     "read_onnx",
     "require_finite",
+    "run_onnx",
     "usual_normalizations",
     "with_own_weights",
+    "write_backbone",
+    "write_patches",
 ]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import functools
-import importlib
 import math
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -29,6 +28,7 @@ from xpnet.errors import (
 )
 from xpnet.features.normalization import Normalization, find_normalization
 from xpnet.features.onnx_file import DTYPES, find_embedding, require_tensor, unclear_output
+from xpnet.features.onnx_runtime import error_line, load_onnxruntime
 from xpnet.processors import cores
 
 if TYPE_CHECKING:
@@ -325,6 +325,7 @@ class BackboneTransform:
     Attributes:
         backbone: the backbone.
         normalization: what it expects of the numbers in an image, and who says so.
+        mean_axes: the axes of its output over which the mean is taken, to have one embedding for an image.
     """
 
     def __init__(
@@ -336,6 +337,7 @@ class BackboneTransform:
         self._is_output = any(tensor.name == backbone.tensor for tensor in file.graph.outputs)
         self._is_gpu = backend.name == "gpu"
         self._batch = GPU_BATCH if self._is_gpu and not self._input.is_single else 1
+        self.mean_axes: tuple[int, ...] = ()
         self._session = _session(file, backbone.tensor, backend)
         self.backbone = backbone
         self.normalization = Normalization(backbone.mean, backbone.deviation, backbone.colors)
@@ -417,7 +419,7 @@ class BackboneTransform:
         try:
             (found,) = self._session.run([self._tensor], {self._input.name: given})
         except Exception as error:
-            msg = f"{self._path}: onnxruntime fails: {_line(error)}"
+            msg = f"{self._path}: onnxruntime fails: {error_line(error)}"
             raise ModelFileError(msg) from error
         return self._rows(found)[:k]
 
@@ -426,7 +428,7 @@ class BackboneTransform:
         count, height, width, channels = images.shape
         is_nchw, table = self._input.is_nchw, None
         if self._input.dtype != "uint8":
-            table = _table(self.backbone.mean, self.backbone.deviation, self._input.dtype)
+            table = byte_table(self.backbone.mean, self.backbone.deviation, self._input.dtype)
         shape = (count, channels, height, width) if is_nchw else images.shape
         given = np.empty(shape, self._input.dtype)
         for i in range(channels):
@@ -454,14 +456,8 @@ class BackboneTransform:
                 "rows of numbers, one for each image: name another tensor by --features-output"
             )
             raise UsageError(msg)
-        rows = found.astype(np.float32)
-        if rows.ndim == 3:  # places, features
-            rows = rows.mean(axis=1)
-        elif rows.ndim == 4:  # a map: its two equal sides are the places
-            a, b, c = rows.shape[1:]
-            is_last = a == b if (a == b) != (b == c) else not self._input.is_nchw
-            rows = rows.mean(axis=(1, 2) if is_last else (2, 3))
-        rows = np.asarray(rows.reshape(size, -1))
+        self.mean_axes = self._axes_of_places(found.shape)
+        rows = np.asarray(found.astype(np.float32).mean(axis=self.mean_axes).reshape(size, -1))
         if rows.shape[1] > MAX_COUNT:
             msg = (
                 f"{self._path}: {self._tensor} is {_shape_text(found.shape)}, expected at most {MAX_COUNT} "
@@ -469,6 +465,16 @@ class BackboneTransform:
             )
             raise UsageError(msg)
         return rows
+
+    def _axes_of_places(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the axes of an embedding over which the mean is taken."""
+        if len(shape) == 3:  # places, features
+            return (1,)
+        if len(shape) != 4:
+            return ()
+        a, b, c = shape[1:]  # a map: its two equal sides are the places
+        is_last = a == b if (a == b) != (b == c) else not self._input.is_nchw
+        return (1, 2) if is_last else (2, 3)
 
 
 def require_finite(embeddings: np.ndarray, path: str) -> None:
@@ -484,7 +490,7 @@ def require_finite(embeddings: np.ndarray, path: str) -> None:
 
 
 @functools.lru_cache(maxsize=8)
-def _table(mean: tuple[float, ...], deviation: tuple[float, ...], dtype: str) -> np.ndarray:
+def byte_table(mean: tuple[float, ...], deviation: tuple[float, ...], dtype: str) -> np.ndarray:
     """Return what each of the 256 bytes becomes in each channel, (channels, 256)."""
     subtracted, divided = (np.asarray(values)[:, None] for values in (mean, deviation))
     return np.asarray((np.arange(256) / 255 - subtracted) / divided, dtype)
@@ -508,7 +514,7 @@ def _require_images_of(file: OnnxFile, given: BackboneInput, shape: tuple[int, i
 
 def _session(file: OnnxFile, tensor: str, backend: Backend) -> Any:
     """Return a session of onnxruntime that computes a tensor of a network on a device."""
-    runtime = _onnxruntime()
+    runtime = load_onnxruntime("a backbone is run by")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4
@@ -529,7 +535,7 @@ def _session(file: OnnxFile, tensor: str, backend: Backend) -> Any:
             file.with_output(tensor), options, providers=wanted, enable_fallback=0
         )
     except Exception as error:
-        msg = f"{file.path}: onnxruntime {runtime.__version__} cannot use it: {_line(error)}"
+        msg = f"{file.path}: onnxruntime {runtime.__version__} cannot use it: {error_line(error)}"
         raise ModelFileError(msg) from error
     if backend.name == "gpu" and session.get_providers()[:1] != ["CUDAExecutionProvider"]:
         raise _no_cuda(backend, "onnxruntime could not start CUDA, and took the CPU")
@@ -543,25 +549,6 @@ def _no_cuda(backend: Backend, reason: str) -> DeviceError:
         remedy="install 'xpnet[onnx-cuda]' in place of 'xpnet[onnx]', with the libraries of CUDA and cuDNN "
         "that it needs; or give --device cpu",
     )
-
-
-def _onnxruntime() -> Any:
-    """Return onnxruntime, which is loaded only here."""
-    try:
-        runtime: Any = importlib.import_module("onnxruntime")
-    except ImportError as error:
-        msg = f"a backbone is run by onnxruntime, which is not installed: pip install 'xpnet[onnx]' ({error})"
-        raise UsageError(msg) from error
-    runtime.set_default_logger_severity(4)
-    if hasattr(runtime, "disable_telemetry_events"):
-        runtime.disable_telemetry_events()
-    return runtime
-
-
-def _line(error: Exception) -> str:
-    """Return the message of an error in one line of a readable length."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 300 else f"{text[:300]}..."
 
 
 def _list(values: tuple[float, ...]) -> str:

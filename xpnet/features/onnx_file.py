@@ -108,6 +108,11 @@ class OnnxGraph:
                 found.update(node.outputs)
         return found - {tensor.name for tensor in self.inputs}
 
+    def names(self) -> set[str]:
+        """Return the names of all tensors."""
+        of_nodes = (name for node in self.nodes for name in (*node.inputs, *node.outputs))
+        return self.weights.union(of_nodes, (tensor.name for tensor in (*self.inputs, *self.outputs)))
+
     def makers(self) -> dict[str, Node]:
         """Return the node that makes each tensor, by the name of the tensor."""
         return {name: node for node in self.nodes for name in node.outputs if name}

@@ -1,10 +1,11 @@
-"""The wire format of protobuf: the fields of a message, and how a field is written.
+"""The wire format of protobuf: the fields of a message, and how fields are written.
 
 Every length is checked, and the fields are counted: a file may be damaged or forged.
 """
 
 from __future__ import annotations
 
+import struct
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -106,6 +107,21 @@ def field_head(number: int, size: int) -> bytes:
 def field_bytes(number: int, content: bytes) -> bytes:
     """Return a field that is a message or a text."""
     return field_head(number, len(content)) + content
+
+
+def field_text(number: int, content: str) -> bytes:
+    """Return a field that is a text. What is no Unicode, such as a byte of a path, is escaped."""
+    return field_bytes(number, content.encode("utf-8", "backslashreplace"))
+
+
+def field_number(number: int, value: int) -> bytes:
+    """Return a field that is a whole number of at most 64 bits, which may be negative."""
+    return _varint(number << 3) + _varint(value & (1 << 64) - 1)
+
+
+def field_float(number: int, value: float) -> bytes:
+    """Return a field that is a float of 32 bits."""
+    return _varint(number << 3 | 5) + struct.pack("<f", value)
 
 
 def _varint(value: int) -> bytes:

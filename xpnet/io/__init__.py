@@ -5,7 +5,7 @@ Reading a file never executes anything in it. A file is written completely or no
 
 from xpnet.io.locks import Lock, try_lock
 from xpnet.io.model_file import SavedModel, read_model_file, write_model_file
-from xpnet.io.scoring import Scorer
+from xpnet.io.scoring import Scorer, fold_standardization
 from xpnet.io.tensor_file import atomic_write, read_kind, read_tensors, write_tensors
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "SavedModel",
     "Scorer",
     "atomic_write",
+    "fold_standardization",
     "read_kind",
     "read_model_file",
     "read_tensors",

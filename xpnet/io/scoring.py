@@ -69,7 +69,7 @@ class Scorer:
         self._backend, self._dtype = backend, dtype
         self._center = standardizer.mean.T
         self._blanks: dict[str, Array] = {}
-        W, shift = _folded(parameters["W1"], standardizer, dtype)
+        W, shift = fold_standardization(parameters["W1"], standardizer, dtype)
         with backend.activate():
             self._centered = {
                 name: backend.send(W if name == "W1" else array, dtype=dtype)
@@ -179,7 +179,9 @@ class Scorer:
         results[:, part] = self._backend.fetch(outputs)[:, position : position + part.stop - part.start]
 
 
-def _folded(W: np.ndarray, standardizer: Standardizer, dtype: str) -> tuple[np.ndarray, np.ndarray]:
+def fold_standardization(
+    W: np.ndarray, standardizer: Standardizer, dtype: str
+) -> tuple[np.ndarray, np.ndarray]:
     """Return W scale^T (n, n_x) in a dtype, and W (mean scale) (n, 1) float64. W: (n, n_x)."""
     folded, shift = np.empty(W.shape, dtype), np.zeros((len(W), 1))
     shape = 1, W.shape[1]

@@ -17,6 +17,7 @@ COMMANDS = [
     "predict",
     "sweep",
     "report",
+    "export",
     "info",
     "doctor",
     "demo",
@@ -27,7 +28,7 @@ COMMANDS = [
 def test_help_names_every_command() -> None:
     done = xpnet("--help")
     assert done.returncode == 0
-    assert [line.split()[0] for line in done.stdout.partition("Commands:")[2].splitlines()[1:11]] == COMMANDS
+    assert [line.split()[0] for line in done.stdout.partition("Commands:")[2].splitlines()[1:12]] == COMMANDS
     assert done.stderr == ""
 
 

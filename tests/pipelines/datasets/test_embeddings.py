@@ -237,7 +237,9 @@ def test_duplicate_names_and_strange_ones(tmp_path: Path) -> None:
 def test_labels_of_a_npy_file(tmp_path: Path) -> None:
     path = tmp_path / "train_features.npy"
     np.save(path, X)
-    with pytest.raises(UsageError, match=r"name a .npy or CSV file of labels with --labels, or save them as"):
+    with pytest.raises(
+        UsageError, match=r"name a .npy, CSV or Parquet file of labels with --labels, or save them as"
+    ):
         read(str(path))
     for i, name in enumerate(["labels.npy", "train_labels.npy", "train_features_labels.npy"]):
         np.save(tmp_path / name, LABELS + 10 * i)  # the one that says most is taken

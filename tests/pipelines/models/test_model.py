@@ -3,10 +3,9 @@
 import csv
 import dataclasses
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import GeneratorType
 from typing import Any
 
 import backends
@@ -144,11 +143,12 @@ def test_inputs_are_read_as_they_are_needed(trained: Model, photos: Path) -> Non
                 yield path
 
     found = trained.predict(endless(), workers=1, batch_size=4)
-    assert isinstance(found, GeneratorType)
+    assert isinstance(found, Iterator)
     assert asked == []
     assert [next(found).path for _ in range(10)] == list(map(str, [*red, *red]))
     assert len(asked) == 12
     found.close()
+    assert list(found) == []
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 1000])

@@ -25,9 +25,9 @@ from xpnet.pipelines.images.recipe import Recipe
 from xpnet.pipelines.images.workers import Workers
 from xpnet.pipelines.models.model import load
 from xpnet.pipelines.models.prediction import RowOptions
+from xpnet.pipelines.predictions.counts import Counts
 from xpnet.pipelines.predictions.predict import write_predictions
 from xpnet.pipelines.predictions.retry import retry_errors
-from xpnet.pipelines.predictions.rows import Counts
 from xpnet.pipelines.training.api import train
 
 CPU = select("cpu")

@@ -10,9 +10,9 @@ from xpnet.errors import DataError, OutputError
 from xpnet.pipelines.models.model import load
 from xpnet.pipelines.models.prediction import RowOptions
 from xpnet.pipelines.predictions import retry
+from xpnet.pipelines.predictions.counts import Counts
 from xpnet.pipelines.predictions.predict import write_predictions
 from xpnet.pipelines.predictions.retry import retry_errors
-from xpnet.pipelines.predictions.rows import Counts
 
 CPU = select("cpu")
 USUAL = RowOptions()

@@ -369,3 +369,33 @@ def test_normalizations_are_compared_on_images_that_can_be_decoded(folder: Path,
         path_of.write_bytes(b"no image")
     with pytest.raises(NoInputError, match="none of 40 images can be used"):
         api.train(tmp_path / "data", features=path, workers=1)
+
+
+def test_a_model_over_a_backbone_is_exported_with_it(
+    folder: Path, trained: Path, network: Path, tmp_path: Path
+) -> None:
+    model, output = load(trained), tmp_path / "whole.onnx"
+    done = xpnet_here("export", str(trained), "-o", str(output))
+    assert done.returncode == 0, done.stderr
+    assert (
+        "Takes: images_, uint8 (batch, 12, 12, 3): RGB images" in done.stdout
+    )  # the backbone has the name images
+    assert "32 of 32 labels are the same" in done.stdout
+    images = nets.some_images(5)
+    session = nets.onnxruntime.InferenceSession(str(output))
+    (found,) = session.run(None, {"images_": images})
+    np.testing.assert_allclose(found, model.predict_proba(images).T, atol=1e-5)
+    alone = tmp_path / "alone.safetensors"
+    shutil.copy(trained, alone)
+    done = xpnet_here("export", str(alone), "-o", str(tmp_path / "alone.onnx"))
+    assert (done.returncode, "its backbone net.onnx" in done.stderr) == (1, True)
+    assert not (tmp_path / "alone.onnx").exists()
+
+
+def test_an_exported_model_can_be_a_backbone_again(folder: Path, trained: Path, tmp_path: Path) -> None:
+    """So names of tensors never meet, whatever the first file has."""
+    load(trained).export(tmp_path / "first.onnx")
+    output = tmp_path / "again.safetensors"
+    model = api.train(folder, features=str(tmp_path / "first.onnx"), output=output, workers=1)
+    assert load(output).export(tmp_path / "second.onnx").same_labels == 32
+    assert model.backbone is not None

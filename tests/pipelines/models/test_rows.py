@@ -1,11 +1,16 @@
 """Rows of predictions: what each row says of its input."""
 
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from optional import module
+from pictures import draw_classes
+from program import xpnet_here
 
 from xpnet.data.standardize import fit_standardizer
 from xpnet.errors import UsageError
@@ -13,9 +18,14 @@ from xpnet.io.model_file import SavedModel
 from xpnet.nn.network import LogisticRegression, Network, SoftmaxRegression
 from xpnet.pipelines.images.decode_many import DecodedImages
 from xpnet.pipelines.images.recipe import Recipe
+from xpnet.pipelines.models import load
+from xpnet.pipelines.models import rows as rows_module
 from xpnet.pipelines.models.model import Model
 from xpnet.pipelines.models.prediction import Predictor, RowOptions
-from xpnet.pipelines.predictions.rows import Counts, columns_for, row_of
+from xpnet.pipelines.models.rows import columns_for, row_of
+from xpnet.pipelines.predictions.counts import Counts
+
+pa, pandas = module("pyarrow"), module("pandas")
 
 THREE = ("ant", "bee", "cow")
 
@@ -38,7 +48,7 @@ def rows_of(
     predictions = list(predictor_of(model, **options).predictions(decoded, outputs))
     counts.add_all(predictions)
     rows = list(map(row_of, predictions))
-    columns = columns_for(model, RowOptions(**options))
+    columns = columns_for(model.classes, RowOptions(**options), of_images=False)
     assert all([name for name in columns if name in row] == list(row) for row in rows)
     return rows, counts
 
@@ -61,11 +71,15 @@ def test_a_row_of_each_input_says_what_became_of_it() -> None:
 
 def test_columns_are_in_order() -> None:
     usual = ["path", "status", "label", "score"]
-    assert columns_for(SOFTMAX, RowOptions()) == [*usual, "error"]
-    assert columns_for(NUMBERS, RowOptions()) == [*usual, "error"]
+    assert columns_for(THREE, RowOptions(), of_images=False) == [*usual, "error"]
+    assert columns_for((), RowOptions(), of_images=True) == [*usual, "frames", "error"]
     more = ["label1", "score1", "label2", "score2", "p_ant", "p_bee", "p_cow", "error"]
-    assert columns_for(SOFTMAX, RowOptions(topk=2, proba=True)) == [*usual, *more]
-    assert columns_for(BINARY, RowOptions(topk=9))[-3:] == ["label2", "score2", "error"]
+    assert columns_for(THREE, RowOptions(topk=2, proba=True), of_images=False) == [*usual, *more]
+    assert columns_for(("no", "yes"), RowOptions(topk=9), of_images=False)[-3:] == [
+        "label2",
+        "score2",
+        "error",
+    ]
 
 
 def test_topk_is_from_the_most_probable() -> None:
@@ -164,12 +178,77 @@ def test_classes_that_are_no_utf8_are_shown() -> None:
     assert (row["label"], row["label1"], row[r"p_\xff"]) == (r"\xff", r"\xff", 0.5)
 
 
-@pytest.mark.parametrize(
-    "data",
-    [None, [], {}, {"ok": 1}, {"ok": 1, "unsure": 0, "error": -1}, {"ok": True, "unsure": 0, "error": 0},
-     {"ok": "1", "unsure": 0, "error": 0}, {"ok": 1 << 70, "unsure": 0, "error": 0},
-     {"ok": 1, "unsure": 0, "error": 0, "more": 0}],
-)  # fmt: skip
-def test_counts_of_a_damaged_journal_are_refused(data: object) -> None:
-    assert Counts.from_dict(data) is None
-    assert Counts.from_dict({"ok": 1, "unsure": 2, "error": 3}) == Counts(1, 2, 3)
+# Tables for other libraries.
+
+
+def images_and_a_damaged_one(folder: Path) -> Path:
+    draw_classes(folder, 3)
+    (folder / "a.jpg").write_bytes(b"no image")
+    return folder
+
+
+EVERY = {"topk": 2, "proba": True, "workers": 1}
+TYPES = {"score": "float64", "score1": "float64", "p_red": "float64"}
+
+
+def test_predictions_are_a_table_of_arrow(model: Path, tmp_path: Path) -> None:
+    folder, loaded = images_and_a_damaged_one(tmp_path / "photos"), load(model)
+    rows = [row_of(each) for each in loaded.predict(folder, **EVERY)]
+    table = loaded.predict(folder, **EVERY).to_arrow()
+    assert table.column_names == columns_for(loaded.classes, RowOptions(2, True), of_images=True)
+    assert [{k: v for k, v in row.items() if v is not None} for row in table.to_pylist()] == rows
+    assert {table.schema.field(name).type for name in ("score", "score2", "p_red")} == {pa.float64()}
+    assert table.schema.field("frames").type == pa.int64()
+    assert {table.schema.field(name).type for name in ("path", "label", "label2", "error")} == {pa.string()}
+
+
+def test_a_stream_of_arrow_is_read_as_it_is_made(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rows_module, "BATCH_ROWS", 4)
+    found = load(model).predict(images_and_a_damaged_one(tmp_path / "photos"), workers=1)
+    assert next(found).status == "error"
+    with pa.RecordBatchReader.from_stream(found) as reader:
+        assert [batch.num_rows for batch in reader] == [4, 4, 1]
+    assert list(found) == []
+
+
+def test_no_predictions_are_a_table_without_rows(model: Path) -> None:
+    table = pa.table(load(model).predict([]))
+    assert (table.num_rows, table.column_names) == (
+        0,
+        ["path", "status", "label", "score", "frames", "error"],
+    )
+
+
+def test_errors_keep_their_type(model: Path, tmp_path: Path) -> None:
+    def vanishing() -> Any:
+        yield str(tmp_path / "1.jpg")
+        raise UsageError("the list ends here")
+
+    with pytest.raises(UsageError, match="the list ends here"):
+        load(model).predict(vanishing(), workers=1).to_arrow()
+
+
+def test_pandas_takes_predictions_and_files_of_them(model: Path, tmp_path: Path) -> None:
+    folder = images_and_a_damaged_one(tmp_path / "photos")
+    output = tmp_path / "rows.parquet"
+    done = xpnet_here(
+        "predict", str(model), str(folder), "-o", str(output), "--topk", "2", "--proba", "--workers", "1"
+    )
+    assert done.returncode == 3, done.stderr
+    of_file = pandas.read_parquet(output)
+    frame = load(model).predict(folder, **EVERY).to_arrow().to_pandas()
+    pandas.testing.assert_frame_equal(of_file, frame)
+    assert {name: str(frame[name].dtype) for name in TYPES} == TYPES
+    assert frame["score"].isna().tolist() == [True, *[False] * 9]
+    assert set(frame["label"].dropna()) <= {"red", "green", "blue"}
+    assert frame["frames"].sum() == 9
+    exact = pandas.read_parquet(output, dtype_backend="numpy_nullable")
+    assert str(exact["frames"].dtype) == "Int64"
+
+
+def test_without_pyarrow_the_extra_is_named(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(UsageError, match=r"needs pyarrow: pip install 'xpnet\[parquet\]'"):
+        load(model).predict([]).to_arrow()
