@@ -23,6 +23,7 @@ PACKAGES = (
     "xpnet.linear",
     "xpnet.features",
     "xpnet.training",
+    "xpnet.sklearn",
     "xpnet.io",
     "xpnet.metrics",
     "xpnet.course",

@@ -28,6 +28,7 @@ from xpnet.nn import (
     example_weights,
     initialize,
     labels_for_loss,
+    require_labels,
     require_trainable_labels,
 )
 from xpnet.training.checkpoints import Checkpoint, read_checkpoint, training_key, write_checkpoint
@@ -88,6 +89,7 @@ def fit(
         DivergenceError: a cost or a parameter is not finite. The checkpoint is removed: a training that
             resumed from it would diverge again.
     """
+    require_trainable_labels(model, Y, data.m)
     trainer = Trainer(model, data, Y, backend, settings, validation, start, weights)
     if checkpoint is not None and Path(checkpoint).exists():
         trainer.load_checkpoint(checkpoint)
@@ -113,7 +115,7 @@ def fit(
 class Trainer:
     """The state of one training, which runs epoch by epoch. `fit` does all of it.
 
-    Arguments and errors: see `fit`.
+    Arguments and errors: see `fit`. All labels may be equal: they may be a part of the examples.
 
     Attributes:
         parameters: the current parameters, on the device.
@@ -139,7 +141,7 @@ class Trainer:
         limit, dtype = settings.resident_bytes, settings.dtype
         examples = on_device(data, backend, limit)
         examples.host.refuse_nonfinite()
-        require_trainable_labels(model, Y, examples.m)
+        require_labels(model, Y, examples.m)
         combined = example_weights(model, Y, settings.class_weight, weights)
         self.model, self.settings, self.backend = model, settings, backend
         self.data = examples.host, Y, weights
@@ -316,19 +318,19 @@ class Trainer:
         if done > wanted:
             msg = f"{path}: has {done} epochs, and the training {wanted}: train for more epochs"
             raise CheckpointError(msg, is_intact=True)
-        self.restore(saved.arrays, saved.step)
-        self.history = saved.history
+        self.restore(saved.arrays, saved.step, saved.history)
 
-    def restore(self, arrays: Mapping[str, np.ndarray], t: int) -> None:
+    def restore(self, arrays: Mapping[str, np.ndarray], t: int, history: History) -> None:
         """Go on from another training of the same model and optimizer.
 
         Args:
             arrays: its `state`, by name, in host memory.
             t: its number of steps.
+            history: its epochs, to which the next ones are added.
         """
         for name, array in self.state.items():
             array[...] = self.backend.send(arrays[name], dtype=self.settings.dtype)
-        self.t = t
+        self.t, self.history = t, history
 
     def _key(self) -> dict[str, Any]:
         data: list[Any] = [part for part in (self.data, self.validation_data) if part is not None]
