@@ -258,17 +258,12 @@ class NetworkClassifier(Classifier, NetworkPredictor):
 class NetworkRegressor(RegressorMixin, NetworkPredictor):
     """A network that predicts one or several numbers.
 
-    The targets are standardized inside, so their unit does not matter.
-
-    Args:
-        hidden, activation, optimizer, learning_rate, l2, dropout, batch_size, epochs, patience, warm_start,
-            random_state, standardize, device: see `NetworkClassifier`.
+    The targets are standardized inside, so their unit does not matter. Parameters and other attributes are
+    those of `NetworkClassifier`, without the ones that are about classes.
 
     Attributes:
-        target_mean_, target_scale_: mean and deviation of the targets, (n_out, 1). What `partial_fit` is
-            given first decides for all parts.
-        parameters_, network_, standardizer_, history_, n_iter_, n_features_in_, feature_names_in_: see
-            `NetworkClassifier`.
+        target_mean_: means of the targets, (n_out, 1). What `partial_fit` is given first decides.
+        target_scale_: deviations of the targets, (n_out, 1); likewise.
     """
 
     def __init__(
