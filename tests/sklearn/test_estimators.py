@@ -166,8 +166,7 @@ def test_a_pickled_estimator_predicts_the_same(estimator: Any) -> None:
         clone(model).predict(X)
 
 
-@pytest.mark.parametrize("estimator", [LogisticRegression(), RidgeClassifier()])
-def test_bytes_are_neither_copied_nor_converted_as_a_whole(estimator: Any) -> None:
+def test_bytes_are_neither_copied_nor_converted_as_a_whole() -> None:
     import tracemalloc
 
     rng = np.random.default_rng(0)
@@ -175,7 +174,7 @@ def test_bytes_are_neither_copied_nor_converted_as_a_whole(estimator: Any) -> No
     X = rng.integers(0, 200, (20_000, 300), dtype=np.uint8) + 20 * y[:, None].astype(np.uint8)
     tracemalloc.start()
     try:
-        estimator.fit(X, y).predict(X)
+        LogisticRegression().fit(X, y).predict(X)
         assert tracemalloc.get_traced_memory()[1] < 4 * X.nbytes  # a copy as float32 has so many bytes
     finally:
         tracemalloc.stop()
