@@ -28,6 +28,7 @@ PLACES = {
     "autodiff": (0, 11),
     "backend": (1, 11),
     "kernels": (0.5, 12),
+    "sklearn": (1.05, 5),
     "metrics": (2.3, 12),
     "arrays": (0.5, 13),
 }

@@ -23,6 +23,7 @@ PACKAGES = (
     "xpnet.linear",
     "xpnet.features",
     "xpnet.training",
+    "xpnet.sklearn",
     "xpnet.io",
     "xpnet.metrics",
     "xpnet.course",
@@ -89,9 +90,19 @@ def package_page(package: str) -> str:
                 "",
             ]
         else:
-            members = ["   :members:"] if entry.kind in ("class", "exception") else []
+            members = _members(package, entry) if entry.kind in ("class", "exception") else []
             lines += [f".. auto{entry.kind}:: {entry.name}", *members, ""]
     return "\n".join([*lines, "```", ""])
+
+
+def _members(package: str, entry: Entry) -> list[str]:
+    """Return autodoc's options for the members of a class, without the methods that scikit-learn makes."""
+    made = [
+        name
+        for name in vars(getattr(importlib.import_module(package), entry.name.rpartition(".")[2]))
+        if re.fullmatch(r"set_\w+_request", name)
+    ]
+    return ["   :members:", *([f"   :exclude-members: {', '.join(made)}"] if made else [])]
 
 
 def _is_described(entry: Entry) -> bool:

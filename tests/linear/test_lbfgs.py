@@ -39,6 +39,21 @@ def test_the_coefficients_are_scikit_learns(n_classes: int, l2: float, backend: 
     assert (np.diff(ours.costs) <= 0).all()
 
 
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("reduced", [False, True])
+def test_weighted_examples_have_scikit_learns_coefficients(
+    n_classes: int, reduced: bool, backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lbfgs, "is_worthwhile", lambda objective: reduced)
+    data, Y = problem(m=60, n_classes=n_classes)
+    model = LogisticRegression(6) if n_classes == 2 else SoftmaxRegression(6, n_classes)
+    weights = np.random.default_rng(6).uniform(0.1, 3.0, (1, 60))
+    ours = minimize(model, data, Y, backend, l2=2.0, weights=weights, tolerance=1e-9, dtype="float64")
+    peer = sklearn.LogisticRegression(C=1 / 2.0, tol=1e-10, max_iter=10000)
+    theirs = peer.fit(data.standardized().T, Y[0], weights[0])
+    np.testing.assert_allclose(backend.fetch(ours.parameters.views["W1"]), theirs.coef_, atol=1e-6)
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_rounding_of_the_cost_does_not_keep_it_from_the_minimum(
     seed: int, monkeypatch: pytest.MonkeyPatch
@@ -62,6 +77,7 @@ def test_gradient_descent_converges_to_the_same_minimum(n_classes: int) -> None:
     data, Y = problem(n_classes=n_classes)
     model = LogisticRegression(6) if n_classes == 2 else SoftmaxRegression(6, n_classes)
     options: dict[str, Any] = {"l2": 3.0, "class_weight": "balanced", "dtype": "float64"}
+    options["weights"] = np.random.default_rng(6).uniform(0.5, 1.5, Y.shape)
     end = minimize(model, data, Y, select("cpu"), tolerance=1e-8, **options)
     for way in ("autodiff", "fused", "gram"):
         steps = 800 if way != "autodiff" else 200

@@ -78,6 +78,37 @@ def test_the_penalty_is_chosen_by_leaving_each_example_out(
     assert (expected.examples, expected.by) == (m, "leave-one-out")
 
 
+@pytest.mark.parametrize("l2", [0.0, 3.0, None])
+@pytest.mark.parametrize(("m", "n_x"), [(30, 4), (12, 20)])
+def test_weighted_examples(
+    m: int, n_x: int, l2: float | None, backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Coefficients are scikit-learn's; leaving out is compared with training without each example."""
+    monkeypatch.setattr(least_squares, "BLOCK_BYTES", 8 * 7 * n_x)  # several blocks
+    data, Y = noisy(m, n_x, 2)
+    weights = np.random.default_rng(1).uniform(0.2, 3.0, (1, m))
+    ours = solve(Network(n_x, 2, "identity"), data, Y, backend, l2=l2, weights=weights, dtype="float64")
+    used = ours.expected.penalty if l2 is None else l2
+    X, w = data.standardized().T, weights[0]
+    peer = sklearn.Ridge(alpha=used / 2, solver="svd") if used else sklearn.LinearRegression()
+    theirs = peer.fit(X, Y.T, w)
+    W, b = (backend.fetch(ours.parameters.views[name]) for name in ("W1", "b1"))
+    np.testing.assert_allclose(W, theirs.coef_, rtol=1e-7, atol=1e-7)
+    np.testing.assert_allclose(b[:, 0], theirs.intercept_, rtol=1e-9)
+    errors = (w * (theirs.predict(X).T - Y) ** 2).sum() / m
+    np.testing.assert_allclose(ours.costs, [errors + used / (2 * m) * (W**2).sum()], rtol=1e-7, atol=1e-12)
+    if l2 is None:
+        squares, from_mean = [], []
+        for i in range(m):
+            others = np.arange(m) != i
+            found = peer.fit(X[others], Y.T[others], w[others]).predict(X[i : i + 1])[0]
+            squares.append(w[i] * ((found - Y[:, i]) ** 2).sum())
+            mean = np.average(Y[:, others], axis=1, weights=w[others])
+            from_mean.append(w[i] * ((mean - Y[:, i]) ** 2).sum())
+        assert ours.expected.rmse == pytest.approx(np.sqrt(np.sum(squares) / w.sum()), rel=1e-6)
+        assert ours.expected.r_squared == pytest.approx(1 - np.sum(squares) / np.sum(from_mean), rel=1e-6)
+
+
 def test_where_a_penalty_does_not_help_there_is_none(backend: Backend) -> None:
     model, data, Y = problem(50, 4)
     chosen = solve(model, data, Y, backend, l2=None, dtype="float64")

@@ -130,6 +130,40 @@ def test_the_temperature_has_the_least_log_loss() -> None:
     assert np.isfinite(ridge._inverse_temperature(0 * perfect, labels))
 
 
+def test_weighted_examples_have_scikit_learns_coefficients(sizes: tuple[int, int], backend: Backend) -> None:
+    m, n_x = sizes
+    data, Y = problem(m, n_x)
+    w = np.random.default_rng(1).uniform(0.3, 3.0, m)
+    result = classify(SoftmaxRegression(n_x, 3), data, Y, backend, weights=w[None], dtype="float64")
+    assert result.expected is not None
+    centered = data.examples - np.average(data.examples, axis=0, weights=w)
+    by_feature = 1.0 if m < n_x else w[:, None]  # of what the penalty is a share
+    alpha = result.expected.penalty * np.sum(by_feature * centered**2) / min(m, n_x)
+    theirs = peer.Ridge(alpha).fit(data.examples, targets_of(Y).T, w)
+    W = backend.fetch(result.parameters.views["W1"])
+    T = float(np.vdot(W, theirs.coef_) / np.vdot(theirs.coef_, theirs.coef_))
+    np.testing.assert_allclose(W, T * theirs.coef_, rtol=1e-6, atol=1e-9)
+
+
+def test_probabilities_are_chosen_by_the_weights_of_the_examples() -> None:
+    """An example of weight 3 counts as three: for the temperature, the log loss and the accuracy."""
+    rng = np.random.default_rng(0)
+    scores, labels, times = rng.normal(size=(3, 50)), rng.integers(0, 3, 50), rng.integers(1, 4, 50)
+    repeated = np.repeat(scores, times, axis=1), np.repeat(labels, times)
+    T = ridge._inverse_temperature(scores, labels, times)
+    assert pytest.approx(ridge._inverse_temperature(*repeated), rel=1e-5) == T
+    assert ridge._log_loss(scores, labels, times) == pytest.approx(ridge._log_loss(*repeated))
+    data, Y = problem(300, 10, 2, seed=4)
+    weights = np.where(rng.random((1, 300)) < 0.5, 1e-9, 1.0)
+    expected = classify(LogisticRegression(10), data, Y, CPU, weights=weights).expected
+    kept = weights[0] == 1
+    part = classify(LogisticRegression(10), ColumnMatrix(data.examples[kept]), Y[:, kept], CPU).expected
+    assert expected is not None
+    assert part is not None
+    assert expected.accuracy == pytest.approx(part.accuracy, abs=1e-6)
+    assert expected.log_loss == pytest.approx(part.log_loss, abs=1e-6)
+
+
 def test_rare_classes_count_more_with_weights() -> None:
     data, Y = problem(300, 10, 2, seed=4)
     keep = (Y[0] == 0) | (np.arange(300) % 8 == 0)

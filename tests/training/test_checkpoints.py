@@ -89,6 +89,7 @@ def test_a_finished_training_is_not_run_again(tmp_path: Path) -> None:
         ({"Y": (Y + 1) % 3}, "was made with data"),
         ({"data": DATA.standardized_as(ColumnMatrix.of(DATA.X, "unit").standardizer)}, "was made with data"),
         ({"validation": (DATA, Y)}, "was made with data"),
+        ({"weights": np.ones((1, 100))}, "was made with data"),
     ],
 )  # fmt: skip
 def test_another_trainings_checkpoint_is_refused(

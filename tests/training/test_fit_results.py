@@ -177,6 +177,27 @@ def test_balanced_weights_make_classes_count_alike() -> None:
     np.testing.assert_allclose(twice.parameters.buffer, balanced.parameters.buffer)
 
 
+@pytest.mark.parametrize("n_out", [1, 2])
+@pytest.mark.parametrize("resident_bytes", [None, 0])
+def test_an_example_of_weight_two_is_two_examples(
+    n_out: int, resident_bytes: int | None, backend: Backend
+) -> None:
+    data, _ = blobs(m=40)
+    generator = np.random.default_rng(2)
+    targets = generator.standard_normal((n_out, 40))
+    times = generator.integers(1, 4, 40)
+    model = Network(4, n_out, "identity", (Layer.parse("5:tanh"),))
+    settings = Settings(batch_size=None, epochs=5, dtype="float64", resident_bytes=resident_bytes)
+    weights = times[None] * (40 / times.sum())
+    weighted = fit(model, data, targets, backend, settings, weights=weights)
+    repeated = ColumnMatrix(np.repeat(data.examples, times, axis=0)), np.repeat(targets, times, axis=1)
+    expected = fit(model, *repeated, select("cpu"), settings)
+    np.testing.assert_allclose(weighted.history.costs, expected.history.costs, rtol=1e-9)
+    np.testing.assert_allclose(
+        backend.fetch(weighted.parameters.buffer), expected.parameters.buffer, rtol=1e-7, atol=1e-9
+    )
+
+
 def test_streamed_data_trains_the_same(backend: Backend) -> None:
     """On a CPU to the bit. On a GPU to rounding: see `Settings.resident_bytes`."""
     data, Y = blobs()

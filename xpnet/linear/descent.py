@@ -57,6 +57,7 @@ def descend(
     learning_rate: float,
     l2: float = 0.0,
     class_weight: str | tuple[float, ...] | None = None,
+    weights: np.ndarray | None = None,
     start: Parameters | None = None,
     method: str = "auto",
     dtype: str = "float32",
@@ -74,6 +75,7 @@ def descend(
         learning_rate: learning rate of all steps.
         l2: strength of the penalty.
         class_weight: None, "balanced", or a weight for each class.
+        weights: a positive weight for each example, (1, m), in host memory; None for equal weights.
         start: parameters to start from; zeros by default.
         method: "autodiff", "fused", "gram", or "auto": gram if m < n_x, else fused.
         dtype: dtype of the arithmetic, "float32" or "float64".
@@ -91,7 +93,7 @@ def descend(
     with backend.activate():
         objective = LinearObjective.of(
             model, data, Y, backend,
-            class_weight=class_weight, dtype=dtype, resident_bytes=resident_bytes,
+            class_weight=class_weight, weights=weights, dtype=dtype, resident_bytes=resident_bytes,
         )  # fmt: skip
         stepper = make_stepper(objective, chosen, objective.runs((learning_rate,), (l2,)), [start])
         costs = run_descent(stepper, objective, iterations, 1, on_progress=on_progress)[0]

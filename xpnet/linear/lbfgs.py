@@ -60,6 +60,7 @@ def minimize(
     tolerance: float = 1e-4,
     l2: float = 0.0,
     class_weight: str | tuple[float, ...] | None = None,
+    weights: np.ndarray | None = None,
     start: Parameters | None = None,
     dtype: str = "float32",
     resident_bytes: int | None = None,
@@ -79,6 +80,7 @@ def minimize(
         tolerance: L-BFGS has converged when no derivative of J is larger.
         l2: strength of the penalty. Without a penalty, linearly separable classes have no minimum.
         class_weight: None, "balanced", or a weight for each class.
+        weights: a positive weight for each example, (1, m), in host memory; None for equal weights.
         start: parameters to start from; zeros by default.
         dtype: dtype of the arithmetic, "float32" or "float64".
         resident_bytes: size limit of examples that stay on the device; see `xpnet.data.DeviceMatrix`.
@@ -105,7 +107,7 @@ def minimize(
     with backend.activate():
         objective = LinearObjective.of(
             model, data, Y, backend,
-            class_weight=class_weight, dtype=dtype, resident_bytes=resident_bytes,
+            class_weight=class_weight, weights=weights, dtype=dtype, resident_bytes=resident_bytes,
         )  # fmt: skip
         few = start is None and is_worthwhile(objective)
         limit = iterations or (MAX_ITERATIONS_REDUCED if few else MAX_ITERATIONS)

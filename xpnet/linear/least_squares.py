@@ -8,6 +8,8 @@ The penalty can be chosen by leave-one-out. The error of example i by a model th
 is e_i / (1 - h_i): e is the error of the model of all examples, and h the diagonal of the matrix that turns
 Y into the predictions (Allen, The Relationship between Variable Selection and Data Augmentation, 1974). The
 eigenvalues of X X^T or X^T X give e and h for all penalties at once.
+
+Of weighted examples, columns and targets are multiplied by the square roots of the weights.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from xpnet.nn import (
     RegressionExpectation,
     StopReason,
     TrainingResult,
+    example_weights,
     require_labels,
 )
 
@@ -70,6 +73,7 @@ def solve(
     backend: Backend,
     *,
     l2: float | None = 0.0,
+    weights: np.ndarray | None = None,
     dtype: str = "float32",
 ) -> TrainingResult:
     """Minimize J = mean squared error + l2 / (2 m) sum W^2 exactly.
@@ -83,6 +87,7 @@ def solve(
         backend: where to multiply.
         l2: strength of the penalty. None chooses the one with the least squared error by leave-one-out,
             unless the model is too large for that: then it is 0.
+        weights: a positive weight for each example, (1, m), in host memory; None for equal weights.
         dtype: dtype of the parameters, "float32" or "float64".
 
     Returns:
@@ -105,20 +110,23 @@ def solve(
     host.refuse_nonfinite()
     require_labels(model, Y, host.m)
     targets = np.asarray(Y, np.float64)
-    y_mean = targets.mean(axis=1, keepdims=True)
+    given = example_weights(model, Y, None, weights)
+    w = np.ones(host.m) if given is None else given[0]
+    y_mean = (targets * w).sum(axis=1, keepdims=True) / w.sum()
     with backend.activate(), np.errstate(over="ignore", invalid="ignore"):
         mean = np.zeros(host.n_x)
-        for _, rows in centered_examples(host, np.zeros(1)):
-            mean += rows.sum(axis=0) / host.m
+        for part, rows in centered_examples(host, np.zeros(1)):
+            mean += w[part] @ rows / w.sum()
         by_example = host.m < host.n_x
-        equations = (_ByExample if by_example else _ByFeature)(host, targets - y_mean, mean, backend)
+        equations = (_ByExample if by_example else _ByFeature)(host, targets - y_mean, w, mean, backend)
         expected = _chosen(equations) if l2 is None else None
         l2 = l2 or (expected.penalty if expected else 0.0)
         W = equations.solved(l2 / 2)
         b = y_mean - W @ mean[:, None]
         cost = l2 / (2 * host.m) * float(np.sum(W * W))
         for part, rows in centered_examples(host, np.zeros(1)):
-            cost += float(np.sum((matmul(W, rows.T) + b - targets[:, part]) ** 2)) / host.m
+            errors = matmul(W, rows.T) + b - targets[:, part]
+            cost += float(np.sum(w[part] * errors**2)) / host.m
         views = {"W1": backend.send(W, dtype=dtype), "b1": backend.send(b, dtype=dtype)}
         parameters = Parameters.of(model, views)
         if not math.isfinite(cost) or not parameters.is_finite(backend):
@@ -151,13 +159,24 @@ def centered_features(host: ColumnMatrix, mean: np.ndarray) -> Iterator[tuple[sl
 
 
 class _ByFeature:
-    """The equations of X X^T, (n_x, n_x), which is added up in one pass over the examples."""
+    """The equations of X X^T, (n_x, n_x), which is added up in one pass over the examples.
 
-    def __init__(self, host: ColumnMatrix, Y: np.ndarray, mean: np.ndarray, backend: Backend) -> None:
-        self.Y, self._host, self._mean, self._backend = Y, host, mean, backend
+    Args:
+        host: the examples.
+        Y: their targets less the mean, (n_out, m).
+        w: weights of the examples, (m,).
+        mean: of the standardized features, (n_x,).
+        backend: where to multiply.
+    """
+
+    def __init__(
+        self, host: ColumnMatrix, Y: np.ndarray, w: np.ndarray, mean: np.ndarray, backend: Backend
+    ) -> None:
+        self.w, self._roots, self._host, self._mean, self._backend = w, np.sqrt(w), host, mean, backend
+        self.Y = Y * self._roots
         products = backend.send(np.zeros((host.n_x, host.n_x + len(Y))))
         for part, X in self._blocks():
-            both = backend.xp.concat([X, backend.send(np.ascontiguousarray(Y[:, part].T))], axis=1)
+            both = backend.xp.concat([X, backend.send(np.ascontiguousarray(self.Y[:, part].T))], axis=1)
             products += matmul(X.T, both)
         fetched = backend.fetch(products)
         self.matrix, self._right = fetched[:, : host.n_x], fetched[:, host.n_x :]
@@ -169,7 +188,9 @@ class _ByFeature:
     def predictions(
         self, values: np.ndarray, vectors: np.ndarray, alphas: np.ndarray
     ) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
-        """Yield blocks of k examples: indices, predictions (alphas, n_out, k), h less 1 / m (alphas, k).
+        """Yield blocks of k examples: indices, predictions (alphas, n_out, k), h (alphas, k).
+
+        The share of the bias in h, w / sum w, is left out.
 
         Args:
             values: the eigenvalues of `matrix`, without those of 0.
@@ -185,23 +206,29 @@ class _ByFeature:
 
     def _blocks(self) -> Iterator[tuple[slice, Array]]:
         for part, rows in centered_examples(self._host, self._mean):
-            yield part, self._backend.send(rows)
+            yield part, self._backend.send(rows * self._roots[part, None])
 
 
 class _ByExample:
-    """The equations of the Gram matrix X^T X, (m, m), which is added up in one pass over the features."""
+    """The equations of the Gram matrix X^T X, (m, m), which is added up in one pass over the features.
 
-    def __init__(self, host: ColumnMatrix, Y: np.ndarray, mean: np.ndarray, backend: Backend) -> None:
-        self.Y, self._host, self._mean = Y, host, mean
+    Args: those of `_ByFeature`.
+    """
+
+    def __init__(
+        self, host: ColumnMatrix, Y: np.ndarray, w: np.ndarray, mean: np.ndarray, backend: Backend
+    ) -> None:
+        self.w, self._roots, self._host, self._mean = w, np.sqrt(w), host, mean
+        self.Y = Y * self._roots
         products = backend.send(np.zeros((host.m, host.m)))
         for _, X in centered_features(host, mean):
-            sent = backend.send(X)
+            sent = backend.send(X * self._roots)
             products += matmul(sent.T, sent)
         self.matrix = backend.fetch(products)
 
     def solved(self, alpha: float) -> np.ndarray:
         """Return W of the penalty alpha sum W^2."""
-        C = _solved(self.matrix, self.Y.T, alpha).T
+        C = _solved(self.matrix, self.Y.T, alpha).T * self._roots
         W = np.empty((len(self.Y), self._host.n_x))
         for part, X in centered_features(self._host, self._mean):
             W[:, part] = matmul(C, X.T)
@@ -224,7 +251,7 @@ def _chosen(equations: _ByFeature | _ByExample) -> RegressionExpectation | None:
 
     None if there are too few or too many examples and features for that, or numbers that are too large.
     """
-    matrix, Y = equations.matrix, equations.Y
+    matrix, Y, w = equations.matrix, equations.Y, equations.w
     m, size = Y.shape[1], len(matrix)
     base = float(np.trace(matrix)) / size
     if m < 3 or size > MAX_CHOICE_SIZE or not 0 < base < math.inf or not np.isfinite(matrix).all():
@@ -235,18 +262,19 @@ def _chosen(equations: _ByFeature | _ByExample) -> RegressionExpectation | None:
     alphas = base * np.asarray(PENALTIES)
     squares = np.empty((len(alphas), m))  # of the error of each example that was left out
     for part, found, leverage in equations.predictions(values, vectors, alphas):
-        left = 1 - 1 / m - leverage
+        left = 1 - w[part] / w.sum() - leverage
         left[left < FULL_LEVERAGE] = math.nan
         squares[:, part] = (((Y[:, part] - found) / left[:, None]) ** 2).sum(axis=1)
-    errors = squares.mean(axis=1)
+    errors = squares.sum(axis=1) / w.sum()
     if np.isnan(errors).all():
         return None
     i = int(np.flatnonzero(errors <= (1 + ALIKE) * np.nanmin(errors))[0])
     rmse = math.sqrt(errors[i])
-    total = float((Y * Y).sum()) * m / (m - 1) ** 2  # a left-out target is compared with the others' mean
+    # A left-out target is compared with the mean of the others.
+    total = float(((Y * w.sum() / (w.sum() - w)) ** 2).sum()) / w.sum()
     return RegressionExpectation(
         rmse=rmse,
-        error=float(squares[i].std()) / math.sqrt(m) / (2 * rmse) if rmse else 0.0,
+        error=float((squares[i] * m / w.sum()).std()) / math.sqrt(m) / (2 * rmse) if rmse else 0.0,
         r_squared=1 - float(errors[i]) / total if total else math.nan,
         examples=m,
         by="leave-one-out",

@@ -81,6 +81,7 @@ class LinearObjective:
         backend: Backend,
         *,
         class_weight: str | tuple[float, ...] | None = None,
+        weights: np.ndarray | None = None,
         dtype: str = "float32",
         resident_bytes: int | None = None,
     ) -> LinearObjective:
@@ -104,13 +105,13 @@ class LinearObjective:
         placed = on_device(data, backend, resident_bytes)
         placed.host.refuse_nonfinite()
         require_trainable_labels(model, Y, placed.m)
-        weights = example_weights(model, Y, class_weight)
+        combined = example_weights(model, Y, class_weight, weights)
         labels = np.arange(model.n_out)[:, None] == Y if model.n_out > 1 else Y
         return cls(
             model,
             placed,
             backend.send(labels, dtype=dtype),
-            None if weights is None else backend.send(weights, dtype=dtype),
+            None if combined is None else backend.send(combined, dtype=dtype),
             dtype,
         )
 

@@ -95,6 +95,7 @@ def classify(
     backend: Backend,
     *,
     class_weight: str | tuple[float, ...] | None = None,
+    weights: np.ndarray | None = None,
     dtype: str = "float32",
     seed: int = 0,
 ) -> TrainingResult:
@@ -106,6 +107,8 @@ def classify(
         Y: their labels (1, m), in host memory.
         backend: where to multiply.
         class_weight: None, "balanced", or a weight for each class.
+        weights: a positive weight for each example, (1, m), in host memory; None for equal weights. They also
+            count where the probabilities are chosen, and in what to expect. Class weights do not.
         dtype: dtype of the arithmetic and of the parameters, "float32" or "float64".
         seed: seed of the choice of examples to hold out.
 
@@ -128,24 +131,26 @@ def classify(
     host.refuse_nonfinite()
     require_trainable_labels(model, Y, host.m)
     labels = Y[0].astype(np.int64)
-    weights = example_weights(model, Y, class_weight)
+    combined = example_weights(model, Y, class_weight, weights)
     problem = _Problem(
-        host, labels, max(2, model.n_out), None if weights is None else weights[0], backend, dtype
+        host, labels, max(2, model.n_out), None if combined is None else combined[0], backend, dtype
     )
     with backend.activate(), np.errstate(over="ignore", invalid="ignore"):
         solution = _solved(problem, seed)
-        T = _inverse_temperature(solution.scores, labels[solution.left_out])
+        left_out = labels[solution.left_out]
+        counted = None if weights is None else weights[0, solution.left_out].astype(np.float64)
+        T = _inverse_temperature(solution.scores, left_out, counted)
         W, b = T * solution.W, T * solution.b
         if model.output == "sigmoid":
             W, b = W[1:] - W[:1], b[1:] - b[:1]
         views = {"W1": backend.send(W, dtype=dtype), "b1": backend.send(b, dtype=dtype)}
         parameters = Parameters.of(model, views)
-    log_loss = _log_loss(T * solution.scores, labels[solution.left_out])
+    log_loss = _log_loss(T * solution.scores, left_out, counted)
     if not math.isfinite(log_loss) or not parameters.is_finite(backend):
         msg = "products of the features are too large for numbers: standardize them"
         raise DivergenceError(msg, step=1)
-    right = solution.scores.argmax(axis=0) == labels[solution.left_out]
-    accuracy, count = float(right.mean()), right.size
+    right = solution.scores.argmax(axis=0) == left_out
+    accuracy, count = float(np.average(right, weights=counted)), right.size
     expected = Expectation(
         accuracy=accuracy,
         error=math.sqrt(max(accuracy * (1 - accuracy), 0.25 / count) / count),
@@ -389,16 +394,22 @@ def _nothing(problem: _Problem, left_out: np.ndarray) -> _Solution:
     return _Solution(W, W[:, :1], np.full((n_classes, len(left_out)), np.nan), left_out, math.nan)
 
 
-def _log_loss(Z: np.ndarray, labels: np.ndarray) -> float:
-    """Return the mean of -log softmax(Z) of the right classes. Z: (n_classes, m)."""
+def _log_loss(Z: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None) -> float:
+    """Return the mean of -log softmax(Z) of the right classes. Z: (n_classes, m); weights: (m,) or None."""
     Z = Z - Z.max(axis=0)
-    return float(np.mean(np.log(np.exp(Z).sum(axis=0)) - Z[labels, np.arange(Z.shape[1])]))
+    losses = np.log(np.exp(Z).sum(axis=0)) - Z[labels, np.arange(Z.shape[1])]
+    return float(np.average(losses, weights=weights))
 
 
-def _inverse_temperature(scores: np.ndarray, labels: np.ndarray) -> float:
+def _inverse_temperature(scores: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None) -> float:
     """Return the T for which softmax(T scores) has the least log loss, by Newton's method.
 
     The log loss is convex in T. If all scores are right, there is no least one: T is limited.
+
+    Args:
+        scores: of each class and example, (n_classes, m).
+        labels: indices of the right classes, (m,).
+        weights: of the examples, (m,), or None.
     """
     scores = scores - scores.max(axis=0)
     right = scores[labels, np.arange(scores.shape[1])]
@@ -407,8 +418,8 @@ def _inverse_temperature(scores: np.ndarray, labels: np.ndarray) -> float:
         P = np.exp(T * scores)
         P /= P.sum(axis=0)
         mean = (P * scores).sum(axis=0)
-        slope = float(np.mean(mean - right))
-        curvature = float(np.mean((P * scores * scores).sum(axis=0) - mean * mean))
+        slope = float(np.average(mean - right, weights=weights))
+        curvature = float(np.average((P * scores * scores).sum(axis=0) - mean * mean, weights=weights))
         low, high = (T, high) if slope < 0 else (low, T)
         step = T - slope / curvature if curvature > 0 else math.nan
         new = step if low < step < high else math.sqrt(low * high)

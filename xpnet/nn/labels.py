@@ -57,22 +57,29 @@ def require_trainable_labels(model: Network, Y: np.ndarray, m: int) -> None:
 
 
 def example_weights(
-    model: Network, Y: np.ndarray, class_weight: str | tuple[float, ...] | None
+    model: Network,
+    Y: np.ndarray,
+    class_weight: str | tuple[float, ...] | None,
+    weights: np.ndarray | None = None,
 ) -> np.ndarray | None:
-    """Return the weights of the examples, (1, m) float64, or None if `class_weight` is None.
+    """Return the weights of the examples, (1, m) float64, or None if both kinds of weights are None.
 
     Args:
-        model: a classifier.
-        Y: its labels, (1, m).
+        model: the network. With `class_weight` a classifier.
+        Y: its labels, (1, m), or targets (n_out, m).
         class_weight: None; "balanced", m / (number of classes * examples of the class), which has mean 1; or
-            a weight for each class.
+            a weight for each class. With `weights`, "balanced" counts an example as often as its weight says.
+        weights: a positive weight for each example, (1, m), in host memory; or None.
 
     Raises:
         ConfigurationError: `class_weight` is another string, has another number of weights, or has a weight
             that is not positive; or the model is not a classifier.
+        ShapeError: `weights` has another shape, or a weight is not positive or not finite.
+        DtypeError: `weights` are not numbers.
     """
+    own = None if weights is None else _checked_weights(weights, Y.shape[1])
     if class_weight is None:
-        return None
+        return own
     n_classes = 2 if model.output == "sigmoid" else model.n_out
     if model.output not in ("sigmoid", "softmax") or Y.shape[0] != 1:
         msg = (
@@ -80,15 +87,36 @@ def example_weights(
         )
         raise ConfigurationError(msg)
     if class_weight == "balanced":
-        counts = np.bincount(Y[0].astype(np.int64), minlength=n_classes)
-        weights = Y.shape[1] / (n_classes * np.maximum(counts, 1))
+        counts = np.bincount(Y[0].astype(np.int64), None if own is None else own[0], n_classes)
+        by_class = counts.sum() / (n_classes * np.where(counts > 0, counts, 1))
     elif isinstance(class_weight, str) or len(class_weight) != n_classes or min(class_weight) <= 0:
         msg = f"class_weight is {class_weight!r}, expected 'balanced' or {n_classes} positive numbers"
         raise ConfigurationError(msg)
     else:
-        weights = np.asarray(class_weight, dtype=np.float64)
-    chosen: np.ndarray = weights[Y.astype(np.int64)]
-    return chosen
+        by_class = np.asarray(class_weight, dtype=np.float64)
+    chosen: np.ndarray = by_class[Y.astype(np.int64)]
+    return chosen if own is None else chosen * own
+
+
+def _checked_weights(weights: np.ndarray, m: int) -> np.ndarray:
+    """Return the weights of m examples, (1, m), in float64; see `example_weights`."""
+    namespace(weights, "weights: ")
+    if tuple(weights.shape) != (1, m):
+        msg = f"weights have shape {tuple(weights.shape)}, expected {(1, m)}: one for each example"
+        raise ShapeError(msg)
+    if weights.dtype.kind not in "iuf":
+        msg = f"weights are {weights.dtype}, expected numbers"
+        raise DtypeError(msg)
+    found = weights.astype(np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        is_valid = (found > 0).all() and np.isfinite(found.sum())
+    if not is_valid:
+        msg = (
+            f"weights go from {found.min()} to {found.max()}, expected positive, finite numbers: "
+            "remove examples of weight 0"
+        )
+        raise ShapeError(msg)
+    return found
 
 
 def labels_for_loss(model: Network, Y: np.ndarray, dtype: str) -> np.ndarray:

@@ -96,14 +96,14 @@ def read_checkpoint(
 
 
 def training_key(
-    model: Network, settings: Settings, data: Sequence[tuple[ColumnMatrix, np.ndarray]], run: int = 1
+    model: Network, settings: Settings, data: Sequence[tuple[Any, ...]], run: int = 1
 ) -> dict[str, Any]:
     """Return everything that must be the same for a training to resume, as plain data.
 
     Args:
         model: the network.
         settings: the settings of the training.
-        data: training data, and validation data if there is any, each with its labels.
+        data: arguments of `fingerprint`: the training data, and the validation data if there is any.
         run: how many neighbours stay near each other in the shuffled order; see `xpnet.data.Batches`.
     """
     plain = {name: _plain(value) for name, value in asdict(settings).items() if name not in MAY_CHANGE}
@@ -119,11 +119,12 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def fingerprint(data: ColumnMatrix, Y: np.ndarray) -> str:
-    """Return a hash of the labels, the standardization, and some of the examples at equal distances."""
+def fingerprint(data: ColumnMatrix, Y: np.ndarray, weights: np.ndarray | None = None) -> str:
+    """Return a hash of the labels, weights and standardization, and of examples at equal distances."""
     digest = hashlib.blake2b(digest_size=16)
     digest.update(repr((data.m, data.n_x, str(data.examples.dtype), data.standardizer.kind)).encode())
     sample = data.examples[:: max(1, data.m // FINGERPRINT_EXAMPLES)]
-    for part in (Y, data.standardizer.mean, data.standardizer.scale, sample):
+    given = () if weights is None else (weights,)
+    for part in (Y, data.standardizer.mean, data.standardizer.scale, sample, *given):
         digest.update(np.ascontiguousarray(part).data)
     return digest.hexdigest()

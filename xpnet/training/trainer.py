@@ -28,6 +28,7 @@ from xpnet.nn import (
     example_weights,
     initialize,
     labels_for_loss,
+    require_labels,
     require_trainable_labels,
 )
 from xpnet.training.checkpoints import Checkpoint, read_checkpoint, training_key, write_checkpoint
@@ -35,7 +36,7 @@ from xpnet.training.evaluation import Evaluator, sample_indices
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from xpnet.arrays import Array
     from xpnet.backend import Backend
@@ -62,6 +63,7 @@ def fit(
     start: Parameters | None = None,
     on_epoch: Callable[[Epoch], Any] | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
+    weights: np.ndarray | None = None,
 ) -> TrainingResult:
     """Train a model in mini-batches.
 
@@ -76,6 +78,7 @@ def fit(
         on_epoch: called after each epoch with its record.
         checkpoint: path of a file to save the training to, and to resume from if it exists. On a CPU a killed
             and resumed training ends with the same bytes as one that was never killed.
+        weights: a positive weight for each training example, (1, m), in host memory; None for equal weights.
 
     Raises:
         ShapeError, DtypeError: the data or the labels cannot be used.
@@ -86,7 +89,8 @@ def fit(
         DivergenceError: a cost or a parameter is not finite. The checkpoint is removed: a training that
             resumed from it would diverge again.
     """
-    trainer = Trainer(model, data, Y, backend, settings, validation, start)
+    require_trainable_labels(model, Y, data.m)
+    trainer = Trainer(model, data, Y, backend, settings, validation, start, weights)
     if checkpoint is not None and Path(checkpoint).exists():
         trainer.load_checkpoint(checkpoint)
     saved, pause = -math.inf, CHECKPOINT_SECONDS
@@ -111,7 +115,7 @@ def fit(
 class Trainer:
     """The state of one training, which runs epoch by epoch. `fit` does all of it.
 
-    Arguments and errors: see `fit`.
+    Arguments and errors: see `fit`. All labels may be equal: they may be a part of the examples.
 
     Attributes:
         parameters: the current parameters, on the device.
@@ -131,15 +135,16 @@ class Trainer:
         settings: Settings,
         validation: tuple[ColumnMatrix | DeviceMatrix, np.ndarray] | None = None,
         start: Parameters | None = None,
+        weights: np.ndarray | None = None,
     ) -> None:
         backend.precision(settings.precision)  # raises for one that the device does not have
         limit, dtype = settings.resident_bytes, settings.dtype
         examples = on_device(data, backend, limit)
         examples.host.refuse_nonfinite()
-        require_trainable_labels(model, Y, examples.m)
-        weights = example_weights(model, Y, settings.class_weight)
+        require_labels(model, Y, examples.m)
+        combined = example_weights(model, Y, settings.class_weight, weights)
         self.model, self.settings, self.backend = model, settings, backend
-        self.data = examples.host, Y
+        self.data = examples.host, Y, weights
         self.validation_data: tuple[ColumnMatrix, np.ndarray] | None = None
         self.m = examples.m
         self.batch_size = min(settings.batch_size or self.m, self.m)
@@ -157,7 +162,7 @@ class Trainer:
             self._gradient = Parameters(model, xp.zeros_like(self.parameters.buffer))
             self._slots = [xp.zeros_like(self.parameters.buffer) for _ in range(settings.optimizer.slots)]
             self._best = xp.zeros_like(self.parameters.buffer)
-            self.batches = make_batches(examples, labels_for_loss(model, Y, dtype), weights, dtype)
+            self.batches = make_batches(examples, labels_for_loss(model, Y, dtype), combined, dtype)
             self._objective = Objective(model, settings, backend, self.m)
             self._validation: Evaluator | None = None
             if validation is not None:
@@ -313,12 +318,22 @@ class Trainer:
         if done > wanted:
             msg = f"{path}: has {done} epochs, and the training {wanted}: train for more epochs"
             raise CheckpointError(msg, is_intact=True)
+        self.restore(saved.arrays, saved.step, saved.history)
+
+    def restore(self, arrays: Mapping[str, np.ndarray], t: int, history: History) -> None:
+        """Go on from another training of the same model and optimizer.
+
+        Args:
+            arrays: its `state`, by name, in host memory.
+            t: its number of steps.
+            history: its epochs, to which the next ones are added.
+        """
         for name, array in self.state.items():
-            array[...] = self.backend.send(saved.arrays[name], dtype=self.settings.dtype)
-        self.history, self.t = saved.history, saved.step
+            array[...] = self.backend.send(arrays[name], dtype=self.settings.dtype)
+        self.t, self.history = t, history
 
     def _key(self) -> dict[str, Any]:
-        data = [part for part in (self.data, self.validation_data) if part is not None]
+        data: list[Any] = [part for part in (self.data, self.validation_data) if part is not None]
         return training_key(self.model, self.settings, data, self.batches.run(self.batch_size))
 
     def restore_best(self) -> None:
