@@ -11,7 +11,8 @@ from xpnet.backend import select
 from xpnet.data import ColumnMatrix, DeviceMatrix, Resident, Streamed, make_batches, mapped_rows, scratch
 from xpnet.data.mapped_rows import MappedRows, mapping_of, run_rows, shuffled_in_runs
 from xpnet.errors import CheckpointError
-from xpnet.nn import Layer, Network, Settings
+from xpnet.linear import descend
+from xpnet.nn import Layer, LogisticRegression, Network, Settings, SoftmaxRegression
 from xpnet.training import Trainer, fit
 
 CPU = select("cpu")
@@ -158,6 +159,21 @@ def test_full_batch_training_of_a_large_file_has_the_same_costs(tmp_path: Path) 
     found = [
         fit(model, ColumnMatrix(each), Y, CPU, settings).history.costs for each in (examples, examples.copy())
     ]
+    assert found[0] == found[1]
+
+
+@pytest.mark.usefixtures("little_memory")
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_descent_on_a_large_file_has_the_same_costs_to_the_last_digit(n_classes: int, tmp_path: Path) -> None:
+    model = LogisticRegression(N) if n_classes == 2 else SoftmaxRegression(N, 3)
+    examples, Y = example_file(tmp_path), (np.arange(M) % n_classes)[None]
+    found = [
+        descend(
+            model, DeviceMatrix(ColumnMatrix(each), CPU, chunk_bytes=N * 700), Y, CPU,
+            iterations=3, learning_rate=1e-6, method="fused",
+        ).history.costs
+        for each in (examples, examples.copy())
+    ]  # fmt: skip
     assert found[0] == found[1]
 
 

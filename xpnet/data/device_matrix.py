@@ -82,10 +82,16 @@ class DeviceMatrix:
     def chunks(self) -> Iterator[tuple[slice, Array]]:
         """Yield the raw examples on the device in order: all at once if resident, else in chunks.
 
+        A file that is mapped on a CPU is also one chunk: its bytes are read as they are used, and sums are
+        added up as those of resident examples are.
+
         Yields pairs: the slice of their indices, and the examples (k, n_x).
         """
         if self.is_resident:
             yield slice(None), self.examples
+            return
+        if self.mapped is not None and self.backend.free_bytes() is None:
+            yield slice(None), self.host.examples
             return
         rows = max(1, self.chunk_bytes // (self.n_x * self.host.examples.itemsize))
         blocks = ((block,) for block in self.host.blocks(rows))
