@@ -68,6 +68,15 @@ def test_arrays_in_memory_are_not_mapped(tmp_path: Path) -> None:
     assert MappedRows.of(example_file(tmp_path)[:, ::2]) is None
 
 
+def test_changes_of_a_private_copy_of_a_file_are_kept(tmp_path: Path) -> None:
+    example_file(tmp_path)
+    private = np.memmap(tmp_path / "rows", np.uint8, "c", 0, (M, N))
+    private[7] = 9
+    assert MappedRows.of(private) is None
+    assert (ColumnMatrix(private).part(np.array([7, 8])).examples[0] == 9).all()
+    assert (private[7] == 9).all()
+
+
 @pytest.mark.parametrize("m", [1, 63, 5000, 10_001])
 @pytest.mark.parametrize("window", [1, 100, 4096, 20_000])
 def test_an_order_has_each_example_once_and_depends_on_seed_and_epoch(m: int, window: int) -> None:

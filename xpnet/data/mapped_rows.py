@@ -65,8 +65,13 @@ class MappedRows:
 
     @classmethod
     def of(cls, rows: np.ndarray) -> MappedRows | None:
-        """Return the rows, or None if they are in memory."""
-        return cls(rows) if mapping_of(rows) is not None and rows.flags.c_contiguous else None
+        """Return the rows, or None if they are in memory.
+
+        So are those of a private copy of a file (mode "c"): to give its pages back would undo its changes.
+        """
+        mapping = mapping_of(rows)
+        is_shared = mapping is not None and mapping.mode != "c"
+        return cls(rows) if is_shared and rows.flags.c_contiguous else None
 
     def read_ahead(self, indices: np.ndarray | None = None) -> None:
         """Ask the system to read rows, and do not wait. indices: (k,); None for all."""
