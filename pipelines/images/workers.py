@@ -26,7 +26,7 @@ from typing import IO, TYPE_CHECKING, Any, Self
 
 from xpnet.errors import WorkerError
 
-from .worker import LARGE_BYTES, LENGTH_BYTES, READY, Pixels
+from .worker import DIED, LARGE_BYTES, LENGTH_BYTES, READY, Pixels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,9 +48,6 @@ TASKS_SENT = 2
 PIPE_BYTES = 1 << 20
 """The size of the pipe of a worker's results, if the system allows it. A worker can leave a result in it and
 go on, and this process reads it at once. The usual 64 KiB would make both wait for each other."""
-
-DIED = "decoding it ended its process"
-"""The error of an image that ends its worker."""
 
 PROGRAM = """import sys
 sys.path[:] = sys.argv[1:]

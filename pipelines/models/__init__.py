@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .prediction import Prediction as Prediction
     from .prediction import Predictor as Predictor
     from .prediction import RowOptions as RowOptions
+    from .table_inputs import TableInputs as TableInputs
 
 __getattr__, __dir__, __all__ = lazy_door(
     __name__,
@@ -24,5 +25,6 @@ __getattr__, __dir__, __all__ = lazy_door(
         "model": "Model load",
         "evaluation": "Evaluation",
         "prediction": "ERROR STATUSES UNSURE Prediction Predictor RowOptions",
+        "table_inputs": "TableInputs",
     },
 )
