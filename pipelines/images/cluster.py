@@ -52,6 +52,11 @@ POLL_SECONDS = 1.0
 LOCAL = re.compile(r"local(?::(\d+))?")
 """An address that means processes of this machine."""
 
+IGNORE_INTERRUPTS = """import signal
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+"""
+"""What a process of this machine runs when it starts: on Ctrl-C this process ends the others."""
+
 LOCAL_CONFIGURATION = {
     "distributed.scheduler.allowed-failures": 0,
     # A worker that is being started again 15 s after it was killed before would be ended for good.
@@ -132,8 +137,8 @@ class Cluster:
                 self._client.wait_for_workers(1, timeout=CONNECT_SECONDS)
             except TimeoutError:
                 msg = (
-                    f"{self.address}: has no workers: start some, for example by dask worker {address}, in an "
-                    "environment with xpnet"
+                    f"{self.address}: has no workers: start some, for example by dask worker {address}, in "
+                    "an environment with xpnet"
                 )
                 raise WorkerError(msg) from None
             self._open = opening.pop_all()
@@ -198,7 +203,7 @@ class Cluster:
                 yield from self._alone(task, sent.paths, sent.first)
 
     def _alone(self, task: Task[R], paths: list[str], first: int) -> Iterator[R]:
-        """Yield the results for a part while the workers have no other one: what kills a worker now is in it."""
+        """Yield the results for a part while the workers have no other: what kills a worker now is in it."""
         if not self._is_told:
             self._is_told = True
             warnings.warn("a worker of the cluster was killed: its images are done again", stacklevel=3)
@@ -336,19 +341,23 @@ class Cluster:
 
         from xpnet.processors import cores
 
+        from .workers import interrupts_blocked
+
         count = self._local[1] if self._local else None
-        with (
-            dask.config.set(LOCAL_CONFIGURATION),
-            self._dask.LocalCluster(
-                n_workers=int(count or cores()),
-                threads_per_worker=1,
-                processes=True,
-                dashboard_address=None,
-                memory_limit=None,
-                silence_logs=logging.CRITICAL,
-            ) as cluster,
-        ):
-            yield cluster.scheduler_address
+        with contextlib.ExitStack() as opening:
+            # Interrupted in the middle of it, Dask would leave processes behind.
+            with interrupts_blocked(), dask.config.set(LOCAL_CONFIGURATION):
+                local = self._dask.LocalCluster(
+                    n_workers=int(count or cores()),
+                    threads_per_worker=1,
+                    processes=True,
+                    dashboard_address=None,
+                    memory_limit=None,
+                    silence_logs=logging.CRITICAL,
+                    preload=[IGNORE_INTERRUPTS],
+                )
+                opening.callback(local.close)
+            yield local.scheduler_address
 
     def _lost(self) -> WorkerError:
         return WorkerError(f"{self.address}: the scheduler of the cluster was lost; {CONTINUE}")
@@ -370,7 +379,7 @@ def _without_xpnet(who: str, error: ImportError) -> WorkerError:
 
 @contextlib.contextmanager
 def _quiet_logs() -> Iterator[None]:
-    """Silence Dask's own messages in this process for a while: what matters is said by errors and warnings."""
+    """Silence Dask's own messages in this process for a while: errors and warnings say what matters."""
     names = [
         name for name in logging.root.manager.loggerDict if name.split(".")[0] in ("distributed", "tornado")
     ]

@@ -179,9 +179,9 @@ def work(
 class OnLoading:
     """Calls a function when it is unpickled: `pickle.loads` of it returns the result.
 
-    So a cluster is only asked to call `pickle.loads`, which every Python has. Where xpnet is missing, the call
-    raises `ModuleNotFoundError`. Dask's own unpickling would end the worker instead, and would need xpnet on
-    the scheduler too.
+    So a cluster is only asked to call `pickle.loads`, which every Python has. Where xpnet is missing, the
+    call raises `ModuleNotFoundError`. Dask's own unpickling would end the worker instead, and would need
+    xpnet on the scheduler too.
 
     Args:
         function: the function.

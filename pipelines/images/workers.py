@@ -120,7 +120,7 @@ class Workers:
         they cannot be started, the first task says so.
         """
         count = self.count if count is None else min(count, self.count)
-        with _interrupts_blocked(), contextlib.suppress(WorkerError):
+        with interrupts_blocked(), contextlib.suppress(WorkerError):
             for _ in range(count):
                 self._launched.append(self._launch())
         with contextlib.suppress(RuntimeError):  # no thread can be started
@@ -371,7 +371,7 @@ def _block_interrupts() -> None:
 
 
 @contextlib.contextmanager
-def _interrupts_blocked() -> Iterator[None]:
+def interrupts_blocked() -> Iterator[None]:
     """Block Ctrl-C in this thread for a while. It arrives afterwards."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
