@@ -67,9 +67,6 @@ LOCAL_CONFIGURATION = {
 EXPECTED = "tcp://HOST:PORT of a Dask scheduler, or local:N"
 """What an address is."""
 
-CONTINUE = "what was written is kept: the same command continues"
-"""What to do when a cluster was lost."""
-
 R = TypeVar("R", bound=Result)
 
 
@@ -295,7 +292,7 @@ class Cluster:
             if self._names:
                 self._seen = now
             elif now - self._seen > ABSENT_SECONDS:
-                msg = f"{self.address}: has had no workers for {ABSENT_SECONDS} s: start some; {CONTINUE}"
+                msg = f"{self.address}: has had no workers for {ABSENT_SECONDS} s: start some, and this again"
                 raise WorkerError(msg)
         return max(1, len(self._names))
 
@@ -360,7 +357,9 @@ class Cluster:
             yield local.scheduler_address
 
     def _lost(self) -> WorkerError:
-        return WorkerError(f"{self.address}: the scheduler of the cluster was lost; {CONTINUE}")
+        return WorkerError(
+            f"{self.address}: the scheduler of the cluster was lost: start one, and the same command again"
+        )
 
 
 def _own_facts(needs: Needs) -> Facts:
