@@ -300,8 +300,8 @@ Cluster = Annotated[
     text(
         "--cluster", metavar="ADDRESS|local:N", panel=DEVICE, show_default="this machine",
         help="Have a Dask cluster decode the images, and for predict also score them: the address of its "
-        "scheduler, such as tcp://10.0.0.1:8786, or local:N for N processes of this machine. Needs the extra: "
-        "pip install 'xpnet[cluster]'. The environment variable XPNET_CLUSTER sets another default.",
+        "scheduler, such as tcp://10.0.0.1:8786, or local:N for N processes of this machine. Needs the "
+        "extra: pip install 'xpnet[cluster]'. The environment variable XPNET_CLUSTER sets another default.",
     ),
 ]  # fmt: skip
 

@@ -19,7 +19,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from xpnet.errors import UsageError, WorkerError
+from xpnet.errors import UsageError, WorkerError, XpnetError
 
 from .cluster_worker import Done, OnLoading, Result, can_see, difference, facts_of, work
 
@@ -141,7 +141,7 @@ class Cluster:
             self._open = opening.pop_all()
         threads = self._client.nthreads()
         self._names = set(threads)
-        if max(threads.values()) > 1:
+        if max(threads.values(), default=1) > 1:
             warnings.warn(
                 "workers of the cluster have several threads, and use one at a time: start them with "
                 "--nthreads 1 and --nworkers, for one process on each core",
@@ -261,6 +261,11 @@ class Cluster:
             except ImportError as error:
                 who = "a worker of the cluster"
                 raise _without_xpnet(who, error) from error
+            except RuntimeError as error:
+                if isinstance(error, XpnetError):
+                    raise
+                msg = f"{self.address}: the cluster failed, perhaps with another version of Dask: {error}"
+                raise WorkerError(msg) from error
             return done
 
     def _wait(self, sent: _Sent) -> None:
@@ -308,7 +313,7 @@ class Cluster:
                 who = f"the worker {name} of the cluster"
                 raise _without_xpnet(who, answer) from answer
             if isinstance(answer, OSError):
-                msg = f"{self.address}: the worker {name} does not answer: {answer}"
+                msg = f"{self.address}: the worker {name} cannot be used: {answer}"
                 raise WorkerError(msg) from answer
             if isinstance(answer, Exception):
                 raise answer
