@@ -38,7 +38,7 @@ seconds = time.perf_counter() - began
 here, workers = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
 print(seconds, here.ru_maxrss / 1024, workers.ru_maxrss / 1024)
 """
-"""One run, in another process. Prints the seconds, and the most megabytes of it and of one of its children."""
+"""One run, in another process. Prints the seconds, and the most megabytes of it and of any child."""
 
 
 def measured(*arguments: object) -> tuple[float, ...]:

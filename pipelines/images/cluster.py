@@ -61,6 +61,9 @@ LOCAL_CONFIGURATION = {
     "distributed.scheduler.allowed-failures": 0,
     # A worker that is being started again 15 s after it was killed before would be ended for good.
     "distributed.deploy.lost-worker-timeout": "365 days",
+    # There are no pages to look at, but Dask opens a port for them in any case.
+    "distributed.scheduler.http.routes": [],
+    "distributed.worker.http.routes": [],
 }
 """Settings of Dask for processes of this machine."""
 
@@ -353,7 +356,8 @@ class Cluster:
                     n_workers=int(count or cores()),
                     threads_per_worker=1,
                     processes=True,
-                    dashboard_address=None,
+                    dashboard_address="127.0.0.1:0",
+                    scheduler_kwargs={"dashboard": False},
                     memory_limit=None,
                     silence_logs=logging.CRITICAL,
                     preload=[IGNORE_INTERRUPTS],
