@@ -13,6 +13,9 @@ import logging
 import os
 import pickle
 import re
+import subprocess
+import sys
+import threading
 import time
 import warnings
 from collections import deque
@@ -20,6 +23,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from xpnet.errors import UsageError, WorkerError, XpnetError
+from xpnet.processors import cores
 
 from .cluster_worker import Done, OnLoading, Result, can_see, difference, facts_of, work
 
@@ -52,20 +56,25 @@ POLL_SECONDS = 1.0
 LOCAL = re.compile(r"local(?::(\d+))?")
 """An address that means processes of this machine."""
 
-IGNORE_INTERRUPTS = """import signal
-signal.signal(signal.SIGINT, signal.SIG_IGN)
-"""
-"""What a process of this machine runs when it starts: on Ctrl-C this process ends the others."""
+START_SECONDS = 60
+"""How long the workers of this machine may take to start."""
+
+AGAIN_SECONDS = 0.1
+"""How long after its end a worker of this machine is started again."""
 
 LOCAL_CONFIGURATION = {
     "distributed.scheduler.allowed-failures": 0,
-    # A worker that is being started again 15 s after it was killed before would be ended for good.
-    "distributed.deploy.lost-worker-timeout": "365 days",
     # There are no pages to look at, but Dask opens a port for them in any case.
     "distributed.scheduler.http.routes": [],
-    "distributed.worker.http.routes": [],
 }
-"""Settings of Dask for processes of this machine."""
+"""Settings of Dask for workers of this machine."""
+
+WORKER = """import sys
+address, *sys.path[:] = sys.argv[1:]
+from distributed.cli.dask_worker import main
+main([address, "--no-nanny", "--nthreads", "1", "--memory-limit", "0", "--no-dashboard"])
+"""
+"""What a worker of this machine runs. Its arguments are the address of the scheduler and its import path."""
 
 EXPECTED = "tcp://HOST:PORT of a Dask scheduler, or local:N"
 """What an address is."""
@@ -120,7 +129,8 @@ class Cluster:
         if local is not None and local[1] is not None and int(local[1]) < 1:
             msg = f"--cluster is {address!r}, expected local:N with 1 worker or more"
             raise UsageError(msg)
-        self.address, self._local = address, local
+        self.address, self._is_local = address, local is not None
+        self._wanted = int(local[1] or cores()) if local else 1
         self._dask: Any = distributed
         self._open = contextlib.ExitStack()
         self._facts: dict[Needs, tuple[tuple[str, str], ...]] = {}
@@ -131,10 +141,11 @@ class Cluster:
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as opening:
             opening.enter_context(_quiet_logs())
-            address = self.address if self._local is None else opening.enter_context(self._started())
+            address = opening.enter_context(self._started()) if self._is_local else self.address
             self._client = opening.enter_context(contextlib.closing(self._connected(address)))
             try:
-                self._client.wait_for_workers(1, timeout=CONNECT_SECONDS)
+                timeout = START_SECONDS if self._is_local else CONNECT_SECONDS
+                self._client.wait_for_workers(self._wanted, timeout=timeout)
             except TimeoutError:
                 msg = (
                     f"{self.address}: has no workers: start some, for example by dask worker {address}, in "
@@ -344,31 +355,76 @@ class Cluster:
         """Give the address of a cluster of processes of this machine, which ends with the block."""
         import dask
 
-        from xpnet.processors import cores
-
         from .workers import interrupts_blocked
 
-        count = self._local[1] if self._local else None
         with contextlib.ExitStack() as opening:
             # Interrupted in the middle of it, Dask would leave processes behind.
             with interrupts_blocked(), dask.config.set(LOCAL_CONFIGURATION):
                 local = self._dask.LocalCluster(
-                    n_workers=int(count or cores()),
-                    threads_per_worker=1,
+                    n_workers=0,
                     processes=True,
                     dashboard_address="127.0.0.1:0",
                     scheduler_kwargs={"dashboard": False},
-                    memory_limit=None,
                     silence_logs=logging.CRITICAL,
-                    preload=[IGNORE_INTERRUPTS],
                 )
                 opening.callback(local.close)
+                opening.enter_context(_LocalWorkers(self._wanted, local.scheduler_address))
             yield local.scheduler_address
 
     def _lost(self) -> WorkerError:
         return WorkerError(
             f"{self.address}: the scheduler of the cluster was lost: start one, and the same command again"
         )
+
+
+class _LocalWorkers:
+    """Workers of this machine. One that ends is started again. Use it in a `with` statement, which ends them.
+
+    Dask's own supervisor does not always start a worker again that is killed while it starts.
+
+    Args:
+        count: how many.
+        scheduler: the address of the scheduler.
+    """
+
+    def __init__(self, count: int, scheduler: str) -> None:
+        from .workers import import_path
+
+        self._command = [sys.executable, "-P", "-c", WORKER, scheduler, *import_path()]
+        self._is_closed, self._lock = threading.Event(), threading.Lock()
+        self._processes: set[subprocess.Popen[bytes]] = set()
+        self._threads = [threading.Thread(target=self._keep_one, daemon=True) for _ in range(count)]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        with self._lock:
+            self._is_closed.set()
+            for process in self._processes:
+                process.kill()
+        for thread in self._threads:
+            thread.join()
+
+    def _keep_one(self) -> None:
+        while not self._is_closed.wait(AGAIN_SECONDS):
+            with contextlib.suppress(OSError):  # there may be memory for a process soon
+                with self._lock:
+                    if self._is_closed.is_set():
+                        return
+                    process = subprocess.Popen(  # noqa: S603  (our own program)
+                        self._command,
+                        stdin=subprocess.DEVNULL,
+                        stdout=subprocess.DEVNULL,
+                        stderr=subprocess.DEVNULL,
+                        start_new_session=True,  # on Ctrl-C this process ends it
+                    )
+                    self._processes.add(process)
+                process.wait()
+                with self._lock:
+                    self._processes.discard(process)
 
 
 def _own_facts(needs: Needs) -> Facts:

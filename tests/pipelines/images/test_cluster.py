@@ -255,6 +255,7 @@ def test_a_guilty_input_is_found_by_halving() -> None:
 def again(cluster: Cluster) -> Iterator[Cluster]:
     """Return another connection, by the address of the scheduler. It has not asked the workers anything."""
     with Cluster(cluster._client.scheduler.address) as opened:
+        opened._client.wait_for_workers(2, timeout=60)  # another test may have ended one
         yield opened
 
 
