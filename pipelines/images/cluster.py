@@ -265,8 +265,10 @@ class Cluster:
         while True:
             self._wait(sent)
             try:
-                done: Done[Any] = sent.future.result(timeout=POLL_SECONDS)
+                done: Done[Any] = sent.future.result(timeout=ABSENT_SECONDS)
             except TimeoutError:  # the worker that has the result was killed now: the part is done again
+                if sent.future.status == "error":
+                    raise
                 continue
             except self._dask.KilledWorker:
                 raise _KilledError from None
@@ -289,7 +291,7 @@ class Cluster:
             WorkerError: there are no workers any more.
         """
         while not sent.future.done():
-            with contextlib.suppress(TimeoutError, Exception):
+            with contextlib.suppress(Exception):
                 sent.future.exception(timeout=POLL_SECONDS)
             self._workers()
 
