@@ -15,11 +15,13 @@ from typing import Any
 
 import numpy as np
 import optional
+import processes
 import pytest
 from pictures import draw_many, save_model
 
 from xpnet.backend.backend import select
 from xpnet.errors import UsageError, WorkerError
+from xpnet.pipelines.datasets import DataOptions, read_data_file, write_data
 from xpnet.pipelines.images import cluster as cluster_file
 from xpnet.pipelines.images.cluster import Cluster
 from xpnet.pipelines.images.cluster_worker import Needs, facts_of, work
@@ -155,6 +157,29 @@ def test_inputs_that_failed_are_done_again(cluster: Cluster, model: Path, tmp_pa
     damaged.write_bytes(content)
     retry_errors(load(str(model)), paths, CPU, str(output), PROBA, workers=cluster)
     assert output.read_bytes() == whole
+
+
+def test_labelled_images_and_data_files_are_the_same(
+    cluster: Cluster, model: Path, classes: Path, tmp_path: Path
+) -> None:
+    loaded = load(str(model))
+    here, there = (loaded.open_data(classes, workers=workers) for workers in (1, cluster))
+    assert loaded.evaluate_dataset(there, CPU).metrics == loaded.evaluate_dataset(here, CPU).metrics
+    for name, workers in (("here.h5", 1), ("there.h5", cluster)):
+        write_data(str(classes), str(tmp_path / name), DataOptions(RECIPE, workers=workers))
+    made, wanted = (read_data_file(str(tmp_path / name)) for name in ("there.h5", "here.h5"))
+    np.testing.assert_array_equal(made.data.examples, wanted.data.examples)
+    assert (made.classes, made.recipe, made.recipe.libraries) == (
+        wanted.classes, wanted.recipe, wanted.recipe.libraries
+    )  # fmt: skip
+
+
+def test_the_command_takes_a_cluster_and_says_nothing_of_it(model: Path, classes: Path) -> None:
+    distributed.Status("running")
+    arguments = ["predict", str(model), str(classes), "--no-progress"]
+    done = processes.xpnet(*arguments, "--cluster", "local:1")
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout == processes.xpnet(*arguments).stdout
 
 
 # Workers that end
