@@ -94,7 +94,7 @@ class OutputError(XpnetError, OSError):
 
 
 class WorkerError(XpnetError, RuntimeError):
-    """The processes that decode images cannot be started."""
+    """The processes that decode images cannot be started, or a cluster cannot be used."""
 
 
 class DeviceError(XpnetError, RuntimeError):

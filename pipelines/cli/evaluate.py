@@ -29,6 +29,7 @@ def evaluate(
     ] = None,
     device: o.Device = None,
     workers: o.Workers = None,
+    cluster: o.Cluster = None,
     as_json: o.AsJson = False,
 ) -> int:  # fmt: skip
     """Measure how well a model predicts labelled data.
@@ -37,13 +38,13 @@ def evaluate(
     """
     from xpnet.backend import select
 
-    from ..images import Workers, workers_for
+    from ..images import open_decoders
     from ..models import load
     from .text import evaluation_text, report_skipped, to_json
 
     loaded, backend = load(model).reading(frame, max_pixels), select(device)
     console.detail(f"Device {backend.device}: {backend.reason}")
-    with console.progress("Decoding") as progress, Workers(workers_for(workers)) as decoders:
+    with console.progress("Decoding") as progress, open_decoders(workers, cluster) as decoders:
         dataset = loaded.open_data(
             data,
             labels=labels,

@@ -295,6 +295,15 @@ Workers = Annotated[
         help="How many processes decode images.",
     ),
 ]  # fmt: skip
+Cluster = Annotated[
+    str | None,
+    text(
+        "--cluster", metavar="ADDRESS|local:N", panel=DEVICE, show_default="this machine",
+        help="Have a Dask cluster decode the images, and for predict also score them: the address of its "
+        "scheduler, such as tcp://10.0.0.1:8786, or local:N for N processes of this machine. Needs the "
+        "extra: pip install 'xpnet[cluster]'. The environment variable XPNET_CLUSTER sets another default.",
+    ),
+]  # fmt: skip
 
 # Output.
 AsJson = Annotated[bool, flag("--json", panel=OUTPUT, help="Print the result as JSON.")]
@@ -499,6 +508,7 @@ class Reading(NamedTuple):
     max_pixels: MaxPixels = None
     on_error: OnError = "skip"
     workers: Workers = None
+    cluster: Cluster = None
 
     @contextmanager
     def data_options(self, data: str = "", plan: Plan | None = None) -> Iterator[DataOptions]:
@@ -512,7 +522,7 @@ class Reading(NamedTuple):
             UsageError: a value that is not allowed.
         """
         from ..datasets import DataOptions
-        from ..images import Recipe, Workers, workers_for
+        from ..images import Recipe, open_decoders
         from ..training import usual_images
 
         image_size, color_mode = (None, None) if plan is None else usual_images(plan, data)
@@ -524,7 +534,7 @@ class Reading(NamedTuple):
             self.frame,
             self.max_pixels,
         )
-        with Workers(workers_for(self.workers)) as decoders:
+        with open_decoders(self.workers, self.cluster) as decoders:
             yield DataOptions(
                 recipe=recipe,
                 standardize=self.standardize,

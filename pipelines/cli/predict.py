@@ -94,6 +94,7 @@ def predict(
     max_pixels: o.MaxPixels = None,
     device: o.Device = None,
     workers: o.Workers = None,
+    cluster: o.Cluster = None,
     batch_size: Annotated[
         int | None,
         o.number(
@@ -107,7 +108,7 @@ def predict(
     The rows are in the order of the inputs. An input that cannot be read gets a row with the status error.
     The exit code is 3 if some inputs failed, and 4 if all failed.
     """
-    from ..images import Workers, is_archive, workers_for
+    from ..images import Workers, is_archive, open_decoders
 
     output = None if output == "-" else output
     if resume and (overwrite or retry_errors or output is None):
@@ -118,13 +119,14 @@ def predict(
             "--retry-errors"
         )
         raise UsageError(msg)
-    with Workers(workers_for(workers)) as decoders:
+    with open_decoders(workers, cluster) as decoders:
         # They start while this process loads NumPy, the model, and a GPU's libraries. For a few files one is
         # enough; what a folder, an archive, a pattern or a list has is not known yet.
         given = inputs or ()
         few = files_from is None and len(given) < MANY and all(map(os.path.isfile, given))
         few = few and not any(map(is_archive, given))
-        decoders.start(1 if few else None)
+        if isinstance(decoders, Workers):
+            decoders.start(1 if few else None)
         from ..models import RowOptions
         from ..predictions import PredictJob, format_for, run_prediction
 

@@ -44,7 +44,7 @@ from .webdataset import read_webdataset
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..images import Recipe, Workers
+    from ..images import Decoders, Recipe
     from .feature_extractor import Extraction
 
 
@@ -232,7 +232,7 @@ def write_images(
     recipe: Recipe,
     *,
     standardize: str = "unit",
-    workers: int | Workers = 1,
+    workers: Decoders = 1,
     on_error: str = "skip",
     extraction: Extraction | None = None,
     on_progress: Callable[[int, int], object] = lambda done, total: None,  # noqa: ARG005
@@ -280,7 +280,7 @@ def load_images(
     recipe: Recipe,
     *,
     standardize: str = "unit",
-    workers: int | Workers = 1,
+    workers: Decoders = 1,
     on_error: str = "skip",
     extraction: Extraction | None = None,
     on_progress: Callable[[int, int], object] = lambda done, total: None,  # noqa: ARG005
@@ -324,7 +324,7 @@ def load_images(
 def _decode(
     source: LabelledImages,
     recipe: Recipe,
-    workers: int | Workers,
+    workers: Decoders,
     on_error: str,
     add: Callable[[np.ndarray, list[int], list[str]], object],
     on_progress: Callable[[int, int], object],

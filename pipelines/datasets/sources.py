@@ -19,7 +19,7 @@ from .text_file import same_name
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from ..images import Workers
+    from ..images import Decoders
     from .dataset import Dataset
     from .feature_extractor import Extraction
 
@@ -53,7 +53,7 @@ class DataOptions:
     standardize: str | None = None
     labels: str | None = None
     target: str | None = None
-    workers: int | Workers = 1
+    workers: Decoders = 1
     on_error: str = "skip"
     columns: tuple[str, ...] | None = None
     ignored_columns: tuple[str, ...] = ()

@@ -8,6 +8,10 @@ from typing import TYPE_CHECKING
 from xpnet.lazy import lazy_door
 
 if TYPE_CHECKING:
+    from .cluster import Cluster as Cluster
+    from .cluster import part_size as part_size
+    from .cluster_worker import Needs as Needs
+    from .cluster_worker import file_digest as file_digest
     from .contents import exists as exists
     from .contents import read_content as read_content
     from .contents import why_no_image as why_no_image
@@ -16,10 +20,12 @@ if TYPE_CHECKING:
     from .decode import usual_pillow as usual_pillow
     from .decode_many import CHUNK_SIZE as CHUNK_SIZE
     from .decode_many import DecodedImages as DecodedImages
+    from .decode_many import Decoders as Decoders
     from .decode_many import begin_decoding as begin_decoding
     from .decode_many import decode_all as decode_all
     from .decode_many import decode_chunk as decode_chunk
     from .decode_many import in_batches as in_batches
+    from .decode_many import open_decoders as open_decoders
     from .decode_many import workers_for as workers_for
     from .inputs import archives_named as archives_named
     from .inputs import class_folders as class_folders
@@ -45,12 +51,15 @@ if TYPE_CHECKING:
     from .recipe import versions_text as versions_text
     from .remote import is_bucket as is_bucket
     from .remote import is_remote as is_remote
+    from .worker import DIED as DIED
     from .workers import Workers as Workers
 
 __getattr__, __dir__, __all__ = lazy_door(
     __name__,
     {
         "recipe": "DECODERS Recipe versions_text",
+        "cluster": "Cluster part_size",
+        "cluster_worker": "Needs file_digest",
         "contents": "exists read_content why_no_image",
         "inputs": (
             "archives_named class_folders count_images_in damaged_archive expand_inputs holds_images "
@@ -60,11 +69,13 @@ __getattr__, __dir__, __all__ = lazy_door(
         "decode": "codec_versions decode_to_bytes usual_pillow",
         "libraries": "decoding_libraries",
         "decode_many": (
-            "CHUNK_SIZE DecodedImages begin_decoding decode_all decode_chunk in_batches workers_for"
+            "CHUNK_SIZE DecodedImages Decoders begin_decoding decode_all decode_chunk in_batches "
+            "open_decoders workers_for"
         ),
         "parquet_images": "PARQUET_SUFFIXES open_parquet",
         "read_ahead": "read_all",
         "remote": "is_bucket is_remote",
+        "worker": "DIED",
         "workers": "Workers",
     },
 )

@@ -11,16 +11,19 @@ import sys
 import time
 import warnings
 from collections import deque
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, TypeAlias
 
 from xpnet.errors import UsageError, WorkerError
 
-from .worker import Pixels, decode_pixels
+from .cluster import Cluster, asked_cluster, part_size
+from .cluster_worker import Needs
+from .worker import DIED, Pixels, decode_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from concurrent.futures import Future
+    from contextlib import AbstractContextManager
 
     import numpy as np
 
@@ -48,6 +51,10 @@ BEGUN_TASKS_PER_WORKER = 24
 
 ALONE_SECONDS = 0.1
 """How long this process decodes alone before it starts workers: for a few images they are not worth it."""
+
+
+Decoders: TypeAlias = "int | Workers | Cluster"
+"""What decodes: so many processes of this machine, started ones, or a cluster."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +97,11 @@ class DecodedImages:
             self.paths[part], self.columns[part], self.errors[part], self.frames[part], self.libraries
         )
 
+    @property
+    def failed(self) -> list[str]:
+        """The paths of the images that failed."""
+        return [path for path, error in zip(self.paths, self.errors, strict=True) if error]
+
     @classmethod
     def from_pixels(cls, paths: list[str], pixels: Pixels) -> DecodedImages:
         """Return the result of `decode_pixels` with the columns as an array. No bytes are copied."""
@@ -115,13 +127,57 @@ def workers_for(asked: int | None) -> int:
     return asked or (1 if getattr(sys, "frozen", False) else cores())
 
 
+def open_decoders(workers: int | None, cluster: str | None) -> AbstractContextManager[Workers | Cluster]:
+    """Return what decodes, to be entered: workers of this machine, or a cluster.
+
+    Args:
+        workers: how many workers; None for one for each core.
+        cluster: the address of a cluster, as for `Cluster`. None for that of the environment variable
+            XPNET_CLUSTER, which counts if no number of workers is given.
+
+    Raises:
+        UsageError: both are given, or a value is not possible.
+    """
+    if workers is not None and cluster is not None:
+        msg = "--workers is for processes of this machine, and --cluster for others: give one of the two"
+        raise UsageError(msg)
+    address = asked_cluster(cluster) if workers is None else None
+    if address is not None:
+        return Cluster(address)
+    from .workers import Workers  # imported only here: importing this module must take little time
+
+    return Workers(workers_for(workers))
+
+
 def decode_chunk(paths: list[str], recipe: Recipe) -> DecodedImages:
     """Decode some images in this process."""
     return DecodedImages.from_pixels(paths, decode_pixels(paths, recipe))
 
 
+@dataclass(frozen=True)
+class DecodeTask:
+    """Decodes parts of the inputs on a cluster: see `cluster_worker.Task`."""
+
+    recipe: Recipe
+
+    @property
+    def needs(self) -> Needs:
+        """See `Task.needs`."""
+        return Needs(self.recipe.decoder)
+
+    def __call__(self, paths: list[str], places: list[str], first: int) -> DecodedImages:
+        """See `Task.__call__`."""
+        del first
+        return replace(decode_chunk(places, self.recipe), paths=paths)
+
+    def lost(self, path: str, first: int) -> DecodedImages:
+        """See `Task.lost`."""
+        del first
+        return DecodedImages.from_pixels([path], Pixels(bytes(self.recipe.n_x), [DIED], [0], {}))
+
+
 def decode_all(
-    paths: Iterable[str], recipe: Recipe, workers: int | Workers, chunk_size: int = CHUNK_SIZE
+    paths: Iterable[str], recipe: Recipe, workers: Decoders, chunk_size: int = CHUNK_SIZE
 ) -> Iterator[DecodedImages]:
     """Yield the decoded inputs in order, at most `chunk_size` at a time: fewer if their columns are large.
 
@@ -129,15 +185,18 @@ def decode_all(
         paths: the inputs. They are read only a little ahead of the results, so there may be any number.
         recipe: how an image becomes a column.
         workers: the number of processes: with 1, or for a few images, this process decodes. Or the processes
-            themselves: then this process decodes nothing, so that no image can end it.
+            themselves, or a cluster: then this process decodes nothing, so that no image can end it.
         chunk_size: the number of inputs in each chunk.
 
     Raises:
         UsageError: the recipe's decoder is not installed.
         WorkerError: the workers end before their first task. With one worker, or where the system cannot
-            start any, this process decodes instead, with a warning.
+            start any, this process decodes instead, with a warning. Or a cluster fails: see `Cluster.map`.
     """
     recipe.require_decoder()
+    if isinstance(workers, Cluster):
+        yield from workers.map(DecodeTask(recipe), paths, part_size(recipe.n_x))
+        return
     chunks, start = _chunks(paths, recipe, chunk_size), time.monotonic()
     if not isinstance(workers, int):
         yield from _Decoding(chunks, recipe, workers).results()
@@ -152,12 +211,12 @@ def decode_all(
         yield decode_chunk(chunk, recipe)
 
 
-def begin_decoding(paths: Iterable[str], recipe: Recipe, workers: int | Workers) -> Iterator[DecodedImages]:
-    """Return what `decode_all` returns. If the workers are given, they begin at once, for results to come.
+def begin_decoding(paths: Iterable[str], recipe: Recipe, workers: Decoders) -> Iterator[DecodedImages]:
+    """Return what `decode_all` returns. If workers are given, they begin at once, for results to come.
 
     Args and errors: see `decode_all`.
     """
-    if isinstance(workers, int):
+    if isinstance(workers, int | Cluster):
         return decode_all(paths, recipe, workers)
     recipe.require_decoder()
     decoding = _Decoding(_chunks(paths, recipe, CHUNK_SIZE), recipe, workers)

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 READY = b"xpnet decodes\n"
 """The line that a worker writes when it has started."""
 
+DIED = "decoding it ended its process"
+"""The error of an image that ends its worker."""
+
 LENGTH_BYTES = 8
 """The size of a length in bytes, big-endian. Two lengths stand before each result: see `spawn_main`."""
 

@@ -26,7 +26,7 @@ from typing import IO, TYPE_CHECKING, Any, Self
 
 from xpnet.errors import WorkerError
 
-from .worker import LARGE_BYTES, LENGTH_BYTES, READY, Pixels
+from .worker import DIED, LARGE_BYTES, LENGTH_BYTES, READY, Pixels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,9 +48,6 @@ TASKS_SENT = 2
 PIPE_BYTES = 1 << 20
 """The size of the pipe of a worker's results, if the system allows it. A worker can leave a result in it and
 go on, and this process reads it at once. The usual 64 KiB would make both wait for each other."""
-
-DIED = "decoding it ended its process"
-"""The error of an image that ends its worker."""
 
 PROGRAM = """import sys
 sys.path[:] = sys.argv[1:]
@@ -123,7 +120,7 @@ class Workers:
         they cannot be started, the first task says so.
         """
         count = self.count if count is None else min(count, self.count)
-        with _interrupts_blocked(), contextlib.suppress(WorkerError):
+        with interrupts_blocked(), contextlib.suppress(WorkerError):
             for _ in range(count):
                 self._launched.append(self._launch())
         with contextlib.suppress(RuntimeError):  # no thread can be started
@@ -374,7 +371,7 @@ def _block_interrupts() -> None:
 
 
 @contextlib.contextmanager
-def _interrupts_blocked() -> Iterator[None]:
+def interrupts_blocked() -> Iterator[None]:
     """Block Ctrl-C in this thread for a while. It arrives afterwards."""
     if not hasattr(signal, "pthread_sigmask"):
         yield

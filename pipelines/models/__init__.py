@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .rows import arrow_schema as arrow_schema
     from .rows import columns_for as columns_for
     from .rows import row_of as row_of
+    from .table_inputs import TableInputs as TableInputs
 
 __getattr__, __dir__, __all__ = lazy_door(
     __name__,
@@ -32,5 +33,6 @@ __getattr__, __dir__, __all__ = lazy_door(
         "onnx_export": "OnnxExport",
         "prediction": "ERROR STATUSES UNSURE Prediction Predictor RowOptions",
         "rows": "Predictions Row arrow_schema columns_for row_of",
+        "table_inputs": "TableInputs",
     },
 )

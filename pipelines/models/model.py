@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
     from xpnet.features import Backbone, PatchFeatures
 
-    from ..images import Workers
+    from ..images import Decoders
     from .onnx_export import OnnxExport
 
 StrPath = str | os.PathLike[str]
@@ -367,7 +367,7 @@ class Model:
         *,
         labels: str | None = None,
         target: str | None = None,
-        workers: int | Workers = 1,
+        workers: Decoders = 1,
         on_error: str = "skip",
         on_progress: Callable[[int, int], object] = lambda done, total: None,  # noqa: ARG005
         on_warning: Callable[[str], object] = warnings.warn,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from xpnet.io import Scorer
 
-    from ..images import DecodedImages, Recipe, Workers
+    from ..images import DecodedImages, Decoders, Recipe
 
 OK, UNSURE, ERROR = STATUSES = ("ok", "unsure", "error")
 """The possible statuses of a prediction; see `Prediction`."""
@@ -122,7 +122,7 @@ class Predictor:
     def predict(
         self,
         paths: Iterable[str],
-        workers: int | Workers = 1,
+        workers: Decoders = 1,
         batch_size: int | None = None,
         start: int = 0,
     ) -> Iterator[list[Prediction]]:

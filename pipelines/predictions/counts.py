@@ -40,6 +40,10 @@ class Counts:
         """Count one prediction, by its status."""
         setattr(self, status, getattr(self, status) + 1)
 
+    def __add__(self, others: Counts) -> Counts:
+        """Return the counts of these predictions and others."""
+        return Counts(self.ok + others.ok, self.unsure + others.unsure, self.error + others.error)
+
     def add_all(self, predictions: Iterable[Prediction]) -> None:
         """Count some predictions."""
         for prediction in predictions:

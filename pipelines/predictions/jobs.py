@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
 from xpnet.backend import select
-from xpnet.errors import DeviceError, UsageError
+from xpnet.errors import DeviceError, UsageError, WorkerError
 
 from ..images import expand_inputs
 from ..models import load
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from xpnet.backend import Backend
 
-    from ..images import Workers
+    from ..images import Decoders
     from ..messages import Messages
     from ..models import Model, RowOptions
     from .counts import Counts
@@ -41,7 +41,7 @@ class PredictJob:
         options: which columns the rows have.
         format: one of `FORMATS`.
         device: as for `xpnet.select`.
-        workers: how many processes decode.
+        workers: what decodes, and if it is a cluster also scores.
         batch_size: how many images are scored and written at a time; None for as many as the device takes.
         overwrite: whether to replace the unfinished file of an earlier run. Otherwise it is continued.
         frame: which frame or page of a file is read, counted from 1; None for the one of the training.
@@ -59,7 +59,7 @@ class PredictJob:
     options: RowOptions = DEFAULT_OPTIONS
     format: str = "csv"
     device: str | None = None
-    workers: int | Workers = 1
+    workers: Decoders = 1
     batch_size: int | None = None
     overwrite: bool = False
     retry_errors: bool = False
@@ -114,7 +114,7 @@ def run_prediction(job: PredictJob, stdout: IO[bytes], console: Messages) -> Cou
 
     try:
         counts = _score(job, model, opened, stdout, console)
-    except (KeyboardInterrupt, DeviceError):
+    except (KeyboardInterrupt, DeviceError, WorkerError):
         if job.output is not None and is_unfinished(job.output):
             console.warn(f"{job.output}.part holds the rows written so far: the same command continues")
         raise
@@ -161,6 +161,7 @@ def _score(
             workers=job.workers,
             batch_size=job.batch_size,
             overwrite=job.overwrite,
+            device=job.device,
             on_resume=on_resume,
             on_progress=on_progress,
         )

@@ -15,16 +15,17 @@ from xpnet.backend import Backend
 from xpnet.errors import NoInputError, OutputError, UsageError
 from xpnet.kernels import one_for_each_product
 
-from ..images import begin_decoding
-from ..models import RowOptions, columns_for, row_of
+from ..images import Cluster, begin_decoding, file_digest
+from ..models import RowOptions, columns_for
 from .counts import Counts
 from .formats import new_format
+from .parts import MadeByCluster, MadeHere, Making, ScoreTask
 from .resumable_file import WAYS_OUT, ResumableFile, StreamSink
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from ..images import Workers
+    from ..images import Decoders
     from ..models import Model
 
 DEFAULT_OPTIONS = RowOptions()
@@ -39,9 +40,10 @@ def write_predictions(
     options: RowOptions = DEFAULT_OPTIONS,
     *,
     format: str = "csv",  # noqa: A002  (the name of the command's option)
-    workers: int | Workers = 1,
+    workers: Decoders = 1,
     batch_size: int | None = None,
     overwrite: bool = False,
+    device: str | None = None,
     on_resume: Callable[[int], object] = lambda done: None,  # noqa: ARG005
     on_progress: Callable[[Counts], object] = lambda counts: None,  # noqa: ARG005
 ) -> Counts:
@@ -52,14 +54,15 @@ def write_predictions(
         paths: the images, which are read as they are needed. For a model that was trained on a table
             or on features: such files, which may lack what it predicts.
         backend: the device that scores; or a function that opens it, while the first images are decoded: the
-            libraries of a GPU take a while to load.
+            libraries of a GPU take a while to load. A cluster scores on its own devices.
         output: the file to write, which appears under its name when it is complete; or a binary stream.
         options: which columns the rows have.
         format: one of `FORMATS`.
-        workers: how many processes decode. It does not change any row.
+        workers: what decodes, and if it is a cluster also scores. It does not change any row.
         batch_size: how many images are scored and written at a time; None for as many as the device takes. It
             does not change any row.
         overwrite: whether to replace the unfinished file that an earlier run left, in place of continuing it.
+        device: for a cluster, the device of each worker, as for `xpnet.select`.
         on_resume: called with the number of rows of an unfinished file that is continued.
         on_progress: called with the counts after each batch.
 
@@ -72,19 +75,26 @@ def write_predictions(
         OutputError: the output cannot be written, or is the unfinished file of another run.
         NoInputError: there are no images.
         DeviceError: the device failed. The rows written so far are kept, and can be resumed.
+        WorkerError: the workers cannot be started, or the cluster fails. The rows are kept, too.
     """
     table = model.table_inputs(paths) if model.recipe is None else None
-    iterator, begun = iter(paths if table is None else table.names), None
-    if not isinstance(backend, Backend):
-        # The first images of an unfinished output are known only when its journal is read.
-        if model.recipe is not None and (overwrite or not is_unfinished(output)):
-            begun = begin_decoding(iterator, model.recipe, workers)
-        backend = backend()
-    predictor = model.predictor(backend, options, takes_tables=True)
+    inputs, begun = iter(paths if table is None else table.names), None
+    making: Making
+    if isinstance(workers, Cluster) and model.recipe is not None:
+        task = ScoreTask.of(model, options, format, device)
+        making = MadeByCluster(workers, task, model.recipe)
+    else:
+        if not isinstance(backend, Backend):
+            # The first images of an unfinished output are known only when its journal is read.
+            if model.recipe is not None and (overwrite or not is_unfinished(output)):
+                begun = begin_decoding(inputs, model.recipe, workers)
+            backend = backend()
+        predictor = model.predictor(backend, options, takes_tables=True)
+        making = MadeHere(predictor, backend.name, workers, batch_size, table, begun)
     format_ = new_format(format, columns_for(model.classes, options, of_images=model.recipe is not None))
     counts, digest = Counts(), InputDigest(b"" if table is None else table.content)
     # All cores decode, so one thread computes the products.
-    with one_for_each_product(), _open(output, model, options, format, backend, overwrite) as sink:
+    with one_for_each_product(), _open(output, model, options, format, making.device, overwrite) as sink:
         if isinstance(sink, StreamSink) and format_.conversion is not None:
             msg = f"--format {format} cannot be written to standard output: name a file with --output"
             raise UsageError(msg)
@@ -92,22 +102,12 @@ def write_predictions(
             if begun is not None:
                 msg = f"{sink.path}: another run began to write it meanwhile: the same command continues"
                 raise OutputError(msg)
-            counts = resumed_counts(sink, digest, iterator)
+            counts = resumed_counts(sink, digest, inputs)
             on_resume(counts.total)
-        if begun is not None:
-            batches = predictor.predict_parts(begun, batch_size)
-        elif table is None:
-            batches = predictor.predict(iterator, workers, batch_size, start=counts.total)
-        else:
-            batches = predictor.predict_decoded(
-                table.chunks(counts.total, batch_size or predictor.batch_size), start=counts.total
-            )
-        for batch in batches:
+        for part in making.parts(inputs, format_, counts.total):
             head = b"" if counts.total else format_.head()
-            counts.add_all(batch)
-            chunk = head + format_.rows(map(row_of, batch))
-            inputs = digest.add(prediction.path for prediction in batch)
-            sink.append(chunk, {"counts": asdict(counts), "inputs": inputs})
+            counts += part.counts
+            sink.append(head + part.rows, {"counts": asdict(counts), "inputs": digest.add(part.paths)})
             on_progress(counts)
         if not counts.total:
             sink.discard()
@@ -139,10 +139,14 @@ class InputDigest:
         return self._digest.hexdigest()
 
 
-def run_identity(model: Model, options: RowOptions, file_format: str, backend: Backend) -> dict[str, Any]:
+def run_identity(model: Model, options: RowOptions, file_format: str, device: str) -> dict[str, Any]:
     """Return what must be equal to resume a run: the model file, the options, and the kind of device.
 
-    The number of a GPU is not part of it: two GPUs give the same digits.
+    Args:
+        model: the model.
+        options: which columns the rows have.
+        file_format: one of `FORMATS`.
+        device: "cpu" or "gpu". The number of a GPU is not part of it: two GPUs give the same digits.
 
     Raises:
         UsageError: the model has no file.
@@ -155,14 +159,8 @@ def run_identity(model: Model, options: RowOptions, file_format: str, backend: B
     return {
         "model": file_digest(model.path),
         "options": {"format": file_format, **asdict(options), **reading},
-        "device": backend.name,
+        "device": device,
     }
-
-
-def file_digest(path: str) -> str:
-    """Return a hash of a file's bytes, in hexadecimal digits."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 def _open(
@@ -170,12 +168,12 @@ def _open(
     model: Model,
     options: RowOptions,
     file_format: str,
-    backend: Backend,
+    device: str,
     overwrite: bool,
 ) -> ResumableFile | StreamSink:
     if not isinstance(output, str):
         return StreamSink(output)
-    return ResumableFile.open(output, run_identity(model, options, file_format, backend), overwrite)
+    return ResumableFile.open(output, run_identity(model, options, file_format, device), overwrite)
 
 
 def resumed_counts(sink: ResumableFile | StreamSink, digest: InputDigest, paths: Iterator[str]) -> Counts:

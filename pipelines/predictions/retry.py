@@ -11,11 +11,11 @@ import numpy as np
 
 from xpnet.errors import OutputError, UsageError
 
-from ..images import DecodedImages, decode_all, decode_chunk, path_text
+from ..images import DecodedImages, decode_all, decode_chunk, file_digest, path_text
 from ..models import ERROR, STATUSES, UNSURE, columns_for, row_of
 from .counts import Counts
 from .formats import new_format
-from .predict import DEFAULT_OPTIONS, InputDigest, file_digest, resumed_counts, run_identity
+from .predict import DEFAULT_OPTIONS, InputDigest, resumed_counts, run_identity
 from .resumable_file import ResumableFile
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from xpnet.backend import Backend
 
-    from ..images import Workers
+    from ..images import Decoders
     from ..models import Model, Predictor, Row, RowOptions
     from .formats import Format
 
@@ -39,7 +39,7 @@ def retry_errors(
     options: RowOptions = DEFAULT_OPTIONS,
     *,
     format: str = "csv",  # noqa: A002  (the name of the command's option)
-    workers: int | Workers = 1,
+    workers: Decoders = 1,
     overwrite: bool = False,
     on_resume: Callable[[int], object] = lambda done: None,  # noqa: ARG005
     on_progress: Callable[[Counts], object] = lambda counts: None,  # noqa: ARG005
@@ -65,7 +65,7 @@ def retry_errors(
     first = next(earlier, None)  # refuses an output with other columns before anything is written
     if first is not None:
         earlier = itertools.chain([first], earlier)
-    identity = {**run_identity(model, options, format, backend), "--retry-errors": file_digest(output)}
+    identity = {**run_identity(model, options, format, backend.name), "--retry-errors": file_digest(output)}
     is_compared = False
     with ResumableFile.open(output, identity, overwrite) as sink:
         resumed = bool(sink.state)
@@ -177,7 +177,7 @@ def _compare(
 
 
 def _merge(
-    predictor: Predictor, batch: list[str], rows: list[Row], workers: int | Workers, start: int
+    predictor: Predictor, batch: list[str], rows: list[Row], workers: Decoders, start: int
 ) -> list[Row]:
     """Return the row for each input: the earlier row, or a new one if that was an error.
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from xpnet.backend import Backend
 
     from ..datasets import Dataset
-    from ..images import Workers
+    from ..images import Decoders
     from ..messages import Messages
     from ..models import Model
 
@@ -59,7 +59,7 @@ class ReportJob:
     predictions: str | None = None
     images: str | None = None
     device: str | None = None
-    workers: int | Workers = 1
+    workers: Decoders = 1
 
 
 def write_report(job: ReportJob, console: Messages) -> int:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from xpnet.backend import Backend
 
     from ..datasets import Dataset
-    from ..images import Workers
+    from ..images import Decoders
     from ..models import Model
 
 EXAMPLES = 24
@@ -44,7 +44,7 @@ POINTS = 300
 
 
 def evaluation_section(
-    model: Model, dataset: Dataset, backend: Backend, workers: int | Workers = 1
+    model: Model, dataset: Dataset, backend: Backend, workers: Decoders = 1
 ) -> dict[str, Any]:
     """Return the metrics, charts and examples of a model's predictions for labelled data.
 
@@ -222,7 +222,7 @@ def _nearest(
     return {"groups": groups, "among": found.among}
 
 
-def _completed(dataset: Dataset, section: dict[str, Any], workers: int | Workers) -> dict[str, Any]:
+def _completed(dataset: Dataset, section: dict[str, Any], workers: Decoders) -> dict[str, Any]:
     """Add to the examples of a section the pictures of data that hold features, and shorten all names.
 
     Returns:

@@ -14,7 +14,7 @@ from ..images import Recipe, decode_all, is_remote
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from ..images import Workers
+    from ..images import Decoders
 
 LARGEST_SIDE = 128
 """The longer side of a picture in pixels, at most."""
@@ -42,7 +42,7 @@ ON_SERVER = "it lies on a server, and a report asks servers only if --images nam
 
 
 def thumbnails(
-    paths: Sequence[str], side: int, workers: int | Workers, *, from_servers: bool = False
+    paths: Sequence[str], side: int, workers: Decoders, *, from_servers: bool = False
 ) -> Iterator[tuple[str, str]]:
     """Yield for each path its thumbnail (JPEG in base 64) and the reason why there is none; one is empty.
 

@@ -22,7 +22,7 @@ from .pictures import side_for, thumbnails
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from ..images import Workers
+    from ..images import Decoders
     from ..models import Model, Row
 
 GALLERY_ROWS = 10_000
@@ -170,7 +170,7 @@ def failed_section(found: Predictions) -> dict[str, Any] | None:
 
 
 def gallery_section(
-    found: Predictions, folder: str | None, workers: int | Workers, on_progress: Callable[[int, int], object]
+    found: Predictions, folder: str | None, workers: Decoders, on_progress: Callable[[int, int], object]
 ) -> dict[str, Any]:
     """Return the rows of the gallery by column, with thumbnails of the images that can be read.
 
