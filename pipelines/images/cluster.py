@@ -25,10 +25,10 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from xpnet.errors import UsageError, WorkerError, XpnetError
 from xpnet.processors import cores
 
-from .cluster_worker import Done, OnLoading, Result, can_see, difference, facts_of, work
+from .cluster_worker import Done, OnLoading, Result, call, can_see, difference, facts_of, work
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from .cluster_worker import Facts, Needs, Task
 
@@ -80,6 +80,7 @@ EXPECTED = "tcp://HOST:PORT of a Dask scheduler, or local:N"
 """What an address is."""
 
 R = TypeVar("R", bound=Result)
+T = TypeVar("T")
 
 
 def asked_cluster(asked: str | None) -> str | None:
@@ -210,8 +211,63 @@ class Cluster:
                 yield self._result(sent)
             except _KilledError:
                 for other in waiting:  # of the parts that a killed worker had, any may be the cause
-                    self._wait(other)
+                    self._wait(other.future)
                 yield from self._alone(task, sent.paths, sent.first)
+
+    def names(self) -> list[str]:
+        """Return the names of the workers, as far as known, in order.
+
+        Raises:
+            WorkerError: there have been none for a while, or the scheduler was lost.
+        """
+        while self._workers() and not self._names:
+            time.sleep(POLL_SECONDS)
+        return sorted(self._names)
+
+    def call_each(
+        self,
+        function: Callable[..., T],
+        arguments: Sequence[tuple[Any, ...]],
+        names: Sequence[str],
+        needs: Needs,
+    ) -> list[T]:
+        """Call a function with each of some arguments; return the results in order.
+
+        Args:
+            function: a function of a module. If a worker is killed it is called again, on another one.
+            arguments: for each call. They travel by way of the scheduler.
+            names: the worker for each call. If that one is gone, another one is called.
+            needs: what must be the same on all workers.
+
+        Raises:
+            WorkerError: a worker has another environment, or the cluster was lost, or workers were killed by
+                the call each time.
+        """
+        self.facts(needs)
+        calls = [OnLoading.pickled(call, function, given, needs, self._facts[needs]) for given in arguments]
+        futures = [self._submit(data, name) for data, name in zip(calls, names, strict=True)]
+        return [self._called(data, future) for data, future in zip(calls, futures, strict=True)]
+
+    def _called(self, data: bytes, first: Any) -> Any:
+        """Return the result of a call, which is made again if its worker is killed. first: its future."""
+        for attempt in range(ATTEMPTS):
+            future = self._submit(data) if attempt else first
+            with contextlib.ExitStack() as used, contextlib.suppress(_KilledError):
+                used.callback(future.release)
+                return self._fetched(future)
+        msg = (
+            f"{self.address}: {ATTEMPTS} workers of the cluster were killed one after the other by this task"
+        )
+        raise WorkerError(msg)
+
+    def on_closing(self, function: Callable[..., object], *arguments: Any) -> None:
+        """Call a function on all workers when the cluster is left, if it is there then."""
+
+        def call_all() -> None:
+            with contextlib.suppress(Exception):
+                self._client.run(pickle.loads, OnLoading.pickled(function, *arguments), on_error="ignore")
+
+        self._open.callback(call_all)
 
     def _alone(self, task: Task[R], paths: list[str], first: int) -> Iterator[R]:
         """Yield the results for a part while the workers have no other: what kills a worker now is in it."""
@@ -230,12 +286,18 @@ class Cluster:
         yield from self._alone(task, paths[half:], first + half)
 
     def _send(self, task: Task[R], paths: list[str], first: int) -> _Sent:
-        call = OnLoading.pickled(work, task, paths, os.getcwd(), first, self._facts[task.needs])
+        data = OnLoading.pickled(work, task, paths, os.getcwd(), first, self._facts[task.needs])
+        return _Sent(paths, first, self._submit(data))
+
+    def _submit(self, data: bytes, name: str | None = None) -> Any:
+        """Return the future of what unpickling data calls, on a worker of this name if it is there."""
+        where = {} if name is None else {"workers": [name], "allow_other_workers": True}
+        key = f"xpnet-{os.urandom(8).hex()}"
         try:
-            future = self._client.submit(pickle.loads, call, key=f"xpnet-{os.urandom(8).hex()}", pure=False)
+            with warnings.catch_warnings(action="ignore"):  # about the size of the data
+                return self._client.submit(pickle.loads, data, key=key, pure=False, **where)
         except (OSError, RuntimeError) as error:
             raise self._lost() from error
-        return _Sent(paths, first, future)
 
     def _result(self, sent: _Sent) -> Any:
         """Return the result for a part.
@@ -245,7 +307,7 @@ class Cluster:
             WorkerError: see `map`.
         """
         try:
-            done = self._fetched(sent)
+            done: Done[Any] = self._fetched(sent.future)
         finally:
             sent.future.release()
         for path in done.unseen:
@@ -258,16 +320,16 @@ class Cluster:
                 raise WorkerError(msg)
         return done.result
 
-    def _fetched(self, sent: _Sent) -> Done[Any]:
-        """Return what a worker returned for a part. Errors: see `_result`."""
+    def _fetched(self, future: Any) -> Any:
+        """Return what a worker returned. Errors: see `_result`."""
         from concurrent.futures import CancelledError
 
         while True:
-            self._wait(sent)
+            self._wait(future)
             try:
-                done: Done[Any] = sent.future.result(timeout=ABSENT_SECONDS)
+                return future.result(timeout=ABSENT_SECONDS)
             except TimeoutError:  # the worker that has the result was killed now: the part is done again
-                if sent.future.status == "error":
+                if future.status == "error":
                     raise
                 continue
             except self._dask.KilledWorker:
@@ -282,17 +344,16 @@ class Cluster:
                     raise
                 msg = f"{self.address}: the cluster failed, perhaps with another version of Dask: {error}"
                 raise WorkerError(msg) from error
-            return done
 
-    def _wait(self, sent: _Sent) -> None:
-        """Wait until a part is done or has failed.
+    def _wait(self, future: Any) -> None:
+        """Wait until a call is done or has failed.
 
         Raises:
             WorkerError: there are no workers any more.
         """
-        while not sent.future.done():
+        while not future.done():
             with contextlib.suppress(Exception):
-                sent.future.exception(timeout=POLL_SECONDS)
+                future.exception(timeout=POLL_SECONDS)
             self._workers()
 
     def _workers(self) -> int:
@@ -319,9 +380,9 @@ class Cluster:
 
     def _asked_all(self, needs: Needs) -> dict[str, Facts]:
         """Return the facts of each worker by its address."""
-        call = OnLoading.pickled(facts_of, needs)
+        data = OnLoading.pickled(facts_of, needs)
         try:
-            answers: dict[str, Any] = self._client.run(pickle.loads, call, on_error="return")
+            answers: dict[str, Any] = self._client.run(pickle.loads, data, on_error="return")
         except (OSError, RuntimeError) as error:
             raise self._lost() from error
         for name, answer in answers.items():

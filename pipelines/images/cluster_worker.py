@@ -43,6 +43,7 @@ class Result(Protocol):
         """The inputs of the part that cannot be used."""
 
 
+R = TypeVar("R")
 R_co = TypeVar("R_co", bound=Result, covariant=True)
 
 
@@ -174,6 +175,22 @@ def work(
         path for path, place in zip(paths, places, strict=True) if path in failed and not can_see(place)
     ]
     return Done(result, unseen, _process_name())
+
+
+def call(
+    function: Callable[..., R],
+    arguments: tuple[Any, ...],
+    needs: Needs,
+    expected: tuple[tuple[str, str], ...],
+) -> R:
+    """Call a function on a worker, for a process with these facts.
+
+    Raises:
+        WorkerError: this process has another environment.
+    """
+    with _one_at_a_time, warnings.catch_warnings(action="ignore"):
+        _require_facts(needs, expected)
+        return function(*arguments)
 
 
 class OnLoading:

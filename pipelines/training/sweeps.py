@@ -72,13 +72,13 @@ def _sweep(job: TrainJob, given: Mapping[str, Any], messages: Messages) -> Train
         plan = replace(plan, iterations=SWEEP_ITERATIONS)
     if plan.optimizer is None:
         plan = replace(plan, optimizer="sgd" if is_linear_classifier(model) and plan.iterations else "adam")
-    examples, scale = OnDevice.of(prepared), TargetScale.of(dataset)
+    examples, scale = OnDevice.of(prepared, job), TargetScale.of(dataset)
     settings = plan.settings(model, dataset.data.m)
     count = math.prod(len(values) for values in given.values())
     messages.say(f"Training {count} models together ..." if count > 1 else "Training one model ...")
     done = train_together(
         model, examples.data, scale.scaled(dataset.Y), backend, settings,
-        validation=examples.validation_for(scale), **given,
+        validation=examples.validation_for(scale), make_sums=examples.make_sums, **given,
     )  # fmt: skip
     best, restored = done.best, []
     for run in done.runs:

@@ -16,6 +16,7 @@ from xpnet.linear import classify, descend, minimize, solve
 from xpnet.nn import Epoch, StopReason, TrainingResult
 from xpnet.training import Evaluator, fit
 
+from .cluster_sums import sums_on
 from .linear_probe import with_suitable_optimizer
 from .plan import LBFGS, METRIC_EXAMPLES, RIDGE, Plan, choose_model
 from .preparation import Prepared, TrainJob, outputs_of, prepare
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from xpnet.data import DeviceMatrix
     from xpnet.io import SavedModel
+    from xpnet.linear import MakeSums
     from xpnet.nn import History, Network
     from xpnet.training import SweepResult
 
@@ -84,19 +86,22 @@ class OnDevice:
         data: the training examples on the device.
         validation: the validation examples with their labels, or None.
         held: the validation examples on the device, or None.
+        make_sums: what computes sums over the training examples; None for this process.
     """
 
     dataset: Dataset
     data: DeviceMatrix
     validation: Dataset | None
     held: DeviceMatrix | None
+    make_sums: MakeSums | None
 
     @classmethod
-    def of(cls, prepared: Prepared) -> OnDevice:
-        """Return the examples of a training on its device."""
+    def of(cls, prepared: Prepared, job: TrainJob) -> OnDevice:
+        """Return the examples of a training job on its device."""
         dataset, validation = prepared.dataset, prepared.validation
         held = None if validation is None else on_device(validation.data, prepared.backend)
-        return cls(dataset, on_device(dataset.data, prepared.backend), validation, held)
+        make_sums = sums_on(job.options.workers, job.device)
+        return cls(dataset, on_device(dataset.data, prepared.backend), validation, held, make_sums)
 
     def validation_for(self, scale: TargetScale) -> tuple[DeviceMatrix, Any] | None:
         """Return the validation examples on the device and their scaled labels, or None."""
@@ -157,7 +162,7 @@ def _train(job: TrainJob, messages: Messages, resume: bool, overwrite: bool) -> 
     if checkpoint is not None:
         full_batch = job.plan.is_full_batch(model, prepared.dataset.data.m)
         _check_checkpoint(checkpoint, job, full_batch, resume, overwrite, messages)
-    examples = OnDevice.of(prepared)
+    examples = OnDevice.of(prepared, job)
     total, m = _iterations(job.plan, model, prepared.dataset.data.m), prepared.dataset.data.m
 
     unit = "epochs" if job.plan.iterations is None else "iterations"
@@ -284,7 +289,7 @@ def train_examples(
     dataset, data = examples.dataset, examples.data
     backend = data.backend
     if plan.is_full_batch(model, data.m):
-        return _full_batch(plan, model, dataset, data, on_epoch)
+        return _full_batch(plan, model, examples, on_epoch)
     scale = TargetScale.of(dataset)
 
     def reported(epoch: Epoch) -> None:
@@ -304,11 +309,11 @@ def train_examples(
 def _full_batch(
     plan: Plan,
     model: Network,
-    dataset: Dataset,
-    data: DeviceMatrix,
+    examples: OnDevice,
     on_epoch: Callable[[Epoch], object] | None,
 ) -> TrainingResult:
     """Train a linear model on all examples: in closed form, by L-BFGS or by gradient descent."""
+    dataset, data = examples.dataset, examples.data
     if plan.is_closed_form(model, data.m):
         return solve(model, data, dataset.Y, data.backend, l2=plan.l2, dtype=plan.dtype)
     began, rate = time.perf_counter(), 0.0
@@ -317,7 +322,12 @@ def _full_batch(
         if on_epoch is not None:
             on_epoch(Epoch(done, cost, rate, (time.perf_counter() - began) / done))
 
-    shared: Any = {"class_weight": plan.class_weight, "dtype": plan.dtype, "on_progress": on_progress}
+    shared: Any = {
+        "class_weight": plan.class_weight,
+        "dtype": plan.dtype,
+        "make_sums": examples.make_sums,
+        "on_progress": on_progress,
+    }
     if plan.optimizer_for(model) == LBFGS:
         l2 = 1.0 if plan.l2 is None else plan.l2
         return minimize(model, data, dataset.Y, data.backend, iterations=plan.iterations, l2=l2, **shared)

@@ -10,7 +10,7 @@ from locations import CATS
 from xpnet.backend import Backend, select
 from xpnet.data import STANDARDIZATIONS, ColumnMatrix, DeviceMatrix, fit_standardizer, on_device
 from xpnet.errors import ConfigurationError, DivergenceError, ShapeError
-from xpnet.linear import METHODS, FusedPass, LinearObjective, descend, fused, make_stepper
+from xpnet.linear import METHODS, FusedPass, LinearObjective, LocalSums, descend, make_stepper, sums
 from xpnet.nn import Layer, LogisticRegression, Method, Network, Parameters, SoftmaxRegression, initialize
 
 DESCENT_METHODS = METHODS[1:]
@@ -36,7 +36,7 @@ def test_a_step_takes_few_operations_besides_its_pass(
     runs = objective.runs([0.1], [0.0])
     stepper = make_stepper(objective, Method.FUSED, runs, [None])
     zeros = objective.zeros(1, 1)
-    monkeypatch.setattr(fused, "linear_loss_and_gradient", lambda *given, **_: (given[4], given[3], given[4]))
+    monkeypatch.setattr(sums, "linear_loss_and_gradient", lambda *given, **_: (given[4], given[3], given[4]))
     for name in ("__array_ufunc__", "__array_function__", "__setitem__"):
         original = getattr(backend.xp.ndarray, name)
 
@@ -113,8 +113,9 @@ def test_a_fused_pass_does_not_depend_on_the_block_size(
     W, b = backend.send(np.random.default_rng(0).standard_normal((1, 12))), backend.send([[0.1]])
     results = []
     for size in (1, 1000, 12 * 8 * 100, 1 << 30):
-        monkeypatch.setattr("xpnet.linear.fused.BLOCK_BYTES", {"cpu": size, "gpu": size})
-        done = FusedPass(on_device(data, backend), labels, None, "sigmoid", "float64")(W, b)
+        monkeypatch.setattr("xpnet.linear.sums.BLOCK_BYTES", {"cpu": size, "gpu": size})
+        matrix = on_device(data, backend)
+        done = FusedPass(matrix, LocalSums(matrix, labels, None, "sigmoid", "float64"), "float64")(W, b)
         results.append([backend.fetch(part) for part in (done.loss, done.dW, done.db)])
     for result in results[1:]:
         for got, want in zip(result, results[0], strict=True):

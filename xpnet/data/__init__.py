@@ -6,7 +6,7 @@ The raw examples are never changed: batches are standardized on the device.
 from xpnet.data.batches import Batch, Batches, Resident, Streamed, Subset, gather, make_batches
 from xpnet.data.column_matrix import ColumnMatrix
 from xpnet.data.device_matrix import DeviceMatrix, on_device
-from xpnet.data.mapped_rows import scratch
+from xpnet.data.mapped_rows import mapping_of, scratch
 from xpnet.data.split import stratified_split
 from xpnet.data.standardize import (
     STANDARDIZATIONS,
@@ -30,6 +30,7 @@ __all__ = [
     "fit_standardizer",
     "gather",
     "make_batches",
+    "mapping_of",
     "on_device",
     "scratch",
     "standardizer_from_moments",

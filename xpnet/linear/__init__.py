@@ -24,6 +24,7 @@ from xpnet.linear.lbfgs import minimize
 from xpnet.linear.least_squares import is_solvable, solve
 from xpnet.linear.objective import LinearObjective, is_linear_classifier
 from xpnet.linear.ridge import MAX_FEATURES, classify, is_by_example, is_ridge_solvable
+from xpnet.linear.sums import LocalSums, MakeSums, PartialSum, Sums, partial_sums, shard_rows, tree_sum
 from xpnet.linear.symmetric import add_products
 
 __all__ = [
@@ -32,6 +33,10 @@ __all__ = [
     "RESIDUALS",
     "FusedPass",
     "LinearObjective",
+    "LocalSums",
+    "MakeSums",
+    "PartialSum",
+    "Sums",
     "add_products",
     "choose_method",
     "classify",
@@ -44,9 +49,12 @@ __all__ = [
     "logistic_residual",
     "make_stepper",
     "minimize",
+    "partial_sums",
     "require_valid_descent",
     "run_descent",
+    "shard_rows",
     "softmax_residual",
     "solve",
+    "tree_sum",
     "unstack_parameters",
 ]

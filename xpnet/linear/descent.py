@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from xpnet.backend import Backend
     from xpnet.data import ColumnMatrix, DeviceMatrix
     from xpnet.linear.fused import LossAndGradient
+    from xpnet.linear.sums import MakeSums
     from xpnet.nn import Network
 
 METHODS = ("auto", "autodiff", "fused", "gram")
@@ -62,6 +63,7 @@ def descend(
     method: str = "auto",
     dtype: str = "float32",
     resident_bytes: int | None = None,
+    make_sums: MakeSums | None = None,
     on_progress: Callable[[int, float], object] | None = None,
 ) -> TrainingResult:
     """Minimize J = mean loss + l2 / (2 m) sum W^2 by full-batch gradient descent.
@@ -80,6 +82,7 @@ def descend(
         method: "autodiff", "fused", "gram", or "auto": gram if m < n_x, else fused.
         dtype: dtype of the arithmetic, "float32" or "float64".
         resident_bytes: size limit of examples that stay on the device; see `xpnet.data.DeviceMatrix`.
+        make_sums: makes what computes sums over all examples; by default this process does.
         on_progress: called with the number of steps done and the last cost, each time costs are fetched.
 
     Raises:
@@ -94,6 +97,7 @@ def descend(
         objective = LinearObjective.of(
             model, data, Y, backend,
             class_weight=class_weight, weights=weights, dtype=dtype, resident_bytes=resident_bytes,
+            make_sums=make_sums,
         )  # fmt: skip
         stepper = make_stepper(objective, chosen, objective.runs((learning_rate,), (l2,)), [start])
         costs = run_descent(stepper, objective, iterations, 1, on_progress=on_progress)[0]

@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 
     from xpnet.arrays import Array
     from xpnet.data import DeviceMatrix
-
-BLOCK_BYTES = {"cpu": 4 << 20, "gpu": 256 << 20}
-"""Bytes of a block after the cast: on a CPU it fits a core's cache, on a GPU it keeps the device busy."""
+    from xpnet.linear.sums import Sums
 
 
 @dataclass(frozen=True)
@@ -47,46 +45,21 @@ class FusedPass:
 
     Args:
         data: the examples, on their device.
-        labels: (n_out, m) floats on the device: 0 and 1, or one-hot columns.
-        weights: weights of the examples, (1, m) on the device, or None.
-        output: "sigmoid" or "softmax".
+        sums: computes sums over the raw examples.
         dtype: dtype of the arithmetic, "float32" or "float64".
     """
 
-    def __init__(
-        self, data: DeviceMatrix, labels: Array, weights: Array | None, output: str, dtype: str
-    ) -> None:
-        backend, raw = data.backend, data.host.examples.dtype
-        self._data, self._labels, self._weights = data, labels, weights
-        self._residual = RESIDUALS[output]
-        mean = data.standardizer.mean.T
-        # The mean of bytes is folded into W and b. Floats may be far from 0: their mean is subtracted first.
-        self._center = None if raw == "uint8" else backend.send(mean, raw.name)
-        self._mean = None if self._center is not None or not mean.any() else backend.send(mean, dtype=dtype)
-        self._scale = backend.send(data.standardizer.scale.T, dtype=dtype)
-        block_bytes = BLOCK_BYTES["gpu" if backend.name == "gpu" else "cpu"]
-        itemsize = 4 if dtype == "float32" else 8
-        self._rows = max(1, min(data.m, block_bytes // (data.n_x * itemsize)))
+    def __init__(self, data: DeviceMatrix, sums: Sums, dtype: str) -> None:
+        self._sums, standardizer = sums, data.standardizer
+        folded = data.host.examples.dtype == "uint8" and standardizer.mean.any()  # see `LocalSums`
+        self._mean = data.backend.send(standardizer.mean.T, dtype=dtype) if folded else None
+        self._scale = data.backend.send(standardizer.scale.T, dtype=dtype)
 
     def __call__(self, W: Array, b: Array) -> LossAndGradient:
         """Return loss and gradient at W (runs n_out, n_x) and b (runs n_out, 1)."""
-        xp = namespace(W)
         mean, folded = self._mean, W * self._scale
-        shift = b if mean is None else b - xp.sum(folded * mean, axis=1, keepdims=True)
-        parts = [
-            linear_loss_and_gradient(
-                examples,
-                self._labels[:, part],
-                None if self._weights is None else self._weights[:, part],
-                folded,
-                shift,
-                center=self._center,
-                residual=self._residual,
-                rows=self._rows,
-            )
-            for part, examples in self._data.chunks()
-        ]
-        loss, G, r = (sum(sums[1:], start=sums[0]) for sums in zip(*parts, strict=True))
+        shift = b if mean is None else b - namespace(W).sum(folded * mean, axis=1, keepdims=True)
+        loss, G, r = self._sums(folded, shift)
         return LossAndGradient(loss, (G if mean is None else G - r * mean) * self._scale, r)
 
 

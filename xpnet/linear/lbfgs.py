@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from xpnet.arrays import Array
     from xpnet.backend import Backend
     from xpnet.data import ColumnMatrix, DeviceMatrix
+    from xpnet.linear.sums import MakeSums
     from xpnet.nn import Network, Parameters
 
 MAX_ITERATIONS = 500
@@ -64,6 +65,7 @@ def minimize(
     start: Parameters | None = None,
     dtype: str = "float32",
     resident_bytes: int | None = None,
+    make_sums: MakeSums | None = None,
     on_progress: Callable[[int, float], object] | None = None,
 ) -> TrainingResult:
     """Minimize J = mean loss + l2 / (2 m) sum W^2 by L-BFGS.
@@ -84,6 +86,7 @@ def minimize(
         start: parameters to start from; zeros by default.
         dtype: dtype of the arithmetic, "float32" or "float64".
         resident_bytes: size limit of examples that stay on the device; see `xpnet.data.DeviceMatrix`.
+        make_sums: makes what computes sums over all examples; by default this process does.
         on_progress: called after each iteration with their number and the cost.
 
     Returns:
@@ -108,6 +111,7 @@ def minimize(
         objective = LinearObjective.of(
             model, data, Y, backend,
             class_weight=class_weight, weights=weights, dtype=dtype, resident_bytes=resident_bytes,
+            make_sums=make_sums,
         )  # fmt: skip
         few = start is None and is_worthwhile(objective)
         limit = iterations or (MAX_ITERATIONS_REDUCED if few else MAX_ITERATIONS)

@@ -13,6 +13,7 @@ from xpnet.autodiff import Node, gradients
 from xpnet.data import on_device
 from xpnet.errors import ConfigurationError
 from xpnet.linear.fused import FusedPass, LossAndGradient
+from xpnet.linear.sums import LocalSums
 from xpnet.nn import example_weights, require_trainable_labels
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from xpnet.arrays import Array
     from xpnet.backend import Backend
     from xpnet.data import ColumnMatrix, DeviceMatrix
+    from xpnet.linear.sums import MakeSums
     from xpnet.nn import Network
 
 
@@ -64,6 +66,7 @@ class LinearObjective:
         labels: (n_out, m) floats on the device: 0 and 1, or one-hot columns.
         weights: weights of the examples, (1, m) on the device, or None.
         dtype: dtype of the arithmetic, "float32" or "float64".
+        make_sums: makes what computes sums over all examples for the fused pass.
     """
 
     model: Network
@@ -71,6 +74,7 @@ class LinearObjective:
     labels: Array
     weights: Array | None
     dtype: str
+    make_sums: MakeSums = LocalSums
 
     @classmethod
     def of(
@@ -84,6 +88,7 @@ class LinearObjective:
         weights: np.ndarray | None = None,
         dtype: str = "float32",
         resident_bytes: int | None = None,
+        make_sums: MakeSums | None = None,
     ) -> LinearObjective:
         """Return the objective of a model on examples: check them, and send them with the labels.
 
@@ -113,6 +118,7 @@ class LinearObjective:
             backend.send(labels, dtype=dtype),
             None if combined is None else backend.send(combined, dtype=dtype),
             dtype,
+            make_sums or LocalSums,
         )
 
     @property
@@ -136,7 +142,8 @@ class LinearObjective:
 
     def fused_pass(self) -> FusedPass:
         """Return a function of W and b that computes loss and gradient in one pass over the raw examples."""
-        return FusedPass(self.data, self.labels, self.weights, self.model.output, self.dtype)
+        sums = self.make_sums(self.data, self.labels, self.weights, self.model.output, self.dtype)
+        return FusedPass(self.data, sums, self.dtype)
 
     def autodiff_pass(self, W: Array, b: Array) -> LossAndGradient:
         """Return the same loss and gradient by the computation graph on the standardized matrix."""

@@ -16,6 +16,7 @@ import numpy as np
 from xpnet.data import ColumnMatrix, DeviceMatrix
 from xpnet.errors import DivergenceError
 from xpnet.linear.gram import GramMatrix
+from xpnet.linear.sums import LocalSums
 from xpnet.nn import Network
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class ReducedObjective:
 
     def __init__(self, objective: LinearObjective) -> None:
         self._backend = backend = objective.backend
-        exact = replace(objective, dtype="float64")
+        exact = replace(objective, dtype="float64", make_sums=LocalSums)
         self._gram = GramMatrix(exact)
         G = self._gram.fetch()
         if not np.isfinite(G).all():

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from xpnet.backend import Backend
     from xpnet.data import ColumnMatrix, DeviceMatrix
+    from xpnet.linear import MakeSums
     from xpnet.nn import Network, Settings
 
 
@@ -87,6 +88,7 @@ def sweep(
     seeds: Sequence[int] = (),
     validation: tuple[ColumnMatrix | DeviceMatrix, np.ndarray] | None = None,
     method: str = "auto",
+    make_sums: MakeSums | None = None,
 ) -> SweepResult:
     """Train a model with each combination of learning rate, penalty and seed, all at once.
 
@@ -105,6 +107,7 @@ def sweep(
         seeds: the seeds of the initial parameters; by default that of `settings`.
         validation: examples and labels to validate with, or None.
         method: see `xpnet.linear.descend`; for other models and settings "auto" or "autodiff".
+        make_sums: see `xpnet.linear.descend`.
 
     Raises:
         ConfigurationError: a setting cannot be used for several trainings, such as patience, or is out of
@@ -130,7 +133,7 @@ def sweep(
     examples = on_device(data, backend, settings.resident_bytes)
     if _is_descent(model, examples.m, settings):
         chosen, reason = choose_method(method, examples)
-        runs = _descended(model, examples, Y, backend, each, validation, chosen)
+        runs = _descended(model, examples, Y, backend, each, validation, chosen, make_sums)
     elif method in ("auto", "autodiff"):
         chosen = Method.AUTODIFF
         reason = "only full-batch sgd of logistic or softmax regression has a faster method"
@@ -174,6 +177,7 @@ def _descended(
     each: list[Settings],
     validation: tuple[ColumnMatrix | DeviceMatrix, np.ndarray] | None,
     method: Method,
+    make_sums: MakeSums | None,
 ) -> list[SweepRun]:
     """Train all runs together by full-batch gradient descent."""
     shared = each[0]
@@ -182,7 +186,7 @@ def _descended(
     began = time.perf_counter()
     with backend.activate():
         objective = LinearObjective.of(
-            model, data, Y, backend, class_weight=shared.class_weight, dtype=shared.dtype
+            model, data, Y, backend, class_weight=shared.class_weight, dtype=shared.dtype, make_sums=make_sums
         )
         stepper = make_stepper(objective, method, objective.runs(rates, l2s), _starts(model, backend, each))
         costs = run_descent(stepper, objective, shared.epochs, len(each), strict=False)
