@@ -16,6 +16,7 @@ from xpnet.linear.descent import (
 from xpnet.linear.fused import (
     RESIDUALS,
     FusedPass,
+    Sums,
     linear_loss_and_gradient,
     logistic_residual,
     softmax_residual,
@@ -24,7 +25,7 @@ from xpnet.linear.lbfgs import minimize
 from xpnet.linear.least_squares import is_solvable, solve
 from xpnet.linear.objective import LinearObjective, is_linear_classifier
 from xpnet.linear.ridge import MAX_FEATURES, classify, is_by_example, is_ridge_solvable
-from xpnet.linear.sums import LocalSums, MakeSums, PartialSum, Sums, partial_sums, shard_rows, tree_sum
+from xpnet.linear.sums import LocalSums, MakeSums, PartialSum, partial_sums, shard_rows, tree_sum
 from xpnet.linear.symmetric import add_products
 
 __all__ = [

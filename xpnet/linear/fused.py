@@ -12,7 +12,7 @@ Several runs share one pass: their weights are stacked by rows, W (runs n_out, n
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from xpnet.arrays import namespace
 from xpnet.kernels import dispatched
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from xpnet.arrays import Array
     from xpnet.data import DeviceMatrix
-    from xpnet.linear.sums import Sums
 
 
 @dataclass(frozen=True)
@@ -40,6 +39,18 @@ class LossAndGradient:
     db: Array
 
 
+class Sums(Protocol):
+    """Computes sums over all examples, wherever these are."""
+
+    def __call__(self, W: Array, b: Array) -> tuple[Array, ...]:
+        """Return what `linear_loss_and_gradient` does, for all examples.
+
+        Args:
+            W: weights with the scale folded in, (runs n_out, n_x).
+            b: biases with the mean folded in, (runs n_out, 1).
+        """
+
+
 class FusedPass:
     """A function that computes loss and gradient in one pass over the raw examples.
 
@@ -51,7 +62,7 @@ class FusedPass:
 
     def __init__(self, data: DeviceMatrix, sums: Sums, dtype: str) -> None:
         self._sums, standardizer = sums, data.standardizer
-        folded = data.host.examples.dtype == "uint8" and standardizer.mean.any()  # see `LocalSums`
+        folded = data.host.examples.dtype == "uint8" and standardizer.mean.any()  # see sums.py
         self._mean = data.backend.send(standardizer.mean.T, dtype=dtype) if folded else None
         self._scale = data.backend.send(standardizer.scale.T, dtype=dtype)
 

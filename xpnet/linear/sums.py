@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from xpnet.arrays import Array
     from xpnet.data import ColumnMatrix, DeviceMatrix
+    from xpnet.linear.fused import Sums
 
 SHARD_BYTES = 64 << 20
 """Bytes of the raw examples of a shard: it takes some milliseconds, and takes much longer to send."""
@@ -74,18 +75,6 @@ def tree_sum(nodes: Iterable[PartialSum]) -> tuple[Array, ...]:
 
 def _added(left: tuple[Array, ...], right: tuple[Array, ...]) -> tuple[Array, ...]:
     return tuple(a + b for a, b in zip(left, right, strict=True))
-
-
-class Sums(Protocol):
-    """Computes sums over all examples, wherever these are."""
-
-    def __call__(self, W: Array, b: Array) -> tuple[Array, ...]:
-        """Return what `linear_loss_and_gradient` does, for all examples.
-
-        Args:
-            W: weights with the scale folded in, (runs n_out, n_x).
-            b: biases with the mean folded in, (runs n_out, 1).
-        """
 
 
 class MakeSums(Protocol):
