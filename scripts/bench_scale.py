@@ -31,7 +31,7 @@ from xpnet.data import ColumnMatrix, fit_standardizer
 from xpnet.linear import descend
 from xpnet.nn import LogisticRegression, SoftmaxRegression
 from xpnet.pipelines.images import Cluster
-from xpnet.pipelines.training.cluster_sums import sums_on
+from xpnet.pipelines.training import sums_on
 
 COUNT = 20_000
 """How many images `cluster` scores."""

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .feature_extractor import Extraction as Extraction
     from .feature_extractor import FeatureExtractor as FeatureExtractor
     from .feature_extractor import features_standardizer as features_standardizer
+    from .file_rows import FileRows as FileRows
     from .sources import DataOptions as DataOptions
     from .sources import open_data as open_data
     from .sources import open_some_images as open_some_images
@@ -47,6 +48,7 @@ __getattr__, __dir__, __all__ = lazy_door(
         "doubts": "doubt_about_targets doubts_about_images",
         "endings": "EMBEDDING_SUFFIXES FEATURE_INPUT_SUFFIXES PARQUET_SUFFIXES TABLE_SUFFIXES USUAL_LABELS",
         "feature_extractor": "Extraction FeatureExtractor features_standardizer",
+        "file_rows": "FileRows",
         "sources": "DataOptions open_data open_some_images with_classes write_data",
         "table": "TableRows read_table_rows",
     },

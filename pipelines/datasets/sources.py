@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from xpnet.data import fit_standardizer
 from xpnet.errors import DataError, UsageError
 
 from ..images import Recipe, holds_images, is_remote, why_no_image
@@ -149,7 +148,9 @@ def open_data(
         msg = f"{path}: holds features, with their standardization: leave out --standardize"
         raise UsageError(msg)
     channels = dataset.recipe.channels if dataset.recipe else 1
-    fitted = fit_standardizer(dataset.data.blocks(), options.standardize, channels)
+    from .file_rows import fit_standardizer_with
+
+    fitted = fit_standardizer_with(dataset.data, options.standardize, channels, options.workers)
     return replace(dataset, data=dataset.data.standardized_as(fitted))
 
 

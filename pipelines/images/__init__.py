@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .decode_many import begin_decoding as begin_decoding
     from .decode_many import decode_all as decode_all
     from .decode_many import decode_chunk as decode_chunk
+    from .decode_many import decoders_for as decoders_for
     from .decode_many import in_batches as in_batches
     from .decode_many import open_decoders as open_decoders
     from .decode_many import workers_for as workers_for
@@ -69,8 +70,8 @@ __getattr__, __dir__, __all__ = lazy_door(
         "decode": "codec_versions decode_to_bytes usual_pillow",
         "libraries": "decoding_libraries",
         "decode_many": (
-            "CHUNK_SIZE DecodedImages Decoders begin_decoding decode_all decode_chunk in_batches "
-            "open_decoders workers_for"
+            "CHUNK_SIZE DecodedImages Decoders begin_decoding decode_all decode_chunk decoders_for "
+            "in_batches open_decoders workers_for"
         ),
         "parquet_images": "PARQUET_SUFFIXES open_parquet",
         "read_ahead": "read_all",

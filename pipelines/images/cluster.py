@@ -50,6 +50,9 @@ CONNECT_SECONDS = 10
 ABSENT_SECONDS = 60
 """How long there may be no worker at all, later. A worker that was killed is usually started again."""
 
+SUMS_SECONDS = 10
+"""How long the result of a call of one worker may take to come. If the worker is gone, it does not come."""
+
 POLL_SECONDS = 1.0
 """How often it is asked whether there are workers, while a result does not come."""
 
@@ -246,15 +249,14 @@ class Cluster:
         self.facts(needs)
         calls = [OnLoading.pickled(call, function, given, needs, self._facts[needs]) for given in arguments]
         futures = [self._submit(data, name) for data, name in zip(calls, names, strict=True)]
-        return [self._called(data, future) for data, future in zip(calls, futures, strict=True)]
+        return [self._called(*sent) for sent in zip(calls, names, futures, strict=True)]
 
-    def _called(self, data: bytes, first: Any) -> Any:
-        """Return the result of a call, which is made again if its worker is killed. first: its future."""
-        for attempt in range(ATTEMPTS):
-            future = self._submit(data) if attempt else first
-            with contextlib.ExitStack() as used, contextlib.suppress(_KilledError):
-                used.callback(future.release)
-                return self._fetched(future)
+    def _called(self, data: bytes, name: str | None, future: Any) -> Any:
+        """Return the result of a call, which is made again, by any worker, if its own one is killed."""
+        for _ in range(ATTEMPTS):
+            with contextlib.suppress(_KilledError):
+                return self._fetched(future or self._submit(data), name)
+            name = future = None
         msg = (
             f"{self.address}: {ATTEMPTS} workers of the cluster were killed one after the other by this task"
         )
@@ -290,8 +292,9 @@ class Cluster:
         return _Sent(paths, first, self._submit(data))
 
     def _submit(self, data: bytes, name: str | None = None) -> Any:
-        """Return the future of what unpickling data calls, on a worker of this name if it is there."""
-        where = {} if name is None else {"workers": [name], "allow_other_workers": True}
+        """Return the future of what unpickling data calls, on the worker of this name, if one is given."""
+        """Return the future of what unpickling data calls, on the worker of this name if one is given."""
+        where = {} if name is None else {"workers": [name]}
         key = f"xpnet-{os.urandom(8).hex()}"
         try:
             with warnings.catch_warnings(action="ignore"):  # about the size of the data
@@ -320,14 +323,15 @@ class Cluster:
                 raise WorkerError(msg)
         return done.result
 
-    def _fetched(self, future: Any) -> Any:
-        """Return what a worker returned. Errors: see `_result`."""
+    def _fetched(self, future: Any, name: str | None = None) -> Any:
+        """Return what a worker returned. name: of the only worker that may do it. Errors: see `_result`."""
         from concurrent.futures import CancelledError
 
+        timeout = ABSENT_SECONDS if name is None else SUMS_SECONDS
         while True:
-            self._wait(future)
+            self._wait(future, name)
             try:
-                return future.result(timeout=ABSENT_SECONDS)
+                return future.result(timeout=timeout)
             except TimeoutError:  # the worker that has the result was killed now: the part is done again
                 if future.status == "error":
                     raise
@@ -345,16 +349,19 @@ class Cluster:
                 msg = f"{self.address}: the cluster failed, perhaps with another version of Dask: {error}"
                 raise WorkerError(msg) from error
 
-    def _wait(self, future: Any) -> None:
-        """Wait until a call is done or has failed.
+    def _wait(self, future: Any, name: str | None = None) -> None:
+        """Wait until a call is done or has failed. name: of the only worker that may do it.
 
         Raises:
+            _KilledError: that worker is gone.
             WorkerError: there are no workers any more.
         """
         while not future.done():
             with contextlib.suppress(Exception):
                 future.exception(timeout=POLL_SECONDS)
             self._workers()
+            if name is not None and name not in self._names:
+                raise _KilledError
 
     def _workers(self) -> int:
         """Return how many workers there are, as far as known. At least 1, because some may come back.
@@ -389,6 +396,8 @@ class Cluster:
             if isinstance(answer, ImportError):
                 who = f"the worker {name} of the cluster"
                 raise _without_xpnet(who, answer) from answer
+            if isinstance(answer, OSError) and name not in self._client.nthreads():
+                return self._asked_all(needs)  # it was killed meanwhile
             if isinstance(answer, OSError):
                 msg = f"{self.address}: the worker {name} cannot be used: {answer}"
                 raise WorkerError(msg) from answer

@@ -6,6 +6,7 @@ which decodes it (a crash in a decoder, or too little memory) is one such failur
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import sys
 import time
@@ -147,6 +148,16 @@ def open_decoders(workers: int | None, cluster: str | None) -> AbstractContextMa
     from .workers import Workers  # imported only here: importing this module must take little time
 
     return Workers(workers_for(workers))
+
+
+def decoders_for(workers: int | None, cluster: str | None) -> AbstractContextManager[Decoders]:
+    """Return what decodes for a function of Python, to be entered. With one worker this process decodes.
+
+    Args and errors: see `open_decoders`, but the environment variable does not count.
+    """
+    if cluster is None:
+        return contextlib.nullcontext(workers_for(workers))
+    return open_decoders(workers, cluster)
 
 
 def decode_chunk(paths: list[str], recipe: Recipe) -> DecodedImages:

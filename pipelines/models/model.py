@@ -36,7 +36,7 @@ from ..datasets import (
     with_features,
     with_labels_for,
 )
-from ..images import Recipe, expand_inputs, holds_images, workers_for
+from ..images import Recipe, decoders_for, expand_inputs, holds_images
 from ..outputs import locked_outputs, require_ending, require_writable
 from .checks import require_history, require_table_recipe
 from .evaluation import Evaluation, evaluate_classes, evaluate_regression, thresholds
@@ -45,12 +45,14 @@ from .rows import Predictions, columns_for
 from .table_inputs import TableInputs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from xpnet.features import Backbone, PatchFeatures
 
     from ..images import Decoders
     from .onnx_export import OnnxExport
+    from .prediction import Prediction
 
 StrPath = str | os.PathLike[str]
 """The path of a file or folder."""
@@ -217,6 +219,7 @@ class Model:
         inputs: StrPath | Iterable[StrPath],
         *,
         workers: int | None = None,
+        cluster: str | None = None,
         device: Device = None,
         batch_size: int | None = None,
         topk: int = 0,
@@ -235,6 +238,8 @@ class Model:
                 patterns; or tables
                 and files of features.
             workers: how many processes decode; None for one per core. This process decodes a few images.
+            cluster: the address of a Dask cluster that decodes in their place, or "local:N". It is left when
+                the iterator ends.
             device: where to score: "auto", "cpu", "gpu", "gpu:1", ..., or a backend.
             batch_size: how many images are scored at a time; None for 64, or 1024 on a GPU. It changes no
                 prediction.
@@ -260,10 +265,12 @@ class Model:
         if self.recipe is None:
             table = self.table_inputs(named)
             batches = predictor.predict_decoded(table.chunks(0, batch_size or predictor.batch_size))
+            predictions = (prediction for batch in batches for prediction in batch)
         else:
-            batches = predictor.predict(expand_inputs(named), workers_for(workers), batch_size)
+            decoders = decoders_for(workers, cluster)
+            predictions = _each(predictor, expand_inputs(named), decoders, batch_size)
         columns = columns_for(self.classes, options, of_images=self.recipe is not None)
-        return Predictions((prediction for batch in batches for prediction in batch), columns)
+        return Predictions(predictions, columns)
 
     def predict_array(self, X: np.ndarray, *, device: Device = None) -> np.ndarray:
         """Return the predictions for examples in memory.
@@ -308,6 +315,7 @@ class Model:
         labels: StrPath | None = None,
         target: str | None = None,
         workers: int | None = None,
+        cluster: str | None = None,
         device: Device = None,
         frame: int | None = None,
         max_pixels: int | None = None,
@@ -323,6 +331,7 @@ class Model:
                 subfolder per class.
             target: the column to predict, for a table; by default the one the model was trained on.
             workers: how many processes decode; None for one per core.
+            cluster: the address of a Dask cluster that decodes in their place, or "local:N".
             device: where to score, as for `predict`.
             frame: for a folder, which frame or page of a file to read, as for `reading`.
             max_pixels: for a folder, the largest image that is decoded, as for `reading`.
@@ -358,7 +367,8 @@ class Model:
         else:
             csv = None if labels is None else os.fspath(labels)
             reading = self.reading(frame, max_pixels)
-            dataset = reading.open_data(data, labels=csv, target=target, workers=workers_for(workers))
+            with decoders_for(workers, cluster) as decoders:
+                dataset = reading.open_data(data, labels=csv, target=target, workers=decoders)
         return self.evaluate_dataset(dataset, backend, wanted_precision).metrics
 
     def open_data(
@@ -570,6 +580,18 @@ def load(path: StrPath) -> Model:
         msg = f"load: path is {type(path).__name__}, expected the path of a model file as str or Path"
         raise UsageError(msg)
     return Model.from_saved(read_model_file(path), os.fspath(path))
+
+
+def _each(
+    predictor: Predictor,
+    paths: Iterator[str],
+    decoders: AbstractContextManager[Decoders],
+    batch_size: int | None,
+) -> Generator[Prediction, None, None]:
+    """Yield the predictions for images, which are decoded meanwhile."""
+    with decoders as entered:
+        for batch in predictor.predict(paths, entered, batch_size):
+            yield from batch
 
 
 def backend_of(device: Device) -> Backend:

@@ -10,6 +10,7 @@ from xpnet.lazy import lazy_door
 if TYPE_CHECKING:
     from .api import train as train
     from .backbones import usual_images as usual_images
+    from .cluster_sums import sums_on as sums_on
     from .plan import FEATURES as FEATURES
     from .plan import MODELS as MODELS
     from .plan import Plan as Plan
@@ -27,6 +28,7 @@ __getattr__, __dir__, __all__ = lazy_door(
     {
         "api": "train",
         "backbones": "usual_images",
+        "cluster_sums": "sums_on",
         "plan": "FEATURES MODELS Plan",
         "preparation": "TrainJob",
         "preprocessing": "write_features",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from xpnet.errors import UsageError
 
 from ..datasets import DataOptions, Dataset, dataset_from_arrays
-from ..images import Recipe, workers_for
+from ..images import Recipe, decoders_for
 from ..messages import Messages
 from ..models import Model
 from .backbones import usual_images
@@ -34,6 +34,7 @@ def train(
     val_split: float | None = None,
     device: str | Backend | None = None,
     workers: int | None = None,
+    cluster: str | None = None,
     labels: str | None = None,
     target: str | None = None,
     image_size: int | str | None = None,
@@ -62,6 +63,8 @@ def train(
         val_split: fraction of the data to hold back for validation.
         device: "auto", "cpu", "gpu", "gpu:N", or a backend of `xpnet.select`.
         workers: number of processes that decode images; by default one for each core.
+        cluster: address of a Dask cluster that decodes in their place, and computes sums over all examples
+            for full-batch training; or "local:N".
         labels: path of a file of path,label (CSV, JSON lines, Parquet), for a folder without a subfolder for
             each class; or, for features in a .npy file, of a .npy, CSV or Parquet file with their labels.
         target: name of the column to predict, for a table.
@@ -104,24 +107,29 @@ def train(
     chosen = Plan(**plan)
     size, colors = usual_images(chosen, data)
     size = size if image_size is None else str(image_size)
-    options = DataOptions(
-        recipe=Recipe.from_options(size, resize_mode, color_mode or colors, decoder, frame, max_pixels),
-        standardize=standardize,
-        labels=labels,
-        target=target,
-        workers=workers_for(workers),
-        on_error=on_error,
-    )
-    job = TrainJob(
-        data=_source(data, Y, standardize),
-        val=_source(*val, standardize) if isinstance(val, tuple) else None if val is None else os.fspath(val),
-        val_split=val_split,
-        options=options,
-        plan=chosen,
-        device=device,
-        output=None if output is None else os.fspath(output),
-    )
-    outcome = train_job(job, messages or Messages(), resume=resume, overwrite=overwrite)
+    with decoders_for(workers, cluster) as decoders:
+        options = DataOptions(
+            recipe=Recipe.from_options(size, resize_mode, color_mode or colors, decoder, frame, max_pixels),
+            standardize=standardize,
+            labels=labels,
+            target=target,
+            workers=decoders,
+            on_error=on_error,
+        )
+        job = TrainJob(
+            data=_source(data, Y, standardize),
+            val=_source(*val, standardize)
+            if isinstance(val, tuple)
+            else None
+            if val is None
+            else os.fspath(val),
+            val_split=val_split,
+            options=options,
+            plan=chosen,
+            device=device,
+            output=None if output is None else os.fspath(output),
+        )
+        outcome = train_job(job, messages or Messages(), resume=resume, overwrite=overwrite)
     beside = chosen.backbone or (job.data if isinstance(job.data, str) else None)  # a backbone may be there
     folders = () if beside is None else (os.path.dirname(os.path.abspath(beside)),)
     return Model.from_saved(outcome.saved, job.output, folders)

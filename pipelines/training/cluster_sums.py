@@ -7,20 +7,20 @@ and gets them: a place in a file that all workers see, or the bytes.
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import os
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from xpnet.backend import Backend, select
-from xpnet.data import ColumnMatrix, DeviceMatrix, mapping_of
+from xpnet.data import ColumnMatrix, DeviceMatrix
 from xpnet.errors import WorkerError
 from xpnet.linear import LocalSums, PartialSum, partial_sums, shard_rows, tree_sum
 
+from ..datasets import FileRows
 from ..images import DECODERS, Cluster, Needs
 
 if TYPE_CHECKING:
@@ -40,55 +40,6 @@ MOST_TRAININGS = 4
 
 ATTEMPTS = 5
 """How often in a row shards are sent before the cluster is taken for unable to keep them."""
-
-
-@dataclass(frozen=True)
-class FileRows:
-    """Rows of a matrix in a file that all workers see.
-
-    Attributes:
-        path: the absolute path.
-        size: the bytes of the whole file.
-        offset: where the rows begin, in bytes.
-        shape: of the rows.
-        dtype: of the rows.
-        digest: of the first and the last row.
-    """
-
-    path: str
-    size: int
-    offset: int
-    shape: tuple[int, int]
-    dtype: str
-    digest: str
-
-    def opened(self) -> np.ndarray:
-        """Return the rows. The file is mapped: the system keeps what was read.
-
-        Raises:
-            WorkerError: this machine does not see the file, or sees another one.
-        """
-        problem = "does not see this file"
-        try:
-            if os.path.getsize(self.path) == self.size:
-                rows = np.memmap(self.path, self.dtype, "r", self.offset, self.shape)
-                if digest_of(rows) == self.digest:
-                    return rows
-            problem = "sees another file at this path"
-        except OSError as error:
-            problem += f" ({error.strerror or error})"
-        msg = (
-            f"{self.path}: a worker of the cluster {problem}: put the data file where all workers see the "
-            "same, such as a shared file system"
-        )
-        raise WorkerError(msg)
-
-
-def digest_of(rows: np.ndarray) -> str:
-    """Return a hash of the first and the last row, in hexadecimal digits."""
-    digest = hashlib.blake2b(rows[0].tobytes(), digest_size=16)
-    digest.update(rows[-1].tobytes())
-    return digest.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -244,7 +195,7 @@ class ClusterSums:
         part = slice(index * self._step, min((index + 1) * self._step, self._host.m))
         rows = self._host.examples[part]
         return Shard(
-            file_rows(rows) or np.ascontiguousarray(rows),
+            FileRows.of(rows) or np.ascontiguousarray(rows),
             self._host.standardizer,
             np.ascontiguousarray(self._labels[:, part]),
             None if self._weights is None else np.ascontiguousarray(self._weights[:, part]),
@@ -252,19 +203,6 @@ class ClusterSums:
             self._dtype,
             self._device,
         )
-
-
-def file_rows(rows: np.ndarray) -> FileRows | None:
-    """Return where in a file rows are; None if they are in memory, or in a file without a name."""
-    mapping: Any = mapping_of(rows)
-    path = None if mapping is None else mapping.filename
-    if path is None or mapping.mode == "c" or not rows.flags.c_contiguous or not os.path.isfile(path):
-        return None
-    offset = mapping.offset + rows.ctypes.data - mapping.ctypes.data
-    shape = (rows.shape[0], rows.shape[1])
-    return FileRows(
-        os.path.abspath(path), os.path.getsize(path), offset, shape, rows.dtype.str, digest_of(rows)
-    )
 
 
 def sums_on(workers: Decoders, device: str | Backend | None) -> MakeSums | None:

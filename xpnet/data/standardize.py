@@ -134,6 +134,16 @@ class Moments:
         else:
             self._add_floats(block)
 
+    def join(self, other: Moments) -> None:
+        """Add the examples of others, which have the same n_x and dtype."""
+        if not self.count:
+            self.__dict__.update(other.__dict__)
+        elif other.count and self._bytes:
+            self._sums, self._squares = self._sums + other._sums, self._squares + other._squares
+            self.count += other.count
+        elif other.count:
+            self._merge(other.count, other._mean, other._spread)
+
     @property
     def mean(self) -> np.ndarray:
         """Mean of each feature, (n_x,) float64."""
@@ -161,10 +171,14 @@ class Moments:
         wide = block.astype(np.float64)
         k, mean = len(wide), wide.mean(axis=0)
         wide -= mean
+        self._merge(k, mean, np.einsum("ij,ij->j", wide, wide))
+
+    def _merge(self, k: int, mean: np.ndarray, spread: np.ndarray) -> None:
+        """Add k examples with this mean, and this sum of squared differences from it; both (n_x,)."""
         shift = mean - self._mean
         total = self.count + k
-        self._spread += np.einsum("ij,ij->j", wide, wide) + shift**2 * (self.count * k / total)
-        self._mean += shift * (k / total)
+        self._spread = self._spread + (spread + shift**2 * (self.count * k / total))
+        self._mean = self._mean + shift * (k / total)
         self.count = total
 
 

@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import optional
 import pytest
+from pictures import draw_classes
 
+import xpnet
 from xpnet.data import ColumnMatrix, fit_standardizer
-from xpnet.errors import WorkerError
+from xpnet.errors import UsageError
 from xpnet.linear import PartialSum, partial_sums, sums, tree_sum
-from xpnet.pipelines.datasets import DataOptions, Dataset, write_data_file
+from xpnet.pipelines.datasets import DataOptions, Dataset, FileRows, write_data_file
 from xpnet.pipelines.images import Recipe
 from xpnet.pipelines.images.cluster import Cluster
 from xpnet.pipelines.messages import Messages
@@ -144,7 +146,7 @@ def test_workers_map_a_data_file_themselves(
     there = trained(data_file, PLANS["descent"], cluster)
     assert parameters(there) == parameters(trained(data_file, PLANS["descent"]))
     assert sent
-    assert all(isinstance(shard.rows, cluster_sums.FileRows) for shard in sent)
+    assert all(isinstance(shard.rows, FileRows) for shard in sent)
     assert all(shard.size < 27 * 16 for shard in sent)
 
 
@@ -164,19 +166,6 @@ def test_a_worker_killed_between_two_steps_loses_none(cluster: Cluster, data_fil
     assert len(killed) == 2
     assert got.result.history.costs == want.result.history.costs
     assert parameters(got) == parameters(want)
-
-
-def test_a_file_that_a_worker_does_not_see(data_file: str, tmp_path: Path) -> None:
-    rows = np.memmap(data_file, np.uint8, "r", 0, (4, 27))
-    found = cluster_sums.file_rows(rows)
-    assert found is not None
-    np.testing.assert_array_equal(found.opened(), rows)
-    with pytest.raises(WorkerError, match=r"a worker of the cluster does not see this file \(No such file"):
-        replace(found, path=str(tmp_path / "elsewhere.h5")).opened()
-    with pytest.raises(WorkerError, match="sees another file at this path: put the data file where all"):
-        replace(found, digest="0").opened()
-    with pytest.raises(WorkerError, match="sees another file at this path"):
-        replace(found, size=12).opened()
 
 
 def test_workers_forget_the_oldest_training() -> None:
@@ -199,3 +188,25 @@ def test_workers_forget_the_oldest_training() -> None:
     for k in range(1, cluster_sums.MOST_TRAININGS + 1):
         cluster_sums.forget(f"t{k}")
     assert cluster_sums.add_up("t1", 0, 1, W, b) == cluster_sums.Lacking([0])
+
+
+def test_a_cluster_from_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    distributed.Status("running")  # skips if it is missing
+    folder = draw_classes(tmp_path / "images", 8)
+    monkeypatch.setattr("xpnet.pipelines.images.decode_many.ALONE_SECONDS", 1e6)
+    found = []
+    for cluster in (None, "local:1"):
+        model = xpnet.train(
+            folder,
+            image_size=3,
+            features="none",
+            optimizer="sgd",
+            iterations=3,
+            cluster=cluster,
+            device="cpu",
+        )
+        rows = list(model.predict(folder, cluster=cluster, device="cpu"))
+        found.append((rows, model.evaluate(folder, cluster=cluster, device="cpu")))
+    assert found[0] == found[1]
+    with pytest.raises(UsageError, match="--workers is for processes of this machine"):
+        xpnet.train(folder, workers=2, cluster="local:1")
