@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from html import escape
-from statistics import fmean
 from typing import TYPE_CHECKING
 
 from xpnet.charts import DARK, LIGHT
@@ -152,7 +151,7 @@ def _number(layer: Sequence[Place]) -> None:
 
 
 def _barycenter(place: Place, joined: Sequence[Place]) -> float:
-    return fmean(each.rank for each in joined) if joined else place.rank
+    return sum(each.rank for each in joined) / len(joined) if joined else place.rank
 
 
 def _box(place: Place, left: float, y: float) -> str:

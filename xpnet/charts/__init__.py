@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from xpnet.charts.colors import DARK as DARK
     from xpnet.charts.colors import LIGHT as LIGHT
     from xpnet.charts.colors import css_variables as css_variables
-    from xpnet.charts.curves import Curve as Curve
     from xpnet.charts.curves import curve_of as curve_of
     from xpnet.charts.curves import final as final
     from xpnet.charts.curves import float_or_nan as float_or_nan
@@ -31,7 +30,7 @@ __getattr__, __dir__, __all__ = lazy_door(
     {
         "chart": "Chart Series histogram is_drawable lines svg_document",
         "colors": "DARK LIGHT css_variables",
-        "curves": "Curve curve_of final float_or_nan headings sweep_charts training_charts",
+        "curves": "curve_of final float_or_nan headings sweep_charts training_charts",
         "tables": "html_table",
     },
 )

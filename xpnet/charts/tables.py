@@ -23,7 +23,7 @@ def html_table(head: Sequence[str], rows: Sequence[Sequence[Any]], caption: str 
         for name, *cells in rows
     ]
     return (
-        '<table style="text-align: right">\n'
+        '<table style="border-collapse: separate; border-spacing: 1em 0.2em; text-align: right">\n'
         f"{f'<caption>{_text(caption)}</caption>' if caption else ''}"
         f"<thead><tr>{headings}</tr></thead>\n<tbody>\n{''.join(lines)}</tbody>\n</table>\n"
     )

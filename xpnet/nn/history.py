@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xpnet.charts import Curve, curve_of, svg_document, training_charts
+from xpnet.charts import curve_of, svg_document, training_charts
 
 if TYPE_CHECKING:
     from xpnet.nn.network import Network
@@ -207,7 +207,7 @@ class History(Sequence[Epoch]):
         val_cost = self._columns["val_cost"][index]
         return _comparable(self._columns["cost"][index] if val_cost is None else val_cost)
 
-    def curve(self) -> Curve:
+    def curve(self) -> dict[str, list[float]]:
         """Return the columns that charts show, as numbers: NaN for None."""
         return curve_of(self._columns)
 
