@@ -220,6 +220,14 @@ def test_no_page_loads_anything_from_elsewhere(site: Path) -> None:
         assert not [address for address in addresses if is_external(address)], path.name
 
 
+def test_the_site_shows_what_the_notebooks_compute(site: Path) -> None:
+    text = (site / "notebooks" / "planar_network.html").read_text(encoding="utf-8")
+    assert "Cost after iteration 7000: 0.217504" in text
+    assert len(re.findall(r'<img [^>]*src="\.\./_images/\w+\.svg"', text)) == 5
+    table = (site / "notebooks" / "vectorization.html").read_text(encoding="utf-8")
+    assert "<bdi>matrix-vector product</bdi>" in table
+
+
 def test_the_site_has_an_anchor_for_each_option(site: Path) -> None:
     anchors = read_page(site / "reference" / "commands.html").anchors
     for command, flags in options_of_the_program().items():
