@@ -3,6 +3,7 @@
 import ast
 import doctest
 import importlib
+import itertools
 import os
 import re
 import sys
@@ -139,6 +140,11 @@ def test_each_package_is_in_the_picture() -> None:
     drawn = picture.svg()
     assert drawn.count("<rect ") == len(picture.PLACES)
     assert drawn.count("<path ") == len(picture.arrows())
+
+
+def test_no_box_of_the_picture_lies_on_another() -> None:
+    for (column, row), (other, other_row) in itertools.combinations(picture.PLACES.values(), 2):
+        assert row != other_row or abs(column - other) * picture.COLUMN > picture.WIDTH
 
 
 def names_defined_in(path: Path) -> set[str]:

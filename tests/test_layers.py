@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "autodiff": "kernels charts",
     "functional": "autodiff",
     "testing": "functional backend",
-    "bench": "functional backend charts",
+    "bench": "functional backend",
     "data": "backend",
     "nn": "functional data",
     "linear": "nn",
