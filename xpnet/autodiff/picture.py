@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 GAP, ROW_HEIGHT, MARGIN = 44, 50, 8
 """Space between two layers, distance between the middles of two rows, and space around the picture."""
 
-LINE_HEIGHT, CHARACTER_WIDTH, PADDING = 15, 7.3, 9
-"""Height of a line of text, width of a character, and space around the text in a box."""
+LINE_HEIGHT, ASCENT, CHARACTER_WIDTH, PADDING = 15, 11, 7.3, 9
+"""Height of a line of text and its part above the baseline, width of a character, space around the text."""
 
 SWEEPS = 4
 """How often all layers are put in order, forwards and backwards."""
@@ -37,7 +37,10 @@ class Place:
         text: lines of the box; none where an arrow passes.
         before: places in the layer before that are joined to this one.
         after: places in the layer after.
-        rank: number of the row in the layer.
+        rank: number of the row in the layer; the middle of the layer is 0.
+        left: left edge of the layer.
+        right: right edge of the layer.
+        y: the middle of the place.
     """
 
     layer: int
@@ -45,6 +48,9 @@ class Place:
     before: list[Place]
     after: list[Place]
     rank: float = 0.0
+    left: float = 0.0
+    right: float = 0.0
+    y: float = 0.0
 
     @property
     def width(self) -> float:
@@ -62,36 +68,20 @@ def graph_svg(title: str, texts: Sequence[Sequence[str]], parents: Sequence[Sequ
     """
     layers = _layers(_places(texts, parents))
     _order(layers)
-    lefts, x = [], float(MARGIN)
-    for layer in layers:
-        lefts.append(x)
-        x += max(place.width for place in layer) + GAP
-    rows = max(map(len, layers))
-    width, height = x - GAP + MARGIN, rows * ROW_HEIGHT + 2 * MARGIN
-    paths, heads, boxes = [], [], []
-    for layer, left in zip(layers, lefts, strict=True):
-        widest = max(place.width for place in layer)
-        for place in layer:
-            y = height / 2 + place.rank * ROW_HEIGHT
-            right = left + widest
-            paths.append(f"M{left + place.width:g} {y:g}H{right:g}" if place.after else "")
-            if place.text:
-                boxes.append(_box(place, left, y))
-            for target in place.after:
-                to_x, to_y = lefts[target.layer], height / 2 + target.rank * ROW_HEIGHT
-                half = (right + to_x) / 2
-                paths.append(f"M{right:g} {y:g}C{half:g} {y:g} {half:g} {to_y:g} {to_x:g} {to_y:g}")
-                if target.text:
-                    heads.append(f"M{to_x:g} {to_y:g}l-{ARROW} -{ARROW / 2:g}v{ARROW}z")
+    width, height = _position(layers)
+    places = [place for layer in layers for place in layer]
+    joined = [(place, target) for place in places for target in place.after]
+    arrows = "".join([*(_way(place) for place in places), *(_curve(*pair) for pair in joined)])
+    heads = "".join(_head(target) for _, target in joined if target.text)
     description = ". ".join("; ".join(text) for text in texts)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:g}" height="{height:g}" '
         f'viewBox="0 0 {width:g} {height:g}" role="img" font-family="monospace" font-size="12">\n'
         f"<title>{escape(title)}</title>\n<desc>{escape(description)}</desc>\n<style>{_dark_style()}</style>\n"
         f'<rect class="ground" fill="{LIGHT["surface"]}" width="100%" height="100%"/>\n'
-        f'<path class="arrows" fill="none" stroke="{LIGHT["muted"]}" d="{"".join(paths)}"/>\n'
-        f'<path class="heads" fill="{LIGHT["muted"]}" d="{"".join(heads)}"/>\n'
-        f"{''.join(boxes)}</svg>\n"
+        f'<path class="arrows" fill="none" stroke="{LIGHT["muted"]}" d="{arrows}"/>\n'
+        f'<path class="heads" fill="{LIGHT["muted"]}" d="{heads}"/>\n'
+        f"{''.join(_box(place) for place in places if place.text)}</svg>\n"
     )
 
 
@@ -154,17 +144,44 @@ def _barycenter(place: Place, joined: Sequence[Place]) -> float:
     return sum(each.rank for each in joined) / len(joined) if joined else place.rank
 
 
-def _box(place: Place, left: float, y: float) -> str:
+def _position(layers: Sequence[Sequence[Place]]) -> tuple[float, float]:
+    """Set where each place is, and return width and height of the picture."""
+    x, height = float(MARGIN), max(map(len, layers)) * ROW_HEIGHT + 2 * MARGIN
+    for layer in layers:
+        right = x + max(place.width for place in layer)
+        for place in layer:
+            place.left, place.right, place.y = x, right, height / 2 + place.rank * ROW_HEIGHT
+        x = right + GAP
+    return x - GAP + MARGIN, height
+
+
+def _way(place: Place) -> str:
+    """Return the level part of an arrow: from a box to the right edge of its layer, or across the layer."""
+    return f"M{place.left + place.width:g} {place.y:g}H{place.right:g}" if place.after else ""
+
+
+def _curve(place: Place, target: Place) -> str:
+    """Return the part of an arrow between two layers."""
+    x, half, to_x = place.right, (place.right + target.left) / 2, target.left
+    return f"M{x:g} {place.y:g}C{half:g} {place.y:g} {half:g} {target.y:g} {to_x:g} {target.y:g}"
+
+
+def _head(target: Place) -> str:
+    return f"M{target.left:g} {target.y:g}l-{ARROW} -{ARROW / 2:g}v{ARROW}z"
+
+
+def _box(place: Place) -> str:
     """Return the SVG of a box with its text."""
     tall = len(place.text) * LINE_HEIGHT + PADDING
+    top, left = place.y - tall / 2, place.left
+    baselines = [top + PADDING / 2 + ASCENT + i * LINE_HEIGHT for i in range(len(place.text))]
     lines = [
-        f'<text x="{left + PADDING:g}" y="{y - tall / 2 + PADDING / 2 + 11 + i * LINE_HEIGHT:g}">'
-        f"{escape(line)}</text>"
-        for i, line in enumerate(place.text)
+        f'<text x="{left + PADDING:g}" y="{y:g}">{escape(line)}</text>'
+        for y, line in zip(baselines, place.text, strict=True)
     ]
     return (
         f'<g fill="{LIGHT["text"]}"><rect fill="{LIGHT["ground"]}" stroke="{LIGHT["accent"]}" rx="5" '
-        f'x="{left:g}" y="{y - tall / 2:g}" width="{place.width:g}" height="{tall:g}"/>{"".join(lines)}</g>\n'
+        f'x="{left:g}" y="{top:g}" width="{place.width:g}" height="{tall:g}"/>{"".join(lines)}</g>\n'
     )
 
 
