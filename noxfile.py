@@ -76,12 +76,18 @@ def gpu(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Build the documentation site, strictly: a warning, or a link that leads nowhere, is an error."""
+    """Build the documentation site, strictly: a warning, a dead link or a notebook that fails is an error."""
     install(session, "--editable", ".", *group("docs"))
     site = Path("docs", "_build", "html").resolve()
     shutil.rmtree(site, ignore_errors=True)
     session.run("sphinx-build", "-W", "--keep-going", "-n", "-q", "-E", "-b", "html", "docs", str(site))
-    session.run("pytest", "tests/test_docs.py", *session.posargs, env={"XPNET_SITE": str(site)})
+    session.run(
+        "pytest",
+        "tests/test_docs.py",
+        "tests/test_notebooks.py",
+        *session.posargs,
+        env={"XPNET_SITE": str(site)},
+    )
     session.log(f"Open {site / 'index.html'}")
 
 

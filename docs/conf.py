@@ -11,9 +11,16 @@ project = "xpnet"
 copyright = "the xpnet developers"  # noqa: A001  (Sphinx's own name)
 version = release = xpnet.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "directives"]
-exclude_patterns = ["_build", "_ext"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "directives"]
+exclude_patterns = ["_build", "_ext", "**/.ipynb_checkpoints"]
 nitpicky = True  # a reference without a target is a warning, and -W makes a warning an error
+
+# Every notebook runs from its start, in a folder of its own, and an error in a cell ends the build.
+nb_execution_mode = "force"
+nb_execution_in_temp = True
+nb_execution_raise_on_error = True
+nb_execution_timeout = 120
+nb_merge_streams = True  # printed lines stay together
 
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3

@@ -3,6 +3,7 @@
 import ast
 import doctest
 import importlib
+import itertools
 import os
 import re
 import sys
@@ -141,6 +142,11 @@ def test_each_package_is_in_the_picture() -> None:
     assert drawn.count("<path ") == len(picture.arrows())
 
 
+def test_no_box_of_the_picture_lies_on_another() -> None:
+    for (column, row), (other, other_row) in itertools.combinations(picture.PLACES.values(), 2):
+        assert row != other_row or abs(column - other) * picture.COLUMN > picture.WIDTH
+
+
 def names_defined_in(path: Path) -> set[str]:
     """Return functions, classes and methods (`Class.method`) of a Python file, or the functions of a CUDA file."""
     source = path.read_text(encoding="utf-8")
@@ -218,6 +224,14 @@ def test_no_page_loads_anything_from_elsewhere(site: Path) -> None:
     for path in site.rglob("*.css"):
         addresses = re.findall(r"(?:url\(|@import)\s*['\"]?([^'\")]+)", path.read_text(encoding="utf-8"))
         assert not [address for address in addresses if is_external(address)], path.name
+
+
+def test_the_site_shows_what_the_notebooks_compute(site: Path) -> None:
+    text = (site / "notebooks" / "planar_network.html").read_text(encoding="utf-8")
+    assert "Cost after iteration 7000: 0.217504" in text
+    assert len(re.findall(r'<img [^>]*src="\.\./_images/\w+\.svg"', text)) == 5
+    table = (site / "notebooks" / "vectorization.html").read_text(encoding="utf-8")
+    assert "<bdi>matrix-vector product</bdi>" in table
 
 
 def test_the_site_has_an_anchor_for_each_option(site: Path) -> None:

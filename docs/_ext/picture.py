@@ -17,6 +17,7 @@ PLACES = {
     "pipelines.outputs": (3.55, 7),
     "pipelines.messages": (4.45, 7),
     "course": (0.5, 6),
+    "bench": (2.58, 7),
     "training": (0.5, 7),
     "linear": (0, 8),
     "io": (1, 8),
@@ -30,6 +31,7 @@ PLACES = {
     "kernels": (0.5, 12),
     "sklearn": (1.05, 5),
     "metrics": (2.3, 12),
+    "charts": (1.4, 12),
     "arrays": (0.5, 13),
 }
 """Where the middle of each box is, in columns from the left and rows from the top."""

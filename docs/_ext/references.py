@@ -26,7 +26,9 @@ PACKAGES = (
     "xpnet.sklearn",
     "xpnet.io",
     "xpnet.metrics",
+    "xpnet.charts",
     "xpnet.course",
+    "xpnet.bench",
     "xpnet.testing",
     "xpnet.errors",
 )

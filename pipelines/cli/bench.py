@@ -1,53 +1,13 @@
-"""`xpnet bench`: six computations, each as a Python loop, vectorized, in place, and on a GPU."""
+"""`xpnet bench`: prints what `xpnet.bench` measures."""
 
-import math
-import platform
-import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import Annotated
 
 import typer
 
+from xpnet.bench import REPEATS, BenchResult, run
+
 from . import options as o
 from .console import Console
-
-if TYPE_CHECKING:
-    from xpnet.backend import Backend
-
-LOOP_REPEATS = 3
-"""How often a Python loop is timed, at most: it takes long, and varies little."""
-
-ENOUGH_SECONDS, MOST_REPEATS = 0.1, 1000
-"""A short computation is timed again until this much time has passed, or so many times."""
-
-Matrix = list[list[float]]
-"""A matrix as nested lists, for loops."""
-
-
-class Operation(NamedTuple):
-    """One computation, implemented in three ways.
-
-    Attributes:
-        name: what it computes.
-        arguments: NumPy arrays, float64.
-        loop: takes the arguments as nested lists, and computes one number in each step of a loop.
-        vectorized: takes the array library `xp` and the arguments as its arrays.
-        in_place: takes `xp`, the arguments and `buffers`, and makes no new array.
-        buffers: NumPy arrays that `in_place` writes into.
-    """
-
-    name: str
-    arguments: tuple[Any, ...]
-    loop: Callable[..., Matrix]
-    vectorized: Callable[..., Any]
-    in_place: Callable[..., Any]
-    buffers: tuple[Any, ...]
-
-    @property
-    def size(self) -> str:
-        """The shape of the largest argument, as text."""
-        rows, columns = max(self.arguments, key=lambda array: array.size).shape
-        return f"{rows}x{columns}"
 
 
 def bench(
@@ -59,7 +19,7 @@ def bench(
             "--repeat", least=1, panel=o.OUTPUT,
             help="How often to time each computation, at least. The median is printed.",
         ),
-    ] = 7,
+    ] = REPEATS,
     as_json: o.AsJson = False,
 ) -> None:  # fmt: skip
     """Show how much faster vectorized code is.
@@ -67,217 +27,17 @@ def bench(
     Times six computations as a Python loop, in NumPy, in NumPy that writes into existing arrays (in place),
     and in CuPy if there is a GPU.
     """
+    from dataclasses import asdict
+
     from .text import to_json
 
     del console
-    results = measure(device, repeat)
-    typer.echo(to_json(results) if as_json else results_text(results))
+    result = run(device, repeat)
+    typer.echo(to_json(asdict(result)) if as_json else result_text(result))
 
 
-def measure(device: str | None, repeat: int) -> dict[str, Any]:
-    """Time every operation.
-
-    Args:
-        device: as for `xpnet.select`. CuPy is timed if it is a GPU.
-        repeat: how often each implementation is timed, at least.
-
-    Returns:
-        For each operation the median milliseconds ("cupy_ms" is None without a GPU), and the machine.
-
-    Raises:
-        DeviceError: the device cannot be used.
-    """
-    import numpy as np
-
-    from xpnet.backend import select
-
-    backend = select(device)
-    config: Any = np.show_config(mode="dicts")
-    blas = config["Build Dependencies"]["blas"]
-    return {
-        "rows": [
-            {
-                "operation": each.name,
-                "size": each.size,
-                "loop_ms": _median_ms(
-                    each.loop, [array.tolist() for array in each.arguments], min(repeat, LOOP_REPEATS)
-                ),
-                "numpy_ms": _median_ms(each.vectorized, [np, *each.arguments], repeat),
-                "in_place_ms": _median_ms(each.in_place, [np, *each.arguments, *each.buffers], repeat),
-                "cupy_ms": _gpu_ms(each, backend, repeat) if backend.name == "gpu" else None,
-            }
-            for each in operations()
-        ],
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "simd": list(config["SIMD Extensions"].get("found", [])),
-        "blas": f"{blas.get('name', 'unknown')} {blas.get('version', '')}".strip(),
-        "device": backend.device,
-        "reason": backend.reason,
-    }
-
-
-def results_text(results: dict[str, Any]) -> str:
-    """Return the results as a table: milliseconds, and how many times faster than the loop."""
+def result_text(result: BenchResult) -> str:
+    """Return the result as a table: milliseconds, and how many times faster than the loop."""
     from .text import text_table
 
-    head = ["", "size", "loop", "NumPy", "", "in place", ""]
-    table = [head if results["device"] == "cpu" else [*head, "CuPy", ""]]
-    for row in results["rows"]:
-        cells = [row["operation"], row["size"], f"{row['loop_ms']:.1f} ms"]
-        for ms in (row["numpy_ms"], row["in_place_ms"], row["cupy_ms"]):
-            if ms is not None:
-                cells += [f"{ms:.3f} ms", f"{row['loop_ms'] / ms:.0f}x"]
-        table.append(cells)
-    return "\n".join(
-        [
-            text_table(table, left=2),
-            "",
-            f"Python {results['python']}, NumPy {results['numpy']}, BLAS {results['blas']}",
-            f"SIMD found: {' '.join(results['simd']) or 'none beyond the baseline'}",
-            f"device {results['device']}: {results['reason']}",
-        ]
-    )
-
-
-def _median_ms(function: Callable[..., Any], arguments: list[Any], repeat: int) -> float:
-    """Return the median time of a call, in milliseconds."""
-    function(*arguments)  # the first call is slower
-    times: list[float] = []
-    while len(times) < repeat or (sum(times) < ENOUGH_SECONDS and len(times) < MOST_REPEATS):
-        start = time.perf_counter()
-        function(*arguments)
-        times.append(time.perf_counter() - start)
-    return sorted(times)[len(times) // 2] * 1e3
-
-
-def _gpu_ms(operation: Operation, backend: "Backend", repeat: int) -> float:
-    arguments = [backend.send(array) for array in operation.arguments]
-
-    def run_once() -> None:
-        operation.vectorized(backend.xp, *arguments)
-        backend.synchronize()
-
-    with backend.activate():
-        return _median_ms(run_once, [], repeat)
-
-
-def operations(scale: float = 1.0) -> list[Operation]:
-    """Return the six computations, with about a million multiplications or exponentials each.
-
-    scale: multiplies their size.
-    """
-    import numpy as np
-
-    generator = np.random.default_rng(0)
-    n = max(2, round(1_000_000 * scale))
-    side = max(2, math.isqrt(n))
-    n_x, m = max(2, side // 10), max(2, 10 * side)
-    foods = max(2, n // 3)
-    row, column = generator.standard_normal((1, n)), generator.standard_normal((n, 1))
-    matrix, vector = generator.standard_normal((side, side)), generator.standard_normal((side, 1))
-    calories = generator.uniform(0.0, 150.0, (3, foods))
-    w, X = generator.standard_normal((n_x, 1)), generator.standard_normal((n_x, m))
-    b, Y = np.zeros((1, 1)), (generator.uniform(size=(1, m)) < 0.5).astype(np.float64)
-    new = np.empty
-    return [
-        Operation(
-            "dot product", (row, column), _dot_loop,
-            lambda _, x, y: x @ y,
-            lambda xp, x, y, out: xp.matmul(x, y, out=out), (new((1, 1)),),
-        ),
-        Operation(
-            "matrix-vector product", (matrix, vector), _matrix_vector_loop,
-            lambda _, A, v: A @ v,
-            lambda xp, A, v, out: xp.matmul(A, v, out=out), (new((side, 1)),),
-        ),
-        Operation(
-            "exp", (row,), lambda x: [[math.exp(value) for value in x[0]]],
-            lambda xp, x: xp.exp(x),
-            lambda xp, x, out: xp.exp(x, out=out), (new((1, n)),),
-        ),
-        Operation(
-            "sigmoid", (row,), lambda z: [[1.0 / (1.0 + math.exp(-value)) for value in z[0]]],
-            lambda xp, z: 1.0 / (1.0 + xp.exp(-z)),
-            _sigmoid_in_place, (new((1, n)),),
-        ),
-        Operation(
-            "calories, in percent", (calories,), _percent_loop,
-            lambda xp, A: 100.0 * A / xp.sum(A, axis=0, keepdims=True),
-            _percent_in_place, (new((3, foods)), new((1, foods))),
-        ),
-        Operation(
-            "logistic gradient", (w, b, X, Y), _gradient_loop,
-            _gradient,
-            _gradient_in_place, (new((1, m)), new((n_x + 1, 1))),
-        ),
-    ]  # fmt: skip
-
-
-def _dot_loop(x: Matrix, y: Matrix) -> Matrix:
-    (row,) = x
-    total = 0.0
-    for i in range(len(row)):
-        total += row[i] * y[i][0]
-    return [[total]]
-
-
-def _matrix_vector_loop(A: Matrix, v: Matrix) -> Matrix:
-    return [_dot_loop([row], v)[0] for row in A]
-
-
-def _sigmoid_in_place(xp: Any, z: Any, out: Any) -> Any:
-    xp.negative(z, out=out)
-    xp.exp(out, out=out)
-    xp.add(out, 1.0, out=out)
-    return xp.reciprocal(out, out=out)
-
-
-def _percent_loop(A: Matrix) -> Matrix:
-    percent: Matrix = [[], [], []]
-    for j in range(len(A[0])):
-        total = A[0][j] + A[1][j] + A[2][j]
-        for i in range(3):
-            percent[i].append(100.0 * A[i][j] / total)
-    return percent
-
-
-def _percent_in_place(xp: Any, A: Any, out: Any, total: Any) -> Any:
-    xp.sum(A, axis=0, keepdims=True, out=total)
-    xp.divide(100.0, total, out=total)
-    return xp.multiply(A, total, out=out)
-
-
-def _gradient_loop(w: Matrix, b: Matrix, X: Matrix, Y: Matrix) -> Matrix:
-    """Return dw (n_x, 1) and below it db (1, 1), computed for one example and one feature at a time."""
-    n_x, m = len(w), len(Y[0])
-    dw, db = [0.0] * n_x, 0.0
-    for j in range(m):
-        z = b[0][0]
-        for i in range(n_x):
-            z += w[i][0] * X[i][j]
-        dz = 1.0 / (1.0 + math.exp(-z)) - Y[0][j]
-        for i in range(n_x):
-            dw[i] += X[i][j] * dz
-        db += dz
-    return [*([d / m] for d in dw), [db / m]]
-
-
-def _gradient(xp: Any, w: Any, b: Any, X: Any, Y: Any) -> Any:
-    """Return dw and below it db, computed by the computation graph."""
-    from xpnet import functional as F
-    from xpnet.autodiff import Node, gradients
-
-    nodes = [Node(w), Node(b)]
-    cost = F.mean(F.logistic_loss(F.affine(nodes[0].T, X, nodes[1]), Y))
-    return xp.concatenate(gradients(cost, nodes))
-
-
-def _gradient_in_place(xp: Any, w: Any, b: Any, X: Any, Y: Any, dZ: Any, out: Any) -> Any:
-    xp.matmul(w.T, X, out=dZ)
-    xp.add(dZ, b, out=dZ)
-    _sigmoid_in_place(xp, dZ, out=dZ)
-    xp.subtract(dZ, Y, out=dZ)
-    xp.matmul(X, dZ.T, out=out[:-1])
-    xp.sum(dZ, axis=1, keepdims=True, out=out[-1:])
-    return xp.divide(out, Y.shape[1], out=out)
+    return "\n".join([text_table(result.table(), left=2), "", *result.machine()])

@@ -9,6 +9,7 @@ from xpnet.lazy import lazy_door
 
 if TYPE_CHECKING:
     from .evaluation import Evaluation as Evaluation
+    from .evaluation import Metrics as Metrics
     from .model import Model as Model
     from .model import load as load
     from .onnx_export import OnnxExport as OnnxExport
@@ -29,7 +30,7 @@ __getattr__, __dir__, __all__ = lazy_door(
     __name__,
     {
         "model": "Model load",
-        "evaluation": "Evaluation",
+        "evaluation": "Evaluation Metrics",
         "onnx_export": "OnnxExport",
         "prediction": "ERROR STATUSES UNSURE Prediction Predictor RowOptions",
         "rows": "Predictions Row arrow_schema columns_for row_of",

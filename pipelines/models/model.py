@@ -39,7 +39,7 @@ from ..datasets import (
 from ..images import Recipe, decoders_for, expand_inputs, holds_images
 from ..outputs import locked_outputs, require_ending, require_writable
 from .checks import require_history, require_table_recipe
-from .evaluation import Evaluation, evaluate_classes, evaluate_regression, thresholds
+from .evaluation import Evaluation, Metrics, evaluate_classes, evaluate_regression, thresholds
 from .prediction import CHUNKS_IN_FLIGHT, Predictor, RowOptions, class_probabilities
 from .rows import Predictions, columns_for
 from .table_inputs import TableInputs
@@ -320,8 +320,8 @@ class Model:
         frame: int | None = None,
         max_pixels: int | None = None,
         wanted_precision: float | None = None,
-    ) -> dict[str, Any]:
-        """Return metrics of the predictions for labelled data.
+    ) -> Metrics:
+        """Return metrics of the predictions for labelled data, a dict, which a notebook shows as tables.
 
         Args:
             data: a path as for `xpnet train` (a folder, a data file or a table); or arrays as for
@@ -430,7 +430,7 @@ class Model:
             found.metrics["thresholds"] = thresholds(
                 dataset.Y, found.probabilities, self.classes, wanted_precision
             )
-        return Evaluation(counts | found.metrics, found.predicted, found.probabilities)
+        return Evaluation(Metrics(counts | found.metrics), found.predicted, found.probabilities)
 
     def scorer(self, backend: Backend, *, takes_features: bool = False) -> Scorer:
         """Return the network on a device, ready for raw examples; or for features, if these were made before.

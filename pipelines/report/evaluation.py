@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from xpnet.charts import Chart, Series, lines
+
 from ..images import strip_common_folder
-from .charts import Chart, Series, lines
 from .neighbors import neighbors_of, with_features_that_fit
 from .pictures import LARGEST_SIDE, jpeg, thumbnails
 

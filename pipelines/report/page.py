@@ -10,10 +10,10 @@ import os
 from importlib.util import find_spec
 from typing import Any
 
+from xpnet.charts import css_variables
 from xpnet.errors import UsageError
 
 from ..outputs import finite
-from .colors import css_variables
 
 TEMPLATES = os.path.join(os.path.dirname(__file__), "templates")
 """The folder of the templates, the style sheet and the script."""

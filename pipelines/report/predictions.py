@@ -11,12 +11,12 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from xpnet.charts import histogram, is_drawable
 from xpnet.errors import DataError, UsageError, XpnetError
 
 from ..images import exists, name_text, path_text, strip_common_folder
 from ..models import STATUSES
 from ..predictions import first_line, read_predictions
-from .charts import histogram, is_drawable
 from .pictures import side_for, thumbnails
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from xpnet.charts import curve_of, final, float_or_nan, headings, sweep_charts, training_charts
 from xpnet.errors import DataError
 
 from ..training import metric_name, training_name
-from .curves import curve_of, final, float_or_nan, headings, sweep_charts, training_charts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -3,6 +3,7 @@
 import json
 import math
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
@@ -75,3 +76,26 @@ def test_a_metric_that_is_not_finite_is_null_in_a_file() -> None:
     for value in (float("nan"), float("-inf")):  # R² of equal targets, and of diverged weights
         made = History([Epoch(1, 0.5, 0.1, 0.1, metric=value)])
         assert made.to_dict()["epochs"][0]["metric"] is None
+
+
+def test_a_notebook_shows_the_curves() -> None:
+    made = history(3.0, 1.0, 2.0, val=(3.5, 2.0, 2.5))
+    made.add(Epoch(4, 1.5, 0.1, 1.0, 2.2, 0.5, 0.6))
+    made.add(Epoch(5, 1.4, 0.1, 1.0, 2.1, 0.6, 0.7))
+    svg = made._repr_svg_()
+    assert svg is not None
+    texts = {element.text for element in ET.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")}
+    assert {
+        "Cost of each epoch",
+        "Learning rate of each epoch",
+        "training",
+        "validation",
+        "Accuracy or R² of each epoch",
+    } <= texts
+    assert history()._repr_svg_() is None
+
+
+def test_the_curve_has_numbers_only() -> None:
+    curve = history(3.0, 1.0).curve()
+    assert curve["cost"] == [3.0, 1.0]
+    assert all(math.isnan(value) for value in curve["val_cost"])

@@ -1,8 +1,6 @@
 """Draw a computation graph: as lines of text, in the language of Graphviz, or as SVG."""
 
 import json
-import shutil
-import subprocess
 from collections.abc import Iterator
 from typing import Literal
 
@@ -10,11 +8,21 @@ import numpy as np
 
 from xpnet.arrays import Array
 from xpnet.autodiff.graph import Node
+from xpnet.autodiff.picture import graph_svg
 from xpnet.autodiff.reverse import ancestors
 from xpnet.errors import GraphError
 
 _SYMBOLS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "matmul": "@"}
 """Primitives that are drawn as operators."""
+
+
+class Svg(str):
+    """A drawing in the format "svg": text, which a notebook shows as a picture."""
+
+    __slots__ = ()
+
+    def _repr_svg_(self) -> str:
+        return str(self)
 
 
 def draw(output: Node, format: Literal["text", "dot", "svg"] = "text") -> str:  # noqa: A002
@@ -26,11 +34,11 @@ def draw(output: Node, format: Literal["text", "dot", "svg"] = "text") -> str:  
 
     Args:
         output: the node to draw, with all nodes that it was computed from.
-        format: "text" for one line for each node, "dot" for the language of Graphviz, or "svg", for which the
-            program `dot` of Graphviz has to be installed.
+        format: "text" for one line for each node; "svg" for a picture, which a notebook shows; or "dot" for
+            the language of Graphviz, which draws large graphs better.
 
     Raises:
-        GraphError: the format is unknown, or Graphviz is not on the PATH.
+        GraphError: the format is unknown, or `output` is not a node.
     """
     if not isinstance(output, Node):
         msg = f"draw: got a {type(output).__name__}, expected a Node"
@@ -40,7 +48,7 @@ def draw(output: Node, format: Literal["text", "dot", "svg"] = "text") -> str:  
     if format == "dot":
         return "\n".join(_statements(output)) + "\n"
     if format == "svg":
-        return _svg("\n".join(_statements(output)))
+        return Svg(_picture(output))
     msg = f"draw: format is {format!r}, expected 'text', 'dot' or 'svg'"
     raise GraphError(msg)
 
@@ -87,6 +95,22 @@ def _value(value: Array | float) -> str:
     return f"{'x'.join(map(str, value.shape)) or 'scalar'} {str(value.dtype).removeprefix('torch.')}"
 
 
+def _label(node: Node, names: dict[Node, str]) -> list[str]:
+    """Return the lines in the box of a node: how it was computed, if it was, and its value."""
+    lines = [_formula(node, names)] if node.primitive else []
+    return [*lines, f"{names[node]} = {_value(node.value)}"]
+
+
+def _picture(output: Node) -> str:
+    """Return a drawing as SVG."""
+    nodes = ancestors(output)
+    names = _names(nodes)
+    number = {node: i for i, node in enumerate(nodes)}
+    texts = [[_printable(line) for line in _label(node, names)] for node in nodes]
+    parents = [[number[each] for each in node.inputs if isinstance(each, Node)] for node in nodes]
+    return graph_svg("Computation graph", texts, parents)
+
+
 def _statements(output: Node) -> Iterator[str]:
     """Yield the lines of a drawing in the language of Graphviz."""
     nodes = ancestors(output)
@@ -96,35 +120,14 @@ def _statements(output: Node) -> Iterator[str]:
     yield "  rankdir=LR;"
     yield '  node [fontname="sans-serif", shape=box, style=rounded];'
     for node in nodes:
-        shown = f"{names[node]} = {_value(node.value)}"
-        if node.primitive:
-            shown = f"{_formula(node, names)}\n{shown}"
-        yield f"  n{number[node]} [label={_quoted(shown)}];"
+        yield f"  n{number[node]} [label={_quoted(_label(node, names))}];"
         for parent in node.inputs:
             if isinstance(parent, Node):
                 yield f"  n{number[parent]} -> n{number[node]};"
     yield "}"
 
 
-def _quoted(text: str) -> str:
-    """Return text as a quoted string of the language of Graphviz."""
+def _quoted(lines: list[str]) -> str:
+    """Return lines of text as a quoted string of the language of Graphviz."""
     # DOT escapes quotes and ends of lines as JSON does. It also reads HTML entities, so an & is escaped.
-    return json.dumps(text.replace("&", "&amp;"), ensure_ascii=False)
-
-
-def _svg(dot: str) -> str:
-    """Return a drawing as SVG, made by the program `dot`."""
-    program = shutil.which("dot")
-    if program is None:
-        msg = (
-            "draw: SVG needs Graphviz, but its program 'dot' is not on the PATH: install Graphviz "
-            "(apt install graphviz, brew install graphviz), or use format='text' or 'dot'"
-        )
-        raise GraphError(msg)
-    done = subprocess.run(  # noqa: S603  (a program found on the PATH, data on its standard input)
-        [program, "-Tsvg"], input=dot, capture_output=True, text=True, encoding="utf-8", check=False
-    )
-    if done.returncode:
-        msg = f"draw: dot failed with exit status {done.returncode}: {done.stderr.strip()}"
-        raise GraphError(msg)
-    return done.stdout
+    return json.dumps("\n".join(lines).replace("&", "&amp;"), ensure_ascii=False)

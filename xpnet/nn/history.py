@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from xpnet.charts import curve_of, svg_document, training_charts
+
 if TYPE_CHECKING:
     from xpnet.nn.network import Network
     from xpnet.nn.parameters import Parameters
@@ -204,6 +206,15 @@ class History(Sequence[Epoch]):
     def _criterion(self, index: int) -> float:
         val_cost = self._columns["val_cost"][index]
         return _comparable(self._columns["cost"][index] if val_cost is None else val_cost)
+
+    def curve(self) -> dict[str, list[float]]:
+        """Return the columns that charts show, as numbers: NaN for None."""
+        return curve_of(self._columns)
+
+    def _repr_svg_(self) -> str | None:
+        """Return charts of the epochs as a notebook shows them; None before the first epoch."""
+        charts = training_charts(self.curve(), "accuracy or R²") if len(self) else []
+        return svg_document("Training", charts) if charts else None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the history as plain data with finite numbers only, for a file.

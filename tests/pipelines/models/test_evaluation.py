@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from xpnet.pipelines.datasets import data_file
 from xpnet.pipelines.datasets.dataset import Dataset
 from xpnet.pipelines.datasets.table import read_table
 from xpnet.pipelines.images.recipe import Recipe
+from xpnet.pipelines.models.evaluation import MOST_SHOWN, evaluate_classes, evaluate_regression
 from xpnet.pipelines.models.model import Model, load
 from xpnet.pipelines.training.api import train
 
@@ -324,3 +326,30 @@ def test_the_threshold_for_a_precision_is_printed_for_both_classes(tmp_path: Pat
     three = trained(tmp_path, images(0, 60, ("a", "b", "c")))
     with pytest.raises(UsageError, match="is for two classes, and the model has 3"):
         three.evaluate(images(1, 30, ("a", "b", "c")), wanted_precision=0.9)
+
+
+def test_a_notebook_shows_metrics_and_the_confusion_matrix() -> None:
+    found = evaluate_classes(
+        np.array([[0, 1, 1]]), np.array([[0.9, 0.6, 0.2], [0.1, 0.4, 0.8]]), ("<b>", "cat")
+    )
+    numbers, by_class, confusion = ET.fromstring(f"<div>{found._repr_html_()}</div>")
+    assert "".join(numbers.find("tbody/tr").itertext()) == "accuracy0.666667"  # type: ignore[union-attr]
+    assert len(by_class.findall("tbody/tr")) == 2
+    rows = [["".join(cell.itertext()) for cell in row] for row in confusion.findall("*/tr")]
+    assert rows == [["", "<b>", "cat"], ["<b>", "1", "0"], ["cat", "1", "1"]]
+
+
+def test_a_notebook_shows_a_regression_and_many_classes_without_a_matrix() -> None:
+    html = evaluate_regression(np.array([[1.0, 2.0]]), np.array([[1.0, 3.0]]))._repr_html_()
+    assert ["".join(row.itertext()) for row in ET.fromstring(html).findall("tbody/tr")] == [
+        "rmse0.707107", "r_squared-1"
+    ]  # fmt: skip
+    count = MOST_SHOWN + 1
+    many = evaluate_classes(np.arange(count)[None], np.eye(count), tuple(map(str, range(count))))
+    assert many._repr_html_().count("<table") == 1
+
+
+def test_metrics_are_a_dict() -> None:
+    found = evaluate_regression(np.array([[1.0, 2.0]]), np.array([[1.0, 2.0]])).metrics
+    assert found == {"rmse": 0.0, "r_squared": 1.0}
+    assert json.loads(json.dumps(found)) == found

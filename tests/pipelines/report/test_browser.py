@@ -12,9 +12,9 @@ import pytest
 from pages import HOSTILE, Seen, World, draw, page, predicted, trained
 
 from xpnet.backend.backend import select
+from xpnet.charts.colors import DARK, LIGHT
 from xpnet.nn.history import Epoch, History
 from xpnet.pipelines.images.inputs import path_text
-from xpnet.pipelines.report.colors import DARK, LIGHT
 from xpnet.pipelines.report.plots import plot_training
 
 pytestmark = pytest.mark.browser

@@ -10,7 +10,7 @@ from xpnet.pipelines.models.model import Model
 from xpnet.pipelines.report.training import final_results, sweep_section, training_counts, training_section
 
 if TYPE_CHECKING:
-    from xpnet.pipelines.report.charts import Chart
+    from xpnet.charts.chart import Chart
 
 CURVE: dict[str, Any] = {
     "epoch": [1, 2, 4],

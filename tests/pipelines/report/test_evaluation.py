@@ -12,6 +12,7 @@ from PIL import Image
 from sklearn import metrics as peer
 
 from xpnet.backend.backend import select
+from xpnet.charts.chart import BOTTOM, LEFT, RIGHT, TOP
 from xpnet.data.column_matrix import ColumnMatrix
 from xpnet.data.standardize import fit_standardizer
 from xpnet.io.model_file import SavedModel
@@ -20,7 +21,6 @@ from xpnet.pipelines.datasets.dataset import Dataset
 from xpnet.pipelines.images.recipe import Recipe
 from xpnet.pipelines.models.model import Model, load
 from xpnet.pipelines.report import evaluation
-from xpnet.pipelines.report.charts import BOTTOM, LEFT, RIGHT, TOP
 
 CPU = select("cpu")
 

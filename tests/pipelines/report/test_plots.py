@@ -9,15 +9,13 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from xpnet.charts.chart import LEGEND_RUNS, Series, lines, svg_document
 from xpnet.errors import OutputError, UsageError
 from xpnet.nn.history import Epoch, History
-from xpnet.pipelines.report.charts import Series, lines
 from xpnet.pipelines.report.plots import (
-    LEGEND_RUNS,
     plot_sweep,
     plot_training,
     require_plot,
-    svg_document,
 )
 
 SVG = "{http://www.w3.org/2000/svg}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from .charts import Chart, Series, lines
+from xpnet.charts.chart import Chart, Series, lines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -63,7 +63,9 @@ def training_charts(
     if metrics := _metric_series(curve, training_name, final_metric):
         # One series has no legend, so its name is in the title.
         whose = f": {metrics[0].name}" if len(metrics) == 1 else ""
-        charts.append(lines(f"{metric.capitalize()} of each epoch{whose}", "epoch", metric, metrics))
+        charts.append(
+            lines(f"{metric[:1].upper()}{metric[1:]} of each epoch{whose}", "epoch", metric, metrics)
+        )
     if any(rate > 0 for rate in curve.get("learning_rate", [])):
         rates = [Series("learning rate", epochs, curve["learning_rate"])]
         charts.append(lines("Learning rate of each epoch", "epoch", "learning rate", rates, log_y=False))

@@ -1,6 +1,7 @@
-"""Charts as SVG: line charts, dots and histograms, for the page and for the plots.
+"""Charts as SVG: line charts, dots and histograms, for pages, plots and notebooks.
 
-`lines` and `histogram` compute where everything lies; `Chart.svg` draws it. All text is escaped. The light
+`lines` and `histogram` compute where everything lies; `Chart.svg` draws it for a page, and `svg_document`
+draws several, with titles and legends, as a file or a picture in a notebook. All text is escaped. The light
 colors are attributes of the elements, so a drawing looks right without any style sheet. The class names are
 for style sheets that replace the colors.
 """
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING
 
-from .colors import LIGHT, SERIES_COLORS
+from xpnet.charts.colors import DARK, LIGHT, SERIES_COLORS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -37,6 +38,18 @@ MOST_DECADES = 8
 
 SMALL_DOTS = 50
 """From this number of dots, a series has smaller ones."""
+
+LEGEND_RUNS = 12
+"""The most series that a legend names; of more it names the best."""
+
+GAP, TITLE_HEIGHT = 16, 30
+"""Space around each chart, and height of its title above it, in SVG units."""
+
+LEGEND_TOP, LEGEND_ROW = 10, 18
+"""Space above the first row of a legend, and height of a row."""
+
+SWATCH_WIDTH, CHARACTER_WIDTH = 30, 6
+"""Width of the sample of a series before its name, and about the width of a character of the name."""
 
 
 @dataclass(frozen=True)
@@ -143,6 +156,10 @@ class Chart:
         """What the chart shows, as sentences for people who do not see it."""
         axes = f"Horizontal axis: {self.x_label}. Vertical axis: {self.y_label}."
         return " ".join([axes, *(series.summary for series in self.series)])
+
+    def _repr_svg_(self) -> str:
+        """Return the chart as a notebook shows it."""
+        return svg_document(self.title, [self])
 
     def svg(self, marker: str = "") -> str:
         """Return the chart as an SVG element for a page. marker: id of a dot that a script moves."""
@@ -343,3 +360,64 @@ def _log_ticks(low: float, high: float) -> list[float]:
 def svg_text(text: str, x: float, y: float) -> str:
     """Return a text element whose baseline starts at a position."""
     return f'<text x="{x:g}" y="{y:g}">{escape(text)}</text>'
+
+
+def svg_document(title: str, charts: Sequence[Chart]) -> str:
+    """Return charts side by side as one SVG document, each with its title and its legend.
+
+    The light colors are attributes, which all viewers know. A style sheet replaces them by dark ones where
+    the user prefers those.
+
+    Args:
+        title: what the document shows, for people who do not see it.
+        charts: from left to right; one or more.
+    """
+    drawn, height = [], 0.0
+    for i, chart in enumerate(charts):
+        legend, legend_height = _legend(chart.series)
+        height = max(height, TITLE_HEIGHT + HEIGHT + legend_height + GAP)
+        drawn.append(
+            f'<g transform="translate({GAP + i * (WIDTH + GAP)},{TITLE_HEIGHT})">\n'
+            f'<g font-size="15" font-weight="600">{svg_text(chart.title, 4, -8)}</g>\n'
+            f'{chart.content()}\n<g transform="translate(0,{HEIGHT})">{legend}</g>\n</g>\n'
+        )
+    width = GAP + len(charts) * (WIDTH + GAP)
+    description = " ".join(f"{chart.title}. {chart.description}" for chart in charts)
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?>\n'
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height:g}" '
+        f'viewBox="0 0 {width} {height:g}" role="img" font-family="Helvetica, Arial, sans-serif" '
+        f'font-size="12" fill="{LIGHT["text"]}">\n'
+        f"<title>{escape(title)}</title>\n<desc>{escape(description)}</desc>\n"
+        f"<style>{_dark_style()}</style>\n"
+        f'<rect class="background" fill="{LIGHT["surface"]}" width="100%" height="100%"/>\n'
+        f"{''.join(drawn)}</svg>\n"
+    )
+
+
+def _legend(series: Sequence[DrawnSeries]) -> tuple[str, float]:
+    """Return the legend of a chart as SVG, and its height. One series alone has none: the title names it."""
+    named = series if len(series) <= LEGEND_RUNS else [each for each in series if each.strong]
+    if len(series) < 2 or not named:
+        return "", 0
+    texts = [each.name + each.note for each in named]
+    column_width = SWATCH_WIDTH + CHARACTER_WIDTH * max(map(len, texts)) + GAP
+    columns = max(1, int((WIDTH - LEFT + GAP) / column_width))
+    entries = []
+    for i, (each, text) in enumerate(zip(named, texts, strict=True)):
+        x, y = LEFT + i % columns * column_width, LEGEND_TOP + i // columns * LEGEND_ROW
+        entry = each.swatch() + svg_text(text, SWATCH_WIDTH, 8)
+        entries.append(f'<g transform="translate({x:g},{y})">{entry}</g>')
+    return "".join(entries), LEGEND_TOP - (-len(named) // columns) * LEGEND_ROW
+
+
+def _dark_style() -> str:
+    """Return a style sheet with dark colors, for users who prefer them."""
+    fills = {".background": "surface", "text": "text", ".muted text": "muted", ".bar": "c0"}
+    strokes = {".grid path": "line", ".grid .axis": "muted"}
+    for i in range(SERIES_COLORS):
+        fills[f".look-{i}"] = strokes[f".look-{i} .line"] = f"c{i}"
+    strokes[".guide .line"] = "muted"
+    rules = [f"{selector} {{ fill: {DARK[name]} }}" for selector, name in fills.items()]
+    rules += [f"{selector} {{ stroke: {DARK[name]} }}" for selector, name in strokes.items()]
+    return f"@media (prefers-color-scheme: dark) {{ {' '.join(rules)} }}"

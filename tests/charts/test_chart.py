@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xpnet.pipelines.report import charts
-from xpnet.pipelines.report.charts import BOTTOM, LEFT, RIGHT, TOP, Axis, Series, histogram, lines
-from xpnet.pipelines.report.colors import DARK, LIGHT, SERIES_COLORS, css_variables
+from xpnet.charts.chart import BOTTOM, LEFT, RIGHT, TOP, Axis, Series, histogram, lines, needs_log
+from xpnet.charts.colors import DARK, LIGHT, SERIES_COLORS, css_variables
 
 NUMBERS = st.lists(st.floats(), min_size=1, max_size=20)
 
@@ -90,7 +89,7 @@ def test_colors_come_again_dashed() -> None:
     ("values", "expected"), [([1.0, 40.0], False), ([1.0, 60.0], True), ([0.0, 60.0], False)]
 )
 def test_costs_far_apart_are_on_a_logarithmic_axis(values: list[float], expected: bool) -> None:
-    assert charts.needs_log(values) is expected
+    assert needs_log(values) is expected
 
 
 def test_bars_are_as_high_as_they_count() -> None:
@@ -141,6 +140,12 @@ def test_each_look_has_its_classes() -> None:
     assert [each.classes for each in [drawn[0], drawn[6], guide]] == [
         "look-0", "look-0 dashed", "look-0 guide strong",
     ]  # fmt: skip
+
+
+def test_a_notebook_shows_a_chart_with_title_and_legend() -> None:
+    chart = lines("a <title>", "x", "y", [Series("one", [1, 2], [1, 2]), Series("two", [1, 2], [2, 1])])
+    shown = {text.text for text in ET.fromstring(chart._repr_svg_()).iter("{http://www.w3.org/2000/svg}text")}
+    assert {"a <title>", "x", "y", "one", "two"} <= shown
 
 
 def test_both_backgrounds_have_all_colors() -> None:

@@ -1,4 +1,4 @@
-"""The colors of the page and of the plots, on a light and on a dark background."""
+"""The colors of pages, plots and drawings, on a light and on a dark background."""
 
 from __future__ import annotations
 
