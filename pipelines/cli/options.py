@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
 
 import typer
 
@@ -69,6 +69,28 @@ class Number:
         return f"{kind}, {self._least} or more" if self._most is None else (
             f"{kind} from {self._least} to {self._most}"
         )  # fmt: skip
+
+
+class Bytes:
+    """Parses the value of an option that is a number of bytes, such as 4GB or 500MB."""
+
+    __name__ = "bytes"
+
+    UNITS: ClassVar = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+    """How many bytes each unit has."""
+
+    def __call__(self, value: Any) -> int:
+        """Return the number of bytes.
+
+        Raises:
+            typer.BadParameter: it is not such a number.
+        """
+        text = str(value).strip().upper()
+        number = _parsed(float, text[:-2])
+        if text[-2:] not in self.UNITS or number is None or number <= 0:
+            msg = f"got {value!r}, expected a number of bytes, such as 4GB or 500MB"
+            raise typer.BadParameter(msg)
+        return int(number * self.UNITS[text[-2:]])
 
 
 class Numbers(list[Any]):
@@ -254,6 +276,14 @@ MaxPixels = Annotated[
         "--max-pixels", least=1, panel=DATA, show_default="178956970",
         help="Decode images of up to so many pixels. A small file can claim any size, and decoding takes 4 "
         "bytes for each pixel in each process, of a WebP 16.",
+    ),
+]  # fmt: skip
+Memory = Annotated[
+    int | None,
+    typer.Option(
+        "--memory", metavar="SIZE", parser=Bytes(), rich_help_panel=DATA, show_default="half of it",
+        help="How much memory the examples may take, such as 4GB. More of them stay in the data file, or in "
+        "a temporary file in the folder that TMPDIR names, and are read each time.",
     ),
 ]  # fmt: skip
 OnError = Annotated[
@@ -507,6 +537,7 @@ class Reading(NamedTuple):
     frame: Frame = None
     max_pixels: MaxPixels = None
     on_error: OnError = "skip"
+    memory: Memory = None
     workers: Workers = None
     cluster: Cluster = None
 
@@ -544,6 +575,7 @@ class Reading(NamedTuple):
                 on_error=self.on_error,
                 columns=_names(self.columns),
                 ignored_columns=_names(self.ignore_columns) or (),
+                memory=self.memory,
             )
 
 

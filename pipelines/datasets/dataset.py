@@ -177,9 +177,10 @@ def with_features(
         extraction.extractor.require_same(dataset.extractor, name)
         return dataset
     require_images(dataset, extraction, name)
-    found, done = scratch((dataset.data.m, extraction.extractor.count), np.float32), 0
+    found, done = scratch((dataset.data.m, extraction.extractor.count), np.float32, dataset.data.memory), 0
     for block in extraction.blocks(dataset.data.examples, on_progress):
         found[done : done + len(block)] = block
         done += len(block)
     data = standardized_features(found) if standardizer is None else ColumnMatrix(found, standardizer)
+    data = data.limited_to(dataset.data.memory)
     return replace(dataset, data=data, extractor=extraction.extractor)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from xpnet.data import ColumnMatrix, fit_standardizer
+from xpnet.data import ColumnMatrix, fit_standardizer, scratch
 from xpnet.errors import DataError, NoInputError, UsageError
 
 from ..images import (
@@ -285,14 +285,21 @@ def load_images(
     extraction: Extraction | None = None,
     on_progress: Callable[[int, int], object] = lambda done, total: None,  # noqa: ARG005
     on_warning: Callable[[str], object] = warnings.warn,
+    memory: int | None = None,
 ) -> Dataset:
-    """Decode labelled images into memory. Arguments and errors are those of `write_images`."""
+    """Decode labelled images. Arguments and errors are those of `write_images`, and `memory`.
+
+    It is how many bytes may be in memory, None for half of the machine's. More are in a temporary file.
+
+    Raises:
+        OutputError: there is no room for that.
+    """
     for warning in source.warnings:
         on_warning(warning)
     if extraction is None:
-        examples = np.empty((len(source.items), recipe.n_x), np.uint8)
+        examples = scratch((len(source.items), recipe.n_x), np.uint8, memory)
     else:
-        examples = np.empty((len(source.items), extraction.extractor.count), np.float32)
+        examples = scratch((len(source.items), extraction.extractor.count), np.float32, memory)
     labels: list[int] = []
     names: list[str] = []
 

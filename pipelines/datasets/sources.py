@@ -46,6 +46,8 @@ class DataOptions:
         on_error: for folders, tables and features: "skip" what cannot be used, or "fail".
         extraction: for folders, and for `write_data`: turns images into features while others are decoded or
             read, so that they need not be in memory together. None to keep the images.
+        memory: how many bytes of examples may be in memory; more of them are in files. None for half of the
+            machine's.
     """
 
     recipe: Recipe | None = None
@@ -57,6 +59,7 @@ class DataOptions:
     columns: tuple[str, ...] | None = None
     ignored_columns: tuple[str, ...] = ()
     extraction: Extraction | None = None
+    memory: int | None = None
 
     @property
     def for_tables(self) -> dict[str, object]:
@@ -90,7 +93,19 @@ def open_data(
         NoInputError: none of the examples can be used.
         UsageError: an option is for another kind of data.
         WorkerError: the processes that decode cannot be started.
+        OutputError: there is no room for a temporary file.
     """
+    dataset = _open(path, options, on_progress, on_warning)
+    return replace(dataset, data=dataset.data.limited_to(options.memory))
+
+
+def _open(
+    path: str,
+    options: DataOptions,
+    on_progress: Callable[[int, int], object],
+    on_warning: Callable[[str], object],
+) -> Dataset:
+    """Read data. Arguments and errors: see `open_data`."""
     if _holds_images(path):
         from .image_folder import list_labelled_images, load_images
 
@@ -104,6 +119,7 @@ def open_data(
             extraction=options.extraction,
             on_progress=on_progress,
             on_warning=on_warning,
+            memory=options.memory,
         )
     if is_remote(path):
         msg = f"{path}: {why_no_image(path) or 'is no folder or archive of images'}: copy it to this machine"

@@ -45,6 +45,7 @@ def train(
     max_pixels: int | None = None,
     standardize: str | None = None,
     on_error: str = "skip",
+    memory: int | None = None,
     resume: bool = False,
     overwrite: bool = False,
     messages: Messages | None = None,
@@ -76,6 +77,8 @@ def train(
         max_pixels: the largest image that is decoded, in pixels; see `Recipe`.
         standardize: "unit", "channel", "feature" or "none"; see `xpnet.data.STANDARDIZATIONS`.
         on_error: "skip" or "fail" when an input cannot be used.
+        memory: how many bytes of examples may be in memory; more of them are in files. By default half of the
+            machine's.
         resume: refuse a training that is done. One that was killed resumes in any case, from the checkpoint
             beside the output.
         overwrite: start from the beginning, although there is such a checkpoint.
@@ -115,6 +118,7 @@ def train(
             target=target,
             workers=decoders,
             on_error=on_error,
+            memory=memory,
         )
         job = TrainJob(
             data=_source(data, Y, standardize),

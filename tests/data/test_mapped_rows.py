@@ -1,6 +1,8 @@
 """Rows of mapped files: their order, their values, what is asked of the system, and copies in temporary files."""
 
+import errno
 import mmap
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 from xpnet.backend import select
 from xpnet.data import ColumnMatrix, DeviceMatrix, Resident, Streamed, make_batches, mapped_rows, scratch
 from xpnet.data.mapped_rows import MappedRows, mapping_of, run_rows, shuffled_in_runs
-from xpnet.errors import CheckpointError
+from xpnet.errors import CheckpointError, OutputError
 from xpnet.linear import descend
 from xpnet.nn import Layer, LogisticRegression, Network, Settings, SoftmaxRegression
 from xpnet.training import Trainer, fit
@@ -209,3 +211,24 @@ def test_large_scratch_arrays_are_files_without_a_name(
     assert large.sum() == 7500
     assert not list(tmp_path.iterdir())
     assert mapping_of(scratch((100, 50), np.float32)) is None
+
+
+def test_a_full_disk_is_found_at_once_and_not_by_a_crash(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
+    message = r"has no room for a temporary file of 0\.0 GB: No space left on device; name a folder with room"
+    with pytest.raises(OutputError, match=message):
+        scratch((100, 50), np.float32, limit=1000)
+
+
+def test_columns_keep_the_limit_of_the_memory_and_obey_it(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.zeros((100, 50), np.uint8))
+    data = ColumnMatrix(np.load(tmp_path / "x.npy", mmap_mode="r")).limited_to(4999)
+    assert DeviceMatrix(data, CPU).mapped is not None
+    assert DeviceMatrix(data.limited_to(5000), CPU).mapped is None
+    part = data.standardized_as(data.standardizer).part(np.arange(100) != 3)
+    assert part.memory == 4999
+    assert mapping_of(part.examples) is None  # 4950 bytes
+    assert mapping_of(data.limited_to(4949).part(np.arange(100) != 3).examples) is not None

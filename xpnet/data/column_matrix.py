@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,6 +30,7 @@ class ColumnMatrix:
     Attributes:
         examples: (m, n_x) uint8, float32 or float64, in host memory; may be a `numpy.memmap`.
         standardizer: the standardization of the columns; by default it changes nothing.
+        memory: how many bytes of a file's examples may stay in memory; None for half of the machine's.
 
     Raises:
         ShapeError: `examples` is not a matrix or is empty, or the standardizer was fitted to another n_x.
@@ -38,6 +39,7 @@ class ColumnMatrix:
 
     examples: np.ndarray
     standardizer: Standardizer = field(default_factory=lambda: fit_standardizer([], "none"))
+    memory: int | None = None
 
     def __post_init__(self) -> None:
         namespace(self.examples, "ColumnMatrix: examples: ")
@@ -77,7 +79,11 @@ class ColumnMatrix:
 
     def standardized_as(self, standardizer: Standardizer) -> ColumnMatrix:
         """Return the same raw columns with another standardization, such as that of the training set."""
-        return ColumnMatrix(self.examples, standardizer)
+        return replace(self, standardizer=standardizer)
+
+    def limited_to(self, memory: int | None) -> ColumnMatrix:
+        """Return the same columns with another limit of the memory."""
+        return replace(self, memory=memory)
 
     @property
     def X(self) -> np.ndarray:  # noqa: N802  (the field's name)
@@ -105,15 +111,15 @@ class ColumnMatrix:
         """
         mapped = None if isinstance(rows, slice) else MappedRows.of(self.examples)
         if mapped is None or isinstance(rows, slice):
-            return ColumnMatrix(self.examples[rows], self.standardizer)
+            return replace(self, examples=self.examples[rows])
         indices = np.flatnonzero(rows) if rows.dtype == bool else rows
-        copy = scratch((len(indices), self.n_x), self.examples.dtype)
+        copy = scratch((len(indices), self.n_x), self.examples.dtype, self.memory)
         step = max(1, BLOCK_BYTES // (self.n_x * self.examples.itemsize))
         for start in range(0, len(indices), step):
             part = indices[start : start + step]
             mapped.read_ahead(part)
             copy[start : start + step] = mapped.take(part)
-        return ColumnMatrix(copy, self.standardizer)
+        return replace(self, examples=copy)
 
     def blocks(self, rows: int | None = None) -> Iterator[np.ndarray]:
         """Yield all raw examples in order, in blocks (rows, n_x); by default of about `BLOCK_BYTES`."""

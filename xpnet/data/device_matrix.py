@@ -28,7 +28,7 @@ class DeviceMatrix:
         backend: the device.
         resident_bytes: size limit of examples that stay on the device. Larger ones are sent in chunks each
             time they are used. None: three quarters of a GPU's free memory. On a CPU examples in memory stay
-            there; of those in a mapped file (see `numpy.memmap`), half of the machine's memory may.
+            there; of those in a mapped file (see `numpy.memmap`), `ColumnMatrix.memory` may.
         chunk_bytes: approximate size of a chunk, in raw bytes.
 
     Attributes:
@@ -47,13 +47,13 @@ class DeviceMatrix:
         self.host, self.backend = host, backend
         self.resident_bytes, self.chunk_bytes = resident_bytes, chunk_bytes
         size, free, rows = host.examples.nbytes, backend.free_bytes(), MappedRows.of(host.examples)
-        limit = resident_bytes
+        limit, most = resident_bytes, memory_limit() if host.memory is None else host.memory
         if limit is None and free is None:
-            limit = size if rows is None else memory_limit()
+            limit = size if rows is None else most
         elif limit is None and free is not None:
             limit = free * 3 // 4
         self.is_resident = limit is not None and size <= limit
-        is_held = self.is_resident if free is None else size <= memory_limit()
+        is_held = self.is_resident if free is None else size <= most
         self.mapped = None if is_held else rows
 
     @property

@@ -8,11 +8,13 @@ after another in the file are taken together, in runs. Pages that were copied ar
 from __future__ import annotations
 
 import mmap
+import os
 import tempfile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from xpnet.errors import OutputError
 from xpnet.processors import memory_bytes
 
 if TYPE_CHECKING:
@@ -141,11 +143,23 @@ def scratch(shape: tuple[int, int], dtype: Any, limit: int | None = None) -> np.
         limit: how many bytes may be in memory; None for `memory_limit()`.
 
     Raises:
-        OSError: there is no room for the file.
+        OutputError: there is no room for the file.
     """
     size = shape[0] * shape[1] * np.dtype(dtype).itemsize
-    if size <= (memory_limit() if limit is None else limit):
+    if not size or size <= (memory_limit() if limit is None else limit):
         return np.empty(shape, dtype)
-    with tempfile.TemporaryFile(prefix="xpnet-") as file:
-        file.truncate(size)
-        return np.asarray(np.memmap(file, dtype, "r+", shape=shape))
+    try:
+        with tempfile.TemporaryFile(prefix="xpnet-") as file:
+            # A mapped file that finds no room later would end the process: the room is taken now.
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, size)
+            else:
+                file.truncate(size)
+            return np.asarray(np.memmap(file, dtype, "r+", shape=shape))
+    except OSError as error:
+        msg = (
+            f"{tempfile.gettempdir()}: has no room for a temporary file of {size / 1e9:.1f} GB: "
+            f"{error.strerror or error}; name a folder with room by the environment variable TMPDIR, or give "
+            "more --memory"
+        )
+        raise OutputError(msg) from error

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pictures import draw_classes
 
 import xpnet
 from xpnet.errors import UsageError
@@ -107,3 +108,17 @@ def test_what_is_no_path_is_refused() -> None:
     for inputs in (None, X, 5):
         with pytest.raises(UsageError):
             model.predict(inputs)  # type: ignore[arg-type]
+
+
+def test_images_that_do_not_fit_into_memory_are_trained_on_from_the_disk(tmp_path: Path) -> None:
+    folder, models = draw_classes(tmp_path / "images", 12), []
+    for memory in (None, 1000):
+        path = tmp_path / f"{memory}.safetensors"
+        xpnet.train(
+            folder, output=path, features="none", optimizer="lbfgs", val_split=0.25, memory=memory, workers=1
+        )
+        models.append(path.read_bytes())
+    assert models[0] == models[1]
+    patches = [xpnet.train(folder, memory=memory, workers=1) for memory in (None, 1000)]
+    one, other = (each.saved.parameters for each in patches)
+    assert all(one[name].tobytes() == other[name].tobytes() for name in one)
