@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from .jobs import PredictJob as PredictJob
     from .jobs import format_for as format_for
     from .jobs import run_prediction as run_prediction
+    from .parts import ScoreTask as ScoreTask
+    from .parts import part_of as part_of
     from .predict import write_predictions as write_predictions
     from .retry import retry_errors as retry_errors
 
@@ -23,6 +25,7 @@ __getattr__, __dir__, __all__ = lazy_door(
     {
         "formats": "FORMATS first_line read_predictions",
         "counts": "Counts",
+        "parts": "ScoreTask part_of",
         "predict": "write_predictions",
         "retry": "retry_errors",
         "jobs": "PredictJob format_for run_prediction",
