@@ -14,6 +14,7 @@ from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hi
 import typer
 from typer.models import ParameterInfo
 
+from .bucket_outputs import sent_to_buckets
 from .config import read_config
 from .console import Console
 from .help import PanelCommand
@@ -90,7 +91,8 @@ def add(app: typer.Typer, run: Run) -> None:
             for each in renamed:
                 each.take(console, options)
             built = {name: _built(group, options) for name, group in groups.items()}
-            code = run(console, **options, **built)
+            with sent_to_buckets(console, options, OUTPUTS):
+                code = run(console, **options, **built)
             if code:
                 raise typer.Exit(code)
 

@@ -52,6 +52,8 @@ if TYPE_CHECKING:
     from .recipe import versions_text as versions_text
     from .remote import is_bucket as is_bucket
     from .remote import is_remote as is_remote
+    from .remote import require_bucket_writable as require_bucket_writable
+    from .remote import send_to_bucket as send_to_bucket
     from .worker import DIED as DIED
     from .workers import Workers as Workers
 
@@ -75,7 +77,7 @@ __getattr__, __dir__, __all__ = lazy_door(
         ),
         "parquet_images": "PARQUET_SUFFIXES open_parquet",
         "read_ahead": "read_all",
-        "remote": "is_bucket is_remote",
+        "remote": "is_bucket is_remote require_bucket_writable send_to_bucket",
         "worker": "DIED",
         "workers": "Workers",
     },

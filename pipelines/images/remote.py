@@ -15,7 +15,7 @@ import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from xpnet.errors import ImageError
+from xpnet.errors import ImageError, OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -175,6 +175,48 @@ def list_folder(folder: str) -> tuple[list[str], list[str]]:
         )
 
 
+def require_bucket_writable(name: str) -> None:
+    """Raise an error unless an object can be written: another one, of no bytes, is written beside it.
+
+    Raises:
+        OutputError: it cannot be written, or is no name of an object.
+    """
+    if not name.partition("://")[2].partition("/")[2].strip("/") or name.endswith("/"):
+        msg = f"{name}: is a folder of a bucket, expected the name of an object, such as {name}/rows.csv"
+        raise OutputError(msg)
+    with _written(name) as (store, path):
+        store.put(f"{path}.xpnet-test", b"")
+        with contextlib.suppress(Exception):  # to delete may not be allowed
+            store.delete(f"{path}.xpnet-test")
+
+
+def send_to_bucket(path: str, name: str) -> None:
+    """Write a file as an object, which is there completely or not at all.
+
+    Raises:
+        OutputError: it cannot be written. The file stays where it is.
+    """
+    from pathlib import Path
+
+    try:
+        with _written(name) as (store, key):
+            store.put(key, Path(path))
+    except OutputError as error:
+        msg = f"{error}. The complete file is {path}: copy it to the bucket"
+        raise OutputError(msg) from error
+
+
+@contextlib.contextmanager
+def _written(name: str) -> Iterator[tuple[Any, str]]:
+    """Give the store of an object to write, and its path there. Errors become `OutputError`."""
+    try:
+        with _ErrorsAsOurs("cannot be written"):
+            yield _store_of(name)
+    except ImageError as error:
+        msg = f"{name}: {error}"
+        raise OutputError(msg) from error
+
+
 class RemoteFile:
     """An object as a file that is read in parts: each `read` asks the server once.
 
@@ -241,7 +283,7 @@ def _opened(root: str) -> Any:
     try:
         from obstore.store import from_url
     except ImportError:
-        msg = "buckets are read only with an optional package: pip install 'xpnet[cloud]'"
+        msg = "buckets are used only with an optional package: pip install 'xpnet[cloud]'"
         raise ImageError(msg) from None
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
     client: Any = {"timeout": f"{SECONDS}s", "connect_timeout": f"{CONNECT_SECONDS}s"}
@@ -256,30 +298,34 @@ def _opened(root: str) -> Any:
 
 
 class _ErrorsAsOurs:
-    """A context in which the errors of obstore become `ImageError`."""
+    """A context in which the errors of obstore become `ImageError`. failure: what could not be done."""
+
+    def __init__(self, failure: str = "cannot be read") -> None:
+        self._failure = failure
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, Exception) and not isinstance(error, ImageError):
-            raise ImageError(_reason(error)) from None
+            msg = f"{self._failure}: {_reason(error)}"
+            raise ImageError(msg) from None
 
 
 def _reason(error: Exception) -> str:
-    """Return why a bucket could not be read, without what only developers understand."""
+    """Return why a bucket could not be used, without what only developers understand."""
     text, kind = str(error).partition("Debug source")[0], type(error).__name__
     if "NoSuchBucket" in text:
-        return "cannot be read: there is no such bucket"
+        return "there is no such bucket"
     if isinstance(error, FileNotFoundError):
-        return "cannot be read: there is no such object (patterns are not expanded on servers)"
+        return "there is no such object (patterns are not expanded on servers)"
     if kind in ("PermissionDeniedError", "UnauthenticatedError") or "403 Forbidden" in text:
         return (
-            "cannot be read: access is denied: credentials are taken from the environment, such as "
+            "access is denied: credentials are taken from the environment, such as "
             "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; AWS_SKIP_SIGNATURE=true is for public buckets"
         )
     said = MESSAGE.search(text)
-    return f"cannot be read: {' '.join((said[1] if said else text).split())[:MESSAGE_LENGTH]}"
+    return " ".join((said[1] if said else text).split())[:MESSAGE_LENGTH]
 
 
 def require_size(size: int, most_bytes: int) -> None:

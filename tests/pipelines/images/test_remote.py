@@ -118,7 +118,7 @@ def test_access_that_is_denied_says_what_to_do(bucket: Any, monkeypatch: pytest.
 def test_without_the_package_the_error_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "obstore.store", None)
     forget()
-    expected = "buckets are read only with an optional package: pip install 'xpnet[cloud]'"
+    expected = "buckets are used only with an optional package: pip install 'xpnet[cloud]'"
     assert found("s3://photos/1.png", "gs://photos/day") == {
         "s3://photos/1.png": expected, "gs://photos/day": expected,
     }  # fmt: skip
