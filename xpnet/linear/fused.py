@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from xpnet.arrays import namespace
+from xpnet.functional import matmul
 from xpnet.kernels import dispatched
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from xpnet.arrays import Array
     from xpnet.data import DeviceMatrix
@@ -70,9 +71,8 @@ class FusedPass:
 
     def __call__(self, W: Array, b: Array) -> LossAndGradient:
         """Return loss and gradient at W (runs n_out, n_x) and b (runs n_out, 1)."""
-        xp = namespace(W)
-        mean, folded = self._mean, W * self._scale
-        shift = b if mean is None else b - xp.sum(folded * mean, axis=1, keepdims=True)
+        mean = self._mean
+        folded, shift = self._folded(W, b)
         parts = [
             linear_loss_and_gradient(
                 examples,
@@ -88,6 +88,30 @@ class FusedPass:
         ]
         loss, G, r = (sum(sums[1:], start=sums[0]) for sums in zip(*parts, strict=True))
         return LossAndGradient(loss, (G if mean is None else G - r * mean) * self._scale, r)
+
+    def logits(self, W: Array, b: Array) -> Iterator[tuple[slice, Array]]:
+        """Yield blocks of examples in order: the slice of their indices, and their Z, (runs n_out, k).
+
+        W: (runs n_out, n_x). b: (runs n_out, 1).
+        """
+        folded, shift = self._folded(W, b)
+        for part, examples in self._data.chunks():
+            first = part.start or 0
+            for start in range(0, examples.shape[0], self._rows):
+                X = _as_floats(examples[start : start + self._rows, :], self._center, folded)
+                yield slice(first + start, first + start + X.shape[0]), matmul(folded, X.T) + shift
+
+    def _folded(self, W: Array, b: Array) -> tuple[Array, Array]:
+        """Return the weights with the scale folded in, and the biases with the mean folded in."""
+        folded = W * self._scale
+        if self._mean is None:
+            return folded, b
+        return folded, b - namespace(W).sum(folded * self._mean, axis=1, keepdims=True)
+
+
+def _as_floats(block: Array, center: Array | None, like: Array) -> Array:
+    """Return raw examples (k, n_x), less a center if there is one, in the dtype of another array."""
+    return namespace(like).astype(block if center is None else block - center, like.dtype)
 
 
 @dispatched
@@ -120,8 +144,7 @@ def linear_loss_and_gradient(
     loss = xp.zeros_like(b[: b.shape[0] // labels.shape[0], :])
     for start in range(0, m, rows):
         stop = min(start + rows, m)
-        block = examples[start:stop, :]
-        X = xp.astype(block if center is None else block - center, W.dtype)
+        X = _as_floats(examples[start:stop, :], center, W)
         losses, dZ = residual(W @ X.T + b, labels[:, start:stop])
         if weights is not None:
             losses, dZ = losses * weights[:, start:stop], dZ * weights[:, start:stop]
