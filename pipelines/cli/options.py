@@ -70,7 +70,7 @@ class Number:
     def _expected(self) -> str:
         kind = "a whole number" if self._kind is int else "a number"
         if self._word is not None:
-            kind = f"{self._word} or {kind}"
+            kind = f"{kind} or {self._word}"
         if self._least is None:
             return kind
         return f"{kind}, {self._least} or more" if self._most is None else (

@@ -98,8 +98,9 @@ class FusedPass:
         for part, examples in self._data.chunks():
             first = part.start or 0
             for start in range(0, examples.shape[0], self._rows):
-                X = _as_floats(examples[start : start + self._rows, :], self._center, folded)
-                yield slice(first + start, first + start + X.shape[0]), matmul(folded, X.T) + shift
+                stop = min(start + self._rows, examples.shape[0])
+                X = _as_floats(examples[start:stop, :], self._center, folded)
+                yield slice(first + start, first + stop), matmul(folded, X.T) + shift
 
     def _folded(self, W: Array, b: Array) -> tuple[Array, Array]:
         """Return the weights with the scale folded in, and the biases with the mean folded in."""
