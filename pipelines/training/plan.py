@@ -182,7 +182,7 @@ class Plan:
                 raise UsageError(msg)
         for name in ("learning_rate", "l1", "l2", "dropout", "label_smoothing", "clip", "budget"):
             value = getattr(self, name)
-            if value is None or (name == "l2" and value == AUTO):
+            if value is None or (name == "l2" and isinstance(value, str) and value == AUTO):
                 continue
             if isinstance(value, bool) or not isinstance(value, Real):
                 or_auto = f" or {AUTO!r}" if name == "l2" else ""
