@@ -160,7 +160,7 @@ def test_it_counts_all_iterations_and_repeats_itself() -> None:
     [
         ({"penalties": ()}, "expected numbers more than 0"),
         ({"penalties": (1.0, 0.0)}, "expected numbers more than 0"),
-        ({"penalties": (float("nan"),)}, "expected numbers more than 0"),
+        ({"penalties": (1.0, float("nan"))}, "expected numbers more than 0"),
         ({"penalties": (1.0, float("inf"))}, "expected numbers more than 0"),
         ({"folds": 1}, "number of folds is 1"),
         ({"tolerance": 0.0}, "tolerance is 0.0, expected more than 0"),

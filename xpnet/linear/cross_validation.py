@@ -16,7 +16,7 @@ model was of each answer. The accuracy counts which answers were right, and is t
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -94,7 +94,7 @@ def choose_penalty(
         ShapeError, DtypeError: the data or the labels cannot be used, or no class has two examples.
         DivergenceError: the log loss is not finite for any penalty.
     """
-    if not penalties or not 0 < min(penalties) <= max(penalties) < math.inf:
+    if not len(penalties) or not all(0 < l2 < math.inf for l2 in penalties):
         msg = f"penalties are {tuple(penalties)!r}, expected numbers more than 0"
         raise ConfigurationError(msg)
     require_valid_minimization(iterations, tolerance, 0.0)
@@ -104,38 +104,57 @@ def choose_penalty(
         )
         fold = stratified_folds(Y, folds, seed)
         models = _FoldModels(objective, fold, iterations, tolerance, on_progress)
-        left_out = np.flatnonzero(fold >= 0)
         combined = example_weights(model, Y, class_weight, weights)
-        counted = np.ones(len(left_out)) if combined is None else combined[0, left_out]
-        tried: dict[float, float] = {}
-        best, worse = math.nan, 0
-        for l2 in sorted(set(penalties), reverse=True):
-            losses, is_right = (each[left_out] for each in models.predictions(l2))
-            tried[l2] = float(np.average(losses, weights=counted))
-            if tried[l2] < tried.get(best, math.inf):
-                best, worse, best_losses, best_is_right = l2, 0, losses, is_right
-            elif not math.isnan(best):
-                worse = worse + 1 if _is_clearly_more(losses, best_losses, counted) else 0
-            if worse == MAX_WORSE:
-                break
-    if math.isnan(best):
-        msg = "the log loss of left-out examples is not finite for any penalty: try standardized features"
-        raise DivergenceError(msg, step=1)
-    own = None if weights is None else weights[0, left_out]
+        best, tried = _compared(models, penalties, None if combined is None else combined[0, fold >= 0])
+    own = None if weights is None else weights[0, fold >= 0]
     return Expectation.of_left_out(
-        best_is_right,
-        float(np.average(best_losses, weights=own)),
+        best.is_right,
+        float(np.average(best.losses, weights=own)),
         weights=own,
         by=f"{fold.max() + 1}-fold cross-validation",
-        penalty=best,
+        penalty=best.l2,
         tried=PenaltyCurve.of("log loss", tried),
         seed=seed,
     )
 
 
-def _is_clearly_more(losses: np.ndarray, others: np.ndarray, weights: np.ndarray) -> bool:
+@dataclass(frozen=True)
+class _LeftOut:
+    """The losses (k,) of the left-out examples with a penalty, and whether their class was predicted."""
+
+    l2: float
+    losses: np.ndarray
+    is_right: np.ndarray
+
+
+def _compared(
+    models: _FoldModels, penalties: Sequence[float], weights: np.ndarray | None
+) -> tuple[_LeftOut, dict[float, float]]:
+    """Return the best of the penalties, and the log loss of all that were tried.
+
+    weights: of the left-out examples, (k,), or None.
+    """
+    tried: dict[float, float] = {}
+    best: _LeftOut | None = None
+    worse = 0
+    for l2 in sorted(set(penalties), reverse=True):
+        found = models.predictions(l2)
+        tried[l2] = float(np.average(found.losses, weights=weights))
+        if math.isfinite(tried[l2]) and (best is None or tried[l2] < tried[best.l2]):
+            best, worse = found, 0
+        elif best is not None:
+            worse = worse + 1 if _is_clearly_more(found.losses, best.losses, weights) else 0
+        if worse == MAX_WORSE:
+            break
+    if best is None:
+        msg = "the log loss of left-out examples is not finite for any penalty: try standardized features"
+        raise DivergenceError(msg, step=1)
+    return best, tried
+
+
+def _is_clearly_more(losses: np.ndarray, others: np.ndarray, weights: np.ndarray | None) -> bool:
     """Return whether the mean of losses is more than that of others, by more than a standard error."""
-    gaps = weights * (losses - others)
+    gaps = (losses - others) * (1.0 if weights is None else weights)
     return float(gaps.mean()) > float(gaps.std()) / math.sqrt(len(gaps))
 
 
@@ -175,12 +194,8 @@ class _FoldModels:
         kept = within.backend.send((self._fold != k)[None], dtype=within.dtype)
         return replace(within, weights=kept if within.weights is None else kept * within.weights)
 
-    def predictions(self, l2: float) -> tuple[np.ndarray, np.ndarray]:
-        """Train all models with a penalty.
-
-        Returns:
-            The loss of each example by the model without its fold, (m,), and whether its class was predicted.
-        """
+    def predictions(self, l2: float) -> _LeftOut:
+        """Train all models with a penalty; return what each predicts for the examples of its fold."""
         P = namespace(self._zeros).concat([self._trained(cost, l2) for cost in self._costs], axis=0)
         within = self._objective
         residual, fetch, n_out = RESIDUALS[within.model.output], within.backend.fetch, within.model.n_out
@@ -190,7 +205,7 @@ class _FoldModels:
             labels = within.labels[:, part]
             losses[part] = fetch(residual(Z, labels)[0])[own]
             is_right[part] = fetch(_predicted(Z, n_out) == _predicted(labels, n_out))[own]
-        return losses, is_right
+        return _LeftOut(l2, losses[self._fold >= 0], is_right[self._fold >= 0])
 
     def _trained(self, cost: PenalizedCost, l2: float) -> Array:
         """Return the parameters that minimize a cost with a penalty."""
