@@ -11,6 +11,7 @@ from xpnet import metrics
 from xpnet.errors import ShapeError
 
 sklearn_metrics = optional.module("sklearn.metrics")
+sklearn_calibration = optional.module("sklearn.calibration")
 
 GENERATOR = np.random.default_rng(0)
 Y = GENERATOR.integers(0, 4, (1, 200))
@@ -66,6 +67,19 @@ def test_calibration_error_is_the_mean_gap_of_its_bins() -> None:
     assert metrics.calibration_error(Y[:, 4:], probabilities[:, 4:]) == 0
     with pytest.raises(ShapeError, match="expected"):
         metrics.calibration_error(Y, probabilities[:, 1:])
+
+
+def test_the_reliability_diagram_is_scikit_learns() -> None:
+    generator = np.random.default_rng(3)
+    p = generator.uniform(0.3, 1.0, 400)
+    Y = (generator.uniform(size=400) < p).astype(int)
+    counts, scores, right = metrics.reliability(Y[None], np.stack([1 - p, p]))
+    sure = np.maximum(p, 1 - p)
+    shares, means = sklearn_calibration.calibration_curve((p > 0.5) == Y, sure, n_bins=10)
+    np.testing.assert_allclose(scores[counts > 0], means)
+    np.testing.assert_allclose(right[counts > 0], shares)
+    assert counts.sum() == 400
+    assert np.isnan(scores[:5]).all()
 
 
 def test_probabilities_that_are_true_are_calibrated() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from xpnet.errors import ShapeError
 
 CALIBRATION_BINS = 10
-"""Bins of equal width of the score, for `calibration_error`."""
+"""Bins of equal width of the score, for `reliability`."""
 
 
 def accuracy(Y: np.ndarray, predicted: np.ndarray) -> float:
@@ -89,10 +89,25 @@ def calibration_error(Y: np.ndarray, probabilities: np.ndarray) -> float:
 
     Y: (1, m) class indices. probabilities: (n_classes, m), two classes or more.
     """
-    _require_probabilities("calibration_error", Y, probabilities)
+    counts, scores, right = reliability(Y, probabilities)
+    return float(np.nansum(counts * np.abs(scores - right)) / Y.size)
+
+
+def reliability(Y: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Return the points of a reliability diagram, (3, 10), a column for each bin of scores from 0 to 1.
+
+    The rows are the number of examples in the bin, their mean score, and the share of right predictions. The
+    last two are NaN where a bin has no examples.
+
+    Y: (1, m) class indices. probabilities: (n_classes, m), two classes or more.
+    """
+    _require_probabilities("reliability", Y, probabilities)
     scores, is_right = probabilities.max(axis=0), probabilities.argmax(axis=0) == Y[0]
     bins = np.clip((scores * CALIBRATION_BINS).astype(np.int64), 0, CALIBRATION_BINS - 1)
-    return float(np.abs(np.bincount(bins, scores - is_right)).sum() / Y.size)
+    counts, *sums = (np.bincount(bins, each, CALIBRATION_BINS) for each in (None, scores, is_right))
+    means = np.full((2, CALIBRATION_BINS), np.nan)
+    np.divide(sums, counts, out=means, where=counts > 0)
+    return np.concatenate([counts[None], means])
 
 
 def threshold_for_precision(

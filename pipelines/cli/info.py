@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from ..models import Row
 
-LONG_ENTRIES = ("costs", "counts", "curve", "sweep")
+LONG_ENTRIES = ("costs", "counts", "curve", "penalties", "sweep")
 """Entries of a model's training summary that are too long to print. `costs` is of older files."""
 
 HDF5_SIGNATURE = b"\x89HDF\r\n"

@@ -40,19 +40,24 @@ class Number:
         kind: int or float.
         least: the smallest value that is allowed, or None.
         most: the largest value that is allowed, or None.
+        word: a word that is allowed in place of a number, or None.
     """
 
     __name__ = "number"  # Typer asks for the name of a parser
 
-    def __init__(self, kind: type[int | float], least: float | None, most: float | None) -> None:
-        self._kind, self._least, self._most = kind, least, most
+    def __init__(
+        self, kind: type[int | float], least: float | None, most: float | None, word: str | None = None
+    ) -> None:
+        self._kind, self._least, self._most, self._word = kind, least, most, word
 
     def __call__(self, value: Any) -> Any:
-        """Return the number.
+        """Return the number, or the word.
 
         Raises:
             typer.BadParameter: it is not a number, or out of range.
         """
+        if self._word is not None and value == self._word:
+            return value
         number = _parsed(self._kind, value)
         if number is not None:
             low = -math.inf if self._least is None else self._least
@@ -64,6 +69,8 @@ class Number:
 
     def _expected(self) -> str:
         kind = "a whole number" if self._kind is int else "a number"
+        if self._word is not None:
+            kind = f"{kind} or {self._word}"
         if self._least is None:
             return kind
         return f"{kind}, {self._least} or more" if self._most is None else (
@@ -153,11 +160,13 @@ def number(
     kind: type[int | float] = int,
     least: float | None = None,
     most: float | None = None,
+    word: str | None = None,
     metavar: str = "N",
     **others: Any,
 ) -> Any:
-    """Return an option whose value is a number."""
-    parser = Number(kind, least, most)
+    """Return an option whose value is a number, or a word in its place."""
+    parser = Number(kind, least, most, word)
+    metavar = metavar if word is None else f"{metavar}|{word}"
     return typer.Option(*flags, metavar=metavar, parser=parser, help=help, rich_help_panel=panel, **others)
 
 

@@ -1,6 +1,6 @@
 """`xpnet train`: train a model and save it."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -60,11 +60,12 @@ def train(
         ),
     ] = None,
     l2: Annotated[
-        float | None,
+        Any,  # Typer takes no union of float and str
         o.number(
-            "--l2", kind=float, panel=o.OPTIMIZATION,
+            "--l2", kind=float, word="auto", panel=o.OPTIMIZATION,
             show_default="1 for lbfgs, what leave-one-out finds best in closed form, else 0",
-            help="The strength of the L2 penalty on the weights: l2 / (2 m) sum W^2.",
+            help="The strength of the L2 penalty on the weights: l2 / (2 m) sum W^2. auto takes what is best "
+            "on left-out examples, for lbfgs by cross-validation.",
         ),
     ] = None,
     label_smoothing: Annotated[

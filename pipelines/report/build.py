@@ -21,7 +21,14 @@ from .computation_graph import graph_section
 from .evaluation import evaluation_section
 from .page import render, require_jinja
 from .predictions import failed_section, gallery_section, predictions_section, read
-from .training import features_section, final_results, sweep_section, training_counts, training_section
+from .training import (
+    features_section,
+    final_results,
+    penalty_section,
+    sweep_section,
+    training_counts,
+    training_section,
+)
 from .weights import weights_section
 
 if TYPE_CHECKING:
@@ -86,6 +93,7 @@ def _write_report(job: ReportJob, console: Messages) -> int:
         "problem": problem_section(model, dataset),
         "features": features_section(model),
         "training": training_section(model),
+        "penalty": penalty_section(model),
         "sweep": sweep_section(model),
         "evaluation": None if dataset is None else evaluation_section(model, dataset, backend, job.workers),
         "data": None if job.data is None else path_text(job.data),

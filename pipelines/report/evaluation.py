@@ -1,4 +1,4 @@
-"""The sections on labelled data: metrics, confusion matrix, threshold, mistakes and their neighbors."""
+"""The sections on labelled data: metrics, confusions, calibration, threshold, mistakes, their neighbors."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from xpnet import metrics
 from xpnet.charts import Chart, Series, lines
 
 from ..images import strip_common_folder
@@ -63,6 +64,7 @@ def evaluation_section(
         section |= _regression(dataset, predicted)
     else:
         section |= _confusions(evaluation.metrics)
+        section["calibration"] = _calibration(dataset.Y, probabilities)
         if len(model.classes) == 2:
             section["threshold"] = threshold_counts(dataset.Y[0], probabilities[1])
             if "roc_auc" in evaluation.metrics:
@@ -72,9 +74,9 @@ def evaluation_section(
     return section | _completed(dataset, section, workers)
 
 
-def _confusions(metrics: dict[str, Any]) -> dict[str, Any]:
+def _confusions(found: dict[str, Any]) -> dict[str, Any]:
     """Return the confusion matrix with the color of each cell, frequent confusions, and metrics by class."""
-    confusion, names = np.asarray(metrics["confusion"]), [row["class"] for row in metrics["classes"]]
+    confusion, names = np.asarray(found["confusion"]), [row["class"] for row in found["classes"]]
     shares = confusion / np.maximum(1, confusion.sum(axis=1, keepdims=True))
     mistakes = confusion - np.diag(np.diagonal(confusion))
     order = np.argsort(-mistakes, axis=None, kind="stable")[:CONFUSIONS]
@@ -89,7 +91,7 @@ def _confusions(metrics: dict[str, Any]) -> dict[str, Any]:
             for row, part in zip(confusion.tolist(), shares.tolist(), strict=True)
         ]
         matrix = list(zip(names, cells, strict=True))
-    classes = metrics["classes"]
+    classes = found["classes"]
     if len(classes) > CLASS_ROWS:
         classes = sorted(classes, key=lambda row: row["f1"])[:CLASS_ROWS]
     return {
@@ -97,6 +99,27 @@ def _confusions(metrics: dict[str, Any]) -> dict[str, Any]:
         "matrix": matrix,
         "pairs": [pair for pair in pairs if pair[2]] if len(names) > 2 else [],
         "by_class": classes,
+    }
+
+
+def _calibration(Y: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:
+    """Return the reliability diagram, and the rows of a table: bin, number of examples, mean score, share."""
+    counts, scores, right = metrics.reliability(Y, probabilities)
+    kept = np.flatnonzero(counts)
+    series = [
+        Series("examples of similar score", scores[kept].tolist(), right[kept].tolist(), "dots"),
+        Series("score = share of right", [0.0, 1.0], [0.0, 1.0], "guide"),
+    ]
+    title = "Reliability: how often predictions are right, by their score"
+    bins = len(counts)
+    rows = [
+        [f"{i / bins:.1f} to {(i + 1) / bins:.1f}", int(counts[i]), float(scores[i]), float(right[i])]
+        for i in kept.tolist()
+    ]
+    return {
+        "chart": lines(title, "mean score", "share of right", series, limits=(0.0, 1.0)),
+        "head": ["score", "examples", "mean score", "right"],
+        "rows": rows,
     }
 
 

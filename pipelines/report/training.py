@@ -1,4 +1,4 @@
-"""The sections on the features, the training and the sweep, from the summary in the model file.
+"""The sections on features, training, penalty and sweep, from the summary in the model file.
 
 Files of older versions have other names: "judged" for "metrics", "judged_examples" for "metric_examples",
 "apart" for "compared", and there "rate" for "learning_rate".
@@ -9,13 +9,15 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from xpnet.charts import curve_of, final, float_or_nan, headings, sweep_charts, training_charts
+from xpnet.charts import Series, curve_of, final, float_or_nan, headings, lines, sweep_charts, training_charts
 from xpnet.errors import DataError
 
 from ..training import metric_name, training_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from xpnet.charts import Chart
 
     from ..models import Model
 
@@ -35,6 +37,15 @@ def training_section(model: Model) -> dict[str, Any] | None:
         DataError: the summary of the training is damaged.
     """
     return _read(model, _training)
+
+
+def penalty_section(model: Model) -> dict[str, Any] | None:
+    """Return which penalty was chosen, how good the others were, and what to expect; None if none was chosen.
+
+    Raises:
+        DataError: the summary of the training is damaged.
+    """
+    return _read(model, lambda history, _: _penalty(history))
 
 
 def features_section(model: Model) -> dict[str, Any] | None:
@@ -106,6 +117,50 @@ def _training(history: Mapping[str, Any], metric: str) -> dict[str, Any] | None:
         "rows": list(zip(*curve.values(), strict=True)),
         "epochs": int(dict(history.get("last", {})).get("epoch", epochs[-1])),
     }
+
+
+def _penalty(history: Mapping[str, Any]) -> dict[str, Any] | None:
+    expected = dict(history.get("expected") or {})
+    if not expected:
+        return None
+    penalty, error = float_or_nan(expected["penalty"]), float_or_nan(expected["error"])
+    if "accuracy" in expected:
+        accuracy = float_or_nan(expected["accuracy"])
+        facts = {
+            "Accuracy": f"{100 * accuracy:.1f} % ± {100 * error:.1f}",
+            "Log loss": f"{float_or_nan(expected['log_loss']):.4g}",
+        }
+    else:
+        facts = {
+            "RMSE": f"{float_or_nan(expected['rmse']):.5g} ± {error:.2g}",
+            "R²": f"{float_or_nan(expected['r_squared']):.4g}",
+        }
+    tried = dict(history.get("penalties") or {})  # older files have none
+    pairs = zip(tried.get("penalties", []), tried.get("errors", []), strict=True)
+    known = [(float_or_nan(each), float_or_nan(error)) for each, error in pairs]
+    measure = str(tried.get("measure", ""))
+    return {
+        "penalty": penalty,
+        "by": str(expected["by"]),
+        "examples": int(expected["examples"]),
+        "facts": facts,
+        "measure": measure,
+        "chart": _penalty_chart(measure, known, penalty),
+        "rows": [[each, error, "chosen" if each == penalty else ""] for each, error in known],
+    }
+
+
+def _penalty_chart(measure: str, known: list[tuple[float, float]], chosen: float) -> Chart | None:
+    """Return the chart of errors by penalty. The penalty 0 has no place on its logarithmic axis."""
+    drawn = [pair for pair in known if pair[0] > 0]
+    if len(drawn) < 2:
+        return None
+    best = [pair for pair in drawn if pair[0] == chosen]
+    series = [Series("penalties that were tried", [x for x, _ in drawn], [y for _, y in drawn])]
+    if best:
+        series.append(Series("chosen", [x for x, _ in best], [y for _, y in best], "dots"))
+    title = f"{measure.capitalize()} of left-out examples by penalty"
+    return lines(title, "penalty", measure, series, log_x=True)
 
 
 def _features(history: Mapping[str, Any]) -> dict[str, Any] | None:

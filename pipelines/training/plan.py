@@ -24,6 +24,9 @@ MODELS = ("logistic", "softmax", "network", "regression")
 LBFGS = "lbfgs"
 """Name of the optimizer L-BFGS, which is not one of `xpnet.nn.OPTIMIZERS`."""
 
+AUTO = "auto"
+"""The penalty that cross-validation chooses, for L-BFGS."""
+
 RIDGE = "ridge"
 """Name of ridge classification, which is not one of `xpnet.nn.OPTIMIZERS`."""
 
@@ -95,8 +98,9 @@ class Plan:
         learning_rate: learning rate of the first epoch.
         batch_size: number of examples in a step.
         schedule: one of `xpnet.nn.SCHEDULES`.
-        l2: strength of the penalty; by default 1 for L-BFGS, what is best by leave-one-out for linear
-            regression in closed form, else 0.
+        l2: strength of the penalty, or "auto" for what is best on left-out examples: by cross-validation for
+            L-BFGS, by leave-one-out for linear regression in closed form. By default 1 for L-BFGS, what is
+            best for linear regression in closed form, else 0.
         all others: see `xpnet.nn.Settings`.
 
     Raises:
@@ -121,7 +125,7 @@ class Plan:
     batch_size: int | None = None
     schedule: str | None = None
     l1: float | None = None
-    l2: float | None = None
+    l2: float | str | None = None
     dropout: float | None = None
     label_smoothing: float | None = None
     clip: float | None = None
@@ -178,8 +182,11 @@ class Plan:
                 raise UsageError(msg)
         for name in ("learning_rate", "l1", "l2", "dropout", "label_smoothing", "clip", "budget"):
             value = getattr(self, name)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, Real)):
-                msg = f"{name} is {value!r}, expected a number"
+            if value is None or (name == "l2" and isinstance(value, str) and value == AUTO):
+                continue
+            if isinstance(value, bool) or not isinstance(value, Real):
+                or_auto = f" or {AUTO!r}" if name == "l2" else ""
+                msg = f"{name} is {value!r}, expected a number{or_auto}"
                 raise UsageError(msg)
         if self.patches is not None and self.patches % 2:
             msg = f"patches is {self.patches}, expected an even number, because of the mirror images"
@@ -253,6 +260,21 @@ class Plan:
             return LBFGS
         return "sgd" if is_linear_classifier(model) and self.iterations is not None else "adam"
 
+    def require_penalty(self, model: Network, m: int) -> None:
+        """Raise `UsageError` if the penalty is to be chosen for a training that cannot do that.
+
+        Args:
+            model: the network.
+            m: number of examples.
+        """
+        if self.l2 == AUTO and not self.is_closed_form(model, m) and self.optimizer_for(model) != LBFGS:
+            msg = (
+                "--l2 auto chooses the penalty of linear models that are trained by lbfgs or in closed form, "
+                f"and this training is by {self.optimizer_for(model)}: give a number, as in --l2 1, or leave "
+                "out the options of other trainings"
+            )
+            raise UsageError(msg)
+
     def settings(self, model: Network, m: int) -> Settings:
         """Return the settings of a training on m examples (not for L-BFGS and ridge).
 
@@ -323,6 +345,12 @@ def choose_model(plan: Plan, dataset: Dataset) -> Network:
         DataError: all examples have the same class, or a regression has fewer than two examples.
         ConfigurationError: a hidden layer is not valid.
     """
+    model = _model_for(plan, dataset)
+    plan.require_penalty(model, dataset.data.m)
+    return model
+
+
+def _model_for(plan: Plan, dataset: Dataset) -> Network:
     n_x, m, n_classes = dataset.data.n_x, dataset.data.m, len(dataset.classes)
     if dataset.classes and len(present := np.unique(dataset.Y)) < 2:
         msg = f"all examples have the class {dataset.classes[int(present[0])]}: expected two or more classes"

@@ -87,7 +87,9 @@ def saved_model(
     if sweep is not None:
         summary["sweep"] = sweep
     if result.expected is not None:
-        summary["expected"] = asdict(result.expected)
+        expected = asdict(result.expected)
+        summary["penalties"] = expected.pop("tried")
+        summary["expected"] = expected
     if dataset.compared:
         summary["compared"] = list(dataset.compared)
     extractor = dataset.extractor
@@ -110,7 +112,10 @@ def method_sentence(result: TrainingResult, batch_size: int | None) -> str:
     if result.method is Method.AUTODIFF:
         batches = "all examples" if batch_size is None else f"batches of {batch_size}"
         return f"the computation graph, {batches}"
-    return FULL_BATCH_METHODS[result.method].format(reason=result.reason)
+    sentence = FULL_BATCH_METHODS[result.method].format(reason=result.reason)
+    if result.method in (Method.LBFGS, Method.LBFGS_REDUCED) and result.expected is not None:
+        sentence += f", penalty {result.expected.penalty:g} by {result.expected.by}"
+    return sentence
 
 
 def metric_name(classes: Sequence[str]) -> str:

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 from xpnet.data import on_device
 from xpnet.errors import CheckpointError, ModelFileError, OutputError, UsageError
 from xpnet.io import atomic_write, read_tensors, write_model_file
-from xpnet.linear import classify, descend, minimize, solve
+from xpnet.linear import choose_penalty, classify, descend, minimize, solve
 from xpnet.nn import Epoch, StopReason, TrainingResult
 from xpnet.training import Evaluator, fit
 
 from .cluster_sums import sums_on
 from .linear_probe import with_suitable_optimizer
-from .plan import LBFGS, METRIC_EXAMPLES, RIDGE, Plan, choose_model
+from .plan import AUTO, LBFGS, METRIC_EXAMPLES, RIDGE, Plan, choose_model
 from .preparation import Prepared, TrainJob, outputs_of, prepare
 from .summary import method_sentence, saved_model
 from .targets import TargetScale
@@ -26,10 +26,12 @@ from .targets import TargetScale
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import numpy as np
+
     from xpnet.data import DeviceMatrix
     from xpnet.io import SavedModel
     from xpnet.linear import MakeSums
-    from xpnet.nn import History, Network
+    from xpnet.nn import Expectation, History, Network, RegressionExpectation
     from xpnet.training import SweepResult
 
     from ..datasets import Dataset
@@ -192,6 +194,8 @@ def _train(job: TrainJob, messages: Messages, resume: bool, overwrite: bool) -> 
         raise
     for note in result.history.notes:
         messages.warn(note)
+    if job.plan.l2 == AUTO and result.expected is not None:
+        _say_penalties(result.expected, messages)
     costs = result.history.costs
     if costs[-1] > costs[0]:
         messages.warn(f"the cost rose from {costs[0]:.6g} to {costs[-1]:.6g}: try a smaller learning rate")
@@ -315,7 +319,8 @@ def _full_batch(
     """Train a linear model on all examples: in closed form, by L-BFGS or by gradient descent."""
     dataset, data = examples.dataset, examples.data
     if plan.is_closed_form(model, data.m):
-        return solve(model, data, dataset.Y, data.backend, l2=plan.l2, dtype=plan.dtype)
+        given = None if plan.l2 in (None, AUTO) else float(plan.l2)
+        return solve(model, data, dataset.Y, data.backend, l2=given, dtype=plan.dtype)
     began, rate = time.perf_counter(), 0.0
 
     def on_progress(done: int, cost: float) -> None:
@@ -329,7 +334,9 @@ def _full_batch(
         "on_progress": on_progress,
     }
     if plan.optimizer_for(model) == LBFGS:
-        l2 = 1.0 if plan.l2 is None else plan.l2
+        if plan.l2 == AUTO:
+            return _cross_validated(plan, model, dataset.Y, data, shared)
+        l2 = 1.0 if plan.l2 is None else float(plan.l2)
         return minimize(model, data, dataset.Y, data.backend, iterations=plan.iterations, l2=l2, **shared)
     if plan.optimizer_for(model) == RIDGE:
         return classify(
@@ -342,6 +349,43 @@ def _full_batch(
         model, data, dataset.Y, data.backend,
         iterations=settings.epochs, learning_rate=rate, l2=settings.l2, **shared,
     )  # fmt: skip
+
+
+def _cross_validated(
+    plan: Plan, model: Network, Y: np.ndarray, data: DeviceMatrix, shared: dict[str, Any]
+) -> TrainingResult:
+    """Choose the penalty by cross-validation, and train with it on all examples by L-BFGS.
+
+    shared: arguments of both.
+    """
+    on_progress, before = shared["on_progress"], 0
+
+    def counted(done: int, cost: float) -> None:
+        nonlocal before
+        before = done
+        on_progress(done, cost)
+
+    choosing = {**shared, "on_progress": counted, "iterations": plan.iterations}
+    expected = choose_penalty(model, data, Y, data.backend, seed=plan.seed, **choosing)
+    training = {**shared, "on_progress": lambda done, cost: on_progress(before + done, cost)}
+    result = minimize(
+        model, data, Y, data.backend, iterations=plan.iterations, l2=expected.penalty, **training
+    )
+    return replace(result, expected=expected)
+
+
+def _say_penalties(expected: Expectation | RegressionExpectation, messages: Messages) -> None:
+    """Say which penalty was chosen, and how good the others were."""
+    tried = expected.tried
+    assert tried is not None  # noqa: S101  (every choice records it)
+    errors = ", ".join(f"{l2:g}: {e:.4g}" for l2, e in zip(tried.penalties, tried.errors, strict=True))
+    messages.say(
+        f"Penalty: {expected.penalty:g} (the {tried.measure} of left-out examples for each: {errors})"
+    )
+    smallest, largest = tried.penalties[0], tried.penalties[-1]
+    if expected.penalty == largest or expected.penalty == smallest > 0:
+        other = "larger" if expected.penalty == largest else "smaller"
+        messages.say(f"No {other} penalty was tried, and one may be better")
 
 
 def write_history(path: str, runs: list[tuple[dict[str, Any], History]]) -> None:

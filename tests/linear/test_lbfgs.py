@@ -59,13 +59,13 @@ def test_rounding_of_the_cost_does_not_keep_it_from_the_minimum(
     seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A device sums in another order: the last bits of the cost differ, and with them what a step seems to gain."""
-    exact, generator = lbfgs._Cost.__call__, np.random.default_rng(seed)
+    exact, generator = lbfgs.PenalizedCost.__call__, np.random.default_rng(seed)
 
     def rounded(self: Any, P: Any) -> Any:
         J, g = exact(self, P)
         return J * (1.0 + int(generator.integers(-2, 3)) * np.finfo(np.float64).eps), g
 
-    monkeypatch.setattr(lbfgs._Cost, "__call__", rounded)
+    monkeypatch.setattr(lbfgs.PenalizedCost, "__call__", rounded)
     data, Y = problem()
     found = minimize(LogisticRegression(6), data, Y, select("cpu"), l2=20.0, tolerance=1e-9, dtype="float64")
     assert found.history.stopped == "converged, no derivative is larger than 1e-09"

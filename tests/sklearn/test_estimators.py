@@ -38,7 +38,7 @@ REGRESSORS: list[Any] = [LinearRegression(), NetworkRegressor((16,), epochs=25, 
 
 
 def expected_failures(estimator: Any) -> dict[str, str]:
-    if isinstance(estimator, RidgeClassifier):
+    if isinstance(estimator, RidgeClassifier) or estimator.get_params().get("C", 1.0) is None:
         return {
             "check_sample_weight_equivalence_on_dense_data": "the penalty is chosen on left-out samples: to leave "
             "out one of two equal samples is something else than to leave out one of weight 2"
@@ -47,7 +47,12 @@ def expected_failures(estimator: Any) -> dict[str, str]:
 
 
 @parametrize_with_checks(
-    [*CLASSIFIERS, *REGRESSORS, LogisticRegression(class_weight="balanced")],
+    [
+        *CLASSIFIERS,
+        *REGRESSORS,
+        LogisticRegression(class_weight="balanced"),
+        LogisticRegression(C=None, random_state=0),
+    ],
     expected_failed_checks=expected_failures,
 )
 def test_scikit_learns_checks(estimator: Any, check: Any) -> None:
@@ -127,6 +132,21 @@ def test_least_squares_choose_the_penalty() -> None:
     assert ours.alpha_ > 0
     assert ours.expected_.by == "leave-one-out"
     assert LinearRegression().fit(X, y).expected_ is None
+
+
+def test_logistic_regression_chooses_the_penalty() -> None:
+    X, y = make_classification(80, 20, n_informative=3, flip_y=0.2, random_state=0)
+    weights = np.full(80, 5.0)
+    ours = LogisticRegression(C=None, random_state=0).fit(X, y, weights)
+    assert pytest.approx(1 / ours.expected_.penalty / 5) == ours.C_
+    assert ours.expected_.by == "5-fold cross-validation"
+    given = LogisticRegression(C=ours.C_).fit(X, y, weights)
+    np.testing.assert_allclose(ours.coef_, given.coef_, rtol=1e-6)
+    assert given.expected_ is None
+    again = clone(ours).fit(X, y, weights)
+    np.testing.assert_array_equal(again.coef_, ours.coef_)
+    with pytest.raises(ConfigurationError, match="C is 0, expected more than 0, or None"):
+        LogisticRegression(C=0).fit(X, y)
 
 
 def test_ridge_says_what_to_expect() -> None:

@@ -7,7 +7,7 @@ from xpnet.data.batches import Batch, Batches, Resident, Streamed, Subset, gathe
 from xpnet.data.column_matrix import ColumnMatrix
 from xpnet.data.device_matrix import DeviceMatrix, on_device
 from xpnet.data.mapped_rows import mapping_of, scratch
-from xpnet.data.split import stratified_split
+from xpnet.data.split import stratified_folds, stratified_split
 from xpnet.data.standardize import (
     STANDARDIZATIONS,
     Moments,
@@ -34,5 +34,6 @@ __all__ = [
     "on_device",
     "scratch",
     "standardizer_from_moments",
+    "stratified_folds",
     "stratified_split",
 ]

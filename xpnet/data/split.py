@@ -1,4 +1,4 @@
-"""Hold examples back for validation: the same share of each class."""
+"""Hold examples back: the same share of each class, once for validation or in turn as folds."""
 
 from __future__ import annotations
 
@@ -40,3 +40,39 @@ def stratified_split(Y: np.ndarray, share: float, seed: int = 0) -> tuple[np.nda
         )
         raise ShapeError(msg)
     return np.setdiff1d(np.arange(Y.shape[1]), validate), validate
+
+
+def stratified_folds(Y: np.ndarray, folds: int, seed: int = 0) -> np.ndarray:
+    """Deal examples into folds for cross-validation; return the fold of each example, (m,).
+
+    The folds have equally many examples, and equally many of each class, up to one. An example that is the
+    only one of its class has fold -1: without it, there would be nothing to learn the class from.
+
+    Args:
+        Y: class indices, (1, m).
+        folds: the number of folds, 2 or more. There are fewer if there are fewer examples.
+        seed: seed of the random choice.
+
+    Raises:
+        ConfigurationError: `folds` is out of range.
+        ShapeError: Y is not a row, or no class has two examples.
+    """
+    if folds < 2:
+        msg = f"the number of folds is {folds!r}, expected 2 or more"
+        raise ConfigurationError(msg)
+    if Y.ndim != 2 or Y.shape[0] != 1:
+        msg = f"Y has shape {Y.shape}, expected a row (1, m)"
+        raise ShapeError(msg)
+    generator = np.random.default_rng(seed)
+    members = [np.flatnonzero(Y[0] == label) for label in np.unique(Y)]
+    dealt = [generator.permutation(each) for each in members if len(each) > 1]
+    if not dealt:
+        msg = (
+            f"each of the {Y.shape[1]} examples is the only one of its class: cross-validation needs a class "
+            "with two examples or more"
+        )
+        raise ShapeError(msg)
+    order = np.concatenate(dealt)
+    fold = np.full(Y.shape[1], -1)
+    fold[order] = np.arange(len(order)) % folds
+    return fold

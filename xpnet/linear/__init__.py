@@ -1,9 +1,11 @@
 """Training of linear models on all examples at once.
 
-For logistic and softmax regression, whose cost is convex, there are gradient descent and L-BFGS; for linear
-regression there is the closed form.
+For logistic and softmax regression, whose cost is convex, there are gradient descent, L-BFGS with a penalty
+chosen by cross-validation, and ridge classification in closed form; for linear regression there is the closed
+form.
 """
 
+from xpnet.linear.cross_validation import choose_penalty
 from xpnet.linear.descent import (
     METHODS,
     choose_method,
@@ -40,6 +42,7 @@ __all__ = [
     "Sums",
     "add_products",
     "choose_method",
+    "choose_penalty",
     "classify",
     "descend",
     "is_by_example",

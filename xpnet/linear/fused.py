@@ -68,10 +68,22 @@ class FusedPass:
 
     def __call__(self, W: Array, b: Array) -> LossAndGradient:
         """Return loss and gradient at W (runs n_out, n_x) and b (runs n_out, 1)."""
-        mean, folded = self._mean, W * self._scale
-        shift = b if mean is None else b - namespace(W).sum(folded * mean, axis=1, keepdims=True)
+        mean = self._mean
+        folded, shift = self.folded(W, b)
         loss, G, r = self._sums(folded, shift)
         return LossAndGradient(loss, (G if mean is None else G - r * mean) * self._scale, r)
+
+    def folded(self, W: Array, b: Array) -> tuple[Array, Array]:
+        """Return the weights with the scale folded in, and the biases with the mean folded in."""
+        folded = W * self._scale
+        if self._mean is None:
+            return folded, b
+        return folded, b - namespace(W).sum(folded * self._mean, axis=1, keepdims=True)
+
+
+def as_floats(block: Array, center: Array | None, like: Array) -> Array:
+    """Return raw examples (k, n_x), less a center if there is one, in the dtype of another array."""
+    return namespace(like).astype(block if center is None else block - center, like.dtype)
 
 
 @dispatched
@@ -104,8 +116,7 @@ def linear_loss_and_gradient(
     loss = xp.zeros_like(b[: b.shape[0] // labels.shape[0], :])
     for start in range(0, m, rows):
         stop = min(start + rows, m)
-        block = examples[start:stop, :]
-        X = xp.astype(block if center is None else block - center, W.dtype)
+        X = as_floats(examples[start:stop, :], center, W)
         losses, dZ = residual(W @ X.T + b, labels[:, start:stop])
         if weights is not None:
             losses, dZ = losses * weights[:, start:stop], dZ * weights[:, start:stop]

@@ -98,6 +98,29 @@ def minimize(
         ShapeError, DtypeError: the data or the labels cannot be used.
         DivergenceError: the cost at the start or the product of two examples is not finite.
     """
+    require_valid_minimization(iterations, tolerance, l2)
+    with backend.activate():
+        objective = LinearObjective.of(
+            model, data, Y, backend,
+            class_weight=class_weight, weights=weights, dtype=dtype, resident_bytes=resident_bytes,
+            make_sums=make_sums,
+        )  # fmt: skip
+        few = start is None and is_worthwhile(objective)
+        limit = iterations or most_iterations(reduced=few)
+        reduced = ReducedObjective(objective) if few else None
+        cost = PenalizedCost(reduced.objective if reduced else objective, l2, reduced=few)
+        P = cost.joined(*stack_parameters(cost.objective, [start]))
+        P, history = minimize_cost(cost, P, limit, tolerance, on_progress)
+        W, b = cost.split(P)
+        if reduced is not None:
+            W, b = reduced.weights(W, dtype), backend.send(b, dtype=dtype)
+        (parameters,) = unstack_parameters(model, W, b)
+    method = Method.LBFGS_REDUCED if few else Method.LBFGS
+    return TrainingResult(model, parameters, history, method, "logistic and softmax regression are convex")
+
+
+def require_valid_minimization(iterations: int | None, tolerance: float, l2: float) -> None:
+    """Raise `ConfigurationError` unless the arguments of `minimize` are in their range."""
     given = {
         "iterations": (1 if iterations is None else iterations, 1),
         "tolerance": (tolerance, 1e-300),
@@ -107,38 +130,28 @@ def minimize(
         if not least <= value < math.inf:
             msg = f"{name} is {value!r}, expected " + ("more than 0" if least else "at least 0")
             raise ConfigurationError(msg)
-    with backend.activate():
-        objective = LinearObjective.of(
-            model, data, Y, backend,
-            class_weight=class_weight, weights=weights, dtype=dtype, resident_bytes=resident_bytes,
-            make_sums=make_sums,
-        )  # fmt: skip
-        few = start is None and is_worthwhile(objective)
-        limit = iterations or (MAX_ITERATIONS_REDUCED if few else MAX_ITERATIONS)
-        reduced = ReducedObjective(objective) if few else None
-        cost = _Cost(reduced.objective if reduced else objective, l2, reduced=few)
-        P = cost.joined(*stack_parameters(cost.objective, [start]))
-        P, history = _minimized(cost, P, limit, tolerance, on_progress)
-        W, b = cost.split(P)
-        if reduced is not None:
-            W, b = reduced.weights(W, dtype), backend.send(b, dtype=dtype)
-        (parameters,) = unstack_parameters(model, W, b)
-    method = Method.LBFGS_REDUCED if few else Method.LBFGS
-    return TrainingResult(model, parameters, history, method, "logistic and softmax regression are convex")
 
 
-class _Cost:
+def most_iterations(*, reduced: bool) -> int:
+    """Return the default limit of the number of iterations."""
+    return MAX_ITERATIONS_REDUCED if reduced else MAX_ITERATIONS
+
+
+class PenalizedCost:
     """The cost J and its gradient. W and b are the columns of one matrix P, (n_out, n_x + 1).
 
     Args:
         objective: the cost without the penalty, on features or on reduced coordinates.
         l2: strength of the penalty.
         reduced: whether the objective is on reduced coordinates.
+
+    Attributes:
+        objective, l2: as given. `l2` may be changed.
     """
 
     def __init__(self, objective: LinearObjective, l2: float, *, reduced: bool) -> None:
         self.objective, self._passes = objective, objective.fused_pass()
-        self._m, self._l2, self._reduced = objective.data.m, l2, reduced
+        self.l2, self._m, self._reduced = l2, objective.data.m, reduced
 
     def __call__(self, P: Array) -> tuple[float, Array]:
         """Return J and its gradient with respect to P."""
@@ -146,9 +159,9 @@ class _Cost:
         done = self._passes(W, b)
         J = F.sum(done.loss) / self._m
         dW = done.dW / self._m
-        if self._l2:
-            J = J + F.sum(W * W) * (self._l2 / (2 * self._m))
-            dW = dW + W * (self._l2 / self._m)
+        if self.l2:
+            J = J + F.sum(W * W) * (self.l2 / (2 * self._m))
+            dW = dW + W * (self.l2 / self._m)
         return self.number(J), self.joined(dW, done.db / self._m)
 
     @staticmethod
@@ -174,8 +187,8 @@ class _Cost:
         return float(self.objective.backend.fetch(value))
 
 
-def _minimized(
-    cost: _Cost,
+def minimize_cost(
+    cost: PenalizedCost,
     P: Array,
     iterations: int,
     tolerance: float,

@@ -27,6 +27,7 @@ from xpnet.nn import (
     History,
     Method,
     Parameters,
+    PenaltyCurve,
     RegressionExpectation,
     StopReason,
     TrainingResult,
@@ -279,6 +280,9 @@ def _chosen(equations: _ByFeature | _ByExample) -> RegressionExpectation | None:
         examples=m,
         by="leave-one-out",
         penalty=2 * float(alphas[i]),
+        tried=PenaltyCurve.of(
+            "squared error", dict(zip((2 * alphas).tolist(), errors.tolist(), strict=True))
+        ),
     )
 
 

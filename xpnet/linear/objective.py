@@ -17,7 +17,7 @@ from xpnet.linear.sums import LocalSums
 from xpnet.nn import example_weights, require_trainable_labels
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from xpnet.arrays import Array
     from xpnet.backend import Backend
@@ -144,6 +144,14 @@ class LinearObjective:
         """Return a function of W and b that computes loss and gradient in one pass over the raw examples."""
         sums = self.make_sums(self.data, self.labels, self.weights, self.model.output, self.dtype)
         return FusedPass(self.data, sums, self.dtype)
+
+    def logits(self, W: Array, b: Array) -> Iterator[tuple[slice, Array]]:
+        """Yield blocks of examples in order: the slice of their indices, and their Z, (runs n_out, k).
+
+        W: (runs n_out, n_x). b: (runs n_out, 1).
+        """
+        local = LocalSums(self.data, self.labels, self.weights, self.model.output, self.dtype)
+        return local.logits(*FusedPass(self.data, local, self.dtype).folded(W, b))
 
     def autodiff_pass(self, W: Array, b: Array) -> LossAndGradient:
         """Return the same loss and gradient by the computation graph on the standardized matrix."""

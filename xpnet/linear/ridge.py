@@ -33,6 +33,7 @@ from xpnet.nn import (
     History,
     Method,
     Parameters,
+    PenaltyCurve,
     StopReason,
     TrainingResult,
     example_weights,
@@ -150,14 +151,15 @@ def classify(
         msg = "products of the features are too large for numbers: standardize them"
         raise DivergenceError(msg, step=1)
     right = solution.scores.argmax(axis=0) == left_out
-    accuracy, count = float(np.average(right, weights=counted)), right.size
-    expected = Expectation(
-        accuracy=accuracy,
-        error=math.sqrt(max(accuracy * (1 - accuracy), 0.25 / count) / count),
-        log_loss=log_loss,
-        examples=count,
-        by="leave-one-out" if count == host.m else "a held-out tenth",
+    is_each = right.size == host.m
+    expected = Expectation.of_left_out(
+        right,
+        log_loss,
+        weights=counted,
+        by="leave-one-out" if is_each else "a held-out tenth",
         penalty=solution.penalty,
+        tried=PenaltyCurve.of("squared error", solution.tried),
+        seed=None if is_each else seed,
     )
     history = History.of_costs([log_loss], [0.0], [time.perf_counter() - began])
     history.end(StopReason.CONVERGED, "solved exactly")
@@ -218,13 +220,17 @@ class _Problem:
 
 @dataclass(frozen=True)
 class _Solution:
-    """Weights (n_classes, n_x) and (n_classes, 1), and the scores (n_classes, k) of the left-out examples."""
+    """Weights (n_classes, n_x) and (n_classes, 1), and the scores (n_classes, k) of the left-out examples.
+
+    tried: their mean squared error by penalty.
+    """
 
     W: np.ndarray
     b: np.ndarray
     scores: np.ndarray
     left_out: np.ndarray
     penalty: float
+    tried: dict[float, float]
 
 
 def _solved(problem: _Problem, seed: int) -> _Solution:
@@ -263,13 +269,13 @@ def _by_example(problem: _Problem) -> _Solution:
     found = _least(left_out)
     if found is None:
         return _nothing(problem, np.arange(host.m))
-    penalty, (A, bias, scores) = found
+    penalty, (A, bias, scores), tried = found
     W = np.empty((len(Y), host.n_x))
     sent = backend.send(A, dtype=dtype)
     for part, X in centered_features(host, problem.mean):
         W[:, part] = backend.fetch(matmul(sent, backend.send(X, dtype=dtype).T))
     return _Solution(
-        W, bias - W @ problem.mean[:, None], scores.astype(np.float64), np.arange(host.m), penalty
+        W, bias - W @ problem.mean[:, None], scores.astype(np.float64), np.arange(host.m), penalty, tried
     )
 
 
@@ -305,7 +311,8 @@ def _by_feature(problem: _Problem) -> _Solution:
             problem.targets[:, part] - y_mean - backend.fetch(matmul(sent, backend.send(rows, dtype=dtype).T))
         )
         scores[:, part] = problem.targets[:, part] - left / remainders[best, part]
-    return _Solution(W, y_mean - W @ problem.mean[:, None], scores, everyone, PENALTIES[best])
+    tried = dict(zip(PENALTIES, (squares / problem.targets.size).tolist(), strict=True))
+    return _Solution(W, y_mean - W @ problem.mean[:, None], scores, everyone, PENALTIES[best], tried)
 
 
 def _by_held_out(problem: _Problem, seed: int) -> _Solution:
@@ -331,17 +338,19 @@ def _by_held_out(problem: _Problem, seed: int) -> _Solution:
     found = _least(held_out)
     if found is None:
         return _nothing(problem, held)
-    penalty, scores = found
+    penalty, scores, tried = found
     G.add(G_held)
     factor = G.factored(penalty * base)
     if factor is None:
         return _nothing(problem, held)
     W = factor.solved(R + R_held).T.astype(np.float64)
-    return _Solution(W, y_mean - W @ problem.mean[:, None], scores, held, penalty)
+    return _Solution(W, y_mean - W @ problem.mean[:, None], scores, held, penalty, tried)
 
 
-def _least(error: Callable[[float], tuple[float, Any]]) -> tuple[float, Any] | None:
-    """Return the penalty with the least error, and what belongs to it; None if no error is a number.
+def _least(error: Callable[[float], tuple[float, Any]]) -> tuple[float, Any, dict[float, float]] | None:
+    """Return the penalty with the least error, what belongs to it, and the errors of all that were tried.
+
+    None if no error is a number.
 
     The error falls and then rises along the penalties. So the search goes up from the middle while it falls,
     or else down.
@@ -350,10 +359,12 @@ def _least(error: Callable[[float], tuple[float, Any]]) -> tuple[float, Any] | N
         error: returns the error for a penalty, and what belongs to it.
     """
     best: tuple[float, int, Any] = (math.inf, START, None)
+    tried: dict[float, float] = {}
     for step in (1, -1):
         i = best[1] if step == 1 else best[1] - 1
         while 0 <= i < len(PENALTIES):
             squared, about = error(PENALTIES[i])
+            tried[PENALTIES[i]] = squared
             if math.isfinite(squared) and squared >= best[0]:
                 break
             if math.isfinite(squared):
@@ -363,7 +374,7 @@ def _least(error: Callable[[float], tuple[float, Any]]) -> tuple[float, Any] | N
             i += step
         if step == 1 and best[1] > START:
             break  # it fell on the way up
-    return None if best[2] is None else (PENALTIES[best[1]], best[2])
+    return None if best[2] is None else (PENALTIES[best[1]], best[2], tried)
 
 
 def _products(problem: _Problem, which: np.ndarray, y_mean: np.ndarray) -> tuple[SymmetricMatrix, np.ndarray]:
@@ -391,7 +402,7 @@ def _nothing(problem: _Problem, left_out: np.ndarray) -> _Solution:
     """Return a solution of NaN: no penalty gave numbers."""
     n_classes = len(problem.targets)
     W = np.full((n_classes, problem.host.n_x), np.nan)
-    return _Solution(W, W[:, :1], np.full((n_classes, len(left_out)), np.nan), left_out, math.nan)
+    return _Solution(W, W[:, :1], np.full((n_classes, len(left_out)), np.nan), left_out, math.nan, {})
 
 
 def _log_loss(Z: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None) -> float:

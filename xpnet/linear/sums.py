@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from xpnet.linear.fused import RESIDUALS, linear_loss_and_gradient
+from xpnet.functional import matmul
+from xpnet.linear.fused import RESIDUALS, as_floats, linear_loss_and_gradient
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -118,6 +119,18 @@ class LocalSums:
         """See `Sums`."""
         shards = (self._shard(rows, examples, W, b) for rows, examples in self._shards())
         return tree_sum(PartialSum(0, index, sums) for index, sums in enumerate(shards))
+
+    def logits(self, W: Array, b: Array) -> Iterator[tuple[slice, Array]]:
+        """Yield blocks of examples in order: the slice of their indices, and their Z, (runs n_out, k).
+
+        W, b: see `Sums`.
+        """
+        for part, examples in self._data.chunks():
+            first = part.start or 0
+            for start in range(0, examples.shape[0], self._rows):
+                stop = min(start + self._rows, examples.shape[0])
+                X = as_floats(examples[start:stop, :], self._options["center"], W)
+                yield slice(first + start, first + stop), matmul(W, X.T) + b
 
     def _shards(self) -> Iterator[tuple[slice, Array]]:
         step = shard_rows(self._data.host)

@@ -14,6 +14,8 @@ import numpy as np
 from xpnet.charts import curve_of, svg_document, training_charts
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from xpnet.nn.network import Network
     from xpnet.nn.parameters import Parameters
 
@@ -272,6 +274,27 @@ def _comparable(cost: float) -> float:
 
 
 @dataclass(frozen=True)
+class PenaltyCurve:
+    """How well models with different penalties predict left-out examples.
+
+    Attributes:
+        measure: what the error is, "log loss" or "squared error".
+        penalties: the penalties that were tried, ascending.
+        errors: the mean error for each of them.
+    """
+
+    measure: str
+    penalties: tuple[float, ...]
+    errors: tuple[float, ...]
+
+    @classmethod
+    def of(cls, measure: str, tried: Mapping[float, float]) -> PenaltyCurve:
+        """Return the curve of errors by penalty. It has no errors that are not finite."""
+        penalties = tuple(sorted(penalty for penalty, error in tried.items() if math.isfinite(error)))
+        return cls(measure, penalties, tuple(tried[penalty] for penalty in penalties))
+
+
+@dataclass(frozen=True)
 class Expectation:
     """What to expect of a classifier on examples that it was not trained on.
 
@@ -280,8 +303,10 @@ class Expectation:
         error: its standard error.
         log_loss: the mean of -log(probability of the right class) of the left-out examples.
         examples: how many examples were left out.
-        by: "leave-one-out" or "a held-out tenth".
-        penalty: the penalty that was chosen; see `xpnet.linear.classify`.
+        by: "leave-one-out", "a held-out tenth", or "5-fold cross-validation".
+        penalty: the penalty that was chosen; see `xpnet.linear.classify` and `choose_penalty`.
+        tried: the penalties that were tried; None if that was not recorded.
+        seed: the seed by which examples were chosen to be left out; None if each was left out alone.
     """
 
     accuracy: float
@@ -290,6 +315,24 @@ class Expectation:
     examples: int
     by: str
     penalty: float
+    tried: PenaltyCurve | None = None
+    seed: int | None = None
+
+    @classmethod
+    def of_left_out(
+        cls, is_right: np.ndarray, log_loss: float, *, weights: np.ndarray | None, **others: Any
+    ) -> Expectation:
+        """Return what to expect by left-out examples.
+
+        Args:
+            is_right: whether the class of each was predicted, (k,).
+            log_loss: their log loss.
+            weights: their weights, (k,), or None.
+            others: the other attributes.
+        """
+        accuracy, count = float(np.average(is_right, weights=weights)), is_right.size
+        error = math.sqrt(max(accuracy * (1 - accuracy), 0.25 / count) / count)
+        return cls(accuracy=accuracy, error=error, log_loss=log_loss, examples=count, **others)
 
 
 @dataclass(frozen=True)
@@ -303,6 +346,7 @@ class RegressionExpectation:
         examples: how many examples were left out.
         by: "leave-one-out".
         penalty: the penalty l2 that was chosen; see `xpnet.linear.solve`.
+        tried: the penalties that were tried; None if that was not recorded.
     """
 
     rmse: float
@@ -311,6 +355,7 @@ class RegressionExpectation:
     examples: int
     by: str
     penalty: float
+    tried: PenaltyCurve | None = None
 
 
 @dataclass(frozen=True)

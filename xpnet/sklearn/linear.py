@@ -12,7 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from xpnet.backend import Backend, select
 from xpnet.data import fit_standardizer
 from xpnet.errors import ConfigurationError
-from xpnet.linear import classify, minimize, solve
+from xpnet.linear import choose_penalty, classify, minimize, solve
 from xpnet.nn import Network, Parameters, StopReason
 from xpnet.sklearn.base import Classifier, Predictor, read_classes
 from xpnet.sklearn.inputs import draw_seed, read_samples, standardized, weights_of_classes
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sklearn.utils import Tags
 
     from xpnet.data import Standardizer
-    from xpnet.nn import TrainingResult
+    from xpnet.nn import Expectation, TrainingResult
 
 
 class LinearPredictor(Predictor):
@@ -58,11 +58,13 @@ class LogisticRegression(Classifier, LinearPredictor):
 
     Args:
         C: inverse strength of the penalty on the weights, 1 / (2 C) sum W^2 beside the sum of the losses;
-            `numpy.inf` for no penalty.
+            `numpy.inf` for no penalty. None chooses it by cross-validation, see
+            `xpnet.linear.choose_penalty`.
         tol: it has converged when no derivative of the mean loss with the penalty is larger.
         max_iter: limit of the number of iterations. A `ConvergenceWarning` says if it was reached.
         class_weight: None, "balanced", or a dict with a positive weight for each class.
         warm_start: whether `fit` starts from the coefficients of the last one.
+        random_state: chooses the folds of the cross-validation.
         standardize: "auto" divides bytes by 255 and does not change floats; "none"; "unit", by 255;
             "feature", mean 0 and variance 1. The penalty is on the weights of standardized features; the
             coefficients are those of the rows as they are given.
@@ -73,18 +75,21 @@ class LogisticRegression(Classifier, LinearPredictor):
         coef_: (1, n_x) for two classes, otherwise (n_classes, n_x). It is float64 for rows of float64, else
             float32, as all that is computed.
         intercept_: (1,) or (n_classes,).
+        C_: the inverse strength that was used.
+        expected_: if it was chosen, what to expect on other samples; see `xpnet.nn.Expectation`.
         n_iter_: number of iterations.
         n_features_in_, feature_names_in_: as in scikit-learn.
     """
 
     def __init__(
         self,
-        C: float = 1.0,
+        C: float | None = 1.0,
         *,
         tol: float = 1e-4,
         max_iter: int = 1000,
         class_weight: Any = None,
         warm_start: bool = False,
+        random_state: Any = None,
         standardize: str = "auto",
         device: str = "cpu",
     ) -> None:
@@ -93,6 +98,7 @@ class LogisticRegression(Classifier, LinearPredictor):
         self.max_iter = max_iter
         self.class_weight = class_weight
         self.warm_start = warm_start
+        self.random_state = random_state
         self.standardize = standardize
         self.device = device
 
@@ -110,8 +116,8 @@ class LogisticRegression(Classifier, LinearPredictor):
         """
         goes_on = self.warm_start and hasattr(self, "coef_")
         samples = read_samples(self, X, y, sample_weight)
-        if not self.C > 0:
-            msg = f"C is {self.C!r}, expected more than 0"
+        if self.C is not None and not self.C > 0:
+            msg = f"C is {self.C!r}, expected more than 0, or None"
             raise ConfigurationError(msg)
         classes, n_x = read_classes(samples.y), samples.X.shape[1]
         if goes_on:
@@ -119,6 +125,28 @@ class LogisticRegression(Classifier, LinearPredictor):
         self.classes_ = classes
         network, data = self._classifier(n_x), standardized(samples.X, self.standardize)
         backend = select(self.device)
+        shared: Any = {
+            "tolerance": self.tol,
+            "class_weight": weights_of_classes(self.class_weight, self.classes_, samples.y),
+            "weights": samples.relative_weights,
+        }
+        self.expected_: Expectation | None = None
+        if self.C is None:
+            expected = self.expected_ = choose_penalty(
+                network,
+                data,
+                self._labels(samples),
+                backend,
+                seed=draw_seed(self.random_state),
+                iterations=self.max_iter,
+                dtype=samples.dtype,
+                **shared,
+            )
+            l2 = expected.penalty
+            self.C_ = 1.0 / l2 / samples.mean_weight
+        else:
+            self.C_ = self.C
+            l2 = 1.0 / self.C / samples.mean_weight
 
         def minimized(start: Parameters | None, dtype: str, iterations: int) -> TrainingResult:
             return minimize(
@@ -127,12 +155,10 @@ class LogisticRegression(Classifier, LinearPredictor):
                 self._labels(samples),
                 backend,
                 iterations=iterations,
-                tolerance=self.tol,
-                l2=1.0 / self.C / samples.mean_weight,
-                class_weight=weights_of_classes(self.class_weight, self.classes_, samples.y),
-                weights=samples.relative_weights,
+                l2=l2,
                 start=start,
                 dtype=dtype,
+                **shared,
             )
 
         start = self._start(network, data.standardizer) if goes_on else None

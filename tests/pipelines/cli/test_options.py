@@ -76,6 +76,14 @@ def test_what_is_not_a_number_is_refused(value: object) -> None:
         Number(float, None, None)(value)
 
 
+def test_a_word_in_place_of_a_number() -> None:
+    number = Number(float, 0, None, "auto")
+    assert (number("auto"), number("0.5")) == ("auto", 0.5)
+    for wrong in ("Auto", "", "-1", "nan"):
+        with pytest.raises(typer.BadParameter, match="expected a number or auto, 0 or more"):
+            number(wrong)
+
+
 def test_lists_of_numbers() -> None:
     assert NumberList(float)("0.1, 1e-2") == [0.1, 0.01]
     assert NumberList(int)(7) == [7]

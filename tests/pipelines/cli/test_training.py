@@ -63,6 +63,26 @@ def test_a_line_is_found_exactly(tmp_path: Path) -> None:
     assert "leave-one-out" not in given.stdout
 
 
+def test_a_penalty_is_chosen_by_cross_validation(tmp_path: Path) -> None:
+    table, config, model = tmp_path / "t.csv", tmp_path / "options.toml", tmp_path / "m"
+    table.write_text("x,y\n" + "".join(f"{x},{'ab'[(x + x % 3) > 32]}\n" for x in range(60)))
+    config.write_text('[train]\nl2 = "auto"\n')
+    done = xpnet("train", str(table), "--target", "y", "-o", str(model), "--config", str(config))
+    assert done.returncode == 0, done.stderr
+    assert "Trained by L-BFGS on all examples, penalty " in done.stdout
+    line = next(line for line in done.stdout.splitlines() if line.startswith("Expected on new data: "))
+    assert line.endswith("(by 5-fold cross-validation)")
+    assert done.stderr.startswith("Penalty: ")
+    assert "penalties" not in xpnet("info", str(model)).stdout
+    refused = xpnet("train", str(table), "--target", "y", "-o", str(model), "--l2", "auto", "--epochs", "2")
+    assert refused.returncode == 2
+    assert "--l2 auto chooses the penalty of linear models" in refused.stderr
+    table.write_text("x,y\n1,a\n2,b\n")
+    few = xpnet("train", str(table), "--target", "y", "-o", str(tmp_path / "few"), "--l2", "auto")
+    assert few.returncode == 1
+    assert "cross-validation needs a class with two examples or more" in few.stderr
+
+
 def test_training_and_sweep_draw_their_curves(tmp_path: Path) -> None:
     data, plot = draw_classes(tmp_path / "data", 4), tmp_path / "curves.svg"
     done = xpnet("train", str(data), "-o", str(tmp_path / "m"), "--epochs", "2", "--plot", str(plot))

@@ -1,4 +1,4 @@
-"""Charts of a training and a sweep, from the summary in the model file."""
+"""Charts of a training, a choice of the penalty and a sweep, from the summary in the model file."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -6,8 +6,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pages import World
 
+from xpnet.errors import DataError
 from xpnet.pipelines.models.model import Model
-from xpnet.pipelines.report.training import final_results, sweep_section, training_counts, training_section
+from xpnet.pipelines.report.training import (
+    final_results,
+    penalty_section,
+    sweep_section,
+    training_counts,
+    training_section,
+)
 
 if TYPE_CHECKING:
     from xpnet.charts.chart import Chart
@@ -130,3 +137,52 @@ def test_a_run_that_diverged_at_once_has_no_point(two: World) -> None:
     ]
     found = sweep_section(opened(two, sweep={"count": 2, "runs": runs}))
     assert found["rows"][1][1:] == [None, None, None, ""]
+
+
+EXPECTED = {
+    "accuracy": 0.75,
+    "error": 0.021,
+    "log_loss": 0.5,
+    "examples": 90,
+    "by": "leave-one-out",
+    "penalty": 0.1,
+}
+
+
+def test_a_choice_of_the_penalty_is_a_chart_and_what_to_expect(two: World) -> None:
+    tried = {"measure": "log loss", "penalties": [0.01, 0.1, 1.0], "errors": [0.7, 0.5, 0.6]}
+    found = penalty_section(opened(two, expected=EXPECTED, penalties=tried))
+    assert found["facts"] == {"Accuracy": "75.0 % ± 2.1", "Log loss": "0.5"}
+    assert found["rows"] == [[0.01, 0.7, ""], [0.1, 0.5, "chosen"], [1.0, 0.6, ""]]
+    curve, chosen = found["chart"].series
+    assert (curve.path.count("L"), len(chosen.dots)) == (2, 1)
+    assert [text for _, text in found["chart"].x_ticks] == ["0.01", "0.1", "1"]
+
+
+def test_a_penalty_of_0_is_in_the_table_but_not_on_the_logarithmic_axis(two: World) -> None:
+    expected = {
+        "rmse": 2.0,
+        "error": 0.1,
+        "r_squared": None,
+        "examples": 9,
+        "by": "leave-one-out",
+        "penalty": 0.0,
+    }
+    tried = {"measure": "squared error", "penalties": [0.0, 0.1, 1.0], "errors": [4.0, 5.0, None]}
+    found = penalty_section(opened(two, expected=expected, penalties=tried))
+    assert found["facts"] == {"RMSE": "2 ± 0.1", "R²": "nan"}
+    assert [series.name for series in found["chart"].series] == ["penalties that were tried"]
+    assert found["rows"][0] == [0.0, 4.0, "chosen"]
+
+
+def test_older_files_have_no_curve_of_penalties(two: World) -> None:
+    assert penalty_section(opened(two)) is None
+    found = penalty_section(opened(two, expected=EXPECTED))
+    assert (found["chart"], found["rows"]) == (None, [])
+    for damaged in (
+        {"expected": [1]},
+        {"expected": {"penalty": 1}},
+        {"expected": EXPECTED, "penalties": {"penalties": [1]}},
+    ):
+        with pytest.raises(DataError, match="its summary of the training is damaged"):
+            penalty_section(opened(two, **damaged))

@@ -56,6 +56,21 @@ def test_it_says_what_evaluate_says(two: World) -> None:
     assert [found["threshold"][name][half] for name in ("tn", "fp", "fn", "tp")] == [tn, fp, fn, tp]
 
 
+def test_the_reliability_diagram_has_a_dot_for_each_bin(two: World) -> None:
+    opened = two.open()
+    dataset = labelled(opened, two.data)
+    found = evaluation.evaluation_section(opened, dataset, CPU)
+    rows = found["calibration"]["rows"]
+    assert sum(count for _, count, _, _ in rows) == dataset.data.m
+    gaps = [count * abs(score - right) for _, count, score, right in rows]
+    assert sum(gaps) / dataset.data.m == pytest.approx(found["metrics"]["calibration_error"])
+    dots, line = found["calibration"]["chart"].series
+    assert (len(dots.dots), line.shape) == (len(rows), "guide")
+    x, y = dots.dots[0]
+    assert x == pytest.approx(LEFT + rows[0][2] * (RIGHT - LEFT), abs=0.06)
+    assert y == pytest.approx(BOTTOM + rows[0][3] * (TOP - BOTTOM), abs=0.06)
+
+
 def test_each_threshold_counts_all_examples() -> None:
     generator = np.random.default_rng(0)
     Y, probabilities = generator.integers(0, 2, 500), generator.random(500).round(2)

@@ -103,6 +103,33 @@ def test_contradictions_are_refused(options: dict, said: str) -> None:
         Plan(**options)
 
 
+@pytest.mark.parametrize(
+    ("plan", "classes"),
+    [
+        (Plan(l2="auto", epochs=3), 2),
+        (Plan(l2="auto", optimizer="sgd", iterations=3), 3),
+        (Plan(l2="auto", hidden="8"), 2),
+        (Plan(l2="auto", iterations=3), 0),
+        (Plan(l2="auto", l1=1.0), 2),
+    ],
+)
+def test_only_trainings_that_can_choose_a_penalty_are_asked_to(plan: Plan, classes: int) -> None:
+    with pytest.raises(
+        UsageError, match="--l2 auto chooses the penalty of linear models that are trained by"
+    ):
+        choose_model(plan, data(classes))
+
+
+def test_a_penalty_can_be_chosen_for_linear_models() -> None:
+    for classes in (0, 2, 3):
+        choose_model(Plan(l2="auto"), data(classes))
+    choose_model(Plan(l2="auto", class_weight="balanced", iterations=50, features="patches"), data(2))
+    with pytest.raises(UsageError, match="l2 is 'automatic', expected a number or 'auto'"):
+        Plan(l2="automatic")
+    with pytest.raises(UsageError, match="--optimizer ridge does not use --l2: leave it out"):
+        Plan(l2="auto", optimizer="ridge")
+
+
 def test_a_regression_needs_two_examples() -> None:
     table = Dataset(ColumnMatrix(np.ones((1, 1))), np.array([[10.0]]), ())
     with pytest.raises(DataError, match="there is 1 example: a regression needs at least 2"):

@@ -41,10 +41,14 @@ def trained(plan: Plan, data: Dataset, messages: Messages | None = None, **job: 
 
 
 class Recorded(Messages):
-    """Keeps the numbers of the progress that is reported."""
+    """Keeps the numbers of the progress that is reported, and what is said."""
 
     def __init__(self) -> None:
         self.done: list[int] = []
+        self.said: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
 
     @contextlib.contextmanager
     def progress(self, what: str, unit: str = "images") -> Iterator[Any]:
@@ -80,11 +84,54 @@ def test_the_same_training_gives_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_progress_is_reported() -> None:
-    for plan, last in ((Plan(), 1), (Plan(epochs=4), 4), (Plan(iterations=600, learning_rate=0.01), 600)):
+    for plan, last in (
+        (Plan(), 1),
+        (Plan(epochs=4), 4),
+        (Plan(iterations=600, learning_rate=0.01), 600),
+        (Plan(l2="auto", iterations=2), 2 * 5 * 2),
+    ):
         recorded = Recorded()
         trained(plan, pictures(), recorded)
         assert recorded.done == sorted(recorded.done)
         assert recorded.done[-1] >= last
+
+
+def test_a_penalty_that_is_chosen_is_kept_and_said(tmp_path: Path) -> None:
+    data, paths, recorded = pictures(), [str(tmp_path / name) for name in ("one", "two", "given")], Recorded()
+    data = replace(data, Y=np.where(np.random.default_rng(0).random(data.Y.shape) < 0.3, 0, data.Y))
+    outcome = trained(Plan(l2="auto"), data, recorded, output=paths[0])
+    history, penalty = load(paths[0]).history, outcome.result.expected.penalty
+    tried = history["penalties"]
+    assert (history["expected"]["penalty"], history["expected"]["seed"]) == (penalty, 0)
+    assert tried["errors"][tried["penalties"].index(penalty)] == min(tried["errors"])
+    assert outcome.method == f"L-BFGS on all examples, penalty {penalty:g} by 5-fold cross-validation"
+    (said,) = (text for text in recorded.said if text.startswith("Penalty"))
+    assert said.startswith(f"Penalty: {penalty:g} (the log loss of left-out examples for each: ")
+    assert f", {penalty:g}: {min(tried['errors']):.4g}" in said
+    trained(Plan(l2="auto"), data, output=paths[1])
+    assert Path(paths[0]).read_bytes() == Path(paths[1]).read_bytes()
+    given = trained(Plan(l2=penalty), data, output=paths[2])
+    assert given.result.expected is None
+    np.testing.assert_array_equal(*(load(path).saved.parameters["W1"] for path in (paths[0], paths[2])))
+
+
+def test_a_penalty_at_the_end_of_those_tried_is_said() -> None:
+    recorded = Recorded()
+    nothing = Dataset(ColumnMatrix(np.zeros((20, 2))), np.arange(20)[None] % 2, ("a", "b"))
+    trained(Plan(l2="auto"), nothing, recorded)  # all penalties are equal
+    assert recorded.said[-1] == "No larger penalty was tried, and one may be better"
+
+
+def test_a_regression_says_its_penalty_if_asked() -> None:
+    generator = np.random.default_rng(0)
+    X = generator.standard_normal((30, 20))
+    data = Dataset(ColumnMatrix(X), X[:, :1].T + generator.standard_normal((1, 30)), ())
+    recorded = Recorded()
+    chosen = trained(Plan(l2="auto"), data, recorded).result.expected
+    assert recorded.said[0].startswith(f"Penalty: {chosen.penalty:g} (the squared error of left-out examples")
+    silent = Recorded()
+    assert trained(Plan(), data, silent).result.expected == chosen
+    assert not silent.said
 
 
 def test_examples_held_back_are_not_part_of_the_standardization() -> None:
