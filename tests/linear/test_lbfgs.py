@@ -132,3 +132,26 @@ def test_invalid_arguments_are_refused() -> None:
     start.buffer[...] = np.inf
     with pytest.raises(DivergenceError, match="at the start"):
         minimize(LogisticRegression(6), data, Y, cpu, start=start)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("kind", ["none", "unit"])
+def test_features_far_from_0_take_few_iterations_to_the_same_minimum(
+    n_classes: int, kind: str, backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = np.random.default_rng(8)
+    Y = generator.integers(0, n_classes, (1, 400))
+    centers = generator.integers(90, 160, (12, n_classes))
+    X = generator.normal(centers[:, Y[0]], 25.0).clip(0, 255)
+    data = ColumnMatrix.of(X.astype(np.uint8) if kind == "unit" else X / 255.0, kind)
+    model = LogisticRegression(12) if n_classes == 2 else SoftmaxRegression(12, n_classes)
+    start = initialize(model, backend, "xavier", seed=1, dtype="float64")
+    found = {}
+    for name in ("centered", "as it is"):
+        if name == "as it is":
+            monkeypatch.setattr(lbfgs, "typical_features", lambda objective: None)
+        found[name] = minimize(model, data, Y, backend, l2=1.0, tolerance=1e-8, dtype="float64", start=start)
+    one, other = (found[name].parameters.views for name in found)
+    np.testing.assert_allclose(backend.fetch(one["W1"]), backend.fetch(other["W1"]), atol=1e-4)
+    np.testing.assert_allclose(found["centered"].costs[0], found["as it is"].costs[0], rtol=1e-12)
+    assert len(found["centered"].costs) < 0.7 * len(found["as it is"].costs)

@@ -199,11 +199,12 @@ class _FoldModels:
 
     def predictions(self, l2: float) -> _LeftOut:
         """Train all models with a penalty; return what each predicts for the examples of its fold."""
-        P = namespace(self._zeros).concat([self._trained(cost, l2) for cost in self._costs], axis=0)
+        pairs = [cost.split(self._trained(cost, l2)) for cost in self._costs]
+        W, b = (namespace(self._zeros).concat(parts, axis=0) for parts in zip(*pairs, strict=True))
         within = self._objective
         residual, fetch, n_out = RESIDUALS[within.model.output], within.backend.fetch, within.model.n_out
         losses, is_right = np.empty(within.data.m), np.empty(within.data.m, bool)
-        for part, Z in within.logits(*PenalizedCost.split(P)):
+        for part, Z in within.logits(W, b):
             own = self._fold[part], np.arange(part.stop - part.start)
             labels = within.labels[:, part]
             losses[part] = fetch(residual(Z, labels)[0])[own]

@@ -3,7 +3,13 @@
 It is algorithm 7.4 of Nocedal and Wright, Numerical Optimization (2006). The length of a step satisfies
 Armijo's condition, by backtracking with quadratic interpolation (3.57). Near the minimum, rounding may hide
 that a step lowers the cost. Then the slope decides: Hager and Zhang, A New Conjugate Gradient Method (2005),
-(27). If there are far fewer examples than features, it works in reduced coordinates: see reduced.py.
+(27).
+
+Where the features have a mean μ that is not 0, W and b depend on each other: a larger weight wants a smaller
+bias. So the search is for W and c = b + W μ, the bias on centered features. The minimum is the same, and
+several times fewer iterations lead to it. μ need not be exact: that of some of the examples is enough.
+
+If there are far fewer examples than features, it works in reduced coordinates: see reduced.py.
 """
 
 from __future__ import annotations
@@ -46,6 +52,9 @@ MAX_BACKTRACKS = 30
 
 ROUNDING_UNITS = 16
 """A cost that is higher by at most this many rounding units counts as equal: its last bits are not exact."""
+
+SAMPLE = 4096
+"""The most examples whose mean is taken."""
 
 MAX_STALLED = 5
 """Number of iterations in a row without a lower cost after which the training ends."""
@@ -138,7 +147,7 @@ def most_iterations(*, reduced: bool) -> int:
 
 
 class PenalizedCost:
-    """The cost J and its gradient. W and b are the columns of one matrix P, (n_out, n_x + 1).
+    """The cost J and its gradient. W and c = b + W μ are the columns of one matrix P, (n_out, n_x + 1).
 
     Args:
         objective: the cost without the penalty, on features or on reduced coordinates.
@@ -152,6 +161,8 @@ class PenalizedCost:
     def __init__(self, objective: LinearObjective, l2: float, *, reduced: bool) -> None:
         self.objective, self._passes = objective, objective.fused_pass()
         self.l2, self._m, self._reduced = l2, objective.data.m, reduced
+        mean = typical_features(objective)
+        self._mean = None if mean is None else objective.backend.send(mean, dtype=objective.dtype)
 
     def __call__(self, P: Array) -> tuple[float, Array]:
         """Return J and its gradient with respect to P."""
@@ -162,29 +173,53 @@ class PenalizedCost:
         if self.l2:
             J = J + F.sum(W * W) * (self.l2 / (2 * self._m))
             dW = dW + W * (self.l2 / self._m)
-        return self.number(J), self.joined(dW, done.db / self._m)
+        db = done.db / self._m
+        if self._mean is not None:
+            dW = dW - db * self._mean
+        return self.number(J), namespace(P).concat([dW, db], axis=1)
 
-    @staticmethod
-    def split(P: Array) -> tuple[Array, Array]:
+    def split(self, P: Array) -> tuple[Array, Array]:
         """Return W and b of P."""
-        return P[:, :-1], P[:, -1:]
+        W, c = P[:, :-1], P[:, -1:]
+        return W, c if self._mean is None else c - F.sum(W * self._mean, axis=1)
 
-    @staticmethod
-    def joined(W: Array, b: Array) -> Array:
+    def joined(self, W: Array, b: Array) -> Array:
         """Return P of W and b."""
-        return namespace(W).concat([W, b], axis=1)
+        c = b if self._mean is None else b + F.sum(W * self._mean, axis=1)
+        return namespace(W).concat([W, c], axis=1)
 
     def largest_derivative(self, g: Array) -> float:
-        """Return the largest absolute derivative; in reduced coordinates an upper bound of it on features."""
+        """Return the largest absolute derivative with respect to W and b.
+
+        In reduced coordinates it is an upper bound of that on features. g: the gradient with respect to P.
+        """
         xp = namespace(g)
+        dW, db = g[:, :-1], g[:, -1:]
+        if self._mean is not None:
+            dW = dW + db * self._mean
         if self._reduced:
-            W, b = self.split(g)
-            g = self.joined(xp.sqrt(F.sum(W * W, axis=1)), b)
-        return self.number(xp.max(xp.abs(g)))
+            dW = xp.sqrt(F.sum(dW * dW, axis=1))
+        return self.number(xp.max(xp.abs(xp.concat([dW, db], axis=1))))
 
     def number(self, value: Array) -> float:
         """Fetch an array with one element as a number."""
         return float(self.objective.backend.fetch(value))
+
+
+def typical_features(objective: LinearObjective) -> np.ndarray | None:
+    """Return the mean of standardized features, (1, n_x) float64, of some examples; None if it is 0 for all.
+
+    The examples are not chosen by chance: the same data has the same mean.
+    """
+    data, weights = objective.data.host, None
+    if data.standardizer.kind == "feature":
+        return None
+    rows = np.arange(0, data.m, -(-data.m // SAMPLE))
+    if objective.weights is not None:
+        weights = objective.backend.fetch(objective.weights)[0, rows]
+        weights = weights if weights.any() else None
+    mean = np.average(data.part(rows).examples, axis=0, weights=weights)[:, None]
+    return np.asarray((mean - data.standardizer.mean) * data.standardizer.scale, np.float64).T
 
 
 def minimize_cost(
