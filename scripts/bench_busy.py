@@ -1,29 +1,34 @@
-"""Measure trainings on a quiet machine, and on one whose cores other programs hold.
+"""Measure trainings and scoring on a quiet machine, and on one whose cores other programs hold.
 
     python scripts/bench_busy.py [--json FILE] [--repeat N] [--only PART ...]
 
-A busy core is one process that never waits; there are as many as cores, so each training gets half of the
+A busy core is one process that never waits; there are as many as cores, so each job gets half of the
 machine at best. Times are medians. Run it on a machine that does nothing else. scikit-learn is beside
 xpnet where it is installed.
 """
 
+import atexit
 import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from bench_pipeline import RECIPES, SIZES, model_for, photos
 from benching import Parts, run
 
 from xpnet.backend import select
 from xpnet.data import ColumnMatrix, fit_standardizer
+from xpnet.io import Scorer
 from xpnet.linear import descend, minimize
-from xpnet.nn import Layer, LogisticRegression, Network, Settings, SoftmaxRegression
+from xpnet.nn import Layer, LogisticRegression, Network, Settings, SoftmaxRegression, initialize
 from xpnet.processors import cores
 from xpnet.training import fit
 
@@ -60,6 +65,25 @@ def linear(kind: str) -> Callable[[], Any]:
     return lambda: minimize(SoftmaxRegression(3072, 10), many, labels, CPU, iterations=30)
 
 
+def scoring() -> Callable[[], Any]:
+    """Return a function that predicts for examples in memory by a network."""
+    data, _ = pictures(10_000, 12_288)
+    model = Network(12_288, 10, "softmax", (Layer.parse("512:relu"),))
+    score = Scorer(model, initialize(model, CPU).views, data.standardizer, CPU)
+    return lambda: score(data.examples)
+
+
+def predicting() -> Callable[[], Any]:
+    """Return a function that runs `xpnet predict` on 3,000 photos, with a worker for each core."""
+    kept = ExitStack()
+    folder = kept.enter_context(photos(SIZES["400 x 534"], 3000))
+    made = kept.enter_context(tempfile.TemporaryDirectory())
+    atexit.register(kept.close)
+    model = model_for(Path(made), RECIPES["pillow"])
+    command = [sys.executable, "-m", "xpnet", "predict", "-q", model, folder, "-o", f"{made}/rows.csv"]
+    return lambda: subprocess.run(command, check=True)  # noqa: S603  (our own program)
+
+
 def peer() -> Callable[[], Any]:
     """Return a function that trains the first network by scikit-learn."""
     from sklearn.neural_network import MLPClassifier
@@ -83,6 +107,8 @@ JOBS: dict[str, Callable[[], Callable[[], Any]]] = {
     ),
     "logistic regression, descent": lambda: linear("descent"),
     "softmax regression, L-BFGS": lambda: linear("L-BFGS"),
+    "scoring of 10,000 examples, network 12288-512-10": scoring,
+    "`xpnet predict`, 3,000 photos": predicting,
 }
 
 
@@ -100,7 +126,7 @@ def held_cores() -> Iterator[None]:
 
 
 def seconds(train: Callable[[], Any], repeat: int) -> float:
-    """Return the median time of a training."""
+    """Return the median time of a job."""
     times = []
     for _ in range(repeat):
         start = time.perf_counter()
@@ -109,8 +135,8 @@ def seconds(train: Callable[[], Any], repeat: int) -> float:
     return statistics.median(times)
 
 
-def trainings(repeat: int) -> list[dict[str, Any]]:
-    """Measure each training on quiet and on held cores."""
+def jobs_of_each(repeat: int) -> list[dict[str, Any]]:
+    """Measure each job on quiet and on held cores."""
     jobs = dict(JOBS)
     with suppress(ImportError):
         peer_job = peer()
@@ -122,13 +148,13 @@ def trainings(repeat: int) -> list[dict[str, Any]]:
         quiet = seconds(train, repeat)
         with held_cores():
             busy = seconds(train, repeat)
-        rows.append({"training": name, "quiet, s": quiet, "busy, s": busy, "busy / quiet": busy / quiet})
+        rows.append({"job": name, "quiet, s": quiet, "busy, s": busy, "busy / quiet": busy / quiet})
     return rows
 
 
 def main() -> None:
     """Measure, print and write what the command line asks for."""
-    parts: Parts = {"busy": (f"Trainings on {os.cpu_count()} cores, quiet and held by others", trainings)}
+    parts: Parts = {"busy": (f"Jobs on {os.cpu_count()} cores, quiet and held by others", jobs_of_each)}
     run(__doc__, parts)
 
 
