@@ -12,7 +12,7 @@ nox.options.sessions = ["lint", "types", "tests", "docs", "browser", "cuda", "pa
 nox.options.error_on_missing_interpreters = False  # a missing one is named in the summary, as skipped
 nox.options.reuse_venv = "yes"
 
-PYTHONS = ["3.11", "3.12", "3.13"]
+PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 BROWSERS = ["chromium", "chromium-browser", "google-chrome", "chrome"]
 PROJECT = nox.project.load_toml("pyproject.toml")
 
