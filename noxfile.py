@@ -13,6 +13,7 @@ nox.options.error_on_missing_interpreters = False  # a missing one is named in t
 nox.options.reuse_venv = "yes"
 
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
+UPCOMING = ["3.14t", "3.15"]  # without the global interpreter lock, and the next release
 BROWSERS = ["chromium", "chromium-browser", "google-chrome", "chrome"]
 PROJECT = nox.project.load_toml("pyproject.toml")
 
@@ -21,7 +22,7 @@ PYENV = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions")
 if "PYENV_VERSION" not in os.environ and PYENV.is_dir():
     installed = [
         path.name
-        for python in PYTHONS
+        for python in PYTHONS + UPCOMING
         for path in sorted(PYENV.glob(f"{python}.*"), key=lambda path: len(path.name))[-1:]
     ]
     if installed:
@@ -42,6 +43,17 @@ def install(session: nox.Session, *requirements: str) -> None:
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
     """Test on NumPy, array-api-strict and the fake CuPy."""
+    run_tests(session)
+
+
+@nox.session(python=UPCOMING)
+def upcoming(session: nox.Session) -> None:
+    """Test on a Python for which some package may have no wheel yet. Not part of plain `nox`."""
+    run_tests(session)
+
+
+def run_tests(session: nox.Session) -> None:
+    """Install xpnet with what the tests need, and run those that need no GPU, no CuPy and no browser."""
     install(session, "--editable", ".", *group("test"))
     builds = {"XPNET_TEST_BUILDS": str(Path(session.cache_dir, "test-builds").resolve())}
     marked = "not gpu and not cuda and not browser"
