@@ -43,18 +43,24 @@ def install(session: nox.Session, *requirements: str) -> None:
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
     """Test on NumPy, array-api-strict and the fake CuPy."""
+    install(session, "--editable", ".", *group("test"))
     run_tests(session)
 
 
 @nox.session(python=UPCOMING)
 def upcoming(session: nox.Session) -> None:
-    """Test on a Python for which some package may have no wheel yet. Not part of plain `nox`."""
+    """Test on a Python for which packages may have no wheel yet; names these. Not part of plain `nox`."""
+    install(session, "--editable", ".")
+    for requirement in group("test"):
+        try:
+            install(session, "--only-binary", ":all:", requirement)
+        except nox.command.CommandFailed:
+            session.warn(f"{requirement} has no wheel for this Python: what needs it is not tested")
     run_tests(session)
 
 
 def run_tests(session: nox.Session) -> None:
-    """Install xpnet with what the tests need, and run those that need no GPU, no CuPy and no browser."""
-    install(session, "--editable", ".", *group("test"))
+    """Run the tests that need no GPU, no CuPy and no browser."""
     builds = {"XPNET_TEST_BUILDS": str(Path(session.cache_dir, "test-builds").resolve())}
     marked = "not gpu and not cuda and not browser"
     # Stealing work: otherwise the slow tests at the end all wait for one worker.
