@@ -94,13 +94,16 @@ def gpu(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Build the documentation site, strictly: a warning, or a link that leads nowhere, is an error."""
+    """Build the site and the manual page, strictly: a warning, or a link that leads nowhere, is an error."""
     install(session, "--editable", ".", *group("docs"))
-    site = Path("docs", "_build", "html").resolve()
-    shutil.rmtree(site, ignore_errors=True)
-    session.run("sphinx-build", "-W", "--keep-going", "-n", "-q", "-E", "-b", "html", "docs", str(site))
+    built = Path("docs", "_build").resolve()
+    site, manual = built / "html", built / "man"
+    shutil.rmtree(built, ignore_errors=True)
+    for builder, folder in (("html", site), ("man", manual)):  # the second uses what the first has read
+        options = ("-W", "--keep-going", "-n", "-q", "-d", str(built / "doctrees"), "-b", builder)
+        session.run("sphinx-build", *options, "docs", str(folder))
     session.run("pytest", "tests/test_docs.py", *session.posargs, env={"XPNET_SITE": str(site)})
-    session.log(f"Open {site / 'index.html'}")
+    session.log(f"Open {site / 'index.html'}, or: man {manual / 'xpnet.1'}")
 
 
 @nox.session

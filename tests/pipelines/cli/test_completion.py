@@ -49,7 +49,9 @@ def test_commands_options_and_values_are_offered(words: list[str], expected: lis
 @needs_bash
 def test_it_works_in_bash(tmp_path: Path) -> None:
     """The script that `--show-completion` prints; where it offers nothing, Bash offers the names of files."""
-    (tmp_path / "xpnet").write_text(f'#!/bin/sh\nexec "{sys.executable}" -c "{PROGRAM}" "$@"\n', encoding="utf-8")
+    (tmp_path / "xpnet").write_text(
+        f'#!/bin/sh\nexec "{sys.executable}" -c "{PROGRAM}" "$@"\n', encoding="utf-8"
+    )
     (tmp_path / "xpnet").chmod(0o755)
     script = """
         source <(xpnet --show-completion bash)
