@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import tarfile
 from pathlib import Path
 
 import nox
@@ -95,6 +94,11 @@ def gpu(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Build the site and the manual page, strictly: a warning, or a link that leads nowhere, is an error."""
+    build_docs(session, *session.posargs)
+
+
+def build_docs(session: nox.Session, *test_options: str) -> None:
+    """Build the documentation, and test it."""
     install(session, "--editable", ".", *group("docs"))
     built = Path("docs", "_build").resolve()
     site, manual = built / "html", built / "man"
@@ -102,7 +106,7 @@ def docs(session: nox.Session) -> None:
     for builder, folder in (("html", site), ("man", manual)):  # the second uses what the first has read
         options = ("-W", "--keep-going", "-n", "-q", "-d", str(built / "doctrees"), "-b", builder)
         session.run("sphinx-build", *options, "docs", str(folder))
-    session.run("pytest", "tests/test_docs.py", *session.posargs, env={"XPNET_SITE": str(site)})
+    session.run("pytest", "tests/test_docs.py", *test_options, env={"XPNET_SITE": str(site)})
     session.log(f"Open {site / 'index.html'}, or: man {manual / 'xpnet.1'}")
 
 
@@ -130,8 +134,10 @@ def package(session: nox.Session) -> None:
     install(session, "build")
     # The wheel is built from the source distribution, so that one has to be complete.
     session.run("python", "-m", "build", "--outdir", str(built), silent=True)
-    require_complete(session, next(built.glob("*.tar.gz")))
     (wheel,) = built.glob("*.whl")
+    loops = [] if shutil.which("cc") else ["--no-loops"]
+    session.run("python", "scripts/release_check.py", "files", *loops, *map(str, built.iterdir()))
+    require_extras(session, wheel)
     empty = folder / "empty"
     shutil.rmtree(empty, ignore_errors=True)
     shutil.rmtree(folder / "demo", ignore_errors=True)
@@ -174,13 +180,26 @@ def package(session: nox.Session) -> None:
             session.error("the wheel makes no report")
 
 
-def require_complete(session: nox.Session, archive: Path) -> None:
-    """End the session with an error unless a source distribution holds each tracked file, and each once."""
-    listed = session.run("git", "ls-files", external=True, silent=True)
-    tracked = {name for name in str(listed).splitlines() if not name.startswith(".")} - {"xpnet/pipelines"}
-    with tarfile.open(archive) as contents:
-        packed = {name.partition("/")[2] for name in contents.getnames()}
-    if missing := tracked - packed:
-        session.error(f"{archive.name} lacks {', '.join(sorted(missing))}")
-    if twice := [name for name in packed if name.startswith("xpnet/pipelines/")]:
-        session.error(f"{archive.name} holds pipelines/ twice, as {min(twice)} too")
+def require_extras(session: nox.Session, wheel: Path) -> None:
+    """End the session with an error if pip finds no set of packages for all extras that need no GPU."""
+    session.run("python", "-m", "pip", "install", "--dry-run", "--quiet", f"{wheel}[all]", silent=True)
+
+
+@nox.session(default=False)
+def release(session: nox.Session) -> None:
+    """Check that this commit can be released, and build its files in dist/. Arguments: wheels to check too.
+
+    RELEASING.md has the whole list.
+    """
+    session.run("python", "scripts/release_check.py", "tree")
+    build_docs(session)
+    built = Path("dist")
+    shutil.rmtree(built, ignore_errors=True)
+    install(session, "build", "twine")
+    session.run("python", "-m", "build", "--outdir", str(built), silent=True)
+    files = [*map(str, sorted(built.iterdir())), *session.posargs]
+    session.run("python", "scripts/release_check.py", "files", *files)
+    session.run("twine", "check", "--strict", *files)
+    (wheel,) = built.glob("*.whl")
+    require_extras(session, wheel)
+    session.log(f"Version {wheel.name.split('-')[1]} can be released. RELEASING.md says how to go on.")

@@ -37,7 +37,7 @@ class BuildLoops(build_ext):
 
     def get_ext_filename(self, fullname: str) -> str:
         """Return the path of the library: its name says nothing about a version of Python."""
-        return os.path.join(*fullname.split(".")) + (".pyd" if os.name == "nt" else ".so")
+        return str(Path(*fullname.split("."))) + (".pyd" if os.name == "nt" else ".so")
 
 
 class WheelOfAnyPython(bdist_wheel):

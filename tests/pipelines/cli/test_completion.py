@@ -11,7 +11,7 @@ import pytest
 PROGRAM = "import sys; sys.argv[0] = 'xpnet'; from xpnet.pipelines.cli.app import main; main()"
 """The command as it is installed: shells find its name in the first argument."""
 
-needs_bash = pytest.mark.skipif(not shutil.which("bash"), reason="there is no Bash")
+BASH = shutil.which("bash")
 
 
 def offered(*words: str) -> list[str]:
@@ -46,7 +46,7 @@ def test_commands_options_and_values_are_offered(words: list[str], expected: lis
     assert sorted(offered(*words)) == expected
 
 
-@needs_bash
+@pytest.mark.skipif(BASH is None, reason="there is no Bash")
 def test_it_works_in_bash(tmp_path: Path) -> None:
     """The script that `--show-completion` prints; where it offers nothing, Bash offers the names of files."""
     (tmp_path / "xpnet").write_text(
@@ -61,7 +61,7 @@ def test_it_works_in_bash(tmp_path: Path) -> None:
         printf '%s\\n' "${COMPREPLY[@]}"
     """
     done = subprocess.run(
-        ["bash", "--norc", "-c", script],
+        [str(BASH), "--norc", "-c", script],
         env={**os.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"},
         capture_output=True,
         text=True,
