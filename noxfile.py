@@ -182,7 +182,17 @@ def package(session: nox.Session) -> None:
 
 def require_extras(session: nox.Session, wheel: Path) -> None:
     """End the session with an error if pip finds no set of packages for all extras that need no GPU."""
-    session.run("python", "-m", "pip", "install", "--dry-run", "--quiet", f"{wheel}[all]", silent=True)
+    session.run(
+        "python",
+        "-m",
+        "pip",
+        "install",
+        "--dry-run",
+        "--ignore-installed",
+        "--quiet",
+        f"{wheel}[all]",
+        silent=True,
+    )
 
 
 @nox.session(default=False)
