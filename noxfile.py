@@ -16,13 +16,19 @@ UPCOMING = ["3.14t", "3.15"]  # without the global interpreter lock, and the nex
 BROWSERS = ["chromium", "chromium-browser", "google-chrome", "chrome"]
 PROJECT = nox.project.load_toml("pyproject.toml")
 
+
+def pyenv_pattern(python: str) -> str:
+    """Return what the folders of a Python match: 3.14.2 for 3.14, and 3.14.2t for 3.14t."""
+    return f"{python[:-1]}.*t" if python.endswith("t") else f"{python}.*[0-9]"
+
+
 # pyenv keeps the interpreters it installed out of reach until they are named.
 PYENV = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions")
 if "PYENV_VERSION" not in os.environ and PYENV.is_dir():
     installed = [
         path.name
         for python in PYTHONS + UPCOMING
-        for path in sorted(PYENV.glob(f"{python}.*"), key=lambda path: len(path.name))[-1:]
+        for path in sorted(PYENV.glob(pyenv_pattern(python)), key=lambda path: len(path.name))[-1:]
     ]
     if installed:
         os.environ["PYENV_VERSION"] = ":".join(installed)
