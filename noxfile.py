@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import tarfile
 from pathlib import Path
 
 import nox
@@ -12,17 +11,24 @@ nox.options.sessions = ["lint", "types", "tests", "docs", "browser", "cuda", "pa
 nox.options.error_on_missing_interpreters = False  # a missing one is named in the summary, as skipped
 nox.options.reuse_venv = "yes"
 
-PYTHONS = ["3.11", "3.12", "3.13"]
+PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
+UPCOMING = ["3.14t", "3.15"]  # without the global interpreter lock, and the next release
 BROWSERS = ["chromium", "chromium-browser", "google-chrome", "chrome"]
 PROJECT = nox.project.load_toml("pyproject.toml")
+
+
+def pyenv_pattern(python: str) -> str:
+    """Return what the folders of a Python match: 3.14.2 for 3.14, and 3.14.2t for 3.14t."""
+    return f"{python[:-1]}.*t" if python.endswith("t") else f"{python}.*[0-9]"
+
 
 # pyenv keeps the interpreters it installed out of reach until they are named.
 PYENV = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions")
 if "PYENV_VERSION" not in os.environ and PYENV.is_dir():
     installed = [
         path.name
-        for python in PYTHONS
-        for path in sorted(PYENV.glob(f"{python}.*"), key=lambda path: len(path.name))[-1:]
+        for python in PYTHONS + UPCOMING
+        for path in sorted(PYENV.glob(pyenv_pattern(python)), key=lambda path: len(path.name))[-1:]
     ]
     if installed:
         os.environ["PYENV_VERSION"] = ":".join(installed)
@@ -43,6 +49,23 @@ def install(session: nox.Session, *requirements: str) -> None:
 def tests(session: nox.Session) -> None:
     """Test on NumPy, array-api-strict and the fake CuPy."""
     install(session, "--editable", ".", *group("test"))
+    run_tests(session)
+
+
+@nox.session(python=UPCOMING)
+def upcoming(session: nox.Session) -> None:
+    """Test on a Python for which packages may have no wheel yet; names these. Not part of plain `nox`."""
+    install(session, "--editable", ".")
+    for requirement in group("test"):
+        try:
+            install(session, "--only-binary", ":all:", requirement)
+        except nox.command.CommandFailed:
+            session.warn(f"{requirement} has no wheel for this Python: what needs it is not tested")
+    run_tests(session)
+
+
+def run_tests(session: nox.Session) -> None:
+    """Run the tests that need no GPU, no CuPy and no browser."""
     builds = {"XPNET_TEST_BUILDS": str(Path(session.cache_dir, "test-builds").resolve())}
     marked = "not gpu and not cuda and not browser"
     # Stealing work: otherwise the slow tests at the end all wait for one worker.
@@ -76,19 +99,22 @@ def gpu(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Build the documentation site, strictly: a warning, a dead link or a notebook that fails is an error."""
+    """Build the site and the manual page, strictly: warnings, dead links, failing notebooks are errors."""
+    build_docs(session, *session.posargs)
+
+
+def build_docs(session: nox.Session, *test_options: str) -> None:
+    """Build the documentation, and test it."""
     install(session, "--editable", ".", *group("docs"))
-    site = Path("docs", "_build", "html").resolve()
-    shutil.rmtree(site, ignore_errors=True)
-    session.run("sphinx-build", "-W", "--keep-going", "-n", "-q", "-E", "-b", "html", "docs", str(site))
-    session.run(
-        "pytest",
-        "tests/test_docs.py",
-        "tests/test_notebooks.py",
-        *session.posargs,
-        env={"XPNET_SITE": str(site)},
-    )
-    session.log(f"Open {site / 'index.html'}")
+    built = Path("docs", "_build").resolve()
+    site, manual = built / "html", built / "man"
+    shutil.rmtree(built, ignore_errors=True)
+    for builder, folder in (("html", site), ("man", manual)):  # the second uses what the first has read
+        options = ("-W", "--keep-going", "-n", "-q", "-d", str(built / "doctrees"), "-b", builder)
+        session.run("sphinx-build", *options, "docs", str(folder))
+    tests = ("tests/test_docs.py", "tests/test_notebooks.py")
+    session.run("pytest", *tests, *test_options, env={"XPNET_SITE": str(site)})
+    session.log(f"Open {site / 'index.html'}, or: man {manual / 'xpnet.1'}")
 
 
 @nox.session
@@ -115,8 +141,10 @@ def package(session: nox.Session) -> None:
     install(session, "build")
     # The wheel is built from the source distribution, so that one has to be complete.
     session.run("python", "-m", "build", "--outdir", str(built), silent=True)
-    require_complete(session, next(built.glob("*.tar.gz")))
     (wheel,) = built.glob("*.whl")
+    loops = [] if shutil.which("cc") else ["--no-loops"]
+    session.run("python", "scripts/release_check.py", "files", *loops, *map(str, built.iterdir()))
+    require_extras(session, wheel)
     empty = folder / "empty"
     shutil.rmtree(empty, ignore_errors=True)
     shutil.rmtree(folder / "demo", ignore_errors=True)
@@ -159,13 +187,36 @@ def package(session: nox.Session) -> None:
             session.error("the wheel makes no report")
 
 
-def require_complete(session: nox.Session, archive: Path) -> None:
-    """End the session with an error unless a source distribution holds each tracked file, and each once."""
-    listed = session.run("git", "ls-files", external=True, silent=True)
-    tracked = {name for name in str(listed).splitlines() if not name.startswith(".")} - {"xpnet/pipelines"}
-    with tarfile.open(archive) as contents:
-        packed = {name.partition("/")[2] for name in contents.getnames()}
-    if missing := tracked - packed:
-        session.error(f"{archive.name} lacks {', '.join(sorted(missing))}")
-    if twice := [name for name in packed if name.startswith("xpnet/pipelines/")]:
-        session.error(f"{archive.name} holds pipelines/ twice, as {min(twice)} too")
+def require_extras(session: nox.Session, wheel: Path) -> None:
+    """End the session with an error if pip finds no set of packages for all extras that need no GPU."""
+    session.run(
+        "python",
+        "-m",
+        "pip",
+        "install",
+        "--dry-run",
+        "--ignore-installed",
+        "--quiet",
+        f"{wheel}[all]",
+        silent=True,
+    )
+
+
+@nox.session(default=False)
+def release(session: nox.Session) -> None:
+    """Check that this commit can be released, and build its files in dist/. Arguments: wheels to check too.
+
+    RELEASING.md has the whole list.
+    """
+    session.run("python", "scripts/release_check.py", "tree")
+    build_docs(session)
+    built = Path("dist")
+    shutil.rmtree(built, ignore_errors=True)
+    install(session, "build", "twine")
+    session.run("python", "-m", "build", "--outdir", str(built), silent=True)
+    files = [*map(str, sorted(built.iterdir())), *session.posargs]
+    session.run("python", "scripts/release_check.py", "files", *files)
+    session.run("twine", "check", "--strict", *files)
+    (wheel,) = built.glob("*.whl")
+    require_extras(session, wheel)
+    session.log(f"Version {wheel.name.split('-')[1]} can be released. RELEASING.md says how to go on.")

@@ -1,9 +1,11 @@
 """Find the packages, and compile the loops in C. All else about the package is in pyproject.toml."""
 
+import os
 import zlib
 from pathlib import Path
 
 from setuptools import Extension, find_packages, setup
+from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 
 SOURCES = [Path("xpnet", "kernels", name) for name in ("native.c", "native_real.h")]
@@ -21,19 +23,36 @@ FLAGS = {
 """The flags of each kind of compiler. All others are taken for "unix"."""
 
 
+MANUAL = Path("docs", "_build", "man", "xpnet.1")
+"""The manual page, once `nox -s docs` has made it."""
+
+
 class BuildLoops(build_ext):
-    """Compiles with the flags of the compiler that is there."""
+    """Compiles with the flags of the compiler that is there. The library is loaded by name, by any Python."""
 
     def build_extension(self, ext: Extension) -> None:
         """Compile one extension."""
         ext.extra_compile_args = FLAGS.get(self.compiler.compiler_type, FLAGS["unix"])
         super().build_extension(ext)
 
+    def get_ext_filename(self, fullname: str) -> str:
+        """Return the path of the library: its name says nothing about a version of Python."""
+        return str(Path(*fullname.split("."))) + (".pyd" if os.name == "nt" else ".so")
+
+
+class WheelOfAnyPython(bdist_wheel):
+    """Makes one wheel for all versions of Python on a platform: the loops do not use Python's C API."""
+
+    def get_tag(self) -> tuple[str, str, str]:
+        """Return the tags of Python, ABI and platform."""
+        return "py3", "none", super().get_tag()[2]
+
 
 setup(
-    cmdclass={"build_ext": BuildLoops},
+    cmdclass={"build_ext": BuildLoops, "bdist_wheel": WheelOfAnyPython},
     packages=PACKAGES + PIPELINES,
     package_dir={"xpnet": "xpnet", "xpnet.pipelines": "pipelines"},
+    data_files=[("share/man/man1", [MANUAL.as_posix()])] if MANUAL.exists() else [],
     ext_modules=[
         Extension(
             "xpnet.kernels._native",

@@ -48,3 +48,5 @@ html_show_sourcelink = False
 html_copy_source = False
 pygments_style = "friendly"
 pygments_dark_style = "monokai"
+
+man_pages = [("reference/commands", "xpnet", "train image classifiers, and classify images", "", 1)]

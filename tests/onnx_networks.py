@@ -37,8 +37,7 @@ def save(
     name: str = "images",
 ) -> Path:
     """Write a network that takes `images`."""
-    runtime = onnxruntime.__version__  # skips the test where it is missing
-    assert runtime
+    assert onnxruntime.get_available_providers()  # skips the test where it is missing
     kinds = {
         key: TYPES[np.dtype(np.float16 if np.dtype(dtype) == np.float16 else np.float32)] for key in outputs
     }

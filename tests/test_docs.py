@@ -242,6 +242,20 @@ def test_the_site_has_an_anchor_for_each_option(site: Path) -> None:
         }
 
 
+def test_the_manual_page_has_each_option(site: Path) -> None:
+    page = (site.parent / "man" / "xpnet.1").read_text(encoding="utf-8").replace("\\-", "-")
+    sections = {
+        title.lower(): text
+        for title, text in re.findall(r"^\.SH (.+)\n((?:(?!\.SH).*\n)*)", page, re.MULTILINE)
+    }
+    for command, flags in options_of_the_program().items():
+        section = sections[f"xpnet {command}"]
+        assert not [flag for flag in flags if not re.search(rf"^\.B .*{flag}\b", section, re.MULTILINE)], (
+            command
+        )
+    assert "interrupted" in sections["exit codes"]
+
+
 def test_the_site_has_an_anchor_for_each_public_name(site: Path) -> None:
     anchors = set().union(*(read_page(path).anchors for path in (site / "reference" / "api").glob("*.html")))
     wanted = {

@@ -215,12 +215,27 @@ def _features_or_file(value: str | None) -> str | None:
         raise typer.BadParameter(msg) from error
 
 
+def _completion(metavar: str) -> Callable[[str], list[str]]:
+    """Return what gives a shell the words of a metavar that begin with what was typed.
+
+    Without any, the shell offers names of files. Capital letters stand for something: they are no words.
+    """
+    words = [word for word in metavar.split("|") if word.isalnum() and word.islower()]
+
+    def complete(incomplete: str) -> list[str]:
+        return [word for word in words if word.startswith(incomplete)]
+
+    return complete
+
+
 def choice(flag: str, *possible: str, help: str, panel: str, **others: Any) -> Any:  # noqa: A002
     """Return an option whose value is one of some words."""
+    metavar = "|".join(possible)
     return typer.Option(
         flag,
-        metavar="|".join(possible),
+        metavar=metavar,
         callback=_one_of(possible),
+        autocompletion=_completion(metavar),
         help=help,
         rich_help_panel=panel,
         **others,
@@ -230,7 +245,14 @@ def choice(flag: str, *possible: str, help: str, panel: str, **others: Any) -> A
 def text(*flags: str, metavar: str, help: str, panel: str, **others: Any) -> Any:  # noqa: A002
     """Return an option whose value is text, such as the name of a file."""
     TEXT_FLAGS.update(flags)
-    return typer.Option(*flags, metavar=metavar, help=help, rich_help_panel=panel, **others)
+    return typer.Option(
+        *flags,
+        metavar=metavar,
+        autocompletion=_completion(metavar),
+        help=help,
+        rich_help_panel=panel,
+        **others,
+    )
 
 
 def flag(*flags: str, help: str, panel: str) -> Any:  # noqa: A002

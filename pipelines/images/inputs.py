@@ -565,6 +565,7 @@ def strip_common_folder(paths: Sequence[str]) -> tuple[str, list[str]]:
 
     The folder ends with a slash, or is "" if the paths have no folder in common.
     """
-    common = os.path.commonprefix(list(paths))  # noqa: RUF071  (the next line cuts it at a slash)
-    folder = common[: common.rfind("/") + 1]
+    first, last = min(paths, default=""), max(paths, default="")  # what these two share, all share
+    shared = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
+    folder = first[: first.rfind("/", 0, shared) + 1]
     return folder, [path[len(folder) :] for path in paths]

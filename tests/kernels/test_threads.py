@@ -108,6 +108,7 @@ def test_a_call_within_a_call_and_calls_side_by_side_end(count: int) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*is multi-threaded:DeprecationWarning")  # that is what is tested
 def test_a_forked_process_has_threads_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "cores", lambda: 3)
     in_threads(abs, 5)

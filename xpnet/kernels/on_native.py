@@ -6,10 +6,11 @@ functions.
 
 import ctypes
 import functools
-import importlib.util
+import os
 import zlib
 from collections.abc import Callable
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -40,14 +41,12 @@ MOST_PATCH_BYTES = 1 << 16
 
 def _load() -> ctypes.CDLL | None:
     """Return the compiled library, or None if there is none that was compiled from the present sources."""
-    found = importlib.util.find_spec("xpnet.kernels._native")
-    if found is None or found.origin is None:
-        return None
+    path = Path(__file__).with_name("_native.pyd" if os.name == "nt" else "_native.so")
     sources = [resources.files(__package__).joinpath(name) for name in ("native.c", "native_real.h")]
     checksum = zlib.crc32(b"".join(source.read_bytes() for source in sources))
     try:
-        library = ctypes.CDLL(found.origin)
-    except OSError:  # compiled for another kind of machine
+        library = ctypes.CDLL(str(path))
+    except OSError:  # there is none, or it was compiled for another kind of machine
         return None
     # A library that was compiled before the sources changed may expect other parameters.
     source = getattr(library, "source", lambda: 0)
