@@ -36,7 +36,7 @@ from ..datasets import (
     with_features,
     with_labels_for,
 )
-from ..images import Recipe, decoders_for, expand_inputs, holds_images
+from ..images import Recipe, decoders_for, expand_inputs, holds_images, open_decoders, workers_for
 from ..outputs import locked_outputs, require_ending, require_writable
 from .checks import require_history, require_table_recipe
 from .evaluation import Evaluation, Metrics, evaluate_classes, evaluate_regression, thresholds
@@ -45,7 +45,7 @@ from .rows import Predictions, columns_for
 from .table_inputs import TableInputs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from xpnet.features import Backbone, PatchFeatures
@@ -265,12 +265,13 @@ class Model:
         if self.recipe is None:
             table = self.table_inputs(named)
             batches = predictor.predict_decoded(table.chunks(0, batch_size or predictor.batch_size))
-            predictions = (prediction for batch in batches for prediction in batch)
+        elif cluster is None:
+            batches = predictor.predict(expand_inputs(named), workers_for(workers), batch_size)
         else:
-            decoders = decoders_for(workers, cluster)
-            predictions = _each(predictor, expand_inputs(named), decoders, batch_size)
+            decoders = open_decoders(workers, cluster)
+            batches = _predicted_with(decoders, predictor, expand_inputs(named), batch_size)
         columns = columns_for(self.classes, options, of_images=self.recipe is not None)
-        return Predictions(predictions, columns)
+        return Predictions((prediction for batch in batches for prediction in batch), columns)
 
     def predict_array(self, X: np.ndarray, *, device: Device = None) -> np.ndarray:
         """Return the predictions for examples in memory.
@@ -582,16 +583,15 @@ def load(path: StrPath) -> Model:
     return Model.from_saved(read_model_file(path), os.fspath(path))
 
 
-def _each(
+def _predicted_with(
+    decoders: AbstractContextManager[Decoders],
     predictor: Predictor,
     paths: Iterator[str],
-    decoders: AbstractContextManager[Decoders],
     batch_size: int | None,
-) -> Generator[Prediction, None, None]:
-    """Yield the predictions for images, which are decoded meanwhile."""
+) -> Iterator[list[Prediction]]:
+    """Yield batches of predictions for images, which are decoded meanwhile."""
     with decoders as entered:
-        for batch in predictor.predict(paths, entered, batch_size):
-            yield from batch
+        yield from predictor.predict(paths, entered, batch_size)
 
 
 def backend_of(device: Device) -> Backend:

@@ -119,6 +119,7 @@ def test_images_that_do_not_fit_into_memory_are_trained_on_from_the_disk(tmp_pat
         )
         models.append(path.read_bytes())
     assert models[0] == models[1]
-    patches = [xpnet.train(folder, memory=memory, workers=1) for memory in (None, 1000)]
+    plan: Any = {"features": "patches", "patches": 6, "image_size": 12, "mirror": False}
+    patches = [xpnet.train(folder, memory=memory, workers=1, **plan) for memory in (None, 1000)]
     one, other = (each.saved.parameters for each in patches)
     assert all(one[name].tobytes() == other[name].tobytes() for name in one)
