@@ -434,7 +434,7 @@ def test_a_cluster_that_is_lost_leaves_a_file_to_go_on_with(
             time.sleep(0.02)
         address = json.loads(place.read_text())["address"]
         with monkeypatch.context() as patch:
-            patch.setattr(cluster_file, "CONNECT_SECONDS", 3)
+            patch.setattr(cluster_file, "CONNECT_SECONDS", 2)
             with pytest.raises(WorkerError, match="has no workers: start some"):
                 run(first, address)
         with started(*worker, "--nthreads", "1") as lonely, monkeypatch.context() as patch:
