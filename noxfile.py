@@ -13,6 +13,9 @@ nox.options.reuse_venv = "yes"
 
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 UPCOMING = ["3.14t", "3.15"]  # without the global interpreter lock, and the next release
+TESTED: list[str] = []
+"""The Pythons that were tested in this run of nox. Tests that any Python will do for are run by the first."""
+
 BROWSERS = ["chromium", "chromium-browser", "google-chrome", "chrome"]
 PROJECT = nox.project.load_toml("pyproject.toml")
 
@@ -68,6 +71,9 @@ def run_tests(session: nox.Session) -> None:
     """Run the tests that need no GPU, no CuPy and no browser."""
     builds = {"XPNET_TEST_BUILDS": str(Path(session.cache_dir, "test-builds").resolve())}
     marked = "not gpu and not cuda and not browser"
+    if TESTED:
+        marked += " and not any_python"
+    TESTED.append(str(session.python))
     # Stealing work: otherwise the slow tests at the end all wait for one worker.
     spread = ("-n", "auto", "--dist", "worksteal")
     session.run("pytest", *spread, "-m", marked, *session.posargs, env=builds)

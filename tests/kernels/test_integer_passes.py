@@ -21,6 +21,8 @@ from xpnet.linear.objective import LinearObjective
 from xpnet.nn.history import Method
 from xpnet.nn.network import LogisticRegression
 
+pytestmark = pytest.mark.any_python
+
 on_each = pytest.mark.parametrize(
     "backend", ["kernels", pytest.param("cupy", marks=pytest.mark.gpu)], indirect=True
 )

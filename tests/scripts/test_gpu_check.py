@@ -26,6 +26,8 @@ from xpnet.backend import cuda_graph
 from xpnet.errors import DeviceError
 from xpnet.nn import Layer, Network
 
+pytestmark = pytest.mark.any_python
+
 TOY = bench_gpu.Sizes(200, 48, 3, (12, 4, 3), (8,), 2, 6, 4096, 1)
 
 needs_compiler = pytest.mark.skipif(bool(hostcupy.missing()), reason=hostcupy.missing() or "-")
