@@ -285,17 +285,15 @@ def again(cluster: Cluster) -> Iterator[Cluster]:
 
 
 def test_another_version_on_a_worker_is_an_error(again: Cluster, model: Path, many: list[str]) -> None:
-    on_workers(again, "import PIL; PIL.kept, PIL.__version__ = PIL.__version__, '1.2.3'")
-    on_workers(again, "from xpnet.pipelines.images.libraries import decoding_libraries as d; d.cache_clear()")
+    # All of Pillow is loaded first: a worker that was started again has not, and another version is refused.
+    asked_again = "from xpnet.pipelines.images.libraries import decoding_libraries as d; d.cache_clear(); "
+    on_workers(again, f"{asked_again} import PIL; PIL.kept, PIL.__version__ = PIL.__version__, '1.2.3'")
     told = r"the worker tcp://.* of the cluster has Pillow 1\.2\.3, expected [\d.]+: a cluster needs the same"
     try:
         with pytest.raises(WorkerError, match=told):
             rows_of(model, many, again)
     finally:
-        on_workers(again, "import PIL; PIL.__version__ = PIL.kept")
-        on_workers(
-            again, "from xpnet.pipelines.images.libraries import decoding_libraries as d; d.cache_clear()"
-        )
+        on_workers(again, f"{asked_again} import PIL; PIL.__version__ = PIL.kept")
 
 
 def test_a_worker_that_joins_later_is_compared_too(many: list[str]) -> None:
