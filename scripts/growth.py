@@ -13,10 +13,8 @@ import itertools
 import json
 import os
 import pickle
-import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,7 +22,7 @@ from typing import Any
 
 import numpy as np
 from bench_pipeline import RECIPES, SIZES, model_for, photo
-from benching import machine
+from benching import machine, medians
 
 from xpnet import load, select
 from xpnet.data import ColumnMatrix, DeviceMatrix, fit_standardizer
@@ -240,12 +238,7 @@ def _one_core() -> Iterator[None]:
 
 
 def _median(function: Callable[[], object], repeat: int) -> float:
-    seconds = []
-    for _ in range(repeat):
-        began = time.perf_counter()
-        function()
-        seconds.append(time.perf_counter() - began)
-    return statistics.median(seconds)
+    return medians({"": function}, repeat)[""]
 
 
 if __name__ == "__main__":

@@ -292,7 +292,6 @@ class Cluster:
         return _Sent(paths, first, self._submit(data))
 
     def _submit(self, data: bytes, name: str | None = None) -> Any:
-        """Return the future of what unpickling data calls, on the worker of this name, if one is given."""
         """Return the future of what unpickling data calls, on the worker of this name if one is given."""
         where = {} if name is None else {"workers": [name]}
         key = f"xpnet-{os.urandom(8).hex()}"

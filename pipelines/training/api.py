@@ -122,11 +122,7 @@ def train(
         )
         job = TrainJob(
             data=_source(data, Y, standardize),
-            val=_source(*val, standardize)
-            if isinstance(val, tuple)
-            else None
-            if val is None
-            else os.fspath(val),
+            val=_validation_source(val, standardize),
             val_split=val_split,
             options=options,
             plan=chosen,
@@ -137,6 +133,15 @@ def train(
     beside = chosen.backbone or (job.data if isinstance(job.data, str) else None)  # a backbone may be there
     folders = () if beside is None else (os.path.dirname(os.path.abspath(beside)),)
     return Model.from_saved(outcome.saved, job.output, folders)
+
+
+def _validation_source(
+    val: str | os.PathLike[str] | tuple[Any, Any] | None, standardize: str | None
+) -> str | Dataset | None:
+    """Return validation data as a training job takes it."""
+    if isinstance(val, tuple):
+        return _source(*val, standardize)
+    return None if val is None else os.fspath(val)
 
 
 def _source(

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 MESSAGE_BYTES = 64 << 20
 """About how many bytes of shards are sent at a time. This bounds the memory of the scheduler."""
 
-MOST_TRAININGS = 4
-"""The most trainings whose shards a worker keeps."""
+MOST_TRAININGS = 12
+"""The most trainings whose shards a worker keeps: cross-validation has one for each fold, and one of all."""
 
 ATTEMPTS = 5
 """How often in a row shards are sent before the cluster is taken for unable to keep them."""
@@ -50,7 +50,6 @@ class Shard:
         rows: the raw examples, (k, n_x), or where they are.
         standardizer: their standardization.
         labels, weights, output, dtype: see `xpnet.linear.MakeSums`; in host memory.
-        device: which device a worker computes on, as for `xpnet.select`.
     """
 
     rows: np.ndarray | FileRows
@@ -59,17 +58,15 @@ class Shard:
     weights: np.ndarray | None
     output: str
     dtype: str
-    device: str | None
 
     @property
     def size(self) -> int:
         """How many bytes it takes to send the shard, about."""
         return self.labels.nbytes + (self.rows.nbytes if isinstance(self.rows, np.ndarray) else 0)
 
-    def opened(self) -> KeptShard:
-        """Return what computes the sums of the shard."""
+    def on(self, backend: Backend) -> KeptShard:
+        """Return what computes the sums of the shard on a device."""
         rows = self.rows if isinstance(self.rows, np.ndarray) else self.rows.opened()
-        backend = select(self.device)
         data = DeviceMatrix(ColumnMatrix(rows, self.standardizer), backend)
         weights = None if self.weights is None else backend.send(self.weights)
         return KeptShard(data, LocalSums(data, backend.send(self.labels), weights, self.output, self.dtype))
@@ -93,14 +90,19 @@ _kept: OrderedDict[str, dict[int, KeptShard]] = OrderedDict()
 """What this process keeps, if it is a worker: shards by their index, for each training."""
 
 
-def keep(training: str, shards: dict[int, Shard]) -> None:
+def keep(training: str, shards: dict[int, Shard], device: str | None) -> None:
     """Keep shards of a training, on a worker.
+
+    Args:
+        training: its name.
+        shards: the shards by their indices.
+        device: which device computes their sums, as for `xpnet.select`.
 
     Raises:
         WorkerError: a file is not there.
     """
-    kept = _kept.setdefault(training, {})
-    kept.update({index: shard.opened() for index, shard in shards.items()})
+    kept, backend = _kept.setdefault(training, {}), select(device)
+    kept.update({index: shard.on(backend) for index, shard in shards.items()})
     while len(_kept) > MOST_TRAININGS:
         _kept.popitem(last=False)
 
@@ -118,7 +120,10 @@ class Lacking:
 
 
 def add_up(training: str, first: int, last: int, W: np.ndarray, b: np.ndarray) -> list[PartialSum] | Lacking:
-    """Return the sums over shards first to last - 1, on a worker, or which of them it lacks."""
+    """Return the sums over shards first to last - 1, on a worker, or which of them it lacks.
+
+    W: weights (runs n_out, n_x), and b: biases (runs n_out, 1), as for `xpnet.linear.Sums`.
+    """
     kept = _kept.get(training, {})
     if missing := [index for index in range(first, last) if index not in kept]:
         return Lacking(missing)
@@ -132,7 +137,7 @@ class ClusterSums:
     Args:
         cluster: the cluster.
         device: which device the workers compute on.
-        others: see `xpnet.linear.MakeSums`.
+        data, labels, weights, output, dtype: see `xpnet.linear.MakeSums`.
     """
 
     def __init__(
@@ -178,16 +183,18 @@ class ClusterSums:
         while streams:
             sent = [(name, next(messages, None), messages) for name, messages in streams]
             streams = [(name, messages) for name, message, messages in sent if message is not None]
-            arguments = [(self._training, message) for _, message, _ in sent if message is not None]
+            arguments = [(self._training, each, self._device) for _, each, _ in sent if each is not None]
             self._cluster.call_each(keep, arguments, [name for name, _ in streams], self._needs)
 
     def _messages(self, indices: list[int]) -> Iterator[dict[int, Shard]]:
         message: dict[int, Shard] = {}
+        size = 0
         for index in indices:
-            message[index] = self._shard(index)
-            if sum(shard.size for shard in message.values()) >= MESSAGE_BYTES:
+            message[index] = shard = self._shard(index)
+            size += shard.size
+            if size >= MESSAGE_BYTES:
                 yield message
-                message = {}
+                message, size = {}, 0
         if message:
             yield message
 
@@ -201,7 +208,6 @@ class ClusterSums:
             None if self._weights is None else np.ascontiguousarray(self._weights[:, part]),
             self._output,
             self._dtype,
-            self._device,
         )
 
 

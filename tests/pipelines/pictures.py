@@ -1,6 +1,7 @@
 """Images and models for the tests of the pipelines."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -32,8 +33,11 @@ def draw_classes(folder: Path, count: int, seed: int = 0) -> Path:
     return folder
 
 
-def draw_many(folder: Path, count: int) -> Path:
-    """Make `count` image files quickly: all but the first 30 are hard links to these. Return the folder."""
+def draw_many(folder: Path, count: int, damaged: Sequence[int] = ()) -> Path:
+    """Make `count` image files quickly: all but the first 30 are hard links to these. Return the folder.
+
+    damaged: the numbers of files that are no images.
+    """
     folder.mkdir(parents=True)
     originals = []
     for i in range(min(count, 30)):
@@ -41,6 +45,10 @@ def draw_many(folder: Path, count: int) -> Path:
         picture(CLASSES[i % 3], i).save(originals[-1])
     for i in range(len(originals), count):
         os.link(originals[i % 30], folder / f"{i:06}.jpg")
+    for i in damaged:
+        path = folder / f"{i:06}.jpg"
+        path.unlink()  # others are links to the same file
+        path.write_bytes(b"no image")
     return folder
 
 

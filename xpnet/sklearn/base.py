@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,14 +23,14 @@ if TYPE_CHECKING:
     from xpnet.data import Standardizer
 
 
-class Predictor(BaseEstimator):
+class Predictor(BaseEstimator, ABC):
     """An estimator that predicts from rows."""
 
     device: str
 
+    @abstractmethod
     def _network(self) -> tuple[Network, Mapping[str, np.ndarray], Standardizer]:
         """Return the fitted network with its parameters by name, and the standardization of its rows."""
-        raise NotImplementedError
 
     def _scores(self, X: Any) -> np.ndarray:
         """Return what the network computes before its output activation, (n_out, m)."""

@@ -1,6 +1,5 @@
 """Rows of a mapped data file on the workers of a cluster, and statistics that they compute."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,13 +14,6 @@ from xpnet.pipelines.images import Recipe
 from xpnet.pipelines.images.cluster import Cluster
 
 distributed = optional.module("distributed")
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    distributed.Status("running")  # skips if it is missing
-    with Cluster("local:2") as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -50,13 +50,6 @@ class Deadly(str):
         return os._exit, (3,)
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    distributed.Status("running")  # skips if it is missing
-    with Cluster("local:2") as opened:
-        yield opened
-
-
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster_file, "PART_IMAGES", 16)
@@ -65,11 +58,7 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """Return the paths of 150 images, of which three are damaged, and of one that is missing."""
-    folder = draw_many(tmp_path_factory.mktemp("many") / "images", 150)
-    for i in (3, 64, 149):
-        path = folder / f"{i:06}.jpg"
-        path.unlink()
-        path.write_bytes(b"no image")
+    folder = draw_many(tmp_path_factory.mktemp("many") / "images", 150, damaged=(3, 64, 149))
     return [*sorted(map(str, folder.iterdir())), str(folder / "missing.jpg")]
 
 

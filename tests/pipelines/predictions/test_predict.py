@@ -44,11 +44,7 @@ def rows_of(
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    folder = draw_many(tmp_path_factory.mktemp("many") / "images", 150)
-    for i in (3, 64, 149):
-        path = folder / f"{i:06}.jpg"
-        path.unlink()
-        path.write_bytes(b"no image")
+    folder = draw_many(tmp_path_factory.mktemp("many") / "images", 150, damaged=(3, 64, 149))
     return sorted(map(str, folder.iterdir()))
 
 

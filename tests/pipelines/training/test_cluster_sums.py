@@ -3,7 +3,6 @@
 import itertools
 import os
 import signal
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,13 +34,6 @@ PLANS = {
     "lbfgs": {"optimizer": "lbfgs", "iterations": 8},
     "float64": {"optimizer": "lbfgs", "iterations": 4, "dtype": "float64"},
 }
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    distributed.Status("running")  # skips if it is missing
-    with Cluster("local:2") as opened:
-        yield opened
 
 
 @pytest.fixture(autouse=True)
@@ -104,6 +96,19 @@ def test_a_cluster_trains_to_the_same_bytes(
     assert called
     assert here.result.history.costs == there.result.history.costs
     assert (tmp_path / "here.safetensors").read_bytes() == (tmp_path / "there.safetensors").read_bytes()
+
+
+def test_a_penalty_is_chosen_by_a_cluster_without_sending_examples_again(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, sent = pictures(2, m=64), []
+    plan: dict[str, Any] = {"optimizer": "lbfgs", "l2": "auto", "iterations": 1}
+    original = cluster_sums.ClusterSums._shard
+    monkeypatch.setattr(
+        cluster_sums.ClusterSums, "_shard", lambda *given: sent.append(given) or original(*given)
+    )
+    assert parameters(trained(data, plan, cluster)) == parameters(trained(data, plan))
+    assert len(sent) == 6 * 4  # five folds and all examples, of four shards each
 
 
 def test_floats_and_examples_held_back(cluster: Cluster) -> None:
@@ -171,17 +176,11 @@ def test_a_worker_killed_between_two_steps_loses_none(cluster: Cluster, data_fil
 def test_workers_forget_the_oldest_training() -> None:
     data = pictures(2, m=4)
     shard = cluster_sums.Shard(
-        data.data.examples,
-        data.data.standardizer,
-        data.Y.astype(np.float32),
-        None,
-        "sigmoid",
-        "float32",
-        "cpu",
+        data.data.examples, data.data.standardizer, data.Y.astype(np.float32), None, "sigmoid", "float32"
     )
     W, b = np.ones((1, 27), np.float32), np.zeros((1, 1), np.float32)
     for k in range(cluster_sums.MOST_TRAININGS + 1):
-        cluster_sums.keep(f"t{k}", {0: shard})
+        cluster_sums.keep(f"t{k}", {0: shard}, "cpu")
     assert cluster_sums.add_up("t0", 0, 1, W, b) == cluster_sums.Lacking([0])
     assert not isinstance(cluster_sums.add_up("t1", 0, 1, W, b), cluster_sums.Lacking)
     assert cluster_sums.add_up("t1", 0, 2, W, b) == cluster_sums.Lacking([1])
