@@ -26,6 +26,8 @@ from xpnet.nn.settings import Settings
 from xpnet.training.sweeps import sweep
 from xpnet.training.trainer import Trainer, fit
 
+pytestmark = pytest.mark.any_python
+
 MODEL = Network(12, 3, "softmax", (Layer.parse("8:relu"),))
 
 

@@ -46,6 +46,7 @@ def expected_failures(estimator: Any) -> dict[str, str]:
     return {}
 
 
+@pytest.mark.any_python
 @parametrize_with_checks(
     [
         *CLASSIFIERS,

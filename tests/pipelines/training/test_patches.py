@@ -15,6 +15,8 @@ from xpnet.errors import DataError, UsageError
 from xpnet.pipelines.models import load
 from xpnet.pipelines.training import Plan, dictionary_size
 
+pytestmark = pytest.mark.any_python
+
 FEW = ("--patches", "100")
 """Fewer patches than the default, which takes an eighth of the time."""
 
