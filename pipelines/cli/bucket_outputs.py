@@ -9,13 +9,12 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from ..cache_folder import cache_folder
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from .console import Console
-
-CACHE = ("XDG_CACHE_HOME", "LOCALAPPDATA")
-"""Environment variables that name the folder for files which can be made again."""
 
 
 @contextmanager
@@ -60,7 +59,5 @@ def staging_path(address: str) -> str:
     """Return the path of the file on this machine for an output in a bucket."""
     import hashlib  # imported only here: it is part of the start-up
 
-    named = [value for value in map(os.environ.get, CACHE) if value]
-    cache = named[0] if named else os.path.join(os.path.expanduser("~"), ".cache")
     digest = hashlib.blake2b(os.fsencode(address), digest_size=8).hexdigest()
-    return os.path.join(cache, "xpnet", "outputs", digest, os.path.basename(address.rstrip("/")))
+    return os.path.join(cache_folder("outputs", digest), os.path.basename(address.rstrip("/")))

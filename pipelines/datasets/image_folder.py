@@ -21,6 +21,7 @@ from ..images import (
     count_images_in,
     damaged_archive,
     decode_all,
+    file_names,
     is_archive,
     is_folder,
     joined,
@@ -118,11 +119,11 @@ def list_labelled_images(folder: str, labels: str | None = None, target: str | N
 
 def _archives_as_data(folder: str) -> list[str]:
     """Return the archives with the images: those that a path names, or in a folder without subfolders."""
-    if not os.path.isdir(folder):
-        return archives_named(folder)
-    if subfolders(folder):
+    if archives := archives_named(folder):
+        return archives
+    if not is_folder(folder) or subfolders(folder):
         return []
-    names = [name for name in sorted(os.listdir(folder)) if is_archive(name) and not name.startswith(".")]
+    names = [name for name in file_names(folder) if is_archive(name)]
     parts = {part for name in names if (part := PART_OF_NAME.split(name.lower())[0]) in PARTS}
     if len(parts) > 1:
         msg = (

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .inputs import count_images_in as count_images_in
     from .inputs import damaged_archive as damaged_archive
     from .inputs import expand_inputs as expand_inputs
+    from .inputs import file_names as file_names
     from .inputs import holds_images as holds_images
     from .inputs import is_archive as is_archive
     from .inputs import is_folder as is_folder
@@ -65,9 +66,9 @@ __getattr__, __dir__, __all__ = lazy_door(
         "cluster_worker": "Needs file_digest",
         "contents": "exists read_content why_no_image",
         "inputs": (
-            "archives_named class_folders count_images_in damaged_archive expand_inputs holds_images "
-            "is_archive is_folder joined name_text passed_over_text path_text strip_common_folder subfolders "
-            "walk_images"
+            "archives_named class_folders count_images_in damaged_archive expand_inputs file_names "
+            "holds_images is_archive is_folder joined name_text passed_over_text path_text "
+            "strip_common_folder subfolders walk_images"
         ),
         "decode": "codec_versions decode_to_bytes usual_pillow",
         "libraries": "decoding_libraries",

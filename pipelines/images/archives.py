@@ -101,6 +101,7 @@ def _identity(archive: str) -> Identity:
 @functools.lru_cache(OPEN_ARCHIVES)
 def _directory_of(archive: str, identity: Identity) -> Directory:
     """Return the members of an archive. identity: see `_identity`."""
+    from .remote_tar import read_remote_tar
     from .tar_archive import read_tar_directory
     from .zip_archive import read_zip_directory
 
@@ -108,11 +109,7 @@ def _directory_of(archive: str, identity: Identity) -> Directory:
     if is_parquet(archive):
         return read_parquet_directory(archive)
     if is_remote(archive) and not _is_zip(archive):
-        msg = (
-            "is a tar archive on a server, whose members are found only by reading all of it: copy it to "
-            "this machine, or make a .zip of it"
-        )
-        raise ImageError(msg)
+        return read_remote_tar(archive)
     try:
         with _open(archive) as file:
             return read_zip_directory(file) if _is_zip(archive) else read_tar_directory(file)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import fnmatch
 import glob
 import os
 import re
@@ -176,8 +177,8 @@ def damaged_archive(folder: str) -> str:
 
 def archives_named(path: str) -> list[str]:
     """Return the archives that a path names: itself, or those that match if it is a pattern."""
-    if not os.path.lexists(path) and glob.has_magic(path):
-        return [match for match in _matches(path) if not os.path.isdir(match) and is_folder(match)]
+    if _is_pattern(path):
+        return [match for match in _matches(path) if _archive_of(match) is not None]
     return [path] if _archive_of(path) is not None else []
 
 
@@ -370,16 +371,23 @@ def expand_inputs(arguments: Iterable[str], files_from: str | None = None) -> It
 
 
 def _expand(argument: str, passed_over: Counter[str]) -> Iterator[str]:
-    if is_folder(argument):
-        yield from walk_images(argument, passed_over)
-    elif not os.path.lexists(argument) and glob.has_magic(argument):
+    if _is_pattern(argument):
         matched = _matches(argument)
         for path in matched:
             yield from _expand(path, passed_over)
         if not matched:
             yield argument
+    elif is_folder(argument):
+        yield from walk_images(argument, passed_over)
     else:
         yield argument
+
+
+def _is_pattern(path: str) -> bool:
+    """Return whether a path is a glob pattern. What exists is meant by its name."""
+    if not glob.has_magic(path):
+        return False
+    return not exists(path) if is_bucket(path) else not (os.path.lexists(path) or is_folder(path))
 
 
 def _matches(pattern: str) -> list[str]:
@@ -388,6 +396,8 @@ def _matches(pattern: str) -> list[str]:
     A folder that exists is meant by its name, not as a pattern: in `photos [2020]/*.jpg`, the brackets are no
     pattern. Where nothing matches, all brackets are taken for themselves.
     """
+    if is_bucket(pattern):
+        return _matches_in_bucket(pattern)
     for meant in (_without_magic_in_folders(pattern), pattern, pattern.replace("[", "[[]")):
         matched = sorted(glob.iglob(meant, recursive=True))
         if "**" in meant:  # it matches folders and also the files in them: keep only the files
@@ -395,6 +405,32 @@ def _matches(pattern: str) -> list[str]:
         if matched:
             return matched
     return []
+
+
+def _matches_in_bucket(pattern: str) -> list[str]:
+    """Return the objects, and the folders, that match a pattern, as the server sorts. Hidden ones do not."""
+    parts = pattern.split("/")
+    first = next(i for i, part in enumerate(parts) if glob.has_magic(part))
+    folder, wanted = "/".join(parts[:first]), parts[first:]
+    try:
+        found = [_leading_match(name.split("/"), wanted) for name in list_objects(folder)]
+    except ImageError:  # reading it says why
+        return []
+    return list(dict.fromkeys("/".join([folder, *match]) for match in found if match is not None))
+
+
+def _leading_match(parts: list[str], wanted: list[str]) -> list[str] | None:
+    """Return the first parts of a name, which match all parts of a pattern; None if there are none."""
+    if not wanted:
+        return []
+    if wanted[0] == "**" and (rest := _leading_match(parts, wanted[1:])) is not None:
+        return rest
+    if not parts or (parts[0].startswith(".") and not wanted[0].startswith(".")):
+        return None
+    if not fnmatch.fnmatchcase(parts[0], wanted[0]):
+        return None
+    rest = _leading_match(parts[1:], wanted if wanted[0] == "**" else wanted[1:])
+    return None if rest is None else [parts[0], *rest]
 
 
 def _without_magic_in_folders(pattern: str) -> str:
@@ -518,6 +554,25 @@ def subfolders(folder: str) -> list[str]:
         else:
             with os.scandir(folder) as entries:
                 found = {entry.name for entry in entries if _is_folder(entry)}
+    except OSError as error:
+        msg = f"{folder}: cannot be listed: {error.strerror or error}"
+        raise DataError(msg) from error
+    except ImageError as error:
+        msg = f"{folder}: {error}"
+        raise DataError(msg) from error
+    return sorted(name for name in found if not name.startswith("."))
+
+
+def file_names(folder: str) -> list[str]:
+    """Return the names of what is in a folder, or of the objects in one of a bucket, sorted.
+
+    Hidden ones are left out.
+
+    Raises:
+        DataError: the folder cannot be listed.
+    """
+    try:
+        found = list_folder(folder)[1] if is_bucket(folder) else os.listdir(folder)
     except OSError as error:
         msg = f"{folder}: cannot be listed: {error.strerror or error}"
         raise DataError(msg) from error

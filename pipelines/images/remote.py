@@ -318,7 +318,7 @@ def _reason(error: Exception) -> str:
     if "NoSuchBucket" in text:
         return "there is no such bucket"
     if isinstance(error, FileNotFoundError):
-        return "there is no such object (patterns are not expanded on servers)"
+        return "there is no such object"
     if kind in ("PermissionDeniedError", "UnauthenticatedError") or "403 Forbidden" in text:
         return (
             "access is denied: credentials are taken from the environment, such as "

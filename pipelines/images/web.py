@@ -55,7 +55,7 @@ def read_page_range(name: str, place: int, size: int) -> bytes:
 def page_status(name: str) -> tuple[int, str]:
     """Return the size of a page in bytes, 0 if the server does not say it, and what differs if it changes."""
     headers = _requested(name, lambda answer: answer.headers, method="HEAD")
-    return _length(headers) or 0, str(headers.get("ETag") or headers.get("Last-Modified"))
+    return _length(headers) or 0, headers.get("ETag") or headers.get("Last-Modified") or ""
 
 
 def _length(headers: Any) -> int | None:

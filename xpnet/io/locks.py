@@ -29,16 +29,17 @@ class Lock(enum.Enum):
     """The system or the file system has no locks: Windows, and some network file systems."""
 
 
-def try_lock(descriptor: int) -> Lock:
-    """Lock an open file, without waiting.
+def try_lock(descriptor: int, *, wait: bool = False) -> Lock:
+    """Lock an open file.
 
     Args:
         descriptor: the descriptor of the file.
+        wait: whether to wait as long as another open file holds the lock.
     """
     if fcntl is None:
         return Lock.UNSUPPORTED
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError:
         return Lock.TAKEN
     except OSError:
