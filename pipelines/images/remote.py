@@ -287,8 +287,8 @@ def _opened(root: str) -> Any:
         raise ImageError(msg) from None
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
     client: Any = {"timeout": f"{SECONDS}s", "connect_timeout": f"{CONNECT_SECONDS}s"}
-    if endpoint.startswith("http://"):  # who names such a server means it
-        client["allow_http"] = True
+    # Who names a server without encryption means it. Google's is https, unless the account names another.
+    client["allow_http"] = endpoint.startswith("http://") or root.startswith("gs:")
     with _ErrorsAsOurs():
         return from_url(
             root,
@@ -322,7 +322,8 @@ def _reason(error: Exception) -> str:
     if kind in ("PermissionDeniedError", "UnauthenticatedError") or "403 Forbidden" in text:
         return (
             "access is denied: credentials are taken from the environment, such as "
-            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; AWS_SKIP_SIGNATURE=true is for public buckets"
+            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or GOOGLE_SERVICE_ACCOUNT; AWS_SKIP_SIGNATURE=true "
+            "or GOOGLE_SKIP_SIGNATURE=true is for public buckets"
         )
     said = MESSAGE.search(text)
     return " ".join((said[1] if said else text).split())[:MESSAGE_LENGTH]

@@ -2,6 +2,7 @@
 
 import contextlib
 import http.server
+import json
 import logging
 import os
 import threading
@@ -15,6 +16,7 @@ import optional
 from xpnet.pipelines.images import remote
 
 moto_server, stores = optional.module("moto.server"), optional.module("obstore.store")
+werkzeug_app, serving = optional.module("moto.moto_server.werkzeug_app"), optional.module("werkzeug.serving")
 
 
 @contextlib.contextmanager
@@ -36,6 +38,40 @@ def s3(name: str) -> Iterator[Any]:
         forget()
         for each, value in before.items():
             os.environ.pop(each) if value is None else os.environ.update({each: value})
+
+
+SIGNED = (
+    "AWS4-HMAC-SHA256 Credential=user/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0"
+)
+"""A signature that the server of S3 takes."""
+
+
+@contextlib.contextmanager
+def gcs(name: str) -> Iterator[Any]:
+    """Give a store of an empty bucket as that of Google, whose XML interface is that of S3 but for signatures."""
+    dispatch = werkzeug_app.DomainDispatcherApplication(werkzeug_app.create_backend_app)
+
+    def answer(environ: dict[str, Any], start: Any) -> Any:
+        return dispatch(environ | {"HTTP_AUTHORIZATION": SIGNED}, start)
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = serving.make_server("127.0.0.1", 0, answer, threaded=True)
+    threading.Thread(target=server.serve_forever, args=(0.01,)).start()
+    url = f"http://127.0.0.1:{server.server_port}"
+    account = {"gcs_base_url": url, "disable_oauth": True}
+    account |= dict.fromkeys(("client_email", "private_key", "private_key_id"), "")
+    before = os.environ.get("GOOGLE_SERVICE_ACCOUNT_KEY")
+    os.environ["GOOGLE_SERVICE_ACCOUNT_KEY"] = json.dumps(account)
+    try:
+        urllib.request.urlopen(urllib.request.Request(f"{url}/{name}", method="PUT")).close()  # noqa: S310
+        forget()
+        yield stores.from_url(f"gs://{name}", client_options={"allow_http": True})
+    finally:
+        server.shutdown()
+        server.server_close()
+        forget()
+        os.environ.pop("GOOGLE_SERVICE_ACCOUNT_KEY")
+        os.environ.update({} if before is None else {"GOOGLE_SERVICE_ACCOUNT_KEY": before})
 
 
 def forget() -> None:

@@ -16,7 +16,7 @@ import pytest
 from image_files import encoded, smooth
 from pictures import CLASSES, draw_classes, draw_many
 from program import xpnet
-from servers import forget, put_folder, s3, web
+from servers import forget, gcs, put_folder, s3, web
 
 from xpnet.backend.backend import select
 from xpnet.errors import DataError, ImageError, OutputError
@@ -153,6 +153,27 @@ def test_predictions_are_those_of_the_files(
     assert retry_errors(load(model), walk_images("s3://photos/many"), CPU, str(output)).error == 0
 
 
+def test_buckets_of_google(model: Path, tmp_path: Path) -> None:
+    folder = draw_classes(tmp_path / "classes", 3)
+    (folder / "red/bad.jpg").write_bytes(b"no image")
+    want = xpnet("predict", str(model), str(folder)).stdout
+    with gcs("shelves") as store:
+        put_folder(store, folder, "data/")
+        store.put("x.zip", zipped({path.name: path.read_bytes() for path in folder.glob("*/*.jpg")}))
+        done = xpnet(
+            "predict", str(model), "gs://shelves/data", "-o", "gs://shelves/day 1/rows.csv", "--workers", "2"
+        )
+        assert done.returncode == 3, done.stderr
+        assert bytes(store.get("day 1/rows.csv").bytes()).decode() == want.replace(
+            str(folder), "gs://shelves/data"
+        )
+        assert open_data("gs://shelves/data", DataOptions(RECIPE)).classes == CLASSES
+        assert found("gs://shelves/x.zip")["gs://shelves/x.zip/bad.jpg"].startswith("not an image")
+        assert list(expand_inputs(["gs://shelves/*/b*/0000.*"])) == ["gs://shelves/data/blue/0000.jpg"]
+        gone = found("gs://shelves/gone.png", "gs://other/1.png")
+    assert [*gone.values()] == [f"cannot be read: there is no such {what}" for what in ("object", "bucket")]
+
+
 @pytest.mark.parametrize("place", ["s3://photos/out.csv", "https://host/out.csv"])
 def test_outputs_are_on_this_machine(place: str) -> None:
     with pytest.raises(OutputError, match="is on a server: name a file on this machine to write"):
@@ -185,13 +206,12 @@ def test_folders_of_a_bucket_are_data(bucket: Any, tmp_path: Path) -> None:
 
 
 def test_archives_in_a_bucket(bucket: Any, tmp_path: Path) -> None:
-    content = BytesIO()
-    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, i in itertools.product("ab", range(3)):
-            archive.writestr(f"p/{name}/{i}.png", PNG)
-        archive.writestr("p/a/bad.png", b"no image")
-    bucket.put("x.zip", content.getvalue())
-    bucket.put("cut.zip", content.getvalue()[:-40])
+    content = zipped(
+        {f"p/{name}/{i}.png": PNG for name, i in itertools.product("ab", range(3))}
+        | {"p/a/bad.png": b"no image"}
+    )
+    bucket.put("x.zip", content)
+    bucket.put("cut.zip", content[:-40])
     errors = found("s3://photos/x.zip", "s3://photos/cut.zip", "s3://photos/gone.zip", "s3://photos/gone.tar")
     assert [name for name, error in errors.items() if not error] == [
         f"s3://photos/x.zip/p/{name}/{i}.png" for name, i in itertools.product("ab", range(3))
@@ -202,6 +222,15 @@ def test_archives_in_a_bucket(bucket: Any, tmp_path: Path) -> None:
         assert errors[f"s3://photos/gone.{ending}"].startswith("cannot be read: there is no such object")
     data = open_data("s3://photos/x.zip", DataOptions(RECIPE))
     assert (data.classes, data.data.m, len(data.skipped)) == (("a", "b"), 6, 1)
+
+
+def zipped(members: dict[str, bytes]) -> bytes:
+    """Return a zip archive."""
+    content = BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, member in members.items():
+            archive.writestr(name, member)
+    return content.getvalue()
 
 
 # Tar archives
@@ -366,11 +395,7 @@ def test_patterns_in_buckets(bucket: Any) -> None:
 def test_an_archive_that_is_replaced_is_noticed(bucket: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remote, "STATUS_SECONDS", 1e-9)
     for names in (("a.png",), ("a.png", "b.png")):
-        content = BytesIO()
-        with zipfile.ZipFile(content, "w") as archive:
-            for name in names:
-                archive.writestr(name, PNG)
-        bucket.put("changing.zip", content.getvalue())
+        bucket.put("changing.zip", zipped(dict.fromkeys(names, PNG)))
         assert found("s3://photos/changing.zip") == {f"s3://photos/changing.zip/{name}": "" for name in names}
 
 
@@ -449,13 +474,10 @@ def test_addresses_that_lead_nowhere(name: str, error: str, monkeypatch: pytest.
 
 
 def test_an_archive_on_the_web_is_read_in_parts() -> None:
-    content = BytesIO()
-    with zipfile.ZipFile(content, "w") as archive:
-        archive.writestr("a.png", PNG)
-        archive.writestr("large.bin", bytes(100_000))
+    content = zipped({"a.png": PNG, "large.bin": bytes(100_000)})
     pages = {
-        "/x.zip": [(200, {}, content.getvalue())],
-        "/y.zip": [(200, {"no-ranges": ""}, content.getvalue())],
+        "/x.zip": [(200, {}, content)],
+        "/y.zip": [(200, {"no-ranges": ""}, content)],
     }
     with web(pages) as (address, asked):
         assert found(f"{address}/x.zip") == {f"{address}/x.zip/a.png": ""}
