@@ -65,15 +65,23 @@ START_SECONDS = 60
 AGAIN_SECONDS = 0.1
 """How long after its end a worker of this machine is started again."""
 
+CONFIGURATION = {
+    # Dask keeps so many of the last messages of each connection. They hold the inputs and rows of parts.
+    "distributed.admin.low-level-log-length": 16,
+}
+"""Settings of Dask for this process and for workers of this machine."""
+
 LOCAL_CONFIGURATION = {
     "distributed.scheduler.allowed-failures": 0,
     # There are no pages to look at, but Dask opens a port for them in any case.
     "distributed.scheduler.http.routes": [],
 }
-"""Settings of Dask for workers of this machine."""
+"""Settings of Dask for the scheduler of workers of this machine."""
 
-WORKER = """import sys
+WORKER = f"""import sys
 address, *sys.path[:] = sys.argv[1:]
+import dask
+dask.config.set({CONFIGURATION})
 from distributed.cli.dask_worker import main
 main([address, "--no-nanny", "--nthreads", "1", "--memory-limit", "0", "--no-dashboard"])
 """
@@ -143,8 +151,11 @@ class Cluster:
         self._is_told = False
 
     def __enter__(self) -> Self:
+        import dask
+
         with contextlib.ExitStack() as opening:
             opening.enter_context(_quiet_logs())
+            opening.enter_context(dask.config.set(CONFIGURATION))  # each connection of a worker looks there
             address = opening.enter_context(self._started()) if self._is_local else self.address
             self._client = opening.enter_context(contextlib.closing(self._connected(address)))
             try:
