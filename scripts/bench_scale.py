@@ -148,12 +148,14 @@ def sources(repeat: int) -> list[dict[str, Any]]:
                 tar.inodes = {}  # equal files are hard links, which the archive must not have
                 tar.add(file, name)
                 zip_.write(file, name)
-                store.put(name, file.read_bytes())
+                store.put(f"photos/{name}", file.read_bytes())
+        store.put("photos.tar", Path(f"{made}/photos.tar"))
         places = {
             "folder": folder,
             "tar": f"{made}/photos.tar",
             "zip": f"{made}/photos.zip",
-            "s3": f"s3://{BUCKET}/",
+            "s3": f"s3://{BUCKET}/photos/",
+            "tar in s3": f"s3://{BUCKET}/photos.tar",
         }
         model = model_for(Path(made), RECIPES["pillow"])
         found: dict[tuple[str, int], list[tuple[float, ...]]] = defaultdict(list)

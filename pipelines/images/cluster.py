@@ -20,7 +20,8 @@ import time
 import warnings
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from importlib.util import find_spec
+from typing import IO, TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from xpnet.errors import UsageError, WorkerError, XpnetError
 from xpnet.processors import cores
@@ -68,6 +69,7 @@ AGAIN_SECONDS = 0.1
 CONFIGURATION = {
     # Dask keeps so many of the last messages of each connection. They hold the inputs and rows of parts.
     "distributed.admin.low-level-log-length": 16,
+    "distributed.worker.http.routes": [],
 }
 """Settings of Dask for this process and for workers of this machine."""
 
@@ -79,13 +81,17 @@ LOCAL_CONFIGURATION = {
 """Settings of Dask for the scheduler of workers of this machine."""
 
 WORKER = f"""import sys
-address, *sys.path[:] = sys.argv[1:]
+sys.path[:] = sys.argv[1:]
 import dask
 dask.config.set({CONFIGURATION})
 from distributed.cli.dask_worker import main
-main([address, "--no-nanny", "--nthreads", "1", "--memory-limit", "0", "--no-dashboard"])
+if address := sys.stdin.readline().strip():
+    main([address, "--no-nanny", "--nthreads", "1", "--memory-limit", "0", "--no-dashboard"])
 """
-"""What a worker of this machine runs. Its arguments are the address of the scheduler and its import path."""
+"""What a worker of this machine runs. Its arguments are its import path.
+
+The address of the scheduler comes by standard input. So worker and scheduler import Dask side by side.
+"""
 
 EXPECTED = "tcp://HOST:PORT of a Dask scheduler, or local:N"
 """What an address is."""
@@ -129,11 +135,9 @@ class Cluster:
     """
 
     def __init__(self, address: str) -> None:
-        try:
-            import distributed
-        except ImportError as error:
+        if find_spec("distributed") is None:
             msg = f"--cluster {address} needs Dask: pip install 'xpnet[cluster]'"
-            raise UsageError(msg) from error
+            raise UsageError(msg)
         local = LOCAL.fullmatch(address)
         if local is None and "://" not in address:
             msg = f"--cluster is {address!r}, expected {EXPECTED}"
@@ -143,7 +147,6 @@ class Cluster:
             raise UsageError(msg)
         self.address, self._is_local = address, local is not None
         self._wanted = int(local[1] or cores()) if local else 1
-        self._dask: Any = distributed
         self._open = contextlib.ExitStack()
         self._facts: dict[Needs, tuple[tuple[str, str], ...]] = {}
         self._seen = self._asked = time.monotonic()
@@ -151,12 +154,15 @@ class Cluster:
         self._is_told = False
 
     def __enter__(self) -> Self:
-        import dask
-
         with contextlib.ExitStack() as opening:
+            workers = opening.enter_context(_LocalWorkers(self._wanted if self._is_local else 0))
+            import dask
+            import distributed
+
+            self._dask: Any = distributed
             opening.enter_context(_quiet_logs())
             opening.enter_context(dask.config.set(CONFIGURATION))  # each connection of a worker looks there
-            address = opening.enter_context(self._started()) if self._is_local else self.address
+            address = opening.enter_context(self._started(workers)) if self._is_local else self.address
             self._client = opening.enter_context(contextlib.closing(self._connected(address)))
             try:
                 timeout = START_SECONDS if self._is_local else CONNECT_SECONDS
@@ -433,8 +439,8 @@ class Cluster:
             raise WorkerError(msg) from error
 
     @contextlib.contextmanager
-    def _started(self) -> Iterator[str]:
-        """Give the address of a cluster of processes of this machine, which ends with the block."""
+    def _started(self, workers: _LocalWorkers) -> Iterator[str]:
+        """Give the address of a scheduler in this process for some workers. Both end with the block."""
         import dask
 
         from .workers import interrupts_blocked
@@ -450,7 +456,8 @@ class Cluster:
                     silence_logs=logging.CRITICAL,
                 )
                 opening.callback(local.close)
-                opening.enter_context(_LocalWorkers(self._wanted, local.scheduler_address))
+                opening.callback(workers.end)  # before the scheduler
+                workers.connect(local.scheduler_address)
             yield local.scheduler_address
 
     def _lost(self) -> WorkerError:
@@ -466,13 +473,13 @@ class _LocalWorkers:
 
     Args:
         count: how many.
-        scheduler: the address of the scheduler.
     """
 
-    def __init__(self, count: int, scheduler: str) -> None:
+    def __init__(self, count: int) -> None:
         from .workers import import_path
 
-        self._command = [sys.executable, "-P", "-c", WORKER, scheduler, *import_path()]
+        self._command = [sys.executable, "-P", "-c", WORKER, *import_path()]
+        self._address = b""
         self._is_closed, self._lock = threading.Event(), threading.Lock()
         self._processes: set[subprocess.Popen[bytes]] = set()
         self._threads = [threading.Thread(target=self._keep_one, daemon=True) for _ in range(count)]
@@ -483,6 +490,17 @@ class _LocalWorkers:
         return self
 
     def __exit__(self, *raised: object) -> None:
+        self.end()
+
+    def connect(self, scheduler: str) -> None:
+        """Tell the workers the address of the scheduler, also those that are started later."""
+        with self._lock:
+            self._address = f"{scheduler}\n".encode()
+            for process in self._processes:
+                self._tell(process)
+
+    def end(self) -> None:
+        """End the workers."""
         with self._lock:
             self._is_closed.set()
             for process in self._processes:
@@ -490,23 +508,31 @@ class _LocalWorkers:
         for thread in self._threads:
             thread.join()
 
+    def _tell(self, process: subprocess.Popen[bytes]) -> None:
+        with contextlib.suppress(OSError):  # it was killed
+            cast("IO[bytes]", process.stdin).write(self._address)
+            cast("IO[bytes]", process.stdin).close()
+
     def _keep_one(self) -> None:
-        while not self._is_closed.wait(AGAIN_SECONDS):
+        while not self._is_closed.is_set():
             with contextlib.suppress(OSError):  # there may be memory for a process soon
                 with self._lock:
                     if self._is_closed.is_set():
                         return
                     process = subprocess.Popen(  # noqa: S603  (our own program)
                         self._command,
-                        stdin=subprocess.DEVNULL,
+                        stdin=subprocess.PIPE,
                         stdout=subprocess.DEVNULL,
                         stderr=subprocess.DEVNULL,
                         start_new_session=True,  # on Ctrl-C this process ends it
                     )
                     self._processes.add(process)
+                    if self._address:
+                        self._tell(process)
                 process.wait()
                 with self._lock:
                     self._processes.discard(process)
+            self._is_closed.wait(AGAIN_SECONDS)
 
 
 def _own_facts(needs: Needs) -> Facts:
