@@ -117,6 +117,10 @@ class ndarray(NDArrayOperatorsMixin):
     def data(self) -> types.SimpleNamespace:
         return _MemoryPointer(self._on_host)
 
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        return {"shape": self._on_host.shape, "typestr": self._on_host.dtype.str, "version": 3}
+
     def __array__(self, *_: Any, **__: Any) -> Any:
         raise TypeError(
             "Implicit conversion to a NumPy array is not allowed. Please use `.get()` to construct one."

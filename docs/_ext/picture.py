@@ -16,6 +16,7 @@ PLACES = {
     "pipelines.images": (4.0, 6),
     "pipelines.outputs": (3.55, 7),
     "pipelines.messages": (4.45, 7),
+    "pipelines.cache_folder": (4.45, 8),
     "course": (0.5, 6),
     "bench": (2.58, 7),
     "training": (0.5, 7),

@@ -19,6 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator, parametrize_with_checks
 
+from xpnet.backend import Backend
 from xpnet.errors import ConfigurationError, DeviceError, ShapeError
 from xpnet.sklearn import (
     LinearRegression,
@@ -384,9 +385,10 @@ def test_labels_that_cannot_be_used_are_refused() -> None:
 
 @pytest.mark.parametrize("estimator", [*CLASSIFIERS, *REGRESSORS], ids=lambda each: type(each).__name__)
 def test_another_device_computes_the_same(estimator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+
     import backends
 
-    from xpnet.sklearn import base, linear, networks
+    from xpnet.sklearn import inputs
 
     fake, asked = backends.make("fake"), []
 
@@ -397,13 +399,42 @@ def test_another_device_computes_the_same(estimator: Any, monkeypatch: pytest.Mo
     given = {"random_state": 0} if "random_state" in estimator.get_params() else {}
     X, y = digits(60, 3, "uint8")
     here = clone(estimator).set_params(**given).fit(X, y).predict(X)
-    for module in (base, linear, networks):
-        monkeypatch.setattr(module, "select", select)
+    monkeypatch.setattr(inputs, "select", select)
     there = clone(estimator).set_params(device="gpu:1", **given).fit(X, y)
     np.testing.assert_allclose(there.predict(X), here, rtol=1e-2)
     assert asked == ["gpu:1", "gpu:1"]
     assert fake.crossings.sent > 0
     pickle.dumps(there)
+
+
+@pytest.mark.parametrize("backend", ["fake", pytest.param("cupy", marks=pytest.mark.gpu)], indirect=True)
+@pytest.mark.parametrize("estimator", [*CLASSIFIERS, LinearRegression(), NetworkRegressor((4,), epochs=3)])
+def test_rows_on_a_gpu_are_used_there(estimator: Any, backend: Backend) -> None:
+    there = backend
+    if "random_state" in estimator.get_params():
+        estimator = clone(estimator).set_params(random_state=0)
+    for dtype in ("uint8", "float32", "int64"):
+        X, y = digits(150, 3, "uint8")
+        X = X.astype(dtype)
+        w = np.linspace(0, 2, len(y))
+        host = clone(estimator).fit(X, y, w)
+        device = clone(estimator).fit(there.send(X), there.send(y), there.send(w))
+        assert device.n_features_in_ == X.shape[1]
+        assert np.allclose(device.predict(there.send(X)), host.predict(X), rtol=1e-3, atol=1e-3)
+        if hasattr(host, "predict_proba"):
+            assert np.allclose(device.predict_proba(there.send(X)), host.predict_proba(X), atol=2e-3)
+        assert np.allclose(device.predict(X), device.predict(there.send(X)), rtol=1e-4, atol=1e-4)
+    for rows, message in {
+        (5, 63): "X has 63 features, but this estimator was fitted to 64", (64,): "expected .m, n_x.", (0, 64): "at least",
+    }.items():  # fmt: skip
+        with pytest.raises(ValueError, match=message):
+            device.predict(there.send(np.zeros(rows)))
+    with pytest.raises(ValueError, match="y has 149 labels, expected one for each of 150 rows"):
+        clone(estimator).fit(there.send(X), y[1:])
+    with pytest.raises(ValueError, match="example 3 holds nan in feature 2"):
+        clone(estimator).fit(
+            there.send(np.where(np.arange(150 * 64).reshape(150, 64) == 3 * 64 + 2, np.nan, X)), y
+        )
 
 
 def test_a_device_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

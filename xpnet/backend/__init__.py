@@ -3,7 +3,7 @@
 A program calls `select` once, and passes the backend on as an argument.
 """
 
-from xpnet.backend.backend import Backend, CudaBackend, select
+from xpnet.backend.backend import Backend, CudaBackend, backend_of, select
 from xpnet.backend.cuda_graph import as_cuda_graph
 from xpnet.backend.device import installed_wheels
 
@@ -11,6 +11,7 @@ __all__ = [
     "Backend",
     "CudaBackend",
     "as_cuda_graph",
+    "backend_of",
     "installed_wheels",
     "select",
 ]

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xpnet.arrays import is_number_dtype
+from xpnet.arrays import is_number_dtype, namespace
 from xpnet.backend.pinned import PinnedRing, stream_arrays, upload_array
 from xpnet.backend.transfer import dlpack_device, from_dlpack, to_host
-from xpnet.errors import DeviceError, DtypeError
+from xpnet.errors import ArrayTypeError, DeviceError, DtypeError
 from xpnet.kernels import one_for_each_product
 
 if TYPE_CHECKING:
@@ -295,6 +295,25 @@ class CudaBackend(Backend):
             with self.activate():
                 return self.xp.asnumpy(array)  # type: ignore[no-any-return]
         return to_host(array, "fetch")
+
+
+def backend_of(array: Array, where: str = "backend_of: ") -> Backend:
+    """Return a backend for the device that an array is on.
+
+    Args:
+        array: an array of NumPy or CuPy.
+        where: text that an error message begins with.
+
+    Raises:
+        ArrayTypeError: it is of another library.
+    """
+    xp = namespace(array, where)
+    if xp is np:
+        return select("cpu")
+    if not hasattr(xp, "cuda") or not isinstance(array, xp.ndarray):
+        msg = f"{where}got an array of {xp.__name__}, expected one of NumPy or CuPy"
+        raise ArrayTypeError(msg)
+    return CudaBackend(xp, array.device.id, "the array is there")
 
 
 def select(device: str | None = None) -> Backend:

@@ -218,8 +218,7 @@ class Streamed:
 
     def _chunk_rows(self, size: int) -> int:
         """Return the rows of a chunk: whole batches, of about `chunk_bytes`."""
-        row_bytes = self._data.n_x * self._data.host.examples.itemsize
-        return size * max(1, self._data.chunk_bytes // (size * row_bytes))
+        return size * max(1, self._data.chunk_bytes // (size * self._data.host.row_bytes))
 
     def _chunks(
         self, order: np.ndarray | None, rows: int

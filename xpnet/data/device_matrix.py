@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from xpnet.backend import backend_of
 from xpnet.data.mapped_rows import MappedRows, memory_limit
 from xpnet.errors import ConfigurationError
 
@@ -24,7 +25,7 @@ class DeviceMatrix:
     """Raw examples on a device. Training and evaluation can share one, so that its examples are sent once.
 
     Args:
-        host: the examples in host memory.
+        host: the examples: in host memory, or on this device already.
         backend: the device.
         resident_bytes: size limit of examples that stay on the device. Larger ones are sent in chunks each
             time they are used. None: three quarters of a GPU's free memory. On a CPU examples in memory stay
@@ -46,6 +47,13 @@ class DeviceMatrix:
     ) -> None:
         self.host, self.backend = host, backend
         self.resident_bytes, self.chunk_bytes = resident_bytes, chunk_bytes
+        if not host.is_in_host_memory:
+            if not backend.holds(host.examples):
+                where = backend_of(host.examples).device
+                msg = f"the examples are on {where}, expected {backend.device}: compute where they are"
+                raise ConfigurationError(msg)
+            self.is_resident, self.mapped = True, None
+            return
         size, free, rows = host.examples.nbytes, backend.free_bytes(), MappedRows.of(host.examples)
         limit, most = resident_bytes, memory_limit() if host.memory is None else host.memory
         if limit is None and free is None:
@@ -74,7 +82,7 @@ class DeviceMatrix:
     @cached_property
     def examples(self) -> Array:
         """All raw examples on the device, (m, n_x). They are sent at the first use. Only if `is_resident`."""
-        rows = MappedRows.of(self.host.examples)
+        rows = MappedRows.of(self.host.examples) if self.host.is_in_host_memory else None
         if rows is not None:
             rows.read_ahead()
         return self.backend.send(self.host.examples)
@@ -93,7 +101,7 @@ class DeviceMatrix:
         if self.mapped is not None and self.backend.free_bytes() is None:
             yield slice(None), self.host.examples
             return
-        rows = max(1, self.chunk_bytes // (self.n_x * self.host.examples.itemsize))
+        rows = max(1, self.chunk_bytes // self.host.row_bytes)
         blocks = ((block,) for block in self.host.blocks(rows))
         for start, (block,) in zip(range(0, self.m, rows), self.backend.stream(blocks), strict=True):
             yield slice(start, min(start + rows, self.m)), block

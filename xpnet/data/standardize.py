@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from xpnet.backend import backend_of
 from xpnet.errors import ShapeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from xpnet.arrays import Array
 
 STANDARDIZATIONS = ("none", "unit", "channel", "feature")
 """Kinds of standardization.
@@ -61,14 +64,14 @@ class Standardizer:
         return standardized
 
 
-def fit_standardizer(blocks: Iterable[np.ndarray], kind: str, channels: int = 1) -> Standardizer:
+def fit_standardizer(blocks: Iterable[Array], kind: str, channels: int = 1) -> Standardizer:
     """Fit a standardization in one pass.
 
     Sums of bytes are exact, and do not depend on the division into blocks. Floats are merged by Chan's
     formula, in float64.
 
     Args:
-        blocks: blocks of raw examples, (k, n_x) each, bytes or floats.
+        blocks: blocks of raw examples, (k, n_x) each, bytes or floats, of NumPy or CuPy.
         kind: one of `STANDARDIZATIONS`.
         channels: channels of the images, which vary fastest along the features; for "channel".
 
@@ -120,16 +123,18 @@ class Moments:
         self._spread = np.zeros(0)
         self._bytes = False
 
-    def add(self, block: np.ndarray) -> None:
+    def add(self, block: Array) -> None:
         """Add examples. block: (k, n_x), bytes or floats; all blocks have the same n_x and dtype."""
-        if not len(block):
+        if not block.shape[0]:
             return
         if not self.count:
             n_x = block.shape[1]
             self._bytes = block.dtype == np.uint8
             self._sums, self._squares = np.zeros(n_x, np.int64), np.zeros(n_x, np.int64)
             self._mean, self._spread = np.zeros(n_x), np.zeros(n_x)
-        if self._bytes:
+        if not isinstance(block, np.ndarray):
+            self._add_from_device(block)
+        elif self._bytes:
             self._add_bytes(block)
         else:
             self._add_floats(block)
@@ -172,6 +177,22 @@ class Moments:
         k, mean = len(wide), wide.mean(axis=0)
         wide -= mean
         self._merge(k, mean, np.einsum("ij,ij->j", wide, wide))
+
+    def _add_from_device(self, block: Array) -> None:
+        """Add examples on a device. Only their sums are fetched."""
+        backend, k = backend_of(block), block.shape[0]
+        xp = backend.xp
+        with backend.activate():
+            if self._bytes:
+                wide = xp.astype(block, xp.int64)
+                self._sums += backend.fetch(xp.sum(wide, axis=0))
+                self._squares += backend.fetch(xp.sum(wide * wide, axis=0))
+                self.count += k
+                return
+            wide = xp.astype(block, xp.float64)
+            mean = xp.mean(wide, axis=0)
+            wide = wide - mean
+            self._merge(k, backend.fetch(mean), backend.fetch(xp.sum(wide * wide, axis=0)))
 
     def _merge(self, k: int, mean: np.ndarray, spread: np.ndarray) -> None:
         """Add k examples with this mean, and this sum of squared differences from it; both (n_x,)."""

@@ -77,20 +77,21 @@ class Scorer:
             }
             self._raw = {**self._centered, "b1": backend.send(parameters["b1"] - shift, dtype=dtype)}
 
-    def __call__(self, examples: np.ndarray, first: int = 0) -> np.ndarray:
+    def __call__(self, examples: Array, first: int = 0) -> np.ndarray:
         """Return probabilities (for regression the predicted numbers), (n_out, k), in host memory.
 
         The digits of an example do not depend on the other examples or on their number, if its position in
         the block, which is its index modulo `block`, is the same.
 
         Args:
-            examples: raw examples, (k, n_x), bytes or floats.
+            examples: raw examples, (k, n_x), bytes or floats: of NumPy, or of CuPy on the device of the
+                network, where they stay.
             first: index of the first example, if others were computed before.
 
         Raises:
             ShapeError: the examples have another number of features.
         """
-        if self._transform is not None:
+        if self._transform is not None or not isinstance(examples, np.ndarray):
             return self._in_parts(examples, first)
         k = self._count(examples)
         results = np.empty((self.model.n_out, k), self._dtype)
@@ -108,7 +109,7 @@ class Scorer:
                 self._fetch(*pending, results)
         return results
 
-    def begin(self, examples: np.ndarray, first: int = 0) -> Callable[[], np.ndarray]:
+    def begin(self, examples: Array, first: int = 0) -> Callable[[], np.ndarray]:
         """Start the computation, and return a function that waits for its result and returns it.
 
         On a GPU the computation continues in the meantime. Arguments, result and errors: see `__call__`.
@@ -118,7 +119,7 @@ class Scorer:
         k = self._count(examples)
         with self._backend.activate():
             begun = [
-                (part, position, self._score(self._backend.send(self._raw_rows(examples[part])), position))
+                (part, position, self._score(self._backend.send(self._raw_rows(examples[part, :])), position))
                 for part, position in self._parts(k, first)
             ]
 
@@ -131,21 +132,22 @@ class Scorer:
 
         return fetched
 
-    def _in_parts(self, examples: np.ndarray, first: int) -> np.ndarray:
+    def _in_parts(self, examples: Array, first: int) -> np.ndarray:
         """Return what `__call__` does; the transformed examples of all parts do not take memory together."""
-        results = np.empty((self.model.n_out, len(examples)), self._dtype)
-        for start in range(0, len(examples), TRANSFORMED_EXAMPLES):
-            part = slice(start, start + TRANSFORMED_EXAMPLES)
-            results[:, part] = self.begin(examples[part], first + start)()
+        k = examples.shape[0]
+        results = np.empty((self.model.n_out, k), self._dtype)
+        for start in range(0, k, TRANSFORMED_EXAMPLES):
+            part = slice(start, min(start + TRANSFORMED_EXAMPLES, k))
+            results[:, part] = self.begin(examples[part, :], first + start)()
         return results
 
-    def _count(self, examples: np.ndarray) -> int:
+    def _count(self, examples: Array) -> int:
         """Return the number of examples; raise `ShapeError` if their features are not those of the model."""
         n_x = examples.shape[1]
         if n_x != self.model.n_x:
             msg = f"examples have {n_x} features, and the model expects {self.model.n_x}"
             raise ShapeError(msg)
-        return len(examples)
+        return int(examples.shape[0])
 
     def _parts(self, k: int, first: int) -> list[tuple[slice, int]]:
         """Return for each block the slice of its examples, and the position of the first one in the block."""
@@ -153,9 +155,12 @@ class Scorer:
         parts = [slice(max(start, 0), min(start + self.block, k)) for start in starts]
         return [(part, part.start - start) for part, start in zip(parts, starts, strict=True)]
 
-    def _raw_rows(self, examples: np.ndarray) -> np.ndarray:
+    def _raw_rows(self, examples: Array) -> Array:
         # Floats may be far from 0, so they are centered before they are rounded to the dtype.
-        return examples if examples.dtype == np.uint8 else examples - self._center
+        if examples.dtype == np.uint8:
+            return examples
+        on_host = isinstance(examples, np.ndarray)
+        return examples - (self._center if on_host else self._backend.send(self._center))
 
     def _score(self, rows: Array, position: int) -> Array:
         """Return the outputs of a block, (n_out, block): raw rows from a position on, and zeros elsewhere."""

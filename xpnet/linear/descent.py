@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from xpnet import functional as F
+from xpnet.data import DeviceMatrix
 from xpnet.errors import ConfigurationError, DivergenceError
 from xpnet.linear.gram import GramDescent
 from xpnet.linear.objective import LinearObjective, Runs
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from xpnet.arrays import Array
     from xpnet.backend import Backend
-    from xpnet.data import ColumnMatrix, DeviceMatrix
+    from xpnet.data import ColumnMatrix
     from xpnet.linear.fused import LossAndGradient
     from xpnet.linear.sums import MakeSums
     from xpnet.nn import Network
@@ -126,6 +127,9 @@ def choose_method(method: str, data: ColumnMatrix | DeviceMatrix) -> tuple[Metho
         raise ConfigurationError(msg)
     if method != "auto":
         return Method(method), "it was asked for"
+    host = data.host if isinstance(data, DeviceMatrix) else data
+    if not host.is_in_host_memory:
+        return Method.FUSED, "the examples are on a device, and Gram matrices are computed on the host"
     few = data.m < data.n_x
     return Method.GRAM if few else Method.FUSED, (
         f"m = {data.m} is {'less' if few else 'not less'} than n_x = {data.n_x}"

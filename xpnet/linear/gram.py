@@ -91,7 +91,7 @@ class GramMatrix:
         objective = self._objective
         if self._bytes:
             return objective.backend.send(self._products().astype(objective.dtype))
-        data, standardizer = objective.data.host, objective.data.standardizer
+        data, standardizer = objective.data.host.in_host_memory(), objective.data.standardizer
         G = objective.zeros(data.m, data.m)
         rows = max(1, BLOCK_BYTES // (8 * data.m))
         for start in range(0, data.n_x, rows):
@@ -109,7 +109,9 @@ class GramMatrix:
     def _products(self) -> np.ndarray:
         """Return X̂^T X̂ of uint8 examples with one scale for all features, (m, m) float64, from the host."""
         data = self._objective.data
-        products: np.ndarray = byte_gram(data.host.examples) * float(data.standardizer.scale[0, 0]) ** 2
+        products: np.ndarray = (
+            byte_gram(data.host.in_host_memory().examples) * float(data.standardizer.scale[0, 0]) ** 2
+        )
         return products
 
 

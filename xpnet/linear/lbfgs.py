@@ -23,6 +23,7 @@ import numpy as np
 
 from xpnet import functional as F
 from xpnet.arrays import namespace
+from xpnet.backend import backend_of
 from xpnet.errors import ConfigurationError, DivergenceError
 from xpnet.linear.descent import stack_parameters, unstack_parameters
 from xpnet.linear.objective import LinearObjective
@@ -218,8 +219,18 @@ def typical_features(objective: LinearObjective) -> np.ndarray | None:
     if objective.weights is not None:
         weights = objective.backend.fetch(objective.weights)[0, rows]
         weights = weights if weights.any() else None
-    mean = np.average(data.part(rows).examples, axis=0, weights=weights)[:, None]
+    mean = _average(data.part(rows), weights)[:, None]
     return np.asarray((mean - data.standardizer.mean) * data.standardizer.scale, np.float64).T
+
+
+def _average(data: ColumnMatrix, weights: np.ndarray | None) -> np.ndarray:
+    """Return the weighted mean of raw examples, (n_x,) float64, in host memory. Only it leaves a device."""
+    if data.is_in_host_memory:
+        return np.asarray(np.average(data.examples, axis=0, weights=weights))
+    backend = backend_of(data.examples)
+    with backend.activate():
+        w = backend.send(np.full(data.m, 1 / data.m) if weights is None else weights / weights.sum())
+        return backend.fetch(w @ backend.xp.astype(data.examples, backend.xp.float64))
 
 
 def minimize_cost(

@@ -107,7 +107,7 @@ def solve(
     if l2 is not None and not 0 <= l2 < math.inf:
         msg = f"l2 is {l2!r}, expected at least 0"
         raise ConfigurationError(msg)
-    host = on_device(data, backend).host
+    host = on_device(data, backend).host.in_host_memory()
     host.refuse_nonfinite()
     require_labels(model, Y, host.m)
     targets = np.asarray(Y, np.float64)

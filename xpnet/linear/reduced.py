@@ -34,6 +34,8 @@ def is_worthwhile(objective: LinearObjective) -> bool:
     hardly more time than one over the coordinates.
     """
     m = objective.data.m
+    if not objective.data.host.is_in_host_memory:  # Gram matrices are computed on the host
+        return False
     return objective.model.n_out > 1 and m <= MAX_EXAMPLES and 4 * m <= objective.data.n_x
 
 

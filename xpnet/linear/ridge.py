@@ -128,7 +128,7 @@ def classify(
             f"examples or {MAX_FEATURES} features"
         )
         raise ConfigurationError(msg)
-    host = on_device(data, backend).host
+    host = on_device(data, backend).host.in_host_memory()
     host.refuse_nonfinite()
     require_trainable_labels(model, Y, host.m)
     labels = Y[0].astype(np.int64)

@@ -28,7 +28,7 @@ BLOCK_BYTES = {"cpu": 4 << 20, "gpu": 256 << 20}
 
 def shard_rows(data: ColumnMatrix) -> int:
     """Return how many examples are in a shard."""
-    return max(1, SHARD_BYTES // (data.n_x * data.examples.itemsize))
+    return max(1, SHARD_BYTES // data.row_bytes)
 
 
 @dataclass(frozen=True)

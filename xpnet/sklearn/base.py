@@ -11,11 +11,10 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from xpnet import functional as F
-from xpnet.backend import select
 from xpnet.errors import ShapeError
 from xpnet.io import Scorer
 from xpnet.nn import Network
-from xpnet.sklearn.inputs import Samples, read_rows
+from xpnet.sklearn.inputs import Samples, backend_for, read_rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,7 +38,7 @@ class Predictor(BaseEstimator, ABC):
         network, parameters, standardizer = self._network()
         scores = Network(network.n_x, network.n_out, "identity", network.hidden)
         dtype = parameters["W1"].dtype.name
-        return Scorer(scores, parameters, standardizer, select(self.device), dtype)(rows)
+        return Scorer(scores, parameters, standardizer, backend_for(rows, self.device), dtype)(rows)
 
 
 class Classifier(ClassifierMixin, Predictor):

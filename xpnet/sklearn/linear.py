@@ -9,19 +9,19 @@ import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
 
-from xpnet.backend import Backend, select
 from xpnet.data import fit_standardizer
 from xpnet.errors import ConfigurationError
 from xpnet.linear import choose_penalty, classify, minimize, solve
 from xpnet.nn import Network, Parameters, StopReason
 from xpnet.sklearn.base import Classifier, Predictor, read_classes
-from xpnet.sklearn.inputs import draw_seed, read_samples, standardized, weights_of_classes
+from xpnet.sklearn.inputs import backend_for, draw_seed, read_samples, standardized, weights_of_classes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sklearn.utils import Tags
 
+    from xpnet.backend import Backend
     from xpnet.data import Standardizer
     from xpnet.nn import Expectation, TrainingResult
 
@@ -68,7 +68,8 @@ class LogisticRegression(Classifier, LinearPredictor):
         standardize: "auto" divides bytes by 255 and does not change floats; "none"; "unit", by 255;
             "feature", mean 0 and variance 1. The penalty is on the weights of standardized features; the
             coefficients are those of the rows as they are given.
-        device: "cpu", "gpu", "gpu:N" or "auto"; see `xpnet.select`.
+        device: "cpu", "gpu", "gpu:N" or "auto"; see `xpnet.select`. Rows of CuPy stay where they are, and so
+            does the computation. What an estimator returns is in host memory.
 
     Attributes:
         classes_: the classes, sorted, (n_classes,).
@@ -124,7 +125,7 @@ class LogisticRegression(Classifier, LinearPredictor):
             self._require_same(classes, n_x)
         self.classes_ = classes
         network, data = self._classifier(n_x), standardized(samples.X, self.standardize)
-        backend = select(self.device)
+        backend = backend_for(samples.X, self.device)
         shared: Any = {
             "tolerance": self.tol,
             "class_weight": weights_of_classes(self.class_weight, self.classes_, samples.y),
@@ -226,7 +227,7 @@ class RidgeClassifier(Classifier, LinearPredictor):
         """Fit to samples; see `LogisticRegression.fit`."""
         samples = read_samples(self, X, y, sample_weight)
         self.classes_ = read_classes(samples.y)
-        data, backend = standardized(samples.X, self.standardize), select(self.device)
+        data, backend = standardized(samples.X, self.standardize), backend_for(samples.X, self.device)
         result = classify(
             self._classifier(data.n_x),
             data,
@@ -278,7 +279,7 @@ class LinearRegression(RegressorMixin, LinearPredictor):
             DeviceError: the device cannot be used.
         """
         samples = read_samples(self, X, y, sample_weight, multi_output=True, y_numeric=True)
-        data, backend = standardized(samples.X, self.standardize), select(self.device)
+        data, backend = standardized(samples.X, self.standardize), backend_for(samples.X, self.device)
         targets = samples.y.reshape(len(samples.y), -1).T
         result = solve(
             Network(data.n_x, len(targets), "identity"),

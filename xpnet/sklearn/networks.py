@@ -9,12 +9,18 @@ import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
-from xpnet.backend import select
 from xpnet.data import ColumnMatrix
 from xpnet.errors import ConfigurationError, ShapeError
 from xpnet.nn import OPTIMIZERS, Layer, Network, Parameters, Settings
 from xpnet.sklearn.base import Classifier, Predictor, read_classes
-from xpnet.sklearn.inputs import Samples, draw_seed, read_samples, standardized, weights_of_classes
+from xpnet.sklearn.inputs import (
+    Samples,
+    backend_for,
+    draw_seed,
+    read_samples,
+    standardized,
+    weights_of_classes,
+)
 from xpnet.training import Trainer
 
 if TYPE_CHECKING:
@@ -90,7 +96,7 @@ class NetworkPredictor(Predictor):
             class_weight=class_weight,
         )
         start = Parameters.of(network, self.parameters_) if again else None
-        backend, weights = select(self.device), samples.relative_weights
+        backend, weights = backend_for(samples.X, self.device), samples.relative_weights
         trainer = Trainer(network, data, Y, backend, settings, start=start, weights=weights)
         while not trainer.is_done():
             trainer.epoch()
@@ -112,7 +118,9 @@ class NetworkPredictor(Predictor):
             class_weight=class_weight,
         )
         data = ColumnMatrix(samples.X, self.standardizer_)
-        trainer = Trainer(network, data, Y, select(self.device), settings, weights=samples.weights)
+        trainer = Trainer(
+            network, data, Y, backend_for(samples.X, self.device), settings, weights=samples.weights
+        )
         if not first:
             trainer.restore(self._state, self._steps, self.history_)
         trainer.epoch()

@@ -123,7 +123,7 @@ def fingerprint(data: ColumnMatrix, Y: np.ndarray, weights: np.ndarray | None = 
     """Return a hash of the labels, weights and standardization, and of examples at equal distances."""
     digest = hashlib.blake2b(digest_size=16)
     digest.update(repr((data.m, data.n_x, str(data.examples.dtype), data.standardizer.kind)).encode())
-    sample = data.examples[:: max(1, data.m // FINGERPRINT_EXAMPLES)]
+    sample = data.part(slice(None, None, max(1, data.m // FINGERPRINT_EXAMPLES))).in_host_memory().examples
     given = () if weights is None else (weights,)
     for part in (Y, data.standardizer.mean, data.standardizer.scale, sample, *given):
         digest.update(np.ascontiguousarray(part).data)
