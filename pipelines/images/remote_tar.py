@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import json
 import os
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, cast
 
@@ -104,20 +105,23 @@ def _keep(path: str, directory: Directory) -> None:
     """Write members into a file, and delete the oldest of such files if there are many."""
     members = [[name, *member] for name, member in directory.members.items()]
     content = json.dumps({"members": members, "flaw": directory.flaw, "replaced": directory.replaced})
-    write_text(path, content)
+    write_text(path, f"{zlib.crc32(content.encode())}\n{content}")
     kept = sorted((entry.stat().st_mtime, entry.path) for entry in os.scandir(os.path.dirname(path)))
     for _, old in kept[:-KEPT]:
         os.unlink(old)
 
 
 def _kept(path: str) -> Directory | None:
-    """Return the members in a file; None if there is none, or another program has changed it."""
+    """Return the members in a file; None if there is none, or it is damaged."""
     try:
         with open(path, encoding="ascii") as file:
-            content: Any = json.load(file)
+            checksum, _, text = file.read().partition("\n")
+        if checksum != str(zlib.crc32(text.encode())):
+            return None
+        content: Any = json.loads(text)
         members = {str(name): Member(*values) for name, *values in content["members"]}
         return Directory(members, str(content["flaw"]), int(content["replaced"]))
-    except (OSError, ValueError, LookupError, TypeError):
+    except (OSError, ValueError):
         return None
 
 

@@ -297,7 +297,16 @@ def test_the_members_of_a_tar_archive_are_found_once_for_all_processes(
         assert names(address) == names(address) == want
         assert len(whole) == 1
         (kept,) = (path for path in cache.iterdir() if path.suffix != ".lock")
-        for damaged in (b"", b"{", b"[]", b'{"members": [["a"]], "flaw": "", "replaced": 0}', b"\xff"):
+        good = kept.read_bytes()
+        for damaged in (
+            b"",
+            b"{",
+            good[:-1],
+            good.replace(b"1", b"2", 1),
+            good.replace(b"512", b"513"),
+            b"\xff",
+        ):
+            assert damaged != good
             kept.write_bytes(damaged)
             whole.clear()
             assert names(address) == names(address) == want
