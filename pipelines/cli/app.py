@@ -100,7 +100,7 @@ def _xpnet(
     pass
 
 
-app = typer.main.get_command(_typer)
+app: Any = typer.main.get_command(_typer)
 """The application. It is built once, however often a process calls it."""
 
 

@@ -36,12 +36,13 @@ def render(sections: dict[str, Any]) -> str:
     from markupsafe import Markup
 
     style, script = css_variables() + _file_text("report.css"), _file_text("report.js")
-    return _page().render(
+    page: str = _page().render(
         **sections,
         style=Markup(style),  # noqa: S704  (our own files)
         script=Markup(script),  # noqa: S704
         policy=content_security_policy(style, script),
     )
+    return page
 
 
 @functools.cache
