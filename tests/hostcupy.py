@@ -24,6 +24,7 @@ import fakecupy
 import numpy as np
 
 HEADER = Path(__file__).with_name("cuda_on_host.h")
+RUNTIME = HEADER.with_suffix(".cpp")
 COMPILER = shutil.which("g++") or shutil.which("c++") or shutil.which("clang++")
 TYPES = {
     "bool": "bool", "int8": "signed char", "uint8": "unsigned char", "int16": "short", "int32": "int",
@@ -35,8 +36,11 @@ OF_KERNELS = tuple(f"xpnet.kernels.cuda_{name}" for name in ("elementwise", "pas
 
 _builds = tempfile.TemporaryDirectory(prefix="hostcupy-")
 
-BUILDS = Path(os.environ.get("XPNET_TEST_BUILDS") or _builds.name)
-"""Where compiled kernels are kept. nox names a folder that the tests of all Python versions share."""
+BUILDS = Path(os.environ.setdefault("XPNET_TEST_BUILDS", _builds.name))
+"""Where compiled kernels are kept, for this process and those it starts, such as the workers of pytest-xdist.
+
+nox names a folder that the tests of all Python versions share.
+"""
 
 FLAGS = ("-fPIC", "-O1", "-std=c++17", "-w")
 
@@ -49,7 +53,7 @@ def missing() -> str:
     probe = Path(_builds.name, "probe.cpp")
     probe.write_text("#include <ucontext.h>\n", encoding="utf-8")
     try:
-        _compile("-c", probe, "-o", f"{probe}.o")
+        _compile("-fsyntax-only", probe)
     except RuntimeError:
         return "the C++ compiler has no ucontext.h, by which the kernels for CUDA are run"
     return ""
@@ -57,7 +61,7 @@ def missing() -> str:
 
 @functools.cache
 def _header() -> Path:
-    """Return the folder of the precompiled header, which takes longer to compile than a kernel."""
+    """Return the folder of the precompiled header, which takes as long to compile as a kernel."""
     copy = Path(_builds.name, HEADER.name)
     shutil.copy(HEADER, copy)
     _compile("-x", "c++-header", copy, "-o", f"{copy}.gch")
@@ -71,19 +75,37 @@ def _compile(*arguments: Any) -> None:
         raise RuntimeError(done.stderr)
 
 
-@functools.cache
-def _library(source: str) -> ctypes.CDLL:
-    made_of = "\0".join([source, HEADER.read_text(encoding="utf-8"), str(COMPILER), *FLAGS])
-    kept = BUILDS / f"{hashlib.sha256(made_of.encode()).hexdigest()}.so"
+def _built(source: str, suffix: str, *arguments: Any) -> Path:
+    """Return what a source is compiled to, which is kept.
+
+    Args:
+        source: the text.
+        suffix: of the compiled file.
+        arguments: of the compiler. They follow from the suffix.
+    """
+    texts = [file.read_text(encoding="utf-8") for file in (HEADER, RUNTIME)]
+    made_of = "\0".join([source, suffix, *texts, str(COMPILER), *FLAGS])
+    kept = BUILDS / f"{hashlib.sha256(made_of.encode()).hexdigest()}{suffix}"
     if not kept.exists():
-        made = Path(tempfile.mkdtemp(dir=_builds.name), "kernels.cpp")
+        made = Path(tempfile.mkdtemp(dir=_builds.name), "source.cpp")
         made.write_text(source, encoding="utf-8")
-        _compile("-shared", "-I", _header(), made, "-o", made.with_suffix(".so"))
+        _compile("-I", _header(), made, "-o", made.with_suffix(suffix), *arguments)
         BUILDS.mkdir(parents=True, exist_ok=True)
         unfinished = kept.with_suffix(f".{os.getpid()}")  # other processes may make the same one
-        shutil.copy(made.with_suffix(".so"), unfinished)
+        shutil.copy(made.with_suffix(suffix), unfinished)
         unfinished.replace(kept)
-    return ctypes.CDLL(str(kept))
+    return kept
+
+
+@functools.cache
+def _runtime() -> Path:
+    """Return what runs the kernels, compiled once: it takes longer than most of them."""
+    return _built(RUNTIME.read_text(encoding="utf-8"), ".o", "-c")
+
+
+@functools.cache
+def _library(source: str) -> ctypes.CDLL:
+    return ctypes.CDLL(str(_built(source, ".so", "-shared", _runtime())))
 
 
 def _pointers(values: list[Any]) -> Any:
@@ -119,7 +141,7 @@ class RawModule:
         for found in re.finditer(r'extern "C" __global__ void\b', code):
             kernel = next(name for name in re.findall(r"(\w+)\(", code[found.end() :]) if name[:2] != "__")
             given = ", ".join(
-                f"*({kind}{'*' if pointer else ''}*)args[{i}]"
+                f"*({kind}{'*' if pointer else ''}*)on_host::given[{i}]"
                 for i, (kind, pointer) in enumerate(self.signature(kernel))
             )
             # After the end of the kernel: a macro may leave out both.
@@ -127,8 +149,8 @@ class RawModule:
             end = len(code) if end < 0 else end + 3
             launch = (
                 f'extern "C" void launch_{kernel}(unsigned* grid, unsigned* block, size_t shared, void** args, '
-                f"int early) {{ on_host::early = early; on_host::launch(grid, block, shared, {cluster}, "
-                f"[&] {{ {kernel}({given}); }}); }}\n"
+                f"int early) {{ on_host::early = early; on_host::given = args; "
+                f"on_host::launch(grid, block, shared, {cluster}, [] {{ {kernel}({given}); }}); }}\n"
             )
             pieces += [code[done:end], launch]
             done = end

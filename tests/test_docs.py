@@ -9,7 +9,6 @@ import re
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -50,11 +49,8 @@ def test_the_tutorial_is_among_them() -> None:
 
 def options_of_the_program() -> dict[str, set[str]]:
     """Return the flags of each command, as the program itself knows them."""
-    import typer.main
-
     from xpnet.pipelines.cli.app import app
 
-    group: Any = typer.main.get_command(app)
     return {
         name: {
             flag
@@ -62,7 +58,7 @@ def options_of_the_program() -> dict[str, set[str]]:
             if parameter.param_type_name == "option" and not parameter.hidden
             for flag in parameter.opts
         }
-        for name, command in group.commands.items()
+        for name, command in app.commands.items()
     }
 
 

@@ -21,9 +21,12 @@ def groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(autouse=True)
 def nothing_is_cached() -> Iterator[None]:
-    processors._quota_cores.cache_clear()
+    caches = processors._quota_cores, memory_bytes
+    for cached in caches:
+        cached.cache_clear()
     yield
-    processors._quota_cores.cache_clear()
+    for cached in caches:
+        cached.cache_clear()
 
 
 def write(folder: Path, **files: str) -> None:

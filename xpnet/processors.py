@@ -33,6 +33,7 @@ def _quota_cores() -> float:
     return min((max(1, math.ceil(quota)) for quota in _quotas()), default=math.inf)
 
 
+@functools.cache  # to read the limits takes longer than a step of a small training
 def memory_bytes() -> int:
     """Return how much memory this process may use: that of the machine, or less in a container."""
     limits = [DEFAULT_MEMORY]

@@ -4,6 +4,7 @@ Nothing here needs Sphinx, so the tests can compare the pages with the code.
 """
 
 import ast
+import functools
 import importlib
 import inspect
 import itertools
@@ -66,9 +67,10 @@ def public_names(package: str) -> list[str]:
     return sorted(own, key=str.lower)
 
 
-def entries(package: str) -> list[Entry]:
+@functools.cache  # each page refers to the names of others
+def entries(package: str) -> tuple[Entry, ...]:
     """Return an entry for each public name of a package."""
-    return [_entry(package, name) for name in public_names(package)]
+    return tuple(_entry(package, name) for name in public_names(package))
 
 
 def package_page(package: str) -> str:

@@ -71,7 +71,7 @@ class Group(TyperGroup):
             formatter.write_dl([(name, (run.__doc__ or "").partition("\n")[0]) for name, run in RUNS.items()])
 
 
-app = typer.Typer(
+_typer = typer.Typer(
     cls=Group,
     help="Train image classifiers on folders of images, and classify images with them, on NumPy or CuPy.",
     epilog="`xpnet demo` shows each step on images that it draws. `xpnet COMMAND --help` explains a command.",
@@ -90,7 +90,7 @@ def _print_version(is_asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@_typer.callback()
 def _xpnet(
     version: Annotated[
         bool,
@@ -98,6 +98,10 @@ def _xpnet(
     ] = False,
 ) -> None:
     pass
+
+
+app: Any = typer.main.get_command(_typer)
+"""The application. It is built once, however often a process calls it."""
 
 
 def main() -> None:

@@ -1,14 +1,9 @@
 """All commands as plain data: the CLI reference of the docs is made from it."""
 
-from typing import Any
-
-import typer.main
-
 from .app import app
 from .help import CommandReference, describe
 
 
 def command_reference() -> list[CommandReference]:
     """Return all commands, in the order of `xpnet --help`."""
-    group: Any = typer.main.get_command(app)
-    return [describe(command, f"xpnet {name}") for name, command in group.commands.items()]
+    return [describe(command, f"xpnet {name}") for name, command in app.commands.items()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import json
 import math
@@ -32,6 +33,21 @@ def render(sections: dict[str, Any]) -> str:
     Args:
         sections: what the templates show, by name; None for a section that the page does not have.
     """
+    from markupsafe import Markup
+
+    style, script = css_variables() + _file_text("report.css"), _file_text("report.js")
+    page: str = _page().render(
+        **sections,
+        style=Markup(style),  # noqa: S704  (our own files)
+        script=Markup(script),  # noqa: S704
+        policy=content_security_policy(style, script),
+    )
+    return page
+
+
+@functools.cache
+def _page() -> Any:
+    """Return the template. A process compiles it once: that takes longer than to render a page."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -43,13 +59,7 @@ def render(sections: dict[str, Any]) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"number": number, "percent": percent, "json": lambda data: Markup(to_json(data))}  # noqa: S704
-    style, script = css_variables() + _file_text("report.css"), _file_text("report.js")
-    return environment.get_template("page.html.j2").render(
-        **sections,
-        style=Markup(style),  # noqa: S704  (our own files)
-        script=Markup(script),  # noqa: S704
-        policy=content_security_policy(style, script),
-    )
+    return environment.get_template("page.html.j2")
 
 
 def content_security_policy(style: str, script: str) -> str:

@@ -104,7 +104,7 @@ def test_other_peoples_files_are_not_removed(model: Path, classes: Path, tmp_pat
         in xpnet("predict", model, classes, "-o", tmp_path / "rows.csv").stderr
     )
     assert {path.read_text() for path in tmp_path.iterdir()} == {"precious"}
-    assert xpnet("train", classes, "-o", tmp_path / "model").returncode == 0
+    assert xpnet("train", classes, "-o", tmp_path / "model", "--epochs", 2, "--image-size", 8).returncode == 0
     assert (tmp_path / "model.checkpoint.unusable").read_text() == "precious"
 
 
