@@ -201,6 +201,81 @@ def whole(repeat: int) -> list[dict[str, Any]]:
     return rows
 
 
+TWO = """
+import collections, itertools, os, sys, time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from xpnet.pipelines.images import Recipe, decode_all
+from xpnet.pipelines.images.decode_many import decode_chunk
+from xpnet.pipelines.images.workers import Workers
+
+how, folder = sys.argv[1:]
+paths = sorted(str(path) for path in Path(folder).glob("*/*.jpg"))
+recipe = Recipe(64, 64, decoder="pillow")
+chunks = [paths[i : i + 64] for i in range(0, len(paths), 64)]
+
+def alone():
+    left, fill = os.pipe()  # the numbers of chunks that nobody has taken yet
+    os.write(fill, bytes(range(len(chunks))))
+    os.close(fill)
+    for _ in range(2):
+        if not os.fork():
+            while taken := os.read(left, 1):
+                decode_chunk(chunks[taken[0]], recipe)
+            os._exit(0)
+    os.wait()
+    os.wait()
+    os.close(left)
+
+def by_threads():
+    collections.deque(threads.map(decode_chunk, chunks, itertools.repeat(recipe)), maxlen=0)
+
+def by_workers():
+    collections.deque(decode_all(paths, recipe, workers), maxlen=0)
+
+with ThreadPoolExecutor(2) as threads, Workers(2) as workers:
+    run = {"threads": by_threads, "workers": by_workers, "alone": alone}[how]
+    run()
+    began = time.perf_counter()
+    run()
+    seconds = time.perf_counter() - began
+    children = [each.read_text().split() for each in Path("/proc/self/task").glob("*/children")]
+    processes = ["self", *itertools.chain(*children)]
+    files = [Path(f"/proc/{process}/smaps_rollup").read_text() for process in processes]
+print(seconds, sum(int(file.partition("\\nPss:")[2].split()[0]) for file in files))
+"""
+"""One run of `two`, in another process."""
+
+
+def two(repeat: int) -> list[dict[str, Any]]:
+    """Decoding by two threads, by two workers, and by two processes that hand nothing over. Linux only.
+
+    The last is about the most that threads could reach on a Python without the global lock.
+    """
+    label, count = "400 x 534", 3000
+    ways = {
+        "threads": "threads of one process",
+        "workers": "workers",
+        "alone": "processes that hand nothing over",
+    }
+    found: dict[str, list[list[float]]] = defaultdict(list)
+    with photos(SIZES[label], count) as folder:
+        for _, way in itertools.product(range(repeat), ways):
+            command = [sys.executable, "-W", "ignore", "-c", TWO, way, str(folder)]  # about fork and threads
+            done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603  (see above)
+            found[way].append([float(cell) for cell in done.stdout.split()])
+    workers = [seconds for seconds, _ in found["workers"]]
+    return [
+        {
+            "two": name,
+            "images/s": count / median(seconds for seconds, _ in found[way]),
+            "x workers": median(w / seconds for w, (seconds, _) in zip(workers, found[way], strict=True)),
+            "memory, MB": median(memory for _, memory in found[way]) / 1024 if way != "alone" else None,
+        }
+        for way, name in ways.items()
+    ]
+
+
 def growth(repeat: int) -> list[dict[str, Any]]:
     """Time and memory of `xpnet predict` in other processes, for growing numbers of images. Linux only."""
     rows = []
@@ -270,6 +345,7 @@ def start(repeat: int) -> list[dict[str, Any]]:
 PARTS: Parts = {
     "decode": ("Decoding one JPEG to 64 x 64 RGB, one process", per_worker),
     "whole": ("Only decoding, preprocess and predict, to a file", whole),
+    "two": ("Decoding 400 x 534 by two threads or two processes, by pillow", two),
     "growth": ("xpnet predict, JPEGs of 160 x 120, all cores", growth),
     "start": ("Whole processes", start),
 }

@@ -8,7 +8,7 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -51,13 +51,20 @@ def run(description: str | None, parts: Parts, packages: Sequence[str] = ()) -> 
     parser.add_argument("--repeat", type=int, default=5, help="how often each is measured")
     parser.add_argument("--only", nargs="+", choices=parts, default=list(parts), help="parts to measure")
     arguments = parser.parse_args()
-    report: dict[str, Any] = {"machine": machine() | {name: version(name) for name in packages}}
+    report: dict[str, Any] = {"machine": machine() | {name: _version(name) for name in packages}}
     for name in arguments.only:
         title, measure = parts[name]
         report[name] = measure(arguments.repeat)
         table(title, report[name])
     if arguments.json:
         arguments.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # a part that needs it will say so
+        return None
 
 
 def medians(functions: dict[str, Callable[[], Any]], repeat: int, number: int = 1) -> dict[str, float]:

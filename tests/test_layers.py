@@ -23,7 +23,8 @@ MAY_IMPORT = {
     "arrays": "errors",
     "charts": "lazy",
     "processors": "",
-    "kernels": "arrays processors",
+    "shared_context": "",
+    "kernels": "arrays processors shared_context",
     "backend": "kernels",
     "autodiff": "kernels charts",
     "functional": "autodiff",
@@ -42,7 +43,9 @@ MAY_IMPORT = {
     "pipelines.outputs": "errors io",
     "pipelines.messages": "errors",
     "pipelines.cache_folder": "",
-    "pipelines.images": "pipelines.cache_folder lazy processors version pipelines.outputs pipelines.messages",
+    "pipelines.images": (
+        "lazy processors shared_context version pipelines.cache_folder pipelines.outputs pipelines.messages"
+    ),
     "pipelines.datasets": "pipelines.images metrics training features",
     "pipelines.models": "pipelines.datasets version",
     "pipelines.training": "pipelines.models",

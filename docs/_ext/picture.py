@@ -37,7 +37,7 @@ PLACES = {
 }
 """Where the middle of each box is, in columns from the left and rows from the top."""
 
-EVERYWHERE = ("errors", "lazy", "version", "processors", "pipelines", "__main__")
+EVERYWHERE = ("errors", "lazy", "version", "processors", "shared_context", "pipelines", "__main__")
 """Not drawn: what everyone may import, and two files without content of their own."""
 
 COLUMN, ROW, WIDTH, HEIGHT = 128, 62, 112, 30

@@ -16,6 +16,7 @@ import contextlib
 import functools
 import importlib
 import re
+import sys
 import warnings
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError, features
 from PIL.JpegImagePlugin import JpegImageFile
 
 from xpnet.errors import ImageError
+from xpnet.shared_context import SharedContext
 
 from .contents import read_content, why_no_image
 from .pixels import converter, make_16_bit_color_transparent, require_known_range
@@ -31,6 +33,7 @@ from .resize import Upright, resized
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from .recipe import Recipe
 
@@ -92,20 +95,34 @@ ORIENTATION_TAG = 0x0112
 
 
 @contextlib.contextmanager
+def _usual_settings() -> Iterator[None]:
+    kept = ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS
+    ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS = False, PILLOW_PIXELS
+    try:
+        yield
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS = kept
+
+
+def _without_warnings() -> AbstractContextManager[object]:
+    return warnings.catch_warnings(action="ignore")
+
+
+_SETTINGS, _SILENCE = SharedContext(_usual_settings), SharedContext(_without_warnings)
+
+
+@contextlib.contextmanager
 def usual_pillow() -> Iterator[None]:
     """Return a context in which Pillow decodes as it does by itself, and does not warn about odd metadata.
 
     A program that uses xpnet may have set Pillow to read truncated images, for example. Then the images that
     are decoded in its own process would differ from those that workers decode. Enter it once for many images:
-    entering it for each image would take 3 % of the decoding time.
+    entering it for each image would take 3 % of the decoding time. Several threads may be in it at a time.
     """
-    kept = ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS
-    ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS = False, PILLOW_PIXELS
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            yield
-    finally:
-        ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS = kept
+    # By default, Python without the global lock keeps the filters of warnings for each thread.
+    is_of_thread = getattr(sys.flags, "context_aware_warnings", False)
+    with _SETTINGS, _without_warnings() if is_of_thread else _SILENCE:
+        yield
 
 
 def decode_to_bytes(

@@ -18,6 +18,7 @@ import numpy as np
 
 from xpnet.arrays import Array
 from xpnet.processors import cores
+from xpnet.shared_context import SharedContext
 
 T = TypeVar("T")
 
@@ -31,25 +32,6 @@ ALIGNMENT = 32
 """Columns of a part are a multiple of this, which suits the loops of BLAS."""
 
 
-class _OneThread(AbstractContextManager[None]):
-    """Limits BLAS to one thread, from the first entry to the last exit, in whatever thread these are."""
-
-    def __init__(self) -> None:
-        self._lock, self._entered, self._limits = threading.Lock(), 0, None
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if not self._entered:
-                self._limits = _blas().limit(limits=1, user_api="blas")
-            self._entered += 1
-
-    def __exit__(self, *error: object) -> None:
-        with self._lock:
-            self._entered -= 1
-            if not self._entered:
-                self._limits.restore_original_limits()  # type: ignore[attr-defined]
-
-
 @functools.cache
 def _blas() -> Any:
     from threadpoolctl import ThreadpoolController  # imported only when needed, to start quickly
@@ -57,7 +39,7 @@ def _blas() -> Any:
     return ThreadpoolController()  # kept, because it takes milliseconds to make
 
 
-_ONE_THREAD = _OneThread()
+_ONE_THREAD = SharedContext(lambda: _blas().limit(limits=1, user_api="blas"))
 
 
 def one_for_each_product() -> AbstractContextManager[None]:

@@ -30,10 +30,14 @@ def test_rows_go_to_standard_output_and_nothing_else_does(scored: list[str], tmp
 
 def test_a_reader_that_stops_reading_is_no_error(scored: list[str]) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "xpnet", "predict", *scored, "--batch-size", "1"],
+        [sys.executable, "-m", "xpnet", "predict", *scored, *scored[1:] * 9, "--batch-size", "1"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
+    fcntl = pytest.importorskip("fcntl")
+    fcntl.fcntl(
+        process.stdout, fcntl.F_SETPIPE_SZ, 4096
+    )  # less than all rows: it cannot be done before the end
     process.stdout.readline()
     process.stdout.close()
     said = process.stderr.read()

@@ -1,13 +1,15 @@
 """Decoding: shape and order of the bytes, and how images are resized."""
 
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 from image_files import decode_image, decoded, encoded, smooth
-from PIL import Image, features
+from PIL import Image, ImageFile, features
 
-from xpnet.pipelines.images.decode import codec_versions
+from xpnet.pipelines.images.decode import codec_versions, usual_pillow
 from xpnet.pipelines.images.recipe import RESIZE_MODES, Recipe
 
 
@@ -97,3 +99,24 @@ def test_codecs_of_this_pillow() -> None:
 def test_a_missing_codec_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(features, "version", lambda name: None)
     assert set(codec_versions().values()) == {""}
+
+
+def test_threads_share_how_pillow_decodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that begins first ends first, and the program's own settings return after both."""
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 7)
+    first, second = usual_pillow(), usual_pillow()
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(int).result()  # it starts before the warnings are ignored
+        first.__enter__()
+        thread.submit(second.__enter__).result()
+        first.__exit__(None, None, None)
+        assert not ImageFile.LOAD_TRUNCATED_IMAGES
+        assert Image.MAX_IMAGE_PIXELS != 7
+        thread.submit(warnings.warn, "is ignored", stacklevel=1).result()
+        thread.submit(second.__exit__, None, None, None).result()
+        assert (ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS) == (True, 7)
+        with pytest.raises(UserWarning, match="is told"):  # pytest makes warnings errors
+            warnings.warn("is told", stacklevel=1)
+        with pytest.raises(UserWarning, match="is told"):
+            thread.submit(warnings.warn, "is told", stacklevel=1).result()
