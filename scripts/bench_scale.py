@@ -17,7 +17,7 @@ import time
 import urllib.request
 import zipfile
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
@@ -210,6 +210,15 @@ def sources(repeat: int) -> list[dict[str, Any]]:
     return rows
 
 
+def most_memory(processes: Sequence[str]) -> float:
+    """Return the most megabytes that any of some processes has had. Mapped parts of files count."""
+    found = []
+    for process in processes:
+        lines = Path(f"/proc/{process}/status").read_text().splitlines()
+        found.append(next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")))
+    return max(found) / 1024
+
+
 def steps(repeat: int) -> list[dict[str, Any]]:
     """Full-batch gradient descent on a mapped file, by this process and by two workers of Dask."""
     rows, backend = [], select("cpu")
@@ -236,6 +245,10 @@ def steps(repeat: int) -> list[dict[str, Any]]:
                 costs[way] = result.history.costs
                 if round_:  # the first one reads the file
                     found[way].append((time.perf_counter() - began) / STEPS)
+            children = itertools.chain(
+                *(each.read_text().split() for each in Path("/proc/self/task").glob("*/children"))
+            )
+            memory = {"this process": most_memory(["self"]), "Dask, 2 processes": most_memory(list(children))}
             if costs["this process"] != costs["Dask, 2 processes"]:
                 msg = "the costs differ"
                 raise SystemExit(msg)
@@ -246,6 +259,7 @@ def steps(repeat: int) -> list[dict[str, Any]]:
                     "ms / step": median(seconds) * 1e3,
                     "GB/s": m * n_x / median(seconds) / 1e9,
                     "of this process": median(found["this process"]) / median(seconds),
+                    "memory of a process, MB": memory[way],
                 }
                 for way, seconds in found.items()
             ]
