@@ -310,7 +310,8 @@ def backend_of(array: Array, where: str = "backend_of: ") -> Backend:
     xp = namespace(array, where)
     if xp is np:
         return select("cpu")
-    if not hasattr(xp, "cuda") or not isinstance(array, getattr(xp, "ndarray", ())):
+    kind: Any = getattr(xp, "ndarray", ())  # PyTorch has `cuda`, too
+    if not hasattr(xp, "cuda") or not isinstance(array, kind):
         msg = f"{where}got an array of {xp.__name__}, expected one of NumPy or CuPy"
         raise ArrayTypeError(msg)
     return CudaBackend(xp, array.device.id, "the array is there")
