@@ -211,11 +211,11 @@ def sources(repeat: int) -> list[dict[str, Any]]:
 
 
 def most_memory(processes: Sequence[str]) -> float:
-    """Return the most megabytes that any of some processes has had. Mapped parts of files count."""
+    """Return the most megabytes that any of some processes has, besides mapped files, which they share."""
     found = []
     for process in processes:
         lines = Path(f"/proc/{process}/status").read_text().splitlines()
-        found.append(next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")))
+        found.append(next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")))
     return max(found) / 1024
 
 
@@ -259,7 +259,7 @@ def steps(repeat: int) -> list[dict[str, Any]]:
                     "ms / step": median(seconds) * 1e3,
                     "GB/s": m * n_x / median(seconds) / 1e9,
                     "of this process": median(found["this process"]) / median(seconds),
-                    "memory of a process, MB": memory[way],
+                    "memory besides the file, MB": memory[way],
                 }
                 for way, seconds in found.items()
             ]
