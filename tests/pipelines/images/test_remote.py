@@ -345,6 +345,20 @@ def test_large_members_are_passed_over(tmp_path: Path, monkeypatch: pytest.Monke
     assert (sum(asked) > len(content) * 0.9) == (size == 10_000)
 
 
+def test_workers_score_shards_in_a_bucket(bucket: Any, model: Path, tmp_path: Path, cache: Path) -> None:
+    folder = draw_many(tmp_path / "images", 90)
+    for shard in range(3):
+        files = sorted(folder.iterdir())[30 * shard : 30 * shard + 30]
+        path = tmp_path / f"shard-{shard}.tar"
+        bucket.put(f"scored/{path.name}", tar(path, {each.name: each.read_bytes() for each in files}))
+    here = xpnet("predict", str(model), str(tmp_path / "shard-?.tar"), "--workers", "2")
+    there = xpnet("predict", str(model), "s3://photos/scored/shard-*.tar", "--workers", "2")
+    assert (here.returncode, there.returncode) == (0, 0), there.stderr
+    assert here.stdout.count("\n") == 94
+    assert there.stdout == here.stdout.replace(str(tmp_path), "s3://photos/scored")
+    assert len([path for path in cache.iterdir() if path.suffix != ".lock"]) == 3
+
+
 def test_shards_of_webdataset_in_a_bucket(bucket: Any, tmp_path: Path) -> None:
     for shard in range(3):
         content = tar(
