@@ -69,7 +69,7 @@ AGAIN_SECONDS = 0.1
 CONFIGURATION = {
     # Dask keeps so many of the last messages of each connection. They hold the inputs and rows of parts.
     "distributed.admin.low-level-log-length": 16,
-    "distributed.worker.http.routes": [],
+    "distributed.worker.http.routes": [],  # there are no pages to look at
 }
 """Settings of Dask for this process and for workers of this machine."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -159,8 +160,12 @@ class Scorer:
         # Floats may be far from 0, so they are centered before they are rounded to the dtype.
         if examples.dtype == np.uint8:
             return examples
-        on_host = isinstance(examples, np.ndarray)
-        return examples - (self._center if on_host else self._backend.send(self._center))
+        return examples - (self._center if isinstance(examples, np.ndarray) else self._center_there)
+
+    @cached_property
+    def _center_there(self) -> Array:
+        """The mean of the raw rows on the device, (1, n_x) or (1, 1) float64, for rows that are there."""
+        return self._backend.send(self._center)
 
     def _score(self, rows: Array, position: int) -> Array:
         """Return the outputs of a block, (n_out, block): raw rows from a position on, and zeros elsewhere."""

@@ -111,7 +111,7 @@ def _device_rows(estimator: Any, X: Array, *, reset: bool) -> Array:
     elif X.shape[1] != estimator.n_features_in_:
         msg = f"X has {X.shape[1]} features, but this estimator was fitted to {estimator.n_features_in_}"
         raise ShapeError(msg)
-    backend = backend_of(X)
+    backend = backend_of(X, "X: ")
     rows = backend.send(X, dtype=None if X.dtype in DTYPES else DTYPES[0])
     with backend.activate():
         rows = backend.xp.ascontiguousarray(rows)
