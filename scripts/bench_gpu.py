@@ -85,7 +85,7 @@ IN_A_ROW = 5
 ONE_PASS = [(4, 12, 16, 2, 1, 1), (4, 8, 24, 2, 1, 1)]
 """Ways to compile one_pass for 12288 features (see `OnePass` in cuda_passes.py)."""
 
-SHAPES = [(2, 128, 4), (3, 128, 3), (4, 128, 2), (4, 64, 4), (2, 256, 2), (2, 256, 3)]
+SHAPES = [(2, 128, 4), (3, 128, 3), (4, 128, 2), (4, 64, 3), (2, 256, 2), (2, 256, 3)]
 """Ways to compile logits and gradient: HALVES, CHUNK and STAGES (see integer_passes.cu)."""
 
 
@@ -237,7 +237,7 @@ class Benchmarks:
             for build, each in self._timed(ways).items():
                 rows.append({"kernel": "one_pass", "rows": 1, "build": "-".join(map(str, build)), "ms": each,
                              "chosen": build == chosen})  # fmt: skip
-            for count in (8, 10, self._sizes.rates):
+            for count in (8, 10, 24, self._sizes.rates):
                 rows += self._shapes(passes, examples, count)
         return rows
 
@@ -247,7 +247,7 @@ class Benchmarks:
         chosen = passes.two_passes_build(count, n_x)
         W, b = xp.full((count, n_x), 1e-6, dtype=xp.float32), xp.zeros((count, 1), dtype=xp.float32)
         totals = xp.zeros((count, n_x + 1), dtype=xp.int64)
-        digits = xp.full((1, -(-m // 32), 3 * chosen.triples, 32, 2), 0x01FF02FE, dtype=xp.uint32)
+        digits = xp.full((1, -(-m // 32), 3 * chosen.triples, 2, 32), 0x01FF02FE, dtype=xp.uint32)
         ways: dict[Any, Callable[[], Any]] = {}
         for shape in dict.fromkeys(
             [chosen.logits, chosen.gradient, *(passes.Shape(*each) for each in SHAPES)]

@@ -1,7 +1,7 @@
 // Runs CUDA kernels on the CPU, compiled by a host compiler. The threads of a cluster of blocks are fibers of one thread:
 // when one waits for the others, the next one runs. Where a GPU would hang or compute nonsense, the process ends with a
 // message. What it cannot show: how copies overlap with arithmetic, races between warps that take turns in another order,
-// and functions that a device rounds in another way, such as expf.
+// functions that a device rounds in another way, such as expf, and the products of four warps, which only sm_90a has.
 #include "cuda_on_host.h"
 
 #include <setjmp.h>

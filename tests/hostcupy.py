@@ -380,6 +380,7 @@ def module() -> types.ModuleType:
     host = _loaded("kernelcupy", str(fakecupy.__file__))
     host.RawModule, host.ElementwiseKernel = RawModule, ElementwiseKernel
     host.cuda.cublas = types.SimpleNamespace(CUBLASError=CUBLASError)
+    host.cuda.nvrtc = types.SimpleNamespace(getVersion=lambda: (13, 0))
     before = sys.modules.get("cupy")
     sys.modules["cupy"] = host
     try:

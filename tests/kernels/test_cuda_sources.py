@@ -11,7 +11,9 @@ import pytest
 from xpnet import kernels
 
 FOLDER = Path(kernels.__file__).parent
-ARCHITECTURES = ["sm_75", "sm_80", "sm_90", "sm_100"]
+ARCHITECTURES = ["sm_75", "sm_80", "sm_90", "sm_90a", "sm_100"]
+"""sm_90a is sm_90 with what only compute capability 9.0 has, and later ones have not."""
+
 
 pytestmark = [pytest.mark.cuda, pytest.mark.parametrize("architecture", ARCHITECTURES)]
 
@@ -84,10 +86,12 @@ def passes(architecture: str, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return the module that launches integer_passes.cu, for a device of this architecture."""
     hostcupy.module()
     (on_cupy,) = kernels.modules("kernelcupy")
-    capability = int(architecture.removeprefix("sm_"))
+    capability = int(architecture.removeprefix("sm_").rstrip("a"))
     if capability < 80:
         pytest.skip("its tensor cores are others, and the portable function runs")
     monkeypatch.setattr(on_cupy.cuda_passes, "_capability", lambda: capability)
+    has_all = architecture.endswith("a")
+    monkeypatch.setattr(on_cupy.cuda_passes, "_has_products_of_four_warps", lambda: has_all)
     shared = (163 if capability == 80 else 227) << 10
     monkeypatch.setattr(on_cupy.cuda_passes, "_attribute", lambda name: shared)
     return on_cupy.cuda_passes

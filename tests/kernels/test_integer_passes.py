@@ -272,7 +272,7 @@ def test_the_largest_sums_of_two_passes_do_not_overflow(backend: Backend) -> Non
         build = module.two_passes_build(1, module.MOST_SUMS)
         build = build._replace(gradient=module.Shape(2, 128, 2), logits=module.Shape(2, 128, 2))
         white = xp.full((module.MOST_SUMS, 16), 255, dtype=xp.uint8)
-        digits = xp.full((1, module.MOST_SUMS // 32, 3, 32, 2), 0x80808080, dtype=xp.uint32)
+        digits = xp.full((1, module.MOST_SUMS // 32, 3, 2, 32), 0x80808080, dtype=xp.uint32)
         totals = xp.zeros((1, 17), dtype=xp.int64)
         module.add_gradient(white, digits, totals, build)
         both_digits = -128 * (1 + 256 + 65536)

@@ -104,11 +104,11 @@ class TwoPasses(NamedTuple):
 
 SHAPES = {
     "logits": (
-        {1: Shape(2, 256, 3), 2: Shape(2, 256, 2), 3: Shape(3, 128, 3), 4: Shape(3, 128, 3)},
+        {1: Shape(2, 256, 3), 2: Shape(2, 256, 2), 3: Shape(2, 256, 2), 4: Shape(2, 256, 2)},
         Shape(2, 128, 4),
     ),
     "gradient": (
-        {1: Shape(4, 64, 4), 2: Shape(4, 128, 2), 3: Shape(4, 128, 2), 4: Shape(4, 128, 2)},
+        {1: Shape(4, 64, 3), 2: Shape(4, 64, 3), 3: Shape(4, 128, 2), 4: Shape(4, 128, 2)},
         Shape(2, 64, 4),
     ),
 }
@@ -155,7 +155,7 @@ def two_passes_build(rows: int, n_x: int) -> TwoPasses:
 def _fitting(kernel: str, triples: int) -> Shape:
     """Return a shape that fits into the shared memory of a block, the fastest where one was measured."""
     fastest, small = SHAPES[kernel]
-    found = [fastest[triples], small] if _capability() == 90 else [small]
+    found = [fastest[triples], small] if _has_products_of_four_warps() else [small]
     shapes = (shape._replace(STAGES=stages) for shape in found for stages in (shape.STAGES, 2))
     most = most_shared_bytes()
     return next(shape for shape in shapes if shape.shared_bytes(triples) <= most)
@@ -240,7 +240,7 @@ def weight_digits(W: Array, build: TwoPasses) -> tuple[Array, Array]:
     """Return the digits of W (rows, n_x) in the order of logits, and one by the scale of each row."""
     rows, n_x = W.shape
     groups, steps = -(-rows // build.rows), -(-n_x // build.logits.CHUNK) * build.logits.CHUNK // 32
-    digits = cupy.empty((groups, steps, 3 * build.triples, 32, 2), cupy.uint32)
+    digits = cupy.empty((groups, steps, 3 * build.triples, 2, 32), cupy.uint32)
     inverses = cupy.empty(groups * build.rows, cupy.float64)
     arguments = W, digits, inverses, cupy.int32(n_x), cupy.int32(steps), cupy.int32(rows)
     _of_two("weight_digits", build)(inverses.shape, (256,), arguments)
@@ -264,7 +264,7 @@ def _residual_digits(
     """Return the digits of dZ in the order of gradient, and losses (runs, blocks); add the sums of dZ."""
     rows, m = Z.shape
     groups, steps = -(-rows // build.rows), -(-m // 32)
-    digits = cupy.empty((groups, steps, 3 * build.triples, 32, 2), cupy.uint32)
+    digits = cupy.empty((groups, steps, 3 * build.triples, 2, 32), cupy.uint32)
     runs, blocks = rows // classes, -(-steps // 8)
     losses = cupy.empty((runs, blocks), cupy.float64)
     arguments = (
@@ -362,6 +362,8 @@ def _module(device: int, macros: tuple[tuple[str, int], ...]) -> Any:
     """Return all kernels for these macros: to compile them together takes as long as one."""
     del device  # a key of the cache
     options = ("--std=c++17", *(f"-D{macro}={value}" for macro, value in macros))
+    if _has_products_of_four_warps():
+        options += ("-arch=sm_90a",)  # it prevails over CuPy's own option
     return cupy.RawModule(code=_SOURCE, options=options)
 
 
@@ -401,6 +403,14 @@ def _clusters_at_once(device: int, build: OnePass) -> int:
         msg = f"cuOccupancyMaxActiveClusters: status {status}, {count.value} clusters of {build}"
         raise RuntimeError(msg)
     return count.value
+
+
+def _has_products_of_four_warps() -> bool:
+    """Return whether `logits` and `gradient` can be compiled for what only compute capability 9.0 has.
+
+    Before 12.9, NVRTC refuses a second architecture beside the one that CuPy gives.
+    """
+    return _capability() == 90 and cupy.cuda.nvrtc.getVersion() >= (12, 9)
 
 
 def _device() -> int:

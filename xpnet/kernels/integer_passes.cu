@@ -13,7 +13,8 @@
 //
 // Sums of int32 hold 65,793 products of a byte and a digit. So a cluster takes at most 65,536 examples in one launch of
 // one_pass and in one block of gradient, and logits adds up after 65,536 features. The examples begin at multiples of
-// 16 bytes. Needs compute capability 8.0; clusters and bulk copies need 9.0. Macros say how to compile:
+// 16 bytes. Needs compute capability 8.0; clusters and bulk copies need 9.0. For sm_90a, which has no successor, logits and
+// gradient multiply by the instructions of four warps. Macros say how to compile:
 //
 //   CLUSTER   blocks that share an example                    WARPS     of a block of one_pass
 //   TILES     of 16 features for each warp, an even number    STAGES    tiles in shared memory: most are being copied
@@ -381,12 +382,80 @@ one_pass(const unsigned char* __restrict__ examples, const float* __restrict__ l
 #define NT (DIGITS * TRIPLES)
 #define ROWS (8 * TRIPLES)
 #define SPAN (8 * 16 * HALVES)                // examples of a block of logits, features of a block of gradient
-#define DIGIT_BYTES (CHUNK / 32 * NT * 256)   // of a stage
+#define STEP_BYTES (NT * 256)                 // of the digits of 32 features or examples
+#define DIGIT_BYTES (CHUNK / 32 * STEP_BYTES) // of a stage
 #define LOGITS_STAGE (SPAN * (CHUNK + 16))
 #define GRADIENT_STAGE (CHUNK * (SPAN + 16))
 
-// The digits of the weights in the order in which the lanes of logits read them: (groups, steps of 32 features, NT, 32)
-// pairs of words, with zeros at the end. inverses: (groups ROWS), one by the scale of each row. A block for each row,
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+// Compute capability 9.0 has products of the four warps of a group, which run beside other instructions and read one
+// factor from shared memory. Each warp gives 16 rows of 32 bytes, and gets their sums as from `multiply`.
+#define SUMS(s) "+r"(s[0]), "+r"(s[1]), "+r"(s[2]), "+r"(s[3])
+#define OF_3_TILES(s) SUMS(s[0]), SUMS(s[1]), SUMS(s[2])
+#define FACTORS "r"(left[0]), "r"(left[1]), "r"(left[2]), "r"(left[3]), "l"(right)
+#define WGMMA(columns) \
+    "{\n.reg .pred adds;\nsetp.eq.u32 adds, 0, 0;\nwgmma.mma_async.sync.aligned.m64n" #columns "k32.s32.u8.s8 "
+#define SUMS_12 "{%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11"
+#define SUMS_24 SUMS_12 ",%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23"
+#define SUMS_48 SUMS_24 \
+    ",%24,%25,%26,%27,%28,%29,%30,%31,%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47"
+
+// sums += left right: the right factor are 3, 6 or 12 tiles of 32 x 8 signed bytes.
+__device__ __forceinline__ void begin_3_tiles(int (*sums)[4], const u32* left, u64 right) {
+    asm volatile(WGMMA(24) SUMS_12 "}, {%12,%13,%14,%15}, %16, adds;\n}" : OF_3_TILES(sums) : FACTORS);
+}
+__device__ __forceinline__ void begin_6_tiles(int (*sums)[4], const u32* left, u64 right) {
+    asm volatile(WGMMA(48) SUMS_24 "}, {%24,%25,%26,%27}, %28, adds;\n}"
+                 : OF_3_TILES(sums), OF_3_TILES((sums + 3)) : FACTORS);
+}
+__device__ __forceinline__ void begin_12_tiles(int (*sums)[4], const u32* left, u64 right) {
+    asm volatile(WGMMA(96) SUMS_48 "}, {%48,%49,%50,%51}, %52, adds;\n}"
+                 : OF_3_TILES(sums), OF_3_TILES((sums + 3)), OF_3_TILES((sums + 6)), OF_3_TILES((sums + 9)) : FACTORS);
+}
+
+// sums[h] += left[h] digits, for each h. The products run on: see `wait_for_products`.
+__device__ __forceinline__ void multiply_tiles(int (*sums)[NT][4], const u32 (*left)[4], const u8* digits) {
+    // Where the factor lies: 8 columns of 16 bytes each lie together, the other 16 bytes of these columns come 128 bytes
+    // later, and the next 8 columns 256 bytes later. (All in units of 16 bytes.)
+    const u64 layout = (u64)(128 / 16) << 16 | (u64)(256 / 16) << 32;
+    const u64 right = layout | (shared_address(digits) & 0x3ffff) >> 4;
+    asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+#pragma unroll
+    for (int h = 0; h < HALVES; h++) {
+#if TRIPLES == 4
+        begin_12_tiles(sums[h], left[h], right);
+#else
+        if (TRIPLES > 1) begin_6_tiles(sums[h], left[h], right);
+        if (TRIPLES % 2) begin_3_tiles(sums[h] + NT - 3, left[h], right + (TRIPLES - 1) * 3 * 256 / 16);
+#endif
+    }
+    // At most these run on, so that there are registers for the next factors.
+    asm volatile("wgmma.commit_group.sync.aligned;\nwgmma.wait_group.sync.aligned 1;" ::: "memory");
+}
+// Wait until all products are added up, and their factors in shared memory are no longer needed.
+__device__ __forceinline__ void wait_for_products(int (*sums)[NT][4]) {
+    asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
+#pragma unroll
+    for (int i = 0; i < HALVES * NT * 4; i++) asm volatile("" : "+r"((&sums[0][0][0])[i]) :: "memory");
+}
+// The copies of this thread that are complete can be read by such products.
+__device__ __forceinline__ void show_copies() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
+#else
+__device__ __forceinline__ void multiply_tiles(int (*sums)[NT][4], const u32 (*left)[4], const u8* digits) {
+    const u32* const of_lane = (const u32*)digits + threadIdx.x % 32;
+#pragma unroll
+    for (int t = 0; t < NT; t++) {
+        const u32 right = of_lane[t * 64], right_end = of_lane[t * 64 + 32];
+#pragma unroll
+        for (int h = 0; h < HALVES; h++) multiply(sums[h][t], left[h], right, right_end);
+    }
+}
+__device__ __forceinline__ void wait_for_products(int (*)[NT][4]) {}
+__device__ __forceinline__ void show_copies() {}
+#endif
+
+// The digits of the weights in the order in which logits reads them: (groups, steps of 32 features, NT, 2, 32) words,
+// with zeros at the end. Of each tile of 8 rows, first come 16 features of each row, then the other 16. inverses: (groups ROWS), one by the scale of each row. A block for each row,
 // also for the missing ones of the last group.
 extern "C" __global__ void __launch_bounds__(256)
 weight_digits(const float* __restrict__ W, unsigned* __restrict__ digits, double* __restrict__ inverses, int n_x,
@@ -406,7 +475,7 @@ weight_digits(const float* __restrict__ W, unsigned* __restrict__ digits, double
         }
         for (int d = 0; d < DIGITS; d++) {
             const long long tile = ((long long)group * steps + step) * NT + DIGITS * j + d;
-            digits[(tile * 32 + row % 8 * 4 + q) * 2 + half] = words[d];
+            digits[tile * 64 + half * 32 + row % 8 * 4 + q] = words[d];
         }
     }
 }
@@ -450,23 +519,19 @@ logits(const unsigned char* __restrict__ examples, const unsigned* __restrict__ 
     for (int s = 0; s < STAGES - 1; s++) begin(s);
     for (int chunk = 0; chunk < chunks; chunk++) {
         wait_for_all_but<STAGES - 2>();
+        show_copies();
         __syncthreads();
         begin(chunk + STAGES - 1);
         const u8* const at = (u8*)ring + chunk % STAGES * (LOGITS_STAGE + DIGIT_BYTES);
         const u32 from = shared_address(at + (warp * 16 * HALVES + lane % 16) * (CHUNK + 16) + 16 * (lane / 16));
-        const uint2* const w = (const uint2*)(at + LOGITS_STAGE) + lane;
 #pragma unroll
         for (int k = 0; k < CHUNK / 32; k++) {
             u32 left[HALVES][4];
 #pragma unroll
             for (int h = 0; h < HALVES; h++) load_matrices(left[h], from + h * 16 * (CHUNK + 16) + 32 * k);
-#pragma unroll
-            for (int t = 0; t < NT; t++) {
-                const uint2 right = w[(k * NT + t) * 32];
-#pragma unroll
-                for (int h = 0; h < HALVES; h++) multiply(z[h][t], left[h], right.x, right.y);
-            }
+            multiply_tiles(z, left, at + LOGITS_STAGE + k * STEP_BYTES);
         }
+        wait_for_products(z);
 #if WIDE
         if (chunk % (65536 / CHUNK) == 65536 / CHUNK - 1) {
 #pragma unroll
@@ -513,18 +578,20 @@ __device__ __forceinline__ long long write_digits(const float* dz, float scale, 
         for (int d = 0; d < DIGITS; d++) words[d][i / 4] |= (u32)(next_digit(integer) & 255) << (8 * (i % 4));
     }
 #pragma unroll
-    for (int d = 0; d < DIGITS; d++) *(uint2*)(to + d * 64) = make_uint2(words[d][0], words[d][1]);
+    for (int d = 0; d < DIGITS; d++)
+#pragma unroll
+        for (int half = 0; half < 2; half++) to[d * 64 + half * 32] = words[d][half];
     return total;
 }
 // Which of the 32 examples of a step is the i-th of lane (group, q): the order of `load_transposed` pairs of bytes.
 __device__ __forceinline__ int example_of(int q, int i) { return 16 * (i / 4) + 8 * (i / 2 % 2) + 2 * q + i % 2; }
 // Where the first digit of a row is, for lane q.
 __device__ __forceinline__ long long word_of(int row, long long step, long long steps, int q) {
-    return (((row / ROWS * steps + step) * NT + DIGITS * (row % ROWS / 8)) * 32 + row % 8 * 4 + q) * 2;
+    return ((row / ROWS * steps + step) * NT + DIGITS * (row % ROWS / 8)) * 64 + row % 8 * 4 + q;
 }
 
-// dZ of logistic regressions, which share their labels (m), in digits: (groups, steps of 32 examples, NT, 32) pairs of
-// words. losses: (rows, blocks); totals: sums of dZ of each row, at a distance of `stride`, to which this adds. The grid
+// dZ of logistic regressions, which share their labels (m), in digits: (groups, steps of 32 examples, NT, 2, 32) words, in
+// the order of those of the weights. losses: (rows, blocks); totals: sums of dZ of each row, at a distance of `stride`, to which this adds. The grid
 // has (steps / 8, groups TRIPLES) blocks of 256 threads.
 extern "C" __global__ void __launch_bounds__(256)
 logistic_digits(const float* __restrict__ Z, const float* __restrict__ labels, const float* __restrict__ weights,
@@ -688,11 +755,11 @@ gradient(const unsigned char* __restrict__ examples, const unsigned* __restrict_
     for (int s = 0; s < STAGES - 1; s++) begin(s);
     for (int chunk = 0; chunk < chunks; chunk++) {
         wait_for_all_but<STAGES - 2>();
+        show_copies();
         __syncthreads();
         begin(chunk + STAGES - 1);
         const u8* const at = (u8*)ring + chunk % STAGES * (GRADIENT_STAGE + DIGIT_BYTES);
         const u32 from = shared_address(at + lane * (SPAN + 16) + warp * 16 * HALVES);
-        const uint2* const d = (const uint2*)(at + GRADIENT_STAGE) + lane;
 #pragma unroll
         for (int k = 0; k < CHUNK / 32; k++) {
             u32 left[HALVES][4];
@@ -705,13 +772,9 @@ gradient(const unsigned char* __restrict__ examples, const unsigned* __restrict_
                 left[h][2] = __byte_perm(r[2], r[3], 0x6420);
                 left[h][3] = __byte_perm(r[2], r[3], 0x7531);
             }
-#pragma unroll
-            for (int t = 0; t < NT; t++) {
-                const uint2 right = d[(k * NT + t) * 32];
-#pragma unroll
-                for (int h = 0; h < HALVES; h++) multiply(g[h][t], left[h], right.x, right.y);
-            }
+            multiply_tiles(g, left, at + GRADIENT_STAGE + k * STEP_BYTES);
         }
+        wait_for_products(g);
     }
 #pragma unroll
     for (int h = 0; h < HALVES; h++)
