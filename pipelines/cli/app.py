@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
@@ -21,7 +20,7 @@ from .info import info
 from .predict import predict
 from .preprocess import preprocess
 from .report import report
-from .streams import flush_output, prepare_streams
+from .streams import end_process, flush_output, prepare_streams
 from .sweep import sweep
 from .train import train
 
@@ -123,4 +122,4 @@ def main() -> None:
         code = 1
         if failure:
             typer.echo(f"error: {failure}", err=True)
-    sys.exit(code)
+    end_process(code)

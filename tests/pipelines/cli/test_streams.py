@@ -59,3 +59,42 @@ def test_a_dash_is_standard_output(model: Path, classes: Path, tmp_path: Path) -
     assert whole.returncode == dash.returncode == 0
     assert whole.stdout == dash.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+END = """
+import atexit, sys, threading, time
+from xpnet.pipelines.cli.streams import end_process
+class Unfreed:
+    def __del__(self):
+        print("freed")
+kept = Unfreed()
+atexit.register(print, "registered")
+"""
+"""A program that is about to end."""
+
+
+@pytest.mark.parametrize(
+    ("code", "returned", "printed"),
+    [
+        ("end_process(0)", 0, "registered\n"),
+        ("end_process(None)", 0, "registered\n"),
+        ("end_process(3)", 3, "registered\n"),
+        ("end_process('why')", 1, "registered\nfreed\n"),
+        (
+            "threading.Thread(target=lambda: (time.sleep(0.1), print('done'))).start(); end_process(4)",
+            4,
+            "done\nregistered\nfreed\n",
+        ),
+        (
+            "threading.Thread(target=time.sleep, args=(60,), daemon=True).start(); end_process(0)",
+            0,
+            "registered\n",
+        ),
+    ],
+    ids=["0", "None", "3", "text", "thread", "daemon"],
+)
+def test_a_process_ends_at_once_but_not_before_what_is_registered(
+    code: str, returned: int, printed: str
+) -> None:
+    done = subprocess.run([sys.executable, "-c", END + code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (returned, printed)
