@@ -33,7 +33,7 @@ MAY_IMPORT = {
     "data": "backend",
     "nn": "functional data",
     "linear": "nn",
-    "features": "backend",
+    "features": "backend lazy",
     "io": "nn",
     "training": "linear io",
     "sklearn": "training features",

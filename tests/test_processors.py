@@ -1,6 +1,8 @@
 """How many processors and how much memory this process may use."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -102,3 +104,24 @@ def test_a_container_s_limit_of_memory_counts(
 def test_no_limit_of_memory_is_none(groups: Path) -> None:
     write(groups, own="0::/\n", memory__max="max\n")
     assert memory_bytes() > 1 << 20
+
+
+def test_numpy_starts_no_threads_for_blas_where_that_is_asked_for() -> None:
+    code = """
+import os, sys
+from threadpoolctl import ThreadpoolController
+from xpnet.processors import no_blas_threads
+with no_blas_threads():
+    assert "numpy" not in sys.modules
+    import numpy
+print({each.num_threads for each in ThreadpoolController().lib_controllers}, os.environ.get("OPENBLAS_NUM_THREADS"))
+"""
+    usual = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+    for given, printed in ({}, "{1} None"), ({"OPENBLAS_NUM_THREADS": "2"}, "{2} 2"):
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=usual | given, capture_output=True, text=True, check=True
+        )
+        found = done.stdout.strip()
+        if found.startswith("set()"):
+            pytest.skip("NumPy's BLAS is another one")
+        assert found == printed

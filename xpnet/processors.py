@@ -4,7 +4,7 @@ import functools
 import math
 import os
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 CGROUPS = Path("/sys/fs/cgroup")
@@ -25,6 +25,26 @@ def cores() -> int:
     """
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return int(min(count, _quota_cores()))
+
+
+BLAS_THREADS = "OPENBLAS_NUM_THREADS"
+"""The environment variable that says how many threads the BLAS of NumPy's wheels starts when it is loaded."""
+
+
+@contextmanager
+def no_blas_threads() -> Iterator[None]:
+    """Let NumPy, if it is first imported in this context, start no threads for BLAS.
+
+    It would start one for each processor. These wait for work for a while without sleeping, and so take the
+    processors from others, such as processes that decode images.
+    """
+    is_set = BLAS_THREADS in os.environ
+    os.environ.setdefault(BLAS_THREADS, "1")
+    try:
+        yield
+    finally:
+        if not is_set:
+            del os.environ[BLAS_THREADS]
 
 
 @functools.cache  # it takes many times as long as a small product

@@ -37,17 +37,18 @@ CHUNK_SIZE = 64
 CHUNK_BYTES = 2 << 20
 """The most bytes of columns in a task, unless one image has more. This bounds the memory."""
 
-TASKS_PER_WORKER = 2
-"""Unfinished tasks per worker, at most. This bounds the memory. With two, no worker waits for a task."""
+TASKS_PER_WORKER = 3
+"""Unfinished tasks per worker, at most. This bounds the memory. Each worker has two tasks, so that it never
+waits for this process; and the third takes the place of one that is done, before its result is asked for."""
 
-AHEAD_BYTES = 32 << 20
+AHEAD_BYTES = 48 << 20
 """The most bytes of columns in all unfinished tasks, if that leaves one task for each worker."""
 
-BEGUN_BYTES = 256 << 20
-"""The same for tasks that `begin_decoding` begins: about what sixteen workers decode in a second. Meanwhile a
-GPU's libraries are loaded, and its first kernels compiled."""
+BEGUN_BYTES = 384 << 20
+"""The same for tasks that `begin_decoding` begins: about what sixteen workers decode in two seconds. Meanwhile
+a GPU's libraries are loaded, and its first kernels compiled."""
 
-BEGUN_TASKS_PER_WORKER = 24
+BEGUN_TASKS_PER_WORKER = 32
 """Unfinished tasks per worker that `begin_decoding` begins, at most."""
 
 ALONE_SECONDS = 0.1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -119,6 +119,19 @@ class Recipe:
         except (TypeError, UsageError) as error:
             msg = f"not a recipe that this version knows: {error}"
             raise DataError(msg) from error
+
+    def reading(self, frame: int | None = None, max_pixels: int | None = None) -> Recipe:
+        """Return the recipe, but for images that are read in another way. None keeps what it has.
+
+        Args:
+            frame: which frame or page is decoded.
+            max_pixels: the largest image that is decoded, in pixels.
+
+        Raises:
+            UsageError: a value is not possible.
+        """
+        given: Any = {"frame": frame, "max_pixels": max_pixels}
+        return replace(self, **{name: value for name, value in given.items() if value is not None})
 
     @classmethod
     def from_options(

@@ -42,6 +42,10 @@ Task = tuple[list[str], "Recipe", "ReadAhead | None"]
 """The arguments of `_decode`. A worker is sent the first two."""
 
 
+Result = tuple[list[bytes], list[str], list[int], dict[str, str]]
+"""What `_decode` returns: the attributes of `Pixels`, but the columns one by one."""
+
+
 class Pixels(NamedTuple):
     """Decoded images, and what decoded them: the result of a task.
 
@@ -70,20 +74,14 @@ def spawn_main() -> None:
     from . import decode  # noqa: F401  (a decoder that cannot be imported is a worker that cannot be started)
 
     tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
+    results: queue.SimpleQueue[Result] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(tasks_in, tasks), daemon=True).start()
     try:
         results_out.write(READY)
         results_out.flush()
+        threading.Thread(target=_send, args=(results_out, results), daemon=True).start()
         while True:
-            columns, *others = _decode(*tasks.get())
-            head, size = pickle.dumps(others, pickle.HIGHEST_PROTOCOL), sum(map(len, columns))
-            lengths = (length.to_bytes(LENGTH_BYTES, "big") for length in (len(head), size))
-            parts = [*lengths, head, *columns]
-            del columns
-            for part in parts if size >= LARGE_BYTES else [b"".join(parts)]:
-                results_out.write(part)
-            results_out.flush()
-            del parts
+            results.put(_decode(*tasks.get()))
     except (BrokenPipeError, MemoryError):  # the parent has ended, or decodes these images one by one
         os._exit(1)
 
@@ -113,6 +111,23 @@ def _receive(tasks_in: IO[bytes], tasks: queue.SimpleQueue[Task]) -> None:
         os._exit(0)
 
 
+def _send(results_out: IO[bytes], results: queue.SimpleQueue[Result]) -> None:
+    """Send results, while this process decodes on: the parent may be too busy to take them at once."""
+    try:
+        while True:
+            columns, *others = results.get()
+            head, size = pickle.dumps(others, pickle.HIGHEST_PROTOCOL), sum(map(len, columns))
+            lengths = (length.to_bytes(LENGTH_BYTES, "big") for length in (len(head), size))
+            parts = [*lengths, head, *columns]
+            del columns
+            for part in parts if size >= LARGE_BYTES else [b"".join(parts)]:
+                results_out.write(part)
+            results_out.flush()
+            del parts
+    finally:  # the parent has ended, or memory
+        os._exit(1)
+
+
 def decode_pixels(paths: list[str], recipe: Recipe) -> Pixels:
     """Decode some images. This is the task of a worker.
 
@@ -136,10 +151,8 @@ def _read_ahead(paths: list[str]) -> ReadAhead | None:
     return ReadAhead(paths, MAX_FILE_BYTES)
 
 
-def _decode(
-    paths: list[str], recipe: Recipe, reading: ReadAhead | None
-) -> tuple[list[bytes], list[str], list[int], dict[str, str]]:
-    """Return the attributes of `Pixels`, but the columns one by one. reading: has begun to read the paths."""
+def _decode(paths: list[str], recipe: Recipe, reading: ReadAhead | None) -> Result:
+    """Decode some images. reading: has begun to read the paths."""
     from .contents import read_content
     from .decode import decode_to_bytes, usual_pillow
     from .libraries import decoding_libraries

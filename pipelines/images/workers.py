@@ -26,6 +26,7 @@ from typing import IO, TYPE_CHECKING, Any, Self
 
 from xpnet.errors import WorkerError
 
+from .remote import is_remote
 from .worker import DIED, LARGE_BYTES, LENGTH_BYTES, READY, Pixels
 
 if TYPE_CHECKING:
@@ -44,6 +45,10 @@ END_SECONDS = 5.0
 
 TASKS_SENT = 2
 """How many tasks a worker has at a time: one that it does, and the next one."""
+
+MOST_SENT = 8
+"""How many it has if many tasks wait. So it is busy for half a second, while this process may load a
+GPU's libraries, and let none of its own threads run."""
 
 PIPE_BYTES = 1 << 20
 """The size of the pipe of a worker's results, if the system allows it. A worker can leave a result in it and
@@ -165,7 +170,7 @@ class Workers:
         Args:
             sent: those that it has. If it has ended, they are not sent: `_result_of` notices that.
         """
-        while len(sent) < TASKS_SENT and (not sent or self._busy >= self.count):
+        while not sent or (self._busy >= self.count and len(sent) < self._most_sent()):
             try:
                 task = self._tasks.popleft()
             except IndexError:
@@ -180,6 +185,14 @@ class Workers:
                 process = self._own.process
             with contextlib.suppress(OSError, ValueError):  # it has ended
                 _send(process, (task.paths, task.recipe))
+
+    def _most_sent(self) -> int:
+        """Return how many tasks a worker may have now."""
+        with contextlib.suppress(IndexError):  # another thread took the last task
+            # What lies on servers is read when a worker gets the task, and that takes memory.
+            if not any(map(is_remote, self._tasks[0].paths)):
+                return min(TASKS_SENT + len(self._tasks) // self.count, MOST_SENT)
+        return TASKS_SENT
 
     def _count_busy(self, change: int) -> None:
         with self._lock:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .model import Model as Model
     from .model import load as load
     from .onnx_export import OnnxExport as OnnxExport
+    from .prediction import DEFAULT_OPTIONS as DEFAULT_OPTIONS
     from .prediction import ERROR as ERROR
     from .prediction import STATUSES as STATUSES
     from .prediction import UNSURE as UNSURE
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from .rows import arrow_schema as arrow_schema
     from .rows import columns_for as columns_for
     from .rows import row_of as row_of
+    from .stored_recipe import read_recipe as read_recipe
     from .table_inputs import TableInputs as TableInputs
 
 __getattr__, __dir__, __all__ = lazy_door(
@@ -32,8 +34,9 @@ __getattr__, __dir__, __all__ = lazy_door(
         "model": "Model load",
         "evaluation": "Evaluation Metrics",
         "onnx_export": "OnnxExport",
-        "prediction": "ERROR STATUSES UNSURE Prediction Predictor RowOptions",
+        "prediction": "DEFAULT_OPTIONS ERROR STATUSES UNSURE Prediction Predictor RowOptions",
         "rows": "Predictions Row arrow_schema columns_for row_of",
+        "stored_recipe": "read_recipe",
         "table_inputs": "TableInputs",
     },
 )

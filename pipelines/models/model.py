@@ -42,6 +42,7 @@ from .checks import require_history, require_table_recipe
 from .evaluation import Evaluation, Metrics, evaluate_classes, evaluate_regression, thresholds
 from .prediction import CHUNKS_IN_FLIGHT, Predictor, RowOptions, class_probabilities
 from .rows import Predictions, columns_for
+from .stored_recipe import image_recipe
 from .table_inputs import TableInputs
 
 if TYPE_CHECKING:
@@ -93,9 +94,8 @@ class Model:
                 training is damaged.
         """
         name = path or "the model"
-        stored = {key: value for key, value in saved.recipe.items() if key not in ("patches", "backbone")}
         try:
-            recipe = Recipe.from_dict(stored) if "decoder" in stored else None
+            recipe = image_recipe(saved.recipe)
             extractor = (
                 None if recipe is None else FeatureExtractor.of(saved.recipe, saved.features, recipe.shape)
             )
@@ -159,14 +159,14 @@ class Model:
             UsageError: the model was trained on a table, or a value is not possible.
         """
         changed = {"frame": frame, "max_pixels": max_pixels}
-        given: Any = {name: value for name, value in changed.items() if value is not None}
+        given = [name for name, value in changed.items() if value is not None]
         if not given:
             return self
         if self.recipe is None:
             names = " and ".join(f"--{name.replace('_', '-')}" for name in given)
             msg = f"{names}: for images, and the model was trained on a table: leave it out"
             raise UsageError(msg)
-        return replace(self, recipe=replace(self.recipe, **given))
+        return replace(self, recipe=self.recipe.reading(frame, max_pixels))
 
     def save(self, path: StrPath) -> None:
         """Write the model file: completely, or not at all.

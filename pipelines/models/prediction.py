@@ -59,6 +59,10 @@ class RowOptions:
             raise UsageError(msg)
 
 
+DEFAULT_OPTIONS = RowOptions()
+"""Only the label and its score."""
+
+
 @dataclass(frozen=True, slots=True)
 class Prediction:
     """The prediction for one input.

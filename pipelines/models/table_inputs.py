@@ -10,11 +10,13 @@ import numpy as np
 from xpnet.data import ColumnMatrix
 from xpnet.errors import UsageError
 
-from ..datasets import FEATURE_INPUT_SUFFIXES, TABLE_SUFFIXES, TableRows, read_example_rows, read_table_rows
+from ..datasets import FEATURE_INPUT_SUFFIXES, TABLE_SUFFIXES
 from ..images import DecodedImages, exists
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+
+    from ..datasets import TableRows
 
 
 class TableInputs:
@@ -66,6 +68,8 @@ class TableInputs:
 
 
 def _read(path: str, features: Sequence[str], n_x: int, model: str) -> TableRows:
+    from ..datasets import read_example_rows, read_table_rows  # only here: models of images need no h5py
+
     is_table = path.lower().endswith(TABLE_SUFFIXES)
     if is_table and not features:
         msg = f"{model}: holds no names of columns, so tables cannot be read for it"

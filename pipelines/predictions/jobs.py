@@ -1,27 +1,29 @@
-"""A whole prediction run, as `xpnet predict` does it: load the model, find the inputs, score or retry."""
+"""A whole prediction run, as `xpnet predict` does it: find the inputs, load the model, score or retry.
+
+Workers decode the first images while this process imports what scores, and loads a GPU's libraries. That
+takes several times as long as to import this module.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
-from xpnet.backend import select
 from xpnet.errors import DeviceError, UsageError, WorkerError
 
-from ..images import expand_inputs
-from ..models import load
+from ..images import Workers, begin_decoding, expand_inputs
+from ..models import DEFAULT_OPTIONS, read_recipe
 from ..outputs import STANDARD_STREAM, ending_of, refuse_output_among, require_ending, require_writable
-from .predict import DEFAULT_OPTIONS, is_unfinished, write_predictions
-from .retry import retry_errors
+from .resumable_file import is_unfinished
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
 
     from xpnet.backend import Backend
 
-    from ..images import Decoders
+    from ..images import DecodedImages, Decoders
     from ..messages import Messages
-    from ..models import Model, RowOptions
+    from ..models import RowOptions
     from .counts import Counts
 
 
@@ -105,15 +107,10 @@ def run_prediction(job: PredictJob, stdout: IO[bytes], console: Messages) -> Cou
     what = f"predictions as {job.format} (the formats are {', '.join(ENDINGS)})"
     may_be_json = ("json",) if job.format == "jsonl" else ()
     require_ending(job.output, what, *ENDINGS.get(job.format, ("csv",)), *may_be_json)
-    model = load(job.model).reading(job.frame, job.max_pixels)
-
-    def opened() -> Backend:
-        backend = select(job.device)
-        console.detail(f"Device {backend.device}: {backend.reason}")
-        return backend
-
+    paths = refuse_output_among(job.output, expand_inputs(job.inputs, job.files_from))
+    begun = _begin(job, paths)
     try:
-        counts = _score(job, model, opened, stdout, console)
+        counts = _score(job, paths, begun, stdout, console)
     except (KeyboardInterrupt, DeviceError, WorkerError):
         if job.output is not None and is_unfinished(job.output):
             console.warn(f"{job.output}.part holds the rows written so far: the same command continues")
@@ -125,10 +122,37 @@ def run_prediction(job: PredictJob, stdout: IO[bytes], console: Messages) -> Cou
     return counts
 
 
+def _begin(job: PredictJob, paths: Iterator[str]) -> Iterator[DecodedImages] | None:
+    """Begin to decode the inputs, if the job has workers for it and writes a new file."""
+    continues = job.output is not None and not job.overwrite and is_unfinished(job.output)
+    if not isinstance(job.workers, Workers) or job.retry_errors or continues:
+        return None
+    recipe = read_recipe(job.model)
+    if recipe is None:
+        return None
+    return begin_decoding(paths, recipe.reading(job.frame, job.max_pixels), job.workers)
+
+
 def _score(
-    job: PredictJob, model: Model, opened: Callable[[], Backend], stdout: IO[bytes], console: Messages
+    job: PredictJob,
+    paths: Iterator[str],
+    begun: Iterator[DecodedImages] | None,
+    stdout: IO[bytes],
+    console: Messages,
 ) -> Counts:
-    paths = refuse_output_among(job.output, expand_inputs(job.inputs, job.files_from))
+    from xpnet.backend import select
+
+    from ..models import load
+    from .predict import write_predictions
+    from .retry import retry_errors
+
+    model = load(job.model).reading(job.frame, job.max_pixels)
+
+    def opened() -> Backend:
+        backend = select(job.device)
+        console.detail(f"Device {backend.device}: {backend.reason}")
+        return backend
+
     with console.progress("Scoring") as bar:
 
         def on_progress(counts: Counts) -> None:
@@ -162,6 +186,7 @@ def _score(
             batch_size=job.batch_size,
             overwrite=job.overwrite,
             device=job.device,
+            begun=begun,
             on_resume=on_resume,
             on_progress=on_progress,
         )

@@ -15,8 +15,8 @@ from xpnet.backend import Backend
 from xpnet.errors import NoInputError, OutputError, UsageError
 from xpnet.kernels import one_for_each_product
 
-from ..images import Cluster, begin_decoding, file_digest
-from ..models import RowOptions, columns_for
+from ..images import Cluster, file_digest
+from ..models import DEFAULT_OPTIONS, columns_for
 from .counts import Counts
 from .formats import new_format
 from .parts import MadeByCluster, MadeHere, Making, ScoreTask
@@ -25,11 +25,8 @@ from .resumable_file import WAYS_OUT, ResumableFile, StreamSink
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from ..images import Decoders
-    from ..models import Model
-
-DEFAULT_OPTIONS = RowOptions()
-"""Only the label and its score."""
+    from ..images import DecodedImages, Decoders
+    from ..models import Model, RowOptions
 
 
 def write_predictions(
@@ -44,6 +41,7 @@ def write_predictions(
     batch_size: int | None = None,
     overwrite: bool = False,
     device: str | None = None,
+    begun: Iterator[DecodedImages] | None = None,
     on_resume: Callable[[int], object] = lambda done: None,  # noqa: ARG005
     on_progress: Callable[[Counts], object] = lambda counts: None,  # noqa: ARG005
 ) -> Counts:
@@ -53,8 +51,8 @@ def write_predictions(
         model: the model.
         paths: the images, which are read as they are needed. For a model that was trained on a table
             or on features: such files, which may lack what it predicts.
-        backend: the device that scores; or a function that opens it, while the first images are decoded: the
-            libraries of a GPU take a while to load. A cluster scores on its own devices.
+        backend: the device that scores; or a function that opens it, which is not called for a cluster: that
+            scores on its own devices.
         output: the file to write, which appears under its name when it is complete; or a binary stream.
         options: which columns the rows have.
         format: one of `FORMATS`.
@@ -63,6 +61,8 @@ def write_predictions(
             does not change any row.
         overwrite: whether to replace the unfinished file that an earlier run left, in place of continuing it.
         device: for a cluster, the device of each worker, as for `xpnet.select`.
+        begun: the images, if their decoding has begun; see `begin_decoding`. Not for an unfinished output:
+            which images it has rows for is known only when it is opened.
         on_resume: called with the number of rows of an unfinished file that is continued.
         on_progress: called with the counts after each batch.
 
@@ -78,17 +78,13 @@ def write_predictions(
         WorkerError: the workers cannot be started, or the cluster fails. The rows are kept, too.
     """
     table = model.table_inputs(paths) if model.recipe is None else None
-    inputs, begun = iter(paths if table is None else table.names), None
+    inputs = iter(paths if table is None else table.names)
     making: Making
     if isinstance(workers, Cluster) and model.recipe is not None:
         task = ScoreTask.of(model, options, format, device)
         making = MadeByCluster(workers, task, model.recipe)
     else:
-        if not isinstance(backend, Backend):
-            # The first images of an unfinished output are known only when its journal is read.
-            if model.recipe is not None and (overwrite or not is_unfinished(output)):
-                begun = begin_decoding(inputs, model.recipe, workers)
-            backend = backend()
+        backend = backend if isinstance(backend, Backend) else backend()
         predictor = model.predictor(backend, options, takes_tables=True)
         making = MadeHere(predictor, backend.name, workers, batch_size, table, begun)
     format_ = new_format(format, columns_for(model.classes, options, of_images=model.recipe is not None))
@@ -115,11 +111,6 @@ def write_predictions(
             raise NoInputError(msg)
         sink.finish(format_.conversion)
     return counts
-
-
-def is_unfinished(output: str | IO[bytes]) -> bool:
-    """Return whether an output has rows of an earlier run that was killed."""
-    return isinstance(output, str) and os.path.exists(f"{os.path.realpath(output)}.part")
 
 
 class InputDigest:

@@ -31,6 +31,11 @@ SYNC_SECONDS = 5.0
 """How often the bytes are forced onto the disk, in case the machine loses its power."""
 
 
+def is_unfinished(path: str) -> bool:
+    """Return whether a file has bytes of an earlier run that was killed."""
+    return os.path.exists(f"{os.path.realpath(path)}.part")
+
+
 class StreamSink:
     """A stream with the methods of `ResumableFile`. It cannot be resumed.
 

@@ -12,10 +12,10 @@ import numpy as np
 from xpnet.errors import OutputError, UsageError
 
 from ..images import DecodedImages, decode_all, decode_chunk, file_digest, path_text
-from ..models import ERROR, STATUSES, UNSURE, columns_for, row_of
+from ..models import DEFAULT_OPTIONS, ERROR, STATUSES, UNSURE, columns_for, row_of
 from .counts import Counts
 from .formats import new_format
-from .predict import DEFAULT_OPTIONS, InputDigest, resumed_counts, run_identity
+from .predict import InputDigest, resumed_counts, run_identity
 from .resumable_file import ResumableFile
 
 if TYPE_CHECKING:

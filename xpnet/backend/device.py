@@ -6,7 +6,6 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import metadata
 from operator import attrgetter
 from types import TracebackType
 from typing import Any
@@ -56,6 +55,8 @@ def open_cupy(ordinal: int) -> Namespace:
 
 def installed_wheels() -> dict[str, str]:
     """Return the installed packages that contain a module `cupy`, with their versions."""
+    from importlib import metadata  # only here: it takes as long to import as NumPy's arrays
+
     found = {}
     for name in _CUDA_WHEELS + _ROCM_WHEELS:
         try:

@@ -128,30 +128,48 @@ def read_tensors(
         raise ModelFileError(msg) from error
 
 
+def read_description(path: str | os.PathLike[str], kind: str) -> dict[str, Any]:
+    """Return only the description of a file that `write_tensors` wrote: no array is read.
+
+    Args and errors: see `read_tensors`.
+    """
+    path = Path(path)
+    text = _header_entry(path)
+    return _described(path, text, kind)
+
+
 def read_kind(path: str | os.PathLike[str]) -> str | None:
     """Return the kind of a file of `write_tensors`, such as "model"; None for other safetensors files.
 
     Raises:
         ModelFileError: the file cannot be read, or is not a safetensors file.
     """
+    text = _header_entry(Path(path))
+    try:
+        description = json.loads(text or "null")
+    except (ValueError, RecursionError):  # `read_tensors` says what is wrong with the description
+        return None
+    return str(description["kind"]) if isinstance(description, dict) and "kind" in description else None
+
+
+def _header_entry(path: Path) -> str | None:
+    """Return the entry of a file's header with the description; None if there is none.
+
+    Raises:
+        ModelFileError: the file cannot be read, or is not a safetensors file.
+    """
     from safetensors import SafetensorError, safe_open
 
-    path = Path(path)
     try:
         _refuse_foreign(path)
         with safe_open(path, framework="np") as file:
-            text = (file.metadata() or {}).get(KEY, "null")
+            return (file.metadata() or {}).get(KEY)
     except OSError as error:
         msg = f"{path}: cannot be read: {error.strerror or error}"
         raise ModelFileError(msg) from error
     except SafetensorError as error:
         msg = f"{path}: is damaged or truncated: {error}"
         raise ModelFileError(msg) from error
-    try:
-        description = json.loads(text)
-    except (ValueError, RecursionError):  # `read_tensors` says what is wrong with the description
-        return None
-    return str(description["kind"]) if isinstance(description, dict) and "kind" in description else None
 
 
 def _refuse_foreign(path: Path) -> None:

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xpnet.charts import curve_of, svg_document, training_charts
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -211,10 +209,14 @@ class History(Sequence[Epoch]):
 
     def curve(self) -> dict[str, list[float]]:
         """Return the columns that charts show, as numbers: NaN for None."""
+        from xpnet.charts import curve_of
+
         return curve_of(self._columns)
 
     def _repr_svg_(self) -> str | None:
         """Return charts of the epochs as a notebook shows them; None before the first epoch."""
+        from xpnet.charts import svg_document, training_charts
+
         charts = training_charts(self.curve(), "accuracy or R²") if len(self) else []
         return svg_document("Training", charts) if charts else None
 

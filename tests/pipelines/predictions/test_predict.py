@@ -1,11 +1,11 @@
 """Rows of predictions: one for each input, in order, the same however they were made."""
 
-import copy
 import csv
 import io
 import json
 import os
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 
 import backends
@@ -18,14 +18,19 @@ from pictures import CLASSES, draw_many, picture, save_model
 
 import xpnet
 from xpnet.backend.backend import Backend, select
-from xpnet.errors import DataError, DeviceError, NoInputError, OutputError, UsageError
+from xpnet.errors import DataError, DeviceError, ModelFileError, NoInputError, OutputError, UsageError
 from xpnet.io.scoring import Scorer
-from xpnet.pipelines.images.decode_many import decode_chunk
+from xpnet.pipelines import models
+from xpnet.pipelines.images.decode_many import begin_decoding, decode_chunk
 from xpnet.pipelines.images.recipe import Recipe
+from xpnet.pipelines.images.worker import Pixels
 from xpnet.pipelines.images.workers import Workers
-from xpnet.pipelines.models.model import load
+from xpnet.pipelines.messages import Messages
+from xpnet.pipelines.models.model import Model, load
 from xpnet.pipelines.models.prediction import RowOptions
+from xpnet.pipelines.models.stored_recipe import read_recipe
 from xpnet.pipelines.predictions.counts import Counts
+from xpnet.pipelines.predictions.jobs import PredictJob, run_prediction
 from xpnet.pipelines.predictions.predict import write_predictions
 from xpnet.pipelines.predictions.retry import retry_errors
 from xpnet.pipelines.training.api import train
@@ -111,8 +116,13 @@ def test_the_size_of_a_batch_is_not_that_of_a_workers_task(
 
 @pytest.mark.parametrize("is_unfinished", [False, True])
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_a_device_is_opened_while_the_first_images_are_decoded(
-    model: Path, many: list[str], tmp_path: Path, is_unfinished: bool, overwrite: bool
+def test_the_model_is_loaded_while_the_first_images_are_decoded(
+    model: Path,
+    many: list[str],
+    tmp_path: Path,
+    is_unfinished: bool,
+    overwrite: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     want = rows_of(model, many)[1]
     output = str(tmp_path / "rows.csv")
@@ -124,16 +134,25 @@ def test_a_device_is_opened_while_the_first_images_are_decoded(
 
         with pytest.raises(KeyboardInterrupt):
             write_predictions(load(str(model)), paths(), CPU, output)
-    rest = iter(many)
-    taken = []
+    submit, tasks, before = Workers.submit, list[int](), list[int]()
 
-    def opened() -> Backend:
-        taken.append(len(many) - len(list(copy.copy(rest))))
-        return CPU
+    def counted(self: Workers, paths: list[str], recipe: Recipe) -> Future[Pixels]:
+        tasks.append(len(paths))
+        return submit(self, paths, recipe)
 
+    def loaded(path: str) -> Model:
+        before.append(sum(tasks))
+        return load(path)
+
+    monkeypatch.setattr(Workers, "submit", counted)
+    monkeypatch.setattr(models, "load", loaded, raising=False)
     with Workers(2) as decoders:
-        write_predictions(load(str(model)), rest, opened, output, workers=decoders, overwrite=overwrite)
-    assert taken == [0 if is_unfinished and not overwrite else len(many)]
+        job = PredictJob(
+            model=str(model), inputs=tuple(many), output=output, device="cpu", workers=decoders,
+            overwrite=overwrite,
+        )  # fmt: skip
+        run_prediction(job, io.BytesIO(), Messages())
+    assert before == [0 if is_unfinished and not overwrite else len(many)]
     assert Path(output).read_bytes() == want
 
 
@@ -141,9 +160,22 @@ def test_a_device_that_cannot_be_opened_leaves_nothing(model: Path, many: list[s
     def opened() -> Backend:
         raise DeviceError("no GPU", problem="no-device")
 
-    with Workers(2) as decoders, pytest.raises(DeviceError, match="no GPU"):
-        write_predictions(load(str(model)), many, opened, str(tmp_path / "rows.csv"), workers=decoders)
+    with pytest.raises(DeviceError, match="no GPU"):
+        write_predictions(load(str(model)), many, opened, str(tmp_path / "rows.csv"))
     assert not list(tmp_path.iterdir())
+
+
+def test_only_the_recipe_is_read_before_the_first_images_are_decoded(model: Path, tmp_path: Path) -> None:
+    assert read_recipe(str(model)) == load(str(model)).recipe
+    damaged = tmp_path / "damaged.safetensors"
+    content = model.read_bytes()
+    damaged.write_bytes(content[:-8] + b"\xff" * 8)  # weights that are NaN
+    assert read_recipe(str(damaged)) == load(str(model)).recipe
+    damaged.write_bytes(content[:-8])
+    with pytest.raises(ModelFileError, match="is damaged or truncated"):
+        read_recipe(str(damaged))
+    with pytest.raises(ModelFileError, match="there is no such file"):
+        read_recipe(str(tmp_path / "missing"))
 
 
 def test_another_run_of_the_same_output_is_noticed(model: Path, many: list[str], tmp_path: Path) -> None:
@@ -158,8 +190,11 @@ def test_another_run_of_the_same_output_is_noticed(model: Path, many: list[str],
             write_predictions(load(str(model)), paths(), CPU, output)
         return CPU
 
+    recipe = load(str(model)).recipe
+    assert recipe is not None
+    begun = begin_decoding(many, recipe, 1)
     with pytest.raises(OutputError, match="another run began to write it meanwhile"):
-        write_predictions(load(str(model)), many, opened, output)
+        write_predictions(load(str(model)), many, opened, output, begun=begun)
 
 
 @pytest.mark.parametrize("format_", ["csv", "jsonl", "parquet"])
