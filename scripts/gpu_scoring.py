@@ -107,8 +107,13 @@ def _images_per_second(arguments: list[str], images: int, folder: str) -> float:
         text=True,
         check=False,
         cwd=folder,
-        # An installed package has its modules compiled.
-        env={**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": ""},
+        # An installed package has its modules compiled. BLAS has no threads in `xpnet predict`, either.
+        env={
+            **os.environ,
+            "PYTHONPATH": path,
+            "PYTHONDONTWRITEBYTECODE": "",
+            "OPENBLAS_NUM_THREADS": "1",
+        },
     )
     spent = time.perf_counter() - began
     if done.returncode:
