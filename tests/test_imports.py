@@ -78,3 +78,13 @@ def test_the_public_names_are_there() -> None:
 
     for name in xpnet.__all__:
         assert getattr(xpnet, name) is not None
+
+
+def test_images_are_decoded_before_numpy_is_loaded() -> None:
+    """What `xpnet predict` needs to begin. NumPy, the model and a GPU's libraries are loaded meanwhile."""
+    code = """
+from xpnet.pipelines.images import Workers, begin_decoding, expand_inputs
+from xpnet.pipelines.models import RowOptions, read_recipe
+from xpnet.pipelines.predictions import PredictJob, format_for, run_prediction
+"""
+    assert not loaded_by(code) & {"numpy", "safetensors", "PIL"}

@@ -108,8 +108,6 @@ def predict(
     The rows are in the order of the inputs. An input that cannot be read gets a row with the status error.
     The exit code is 3 if some inputs failed, and 4 if all failed.
     """
-    from xpnet.processors import no_blas_threads
-
     from ..images import Workers, is_archive, open_decoders
 
     output = None if output == "-" else output
@@ -129,9 +127,8 @@ def predict(
         few = few and not any(map(is_archive, given))
         if isinstance(decoders, Workers):
             decoders.start(1 if few else None)
-        with no_blas_threads():  # one thread computes the products of scoring
-            from ..models import RowOptions
-            from ..predictions import PredictJob, format_for, run_prediction
+        from ..models import RowOptions
+        from ..predictions import PredictJob, format_for, run_prediction
 
         job = PredictJob(
             model=model,

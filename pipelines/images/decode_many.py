@@ -45,8 +45,8 @@ AHEAD_BYTES = 48 << 20
 """The most bytes of columns in all unfinished tasks, if that leaves one task for each worker."""
 
 BEGUN_BYTES = 384 << 20
-"""The same for tasks that `begin_decoding` begins: about what sixteen workers decode in two seconds. Meanwhile
-a GPU's libraries are loaded, and its first kernels compiled."""
+"""The same for tasks that `begin_decoding` begins: about what sixteen workers decode in two seconds, while a
+GPU's libraries are loaded, and its first kernels compiled."""
 
 BEGUN_TASKS_PER_WORKER = 32
 """Unfinished tasks per worker that `begin_decoding` begins, at most."""

@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from .model import Model as Model
     from .model import load as load
     from .onnx_export import OnnxExport as OnnxExport
-    from .prediction import DEFAULT_OPTIONS as DEFAULT_OPTIONS
     from .prediction import ERROR as ERROR
     from .prediction import STATUSES as STATUSES
     from .prediction import UNSURE as UNSURE
     from .prediction import Prediction as Prediction
     from .prediction import Predictor as Predictor
-    from .prediction import RowOptions as RowOptions
+    from .row_options import DEFAULT_OPTIONS as DEFAULT_OPTIONS
+    from .row_options import RowOptions as RowOptions
     from .rows import Predictions as Predictions
     from .rows import Row as Row
     from .rows import arrow_schema as arrow_schema
@@ -34,7 +34,8 @@ __getattr__, __dir__, __all__ = lazy_door(
         "model": "Model load",
         "evaluation": "Evaluation Metrics",
         "onnx_export": "OnnxExport",
-        "prediction": "DEFAULT_OPTIONS ERROR STATUSES UNSURE Prediction Predictor RowOptions",
+        "prediction": "ERROR STATUSES UNSURE Prediction Predictor",
+        "row_options": "DEFAULT_OPTIONS RowOptions",
         "rows": "Predictions Row arrow_schema columns_for row_of",
         "stored_recipe": "read_recipe",
         "table_inputs": "TableInputs",

@@ -40,7 +40,8 @@ from ..images import Recipe, decoders_for, expand_inputs, holds_images, open_dec
 from ..outputs import locked_outputs, require_ending, require_writable
 from .checks import require_history, require_table_recipe
 from .evaluation import Evaluation, Metrics, evaluate_classes, evaluate_regression, thresholds
-from .prediction import CHUNKS_IN_FLIGHT, Predictor, RowOptions, class_probabilities
+from .prediction import CHUNKS_IN_FLIGHT, Predictor, class_probabilities
+from .row_options import RowOptions
 from .rows import Predictions, columns_for
 from .stored_recipe import image_recipe
 from .table_inputs import TableInputs

@@ -14,7 +14,7 @@ from .prediction import Prediction
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
 
-    from .prediction import RowOptions
+    from .row_options import RowOptions
 
 Row = dict[str, Any]
 """The cells of a row by the names of their columns. Empty cells are left out."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
 from xpnet.errors import DeviceError, UsageError, WorkerError
+from xpnet.processors import no_blas_threads
 
 from ..images import Workers, begin_decoding, expand_inputs
 from ..models import DEFAULT_OPTIONS, read_recipe
@@ -140,11 +141,12 @@ def _score(
     stdout: IO[bytes],
     console: Messages,
 ) -> Counts:
-    from xpnet.backend import select
+    with no_blas_threads():  # NumPy is first imported here, and one thread computes the products of scoring
+        from xpnet.backend import select
 
-    from ..models import load
-    from .predict import write_predictions
-    from .retry import retry_errors
+        from ..models import load
+        from .predict import write_predictions
+        from .retry import retry_errors
 
     model = load(job.model).reading(job.frame, job.max_pixels)
 

@@ -1,4 +1,7 @@
-"""Safetensors files of arrays with a description. Every file is checked when it is read."""
+"""Safetensors files of arrays with a description. Every file is checked when it is read.
+
+NumPy is imported only where there are arrays: to read a description should take no time.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,13 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from xpnet.errors import ModelFileError
 from xpnet.io.locks import Lock, remove_orphans, try_lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    import numpy as np
 
 KEY = "xpnet"
 """Name of the header's entry with the description. It is the only one, so equal content gives equal bytes."""
@@ -49,6 +52,7 @@ def write_tensors(
         ModelFileError: the file cannot be written, or could not be read again: an array holds a NaN or an
             infinity.
     """
+    import numpy as np
     from safetensors.numpy import save
 
     _refuse_nonfinite(path, arrays)
@@ -129,13 +133,12 @@ def read_tensors(
 
 
 def read_description(path: str | os.PathLike[str], kind: str) -> dict[str, Any]:
-    """Return only the description of a file that `write_tensors` wrote: no array is read.
+    """Return only the description of a file that `write_tensors` wrote: no array is read or checked.
 
     Args and errors: see `read_tensors`.
     """
     path = Path(path)
-    text = _header_entry(path)
-    return _described(path, text, kind)
+    return _described(path, _header_entry(path), kind)
 
 
 def read_kind(path: str | os.PathLike[str]) -> str | None:
@@ -158,18 +161,20 @@ def _header_entry(path: Path) -> str | None:
     Raises:
         ModelFileError: the file cannot be read, or is not a safetensors file.
     """
-    from safetensors import SafetensorError, safe_open
-
     try:
         _refuse_foreign(path)
-        with safe_open(path, framework="np") as file:
-            return (file.metadata() or {}).get(KEY)
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            header = json.loads(file.read(length))
     except OSError as error:
         msg = f"{path}: cannot be read: {error.strerror or error}"
         raise ModelFileError(msg) from error
-    except SafetensorError as error:
+    except (ValueError, RecursionError, struct.error) as error:
         msg = f"{path}: is damaged or truncated: {error}"
         raise ModelFileError(msg) from error
+    entries = header.get("__metadata__") if isinstance(header, dict) else None
+    found = entries.get(KEY) if isinstance(entries, dict) else None
+    return found if isinstance(found, str) else None
 
 
 def _refuse_foreign(path: Path) -> None:
@@ -192,6 +197,7 @@ def _refuse_foreign(path: Path) -> None:
 
 def _read(path: Path, kind: str, stored: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Return description and arrays of a file, as `read_tensors`."""
+    import numpy as np
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -222,6 +228,8 @@ def _read(path: Path, kind: str, stored: str) -> tuple[dict[str, Any], dict[str,
 
 
 def _refuse_nonfinite(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray]) -> None:
+    import numpy as np
+
     for name, array in arrays.items():
         parts = np.array_split(array.reshape(-1), 1 + array.size // CHECKED_NUMBERS)
         if not all(np.isfinite(part).all() for part in parts):

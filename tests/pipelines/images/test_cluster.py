@@ -30,7 +30,7 @@ from xpnet.pipelines.images.recipe import Recipe
 from xpnet.pipelines.images.worker import DIED
 from xpnet.pipelines.images.workers import Workers
 from xpnet.pipelines.models.model import load
-from xpnet.pipelines.models.prediction import RowOptions
+from xpnet.pipelines.models.row_options import RowOptions
 from xpnet.pipelines.predictions.predict import write_predictions
 from xpnet.pipelines.predictions.retry import retry_errors
 

@@ -27,7 +27,7 @@ from xpnet.pipelines.images.worker import Pixels
 from xpnet.pipelines.images.workers import Workers
 from xpnet.pipelines.messages import Messages
 from xpnet.pipelines.models.model import Model, load
-from xpnet.pipelines.models.prediction import RowOptions
+from xpnet.pipelines.models.row_options import RowOptions
 from xpnet.pipelines.models.stored_recipe import read_recipe
 from xpnet.pipelines.predictions.counts import Counts
 from xpnet.pipelines.predictions.jobs import PredictJob, run_prediction
@@ -171,7 +171,10 @@ def test_only_the_recipe_is_read_before_the_first_images_are_decoded(model: Path
     content = model.read_bytes()
     damaged.write_bytes(content[:-8] + b"\xff" * 8)  # weights that are NaN
     assert read_recipe(str(damaged)) == load(str(model)).recipe
-    damaged.write_bytes(content[:-8])
+    damaged.write_bytes(content[:40])
+    with pytest.raises(ModelFileError, match="is truncated"):
+        read_recipe(str(damaged))
+    damaged.write_bytes(content[:9] + b"}" + content[10:])
     with pytest.raises(ModelFileError, match="is damaged or truncated"):
         read_recipe(str(damaged))
     with pytest.raises(ModelFileError, match="there is no such file"):

@@ -8,7 +8,7 @@ from pictures import draw_many, picture, save_model
 from xpnet.backend.backend import select
 from xpnet.errors import DataError, OutputError
 from xpnet.pipelines.models.model import load
-from xpnet.pipelines.models.prediction import RowOptions
+from xpnet.pipelines.models.row_options import RowOptions
 from xpnet.pipelines.predictions import retry
 from xpnet.pipelines.predictions.counts import Counts
 from xpnet.pipelines.predictions.predict import write_predictions

@@ -12,7 +12,7 @@ from xpnet.pipelines.cli.console import Console
 from xpnet.pipelines.datasets.sources import DataOptions
 from xpnet.pipelines.images.recipe import Recipe
 from xpnet.pipelines.models.model import load
-from xpnet.pipelines.models.prediction import RowOptions
+from xpnet.pipelines.models.row_options import RowOptions
 from xpnet.pipelines.predictions.jobs import PredictJob, run_prediction
 from xpnet.pipelines.report.build import ReportJob, write_report
 from xpnet.pipelines.training.plan import Plan
