@@ -130,10 +130,18 @@ def _goals() -> Iterator[Goal]:
     yield Goal("bench-features", job, "on the GPU", 20.0, "two cores", "on two cores", unit="images/s")
     for name in ("send", "stream"):
         yield Goal("bench-streaming", f"host to device, `{name}`", f"{name},.*", 30.0, unit="GB/s")
+    scoring, many = "bench-scoring", "only decoding, workers: 16"
+    for limit, peer, theirs, times in (
+        (0.85, "16 times one worker", "only decoding, workers: 1", 16),
+        (0.95, "16 separate processes", "separate processes that only decode: 16", 1),
+    ):
+        yield Goal(
+            scoring, "decoding by 16 workers", many, limit, peer, theirs, times=times, unit="images/s"
+        )  # fmt: skip
     for place in ("GPU", "CPU"):
         job = f"`xpnet predict` on the {place}"
         yield Goal(
-            "bench-scoring", job, f"(xpnet )?predict on the {place}.*", 0.95, "decoding alone",
+            scoring, job, f"(xpnet )?predict on the {place}.*", 0.95, "decoding alone",
             "only decoding.*|decoding alone", unit="images/s",
         )  # fmt: skip
 

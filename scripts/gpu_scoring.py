@@ -26,6 +26,16 @@ from xpnet.pipelines.images import Recipe, workers_for  # noqa: E402
 IMAGES = 40_000
 """So many that the start of a process is a small part of the time, also with sixteen workers."""
 
+SEPARATE = """
+import sys
+from xpnet.pipelines.images import Recipe, decode_all, expand_inputs
+
+folder, side, first, images = sys.argv[1], *map(int, sys.argv[2:])
+for _ in decode_all(list(expand_inputs([folder], None))[first : first + images], Recipe(side, side), 1):
+    pass
+"""
+"""Decodes some images by itself. Several such processes share nothing but the machine."""
+
 WORKERS = (1, 4, 8, 16)
 """Numbers of workers that only decode, as far as there are cores; and as many as there are cores."""
 
@@ -62,34 +72,51 @@ def rows(gpu: Backend, images: int = IMAGES, repeat: int = 3) -> list[dict[str, 
 
         def decode(count: int) -> float:
             given = [str(folder), str(SIDE), str(sizes[count]), str(count)]
-            return _images_per_second(["-c", DECODE, *given], sizes[count], made)
+            return _images_per_second(["-c", DECODE, *given], images=sizes[count], folder=made)
+
+        def separate() -> float:
+            each = images // most
+            given = [[str(folder), str(SIDE), str(i * each), str(each)] for i in range(most)]
+            return _images_per_second(*(["-c", SEPARATE, *one] for one in given), images=images, folder=made)
 
         def predict(device: str) -> float:
             given = [model, str(folder), "--output", f"{made}/rows.csv", "--workers", str(most), "--quiet"]
-            return _images_per_second(["-m", "xpnet", "predict", *given, "--device", device], images, made)
+            command = ["-m", "xpnet", "predict", *given, "--device", device]
+            return _images_per_second(command, images=images, folder=made)
 
         devices = {"GPU": device_of(gpu), "CPU": "cpu"}
         predict(devices["GPU"])  # compiles its kernels, which CuPy keeps on the disk; and reads the images
         alone = {count: max(decode(count) for _ in range(min(2, repeat))) for count in counts[:-1]}
-        turns = [(decode(most), *map(predict, devices.values())) for _ in range(repeat)]
-    alone[most], *rates = map(max, zip(*turns, strict=True))
-    return [
-        {
-            "how": f"only decoding, workers: {count}",
-            "images": sizes[count],
-            "images/s": rate,
-            "of linear": rate / (alone[counts[0]] * count / counts[0]),
-        }
-        for count, rate in alone.items()
-    ] + [
-        {
-            "how": f"xpnet predict on the {name}, workers: {most}",
-            "images": images,
-            "images/s": rate,
-            "of decoding": rate / alone[most],
-        }
-        for name, rate in zip(devices, rates, strict=True)
-    ]
+        turns = [(decode(most), separate(), *map(predict, devices.values())) for _ in range(repeat)]
+    alone[most], apart, *rates = map(max, zip(*turns, strict=True))
+    return (
+        [
+            {
+                "how": f"only decoding, workers: {count}",
+                "images": sizes[count],
+                "images/s": rate,
+                "of linear": rate / (alone[counts[0]] * count / counts[0]),
+            }
+            for count, rate in alone.items()
+        ]
+        + [
+            {
+                "how": f"separate processes that only decode: {most}",
+                "images": images,
+                "images/s": apart,
+                "of linear": apart / (alone[counts[0]] * most / counts[0]),
+            }
+        ]
+        + [
+            {
+                "how": f"xpnet predict on the {name}, workers: {most}",
+                "images": images,
+                "images/s": rate,
+                "of decoding": rate / alone[most],
+            }
+            for name, rate in zip(devices, rates, strict=True)
+        ]
+    )
 
 
 def device_of(backend: Backend) -> str:
@@ -97,28 +124,29 @@ def device_of(backend: Backend) -> str:
     return backend.device
 
 
-def _images_per_second(arguments: list[str], images: int, folder: str) -> float:
-    """Run Python, in a folder; return the images a second of the whole process."""
+def _images_per_second(*commands: list[str], images: int, folder: str) -> float:
+    """Run Python in a folder, with the arguments of each command; return the images a second till the end."""
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    # An installed package has its modules compiled. BLAS has no threads in `xpnet predict`, either.
+    more = {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "", "OPENBLAS_NUM_THREADS": "1"}
     began = time.perf_counter()
-    done = subprocess.run(  # noqa: S603  (our own code)
-        [sys.executable, *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=folder,
-        # An installed package has its modules compiled. BLAS has no threads in `xpnet predict`, either.
-        env={
-            **os.environ,
-            "PYTHONPATH": path,
-            "PYTHONDONTWRITEBYTECODE": "",
-            "OPENBLAS_NUM_THREADS": "1",
-        },
-    )
+    running = [
+        subprocess.Popen(  # noqa: S603  (our own code)
+            [sys.executable, *command],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=folder,
+            env=os.environ | more,
+        )
+        for command in commands
+    ]
+    said = [process.communicate()[1] for process in running]
     spent = time.perf_counter() - began
-    if done.returncode:
-        msg = f"{' '.join(arguments)}: exit code {done.returncode}: {done.stderr[-2000:]}"
-        raise RuntimeError(msg)
+    for process, command, text in zip(running, commands, said, strict=True):
+        if process.returncode:
+            msg = f"{' '.join(command)}: exit code {process.returncode}: {text[-2000:]}"
+            raise RuntimeError(msg)
     return images / spent
 
 

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -46,6 +47,43 @@ class Deadly(str):
 
     def __reduce__(self) -> tuple[Callable[[int], object], tuple[int]]:
         return os._exit, (3,)
+
+
+# Workers that are kept busy
+
+
+@pytest.mark.parametrize(
+    ("path", "ahead"), [("{0}", workers.MOST_SENT), ("http://127.0.0.1:9/1.png", workers.TASKS_SENT)]
+)
+def test_a_worker_has_more_tasks_while_many_wait(
+    paths: list[str], path: str, ahead: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For those on servers it has only two, because it reads them at once."""
+    send, receive, sent = workers._send, workers._receive, list[object]()
+    may_receive, is_sent = threading.Semaphore(0), threading.Semaphore(0)
+
+    def counted(process: Any, task: object) -> None:
+        send(process, task)
+        sent.append(task)
+        is_sent.release()
+
+    def late(process: Any) -> Any:
+        assert may_receive.acquire(timeout=60)
+        return receive(process)
+
+    monkeypatch.setattr(workers, "_send", counted)
+    monkeypatch.setattr(workers, "_receive", late)
+    with Workers(1) as decoders:
+        results = [decoders.submit([path.format(paths[0])], RECIPE) for _ in range(30)]
+        may_receive.release()
+        for _ in range(1 + ahead):
+            assert is_sent.acquire(timeout=60)
+        assert not is_sent.acquire(timeout=0.1)
+        assert len(sent) == 1 + ahead
+        for _ in results:
+            may_receive.release()
+        assert len({str(result.result().errors) for result in results}) == 1
+    assert len(sent) == 30
 
 
 # Workers that end
