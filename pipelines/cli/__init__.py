@@ -5,7 +5,21 @@ Each command imports what it needs only when it runs, so that `xpnet --help` is 
 
 
 def main() -> None:
-    """Run the command line. It is imported only here, so that importing this package takes no time."""
+    """Run the command line. It is imported only here, so that importing this package takes no time.
+
+    Raises:
+        SystemExit: always, with the exit code.
+    """
     from . import app
 
     app.main()
+
+
+def run() -> None:
+    """Run the command line as the program `xpnet` does, which ends with it."""
+    try:
+        main()
+    except SystemExit as ended:
+        from .streams import end_process
+
+        end_process(ended.code)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
@@ -20,7 +21,7 @@ from .info import info
 from .predict import predict
 from .preprocess import preprocess
 from .report import report
-from .streams import end_process, flush_output, prepare_streams
+from .streams import flush_output, prepare_streams
 from .sweep import sweep
 from .train import train
 
@@ -104,7 +105,11 @@ app: Any = typer.main.get_command(_typer)
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line.
+
+    Raises:
+        SystemExit: always, with the exit code.
+    """
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C, so that a run can be resumed
     prepare_streams()
     code: int | str | None = 0
@@ -122,4 +127,4 @@ def main() -> None:
         code = 1
         if failure:
             typer.echo(f"error: {failure}", err=True)
-    end_process(code)
+    sys.exit(code)
