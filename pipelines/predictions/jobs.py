@@ -7,9 +7,9 @@ takes several times as long as to import this module.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, NamedTuple
 
-from xpnet.errors import DeviceError, UsageError, WorkerError
+from xpnet.errors import DeviceError, ModelFileError, UsageError, WorkerError
 from xpnet.processors import no_blas_threads
 
 from ..images import Workers, begin_decoding, expand_inputs
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from xpnet.backend import Backend
 
-    from ..images import DecodedImages, Decoders
+    from ..images import DecodedImages, Decoders, Recipe
     from ..messages import Messages
     from ..models import RowOptions
     from .counts import Counts
@@ -123,7 +123,14 @@ def run_prediction(job: PredictJob, stdout: IO[bytes], console: Messages) -> Cou
     return counts
 
 
-def _begin(job: PredictJob, paths: Iterator[str]) -> Iterator[DecodedImages] | None:
+class _Begun(NamedTuple):
+    """The inputs, whose decoding has begun."""
+
+    recipe: Recipe
+    images: Iterator[DecodedImages]
+
+
+def _begin(job: PredictJob, paths: Iterator[str]) -> _Begun | None:
     """Begin to decode the inputs, if the job has workers for it and writes a new file."""
     continues = job.output is not None and not job.overwrite and is_unfinished(job.output)
     if not isinstance(job.workers, Workers) or job.retry_errors or continues:
@@ -131,13 +138,14 @@ def _begin(job: PredictJob, paths: Iterator[str]) -> Iterator[DecodedImages] | N
     recipe = read_recipe(job.model)
     if recipe is None:
         return None
-    return begin_decoding(paths, recipe.reading(job.frame, job.max_pixels), job.workers)
+    recipe = recipe.reading(job.frame, job.max_pixels)
+    return _Begun(recipe, begin_decoding(paths, recipe, job.workers))
 
 
 def _score(
     job: PredictJob,
     paths: Iterator[str],
-    begun: Iterator[DecodedImages] | None,
+    begun: _Begun | None,
     stdout: IO[bytes],
     console: Messages,
 ) -> Counts:
@@ -149,6 +157,9 @@ def _score(
         from .retry import retry_errors
 
     model = load(job.model).reading(job.frame, job.max_pixels)
+    if begun is not None and model.recipe != begun.recipe:
+        msg = f"{job.model}: was replaced while it was read: run the same command again"
+        raise ModelFileError(msg)
 
     def opened() -> Backend:
         backend = select(job.device)
@@ -188,7 +199,7 @@ def _score(
             batch_size=job.batch_size,
             overwrite=job.overwrite,
             device=job.device,
-            begun=begun,
+            begun=begun and begun.images,
             on_resume=on_resume,
             on_progress=on_progress,
         )

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterator
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 
 import backends
@@ -154,6 +155,24 @@ def test_the_model_is_loaded_while_the_first_images_are_decoded(
         run_prediction(job, io.BytesIO(), Messages())
     assert before == [0 if is_unfinished and not overwrite else len(many)]
     assert Path(output).read_bytes() == want
+
+
+def test_a_model_that_is_replaced_meanwhile_is_noticed(
+    model: Path, many: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def replaced(path: str) -> Model:
+        found = load(path)
+        return replace(found, recipe=replace(found.recipe, resize_mode="crop"))
+
+    monkeypatch.setattr(models, "load", replaced, raising=False)
+    output = tmp_path / "rows.csv"
+    with Workers(2) as decoders:
+        job = PredictJob(
+            model=str(model), inputs=tuple(many), output=str(output), device="cpu", workers=decoders
+        )
+        with pytest.raises(ModelFileError, match="was replaced while it was read"):
+            run_prediction(job, io.BytesIO(), Messages())
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_device_that_cannot_be_opened_leaves_nothing(model: Path, many: list[str], tmp_path: Path) -> None:
