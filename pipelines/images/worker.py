@@ -74,14 +74,26 @@ def spawn_main() -> None:
     from . import decode  # noqa: F401  (a decoder that cannot be imported is a worker that cannot be started)
 
     tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
-    results: queue.SimpleQueue[Result] = queue.SimpleQueue()
+    results: queue.SimpleQueue[Result | BaseException] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(tasks_in, tasks), daemon=True).start()
+    threading.Thread(target=_decode_tasks, args=(tasks, results), daemon=True).start()
     try:
         results_out.write(READY)
         results_out.flush()
-        threading.Thread(target=_send, args=(results_out, results), daemon=True).start()
         while True:
-            results.put(_decode(*tasks.get()))
+            found = results.get()
+            if isinstance(found, BaseException):
+                raise found
+            columns, *others = found
+            del found
+            head, size = pickle.dumps(others, pickle.HIGHEST_PROTOCOL), sum(map(len, columns))
+            lengths = (length.to_bytes(LENGTH_BYTES, "big") for length in (len(head), size))
+            parts = [*lengths, head, *columns]
+            del columns
+            for part in parts if size >= LARGE_BYTES else [b"".join(parts)]:
+                results_out.write(part)
+            results_out.flush()
+            del parts
     except (BrokenPipeError, MemoryError):  # the parent has ended, or decodes these images one by one
         os._exit(1)
 
@@ -111,21 +123,13 @@ def _receive(tasks_in: IO[bytes], tasks: queue.SimpleQueue[Task]) -> None:
         os._exit(0)
 
 
-def _send(results_out: IO[bytes], results: queue.SimpleQueue[Result]) -> None:
-    """Send results, while this process decodes on: the parent may be too busy to take them at once."""
+def _decode_tasks(tasks: queue.SimpleQueue[Task], results: queue.SimpleQueue[Result | BaseException]) -> None:
+    """Decode images, also while the parent is too busy to take results. After an error there are none."""
     try:
         while True:
-            columns, *others = results.get()
-            head, size = pickle.dumps(others, pickle.HIGHEST_PROTOCOL), sum(map(len, columns))
-            lengths = (length.to_bytes(LENGTH_BYTES, "big") for length in (len(head), size))
-            parts = [*lengths, head, *columns]
-            del columns
-            for part in parts if size >= LARGE_BYTES else [b"".join(parts)]:
-                results_out.write(part)
-            results_out.flush()
-            del parts
-    finally:  # the parent has ended, or memory
-        os._exit(1)
+            results.put(_decode(*tasks.get()))
+    except BaseException as error:
+        results.put(error)
 
 
 def decode_pixels(paths: list[str], recipe: Recipe) -> Pixels:

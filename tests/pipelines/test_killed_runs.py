@@ -30,14 +30,14 @@ def test_killed_at_thirty_random_moments_it_ends_with_the_same_bytes(model: Path
             k % 5 and process.poll() is None and not journal.exists()
         ):  # every fifth run is killed while it starts
             time.sleep(0.005)
-        time.sleep(generator.random() * 0.6)
+        time.sleep(generator.random() * 0.2)  # less than a run takes
         process.kill()
         process.wait()
         if killed.exists():  # it was finished before the kill: start again
             assert killed.read_bytes() == whole.read_bytes()
             killed.unlink()
         resumed += journal.exists()
-    assert resumed > 10
+    assert resumed > 10, resumed
     assert xpnet("predict", model, folder, "-o", killed, "--resume").returncode == 3
     assert killed.read_bytes() == whole.read_bytes()
     assert not list(tmp_path.glob("killed.csv.*"))
