@@ -400,7 +400,7 @@ one_pass(const unsigned char* __restrict__ examples, const float* __restrict__ l
 #define SUMS_48 SUMS_24 \
     ",%24,%25,%26,%27,%28,%29,%30,%31,%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47"
 
-// sums += left right: the right factor are 3, 6 or 12 tiles of 32 x 8 signed bytes.
+// Begins sums += left right, where the right factor is 3, 6 or 12 tiles of 32 x 8 signed bytes.
 __device__ __forceinline__ void begin_3_tiles(int (*sums)[4], const u32* left, u64 right) {
     asm volatile(WGMMA(24) SUMS_12 "}, {%12,%13,%14,%15}, %16, adds;\n}" : OF_3_TILES(sums) : FACTORS);
 }
@@ -413,7 +413,7 @@ __device__ __forceinline__ void begin_12_tiles(int (*sums)[4], const u32* left, 
                  : OF_3_TILES(sums), OF_3_TILES((sums + 3)), OF_3_TILES((sums + 6)), OF_3_TILES((sums + 9)) : FACTORS);
 }
 
-// sums[h] += left[h] digits, for each h. The products run on: see `wait_for_products`.
+// Begins sums[h] += left[h] digits, for each h: see `wait_for_products`.
 __device__ __forceinline__ void multiply_tiles(int (*sums)[NT][4], const u32 (*left)[4], const u8* digits) {
     // Where the factor lies: 8 columns of 16 bytes each lie together, the other 16 bytes of these columns come 128 bytes
     // later, and the next 8 columns 256 bytes later. (All in units of 16 bytes.)
@@ -429,7 +429,7 @@ __device__ __forceinline__ void multiply_tiles(int (*sums)[NT][4], const u32 (*l
         if (TRIPLES % 2) begin_3_tiles(sums[h] + NT - 3, left[h], right + (TRIPLES - 1) * 3 * 256 / 16);
 #endif
     }
-    // At most these run on, so that there are registers for the next factors.
+    // Those before are complete then: the registers hold two left factors, not more.
     asm volatile("wgmma.commit_group.sync.aligned;\nwgmma.wait_group.sync.aligned 1;" ::: "memory");
 }
 // Wait until all products are added up, and their factors in shared memory are no longer needed.
@@ -455,8 +455,8 @@ __device__ __forceinline__ void show_copies() {}
 #endif
 
 // The digits of the weights in the order in which logits reads them: (groups, steps of 32 features, NT, 2, 32) words,
-// with zeros at the end. Of each tile of 8 rows, first come 16 features of each row, then the other 16. inverses: (groups ROWS), one by the scale of each row. A block for each row,
-// also for the missing ones of the last group.
+// with zeros at the end. Of each tile of 8 rows, first come 16 features of each row, then the other 16. inverses: (groups
+// ROWS), one by the scale of each row. A block for each row, also for the missing ones of the last group.
 extern "C" __global__ void __launch_bounds__(256)
 weight_digits(const float* __restrict__ W, unsigned* __restrict__ digits, double* __restrict__ inverses, int n_x,
               int steps, int rows) {
@@ -591,8 +591,8 @@ __device__ __forceinline__ long long word_of(int row, long long step, long long 
 }
 
 // dZ of logistic regressions, which share their labels (m), in digits: (groups, steps of 32 examples, NT, 2, 32) words, in
-// the order of those of the weights. losses: (rows, blocks); totals: sums of dZ of each row, at a distance of `stride`, to which this adds. The grid
-// has (steps / 8, groups TRIPLES) blocks of 256 threads.
+// the order of those of the weights. losses: (rows, blocks); totals: sums of dZ of each row, at a distance of `stride`, to
+// which this adds. The grid has (steps / 8, groups TRIPLES) blocks of 256 threads.
 extern "C" __global__ void __launch_bounds__(256)
 logistic_digits(const float* __restrict__ Z, const float* __restrict__ labels, const float* __restrict__ weights,
                 const float* __restrict__ largest, unsigned* __restrict__ digits, double* __restrict__ losses,
