@@ -65,7 +65,8 @@ class TrainJob:
         other_outputs: paths of other files that are written after the training.
 
     Raises:
-        UsageError: both `val` and `val_split` are given.
+        UsageError: both `val` and `val_split` are given, or the plan asks for features, which have a
+            standardization of their own, and the options name another one.
     """
 
     data: str | Dataset
@@ -82,6 +83,15 @@ class TrainJob:
         if self.val is not None and self.val_split is not None:
             msg = "--val and --val-split are two ways to validate: give one of them"
             raise UsageError(msg)
+        if self.plan.features not in (None, "none", "auto"):
+            refuse_standardize(self.options)
+
+
+def refuse_standardize(options: DataOptions) -> None:
+    """Raise `UsageError` if options of data with features say how to standardize."""
+    if options.standardize is not None:
+        msg = "--standardize is for pixels, and each feature is brought to one scale: leave it out"
+        raise UsageError(msg)
 
 
 @dataclass(frozen=True)

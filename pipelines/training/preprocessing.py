@@ -23,6 +23,7 @@ from ..images import Recipe, holds_images
 from ..models import load
 from .backbones import opened_backbone, some_of_folder
 from .features import learn_features, some_examples
+from .preparation import refuse_standardize
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,9 +62,7 @@ def write_features(
         OutputError: the file cannot be written.
         DataError, ModelFileError, NoInputError, DeviceError, WorkerError: a file cannot be read or used.
     """
-    if options.standardize is not None:
-        msg = "--standardize is for pixels, and each feature is brought to one scale: leave it out"
-        raise UsageError(msg)
+    refuse_standardize(options)
     backend = device if isinstance(device, Backend) else select(device)
     messages.detail(f"Device {backend.device}: {backend.reason}")
     if isinstance(features, str):

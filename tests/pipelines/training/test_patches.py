@@ -12,8 +12,9 @@ from program import xpnet
 
 import xpnet as api
 from xpnet.errors import DataError, UsageError
+from xpnet.pipelines.datasets import DataOptions
 from xpnet.pipelines.models import load
-from xpnet.pipelines.training import Plan, dictionary_size
+from xpnet.pipelines.training import Plan, TrainJob, dictionary_size
 
 pytestmark = pytest.mark.any_python
 
@@ -240,3 +241,13 @@ def test_auto_takes_a_file_of_images_and_a_table(tmp_path: Path) -> None:
     )
     assert done.returncode == 0
     assert load(tmp_path / "m").patches is None
+
+
+@pytest.mark.parametrize("command", [("train", "-o", "m.safetensors"), ("sweep",)], ids=["train", "sweep"])
+def test_features_have_a_standardization_of_their_own(command: tuple[str, ...], tmp_path: Path) -> None:
+    told = "--standardize is for pixels"
+    done = xpnet(*command, str(tmp_path), "--features", "patches", "--standardize", "unit")
+    assert done.returncode == 2
+    assert told in done.stderr
+    with pytest.raises(UsageError, match=told):
+        TrainJob(str(tmp_path), Plan(features="backbone.onnx"), DataOptions(standardize="channel"))
