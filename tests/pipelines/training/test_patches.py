@@ -249,5 +249,6 @@ def test_features_have_a_standardization_of_their_own(command: tuple[str, ...], 
     done = xpnet(*command, str(tmp_path), "--features", "patches", "--standardize", "unit")
     assert done.returncode == 2
     assert told in done.stderr
+    options = DataOptions(standardize="channel")
     with pytest.raises(UsageError, match=told):
-        TrainJob(str(tmp_path), Plan(features="backbone.onnx"), DataOptions(standardize="channel"))
+        TrainJob(data=str(tmp_path), plan=Plan(features="backbone.onnx"), options=options)
