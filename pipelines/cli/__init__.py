@@ -3,6 +3,8 @@
 Each command imports what it needs only when it runs, so that `xpnet --help` is fast.
 """
 
+import sys
+
 
 def main() -> None:
     """Run the command line. It is imported only here, so that importing this package takes no time.
@@ -23,3 +25,5 @@ def run() -> None:
         from .streams import end_process
 
         end_process(ended.code)
+    except KeyboardInterrupt:  # before a command runs: commands say so themselves
+        sys.exit(130)  # as `INTERRUPTED` in command.py, which is not imported yet

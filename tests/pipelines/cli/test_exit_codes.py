@@ -98,3 +98,18 @@ def test_exit_codes_tell_some_failed_from_all(model: Path, classes: Path, tmp_pa
     empty.mkdir()
     assert xpnet("predict", str(model), str(empty)).returncode == 4
     assert xpnet("train", str(empty), "-o", str(tmp_path / "model")).returncode == 4
+
+
+def test_an_interrupt_before_a_command_runs_is_no_traceback() -> None:
+    code = """
+import sys
+from xpnet.pipelines.cli import run
+class Interrupted:
+    def find_spec(self, name, *_):
+        if name == "typer":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupted())
+run()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "")
