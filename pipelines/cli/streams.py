@@ -91,7 +91,7 @@ def end_process(code: int | str | None) -> NoReturn:
     thousands of images. What is registered for the end is still called. Output must have been flushed.
     """
     others = [thread for thread in threading.enumerate() if thread is not threading.main_thread()]
-    if isinstance(code, str) or any(not thread.daemon for thread in others):
+    if isinstance(code, str) or any(not thread.daemon for thread in others) or sys.flags.inspect:
         sys.exit(code)
     atexit._run_exitfuncs()  # noqa: SLF001
     for stream in (sys.stdout, sys.stderr):  # for what these functions wrote

@@ -208,9 +208,12 @@ class Workers:
             return self._received_from(self._own.process)
         except _WorkerEndedError:
             alone = [self._decode_alone(path, task.recipe) for path in task.paths]
-        for other in itertools.islice(sent, 1, None):
-            with contextlib.suppress(OSError, ValueError):
-                _send(self._started(), (other.paths, other.recipe))
+        if len(sent) > 1:
+            # All to one worker, also if it ends meanwhile: each result is that of the oldest task.
+            process = self._started()
+            for other in itertools.islice(sent, 1, None):
+                with contextlib.suppress(OSError, ValueError):
+                    _send(process, (other.paths, other.recipe))
         return Pixels(
             b"".join(each.columns for each in alone),
             [each.errors[0] for each in alone],

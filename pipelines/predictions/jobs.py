@@ -6,6 +6,7 @@ takes several times as long as to import this module.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, NamedTuple
 
@@ -131,9 +132,13 @@ class _Begun(NamedTuple):
 
 
 def _begin(job: PredictJob, paths: Iterator[str]) -> _Begun | None:
-    """Begin to decode the inputs, if the job has workers for it and writes a new file."""
+    """Begin to decode the inputs, if the job has workers for it and writes a new file.
+
+    Not if another program lists them: it may take its time, and errors and rows should not wait for it.
+    """
     continues = job.output is not None and not job.overwrite and is_unfinished(job.output)
-    if not isinstance(job.workers, Workers) or job.retry_errors or continues:
+    is_slow = job.files_from is not None and not os.path.isfile(job.files_from)
+    if not isinstance(job.workers, Workers) or job.retry_errors or continues or is_slow:
         return None
     recipe = read_recipe(job.model)
     if recipe is None:

@@ -28,6 +28,9 @@ KEY = "xpnet"
 MAX_INTEGER = 1 << 128
 """Limit of the size of whole numbers in a description: the largest seed that NumPy draws by itself."""
 
+MAX_DIGITS = 40
+"""Limit of the characters of a whole number. Python has one, too, with a message for programmers."""
+
 MAX_DIMENSIONS = 2
 """Limit of the number of dimensions of an array. All arrays that xpnet writes are matrices."""
 
@@ -164,12 +167,13 @@ def _header_entry(path: Path) -> str | None:
     try:
         _refuse_foreign(path)
         with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            header = json.loads(file.read(length))
+            text = file.read(int.from_bytes(file.read(8), "little"))
     except OSError as error:
         msg = f"{path}: cannot be read: {error.strerror or error}"
         raise ModelFileError(msg) from error
-    except (ValueError, RecursionError, struct.error) as error:
+    try:
+        header = json.loads(text.decode(), parse_int=_integer)
+    except (ValueError, RecursionError) as error:
         msg = f"{path}: is damaged or truncated: {error}"
         raise ModelFileError(msg) from error
     entries = header.get("__metadata__") if isinstance(header, dict) else None
@@ -238,8 +242,7 @@ def _refuse_nonfinite(path: str | os.PathLike[str], arrays: Mapping[str, np.ndar
 
 
 def _integer(digits: str) -> int:
-    value = int(digits)
-    if abs(value) > MAX_INTEGER:
+    if len(digits) > MAX_DIGITS or abs(value := int(digits)) > MAX_INTEGER:
         msg = f"a number of {len(digits)} digits is out of range"
         raise ValueError(msg)
     return value

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -112,6 +113,25 @@ except FileExistsError:
 os.kill(os.getpid(), signal.SIGKILL)
 """
 """A worker that is killed, the first time, after its last action."""
+
+
+def test_a_worker_that_ends_while_its_tasks_are_sent_again(
+    paths: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each result is that of its task, however many tasks the worker had."""
+    send = workers._send
+
+    def slowly(process: Any, task: object) -> None:
+        send(process, task)
+        time.sleep(0.01)  # so that it has ended before the next task is sent
+
+    monkeypatch.setattr(workers, "_send", slowly)
+    given = [[Deadly(paths[i % 12]) if i % 4 == 1 else paths[i % 12]] for i in range(24)]
+    with Workers(1) as decoders:
+        found = [each.result(60) for each in [decoders.submit(task, RECIPE) for task in given]]
+    for i, pixels in enumerate(found):
+        is_deadly = i % 4 == 1
+        assert (pixels.errors, pixels.columns[0]) == ([DIED if is_deadly else ""], 0 if is_deadly else i % 12)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no signals")

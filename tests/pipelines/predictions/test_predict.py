@@ -4,6 +4,9 @@ import csv
 import io
 import json
 import os
+import re
+import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import replace
@@ -196,8 +199,29 @@ def test_only_the_recipe_is_read_before_the_first_images_are_decoded(model: Path
     damaged.write_bytes(content[:9] + b"}" + content[10:])
     with pytest.raises(ModelFileError, match="is damaged or truncated"):
         read_recipe(str(damaged))
-    with pytest.raises(ModelFileError, match="there is no such file"):
-        read_recipe(str(tmp_path / "missing"))
+    missing = str(tmp_path / "missing")
+    for path, told in {missing: "there is no such file", str(tmp_path): "is not a file"}.items():
+        with pytest.raises(ModelFileError, match=f"^{re.escape(path)}: {told}$"):
+            read_recipe(path)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no named pipes")
+def test_a_slow_list_delays_neither_errors_nor_rows(model: Path, many: list[str], tmp_path: Path) -> None:
+    fifo, damaged = tmp_path / "list", tmp_path / "damaged.safetensors"
+    damaged.write_bytes(model.read_bytes()[:-8])
+    os.mkfifo(fifo)
+
+    def run(path: Path) -> None:
+        with Workers(2) as decoders:
+            job = PredictJob(model=str(path), files_from=str(fifo), device="cpu", workers=decoders)
+            run_prediction(job, io.BytesIO(), Messages())
+
+    with pytest.raises(ModelFileError, match="is damaged or truncated"):
+        run(damaged)  # nobody writes to the list
+    writer = threading.Thread(target=lambda: fifo.write_text("\n".join(many[:3])))
+    writer.start()
+    run(model)
+    writer.join()
 
 
 def test_another_run_of_the_same_output_is_noticed(model: Path, many: list[str], tmp_path: Path) -> None:
