@@ -29,8 +29,8 @@ READY = b"xpnet decodes\n"
 DIED = "decoding it ended its process"
 """The error of an image that ends its worker."""
 
-LENGTH_BYTES = 8
-"""The size of a length in bytes, big-endian. Two lengths stand before each result: see `spawn_main`."""
+NUMBER_BYTES = 8
+"""The size of a number in bytes, big-endian. Three stand before each result: see `spawn_main`."""
 
 LARGE_BYTES = 1 << 20
 """Columns of so many bytes are not copied more often than necessary."""
@@ -38,12 +38,16 @@ LARGE_BYTES = 1 << 20
 Buffer: TypeAlias = "bytes | mmap"
 """Bytes in memory."""
 
-Task = tuple[list[str], "Recipe", "ReadAhead | None"]
-"""The arguments of `_decode`. A worker is sent the first two."""
+Task = tuple[int, list[str], "Recipe", "ReadAhead | None"]
+"""The number of a task, and the arguments of `_decode`. A worker is sent the first three."""
 
 
 Result = tuple[list[bytes], list[str], list[int], dict[str, str]]
 """What `_decode` returns: the attributes of `Pixels`, but the columns one by one."""
+
+
+Done = tuple[int, Result]
+"""The number of a task, and its result."""
 
 
 class Pixels(NamedTuple):
@@ -66,15 +70,15 @@ class Pixels(NamedTuple):
 def spawn_main() -> None:
     """Run a worker until its parent closes the worker's standard input.
 
-    It writes each result as two lengths, the pickled parts of `Pixels` after `columns`, and the columns as
-    they are. Columns of megabytes are not copied for that.
+    It writes each result as the number of the task and two lengths, the pickled parts of `Pixels` after
+    `columns`, and the columns as they are. Columns of megabytes are not copied for that.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # on Ctrl-C the parent ends its workers
     tasks_in, results_out = _take_standard_streams()
     from . import decode  # noqa: F401  (a decoder that cannot be imported is a worker that cannot be started)
 
     tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
-    results: queue.SimpleQueue[Result | BaseException] = queue.SimpleQueue()
+    results: queue.SimpleQueue[Done | BaseException] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(tasks_in, tasks), daemon=True).start()
     threading.Thread(target=_decode_tasks, args=(tasks, results), daemon=True).start()
     try:
@@ -84,11 +88,11 @@ def spawn_main() -> None:
             found = results.get()
             if isinstance(found, BaseException):
                 raise found
-            columns, *others = found
+            number, (columns, *others) = found
             del found
             head, size = pickle.dumps(others, pickle.HIGHEST_PROTOCOL), sum(map(len, columns))
-            lengths = (length.to_bytes(LENGTH_BYTES, "big") for length in (len(head), size))
-            parts = [*lengths, head, *columns]
+            numbers = (each.to_bytes(NUMBER_BYTES, "big") for each in (number, len(head), size))
+            parts = [*numbers, head, *columns]
             del columns
             for part in parts if size >= LARGE_BYTES else [b"".join(parts)]:
                 results_out.write(part)
@@ -117,17 +121,18 @@ def _receive(tasks_in: IO[bytes], tasks: queue.SimpleQueue[Task]) -> None:
     """
     try:
         while True:
-            paths, recipe = pickle.load(tasks_in)  # noqa: S301  (from the parent)
-            tasks.put((paths, recipe, _read_ahead(paths)))
+            number, paths, recipe = pickle.load(tasks_in)  # noqa: S301  (from the parent)
+            tasks.put((number, paths, recipe, _read_ahead(paths)))
     finally:
         os._exit(0)
 
 
-def _decode_tasks(tasks: queue.SimpleQueue[Task], results: queue.SimpleQueue[Result | BaseException]) -> None:
+def _decode_tasks(tasks: queue.SimpleQueue[Task], results: queue.SimpleQueue[Done | BaseException]) -> None:
     """Decode images, also while the parent is too busy to take results. After an error there are none."""
     try:
         while True:
-            results.put(_decode(*tasks.get()))
+            number, paths, recipe, reading = tasks.get()
+            results.put((number, _decode(paths, recipe, reading)))
     except BaseException as error:
         results.put(error)
 

@@ -22,12 +22,12 @@ from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from multiprocessing.spawn import get_executable
-from typing import IO, TYPE_CHECKING, Any, Self
+from typing import IO, TYPE_CHECKING, Self
 
 from xpnet.errors import WorkerError
 
 from .remote import is_remote
-from .worker import DIED, LARGE_BYTES, LENGTH_BYTES, READY, Pixels
+from .worker import DIED, LARGE_BYTES, NUMBER_BYTES, READY, Pixels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,11 +70,12 @@ class _WorkerEndedError(Exception):
 
 @dataclass(frozen=True, eq=False)
 class _Task:
-    """Images to decode, and their result to be."""
+    """Images to decode, and their result to be. A worker gives the number back with the result."""
 
     paths: list[str]
     recipe: Recipe
     result: Future[Pixels] = field(default_factory=Future)
+    number: int = field(default_factory=itertools.count().__next__)
 
 
 class Workers:
@@ -184,7 +185,7 @@ class Workers:
             else:
                 process = self._own.process
             with contextlib.suppress(OSError, ValueError):  # it has ended
-                _send(process, (task.paths, task.recipe))
+                _send(process, task)
 
     def _most_sent(self) -> int:
         """Return how many tasks a worker may have now."""
@@ -205,7 +206,7 @@ class Workers:
         """
         task = sent[0]
         try:
-            return self._received_from(self._own.process)
+            return self._received_from(self._own.process, task)
         except _WorkerEndedError:
             alone = [self._decode_alone(path, task.recipe) for path in task.paths]
         if len(sent) > 1:
@@ -213,7 +214,7 @@ class Workers:
             process = self._started()
             for other in itertools.islice(sent, 1, None):
                 with contextlib.suppress(OSError, ValueError):
-                    _send(process, (other.paths, other.recipe))
+                    _send(process, other)
         return Pixels(
             b"".join(each.columns for each in alone),
             [each.errors[0] for each in alone],
@@ -224,7 +225,7 @@ class Workers:
     def _decode_alone(self, path: str, recipe: Recipe) -> Pixels:
         for _ in range(ATTEMPTS):
             with contextlib.suppress(_WorkerEndedError):
-                return self._ask([path], recipe)
+                return self._ask(_Task([path], recipe))
         return Pixels(bytes(recipe.n_x), [DIED], [0], {})
 
     def _started(self) -> Process:
@@ -241,8 +242,8 @@ class Workers:
             process = self._own.process = self._start()
         return process
 
-    def _ask(self, paths: list[str], recipe: Recipe) -> Pixels:
-        """Have this thread's worker decode some images. It has no other task.
+    def _ask(self, task: _Task) -> Pixels:
+        """Have this thread's worker do a task. It has no other one.
 
         Raises:
             _WorkerEndedError: the worker has ended.
@@ -250,23 +251,26 @@ class Workers:
         """
         process = self._started()
         with contextlib.suppress(OSError, ValueError):  # it has ended
-            _send(process, (paths, recipe))
-        return self._received_from(process)
+            _send(process, task)
+        return self._received_from(process, task)
 
-    def _received_from(self, process: Process | None) -> Pixels:
-        """Return the next result of this thread's worker.
+    def _received_from(self, process: Process | None, task: _Task) -> Pixels:
+        """Return the next result of this thread's worker, which is that of a task.
 
         Raises:
-            _WorkerEndedError: the worker has ended.
+            _WorkerEndedError: the worker has ended, or gave the result of another task, and was ended.
         """
         if process is None:
             raise _WorkerEndedError
         try:
-            return _receive(process)
+            number, pixels = _receive(process)
+            if number != task.number:
+                raise _WorkerEndedError  # noqa: TRY301
         except BaseException:
             self._own.process = None
             self._end(process)
             raise
+        return pixels
 
     def _start(self) -> Process:
         """Start a worker, and wait until it is ready."""
@@ -326,19 +330,19 @@ class Workers:
         return code
 
 
-def _send(process: Process, task: Any) -> None:
+def _send(process: Process, task: _Task) -> None:
     """Send a task to a worker.
 
     Raises:
         OSError, ValueError: the worker has ended.
     """
     if process.stdin is not None:
-        pickle.dump(task, process.stdin, pickle.HIGHEST_PROTOCOL)
+        pickle.dump((task.number, task.paths, task.recipe), process.stdin, pickle.HIGHEST_PROTOCOL)
         process.stdin.flush()
 
 
-def _receive(process: Process) -> Pixels:
-    """Return the next result of a worker.
+def _receive(process: Process) -> tuple[int, Pixels]:
+    """Return the number of the next task that a worker has done, and the result.
 
     Raises:
         _WorkerEndedError: the worker has ended.
@@ -346,16 +350,18 @@ def _receive(process: Process) -> Pixels:
     results = process.stdout
     if results is None:
         raise _WorkerEndedError
-    lengths = _received(results, 2 * LENGTH_BYTES)
-    length, size = (int.from_bytes(lengths[i : i + LENGTH_BYTES], "big") for i in (0, LENGTH_BYTES))
+    numbers = _received(results, 3 * NUMBER_BYTES)
+    number, length, size = (
+        int.from_bytes(numbers[i : i + NUMBER_BYTES], "big") for i in range(0, len(numbers), NUMBER_BYTES)
+    )
     others = pickle.loads(_received(results, length))  # noqa: S301  (from our own process)
     if size < LARGE_BYTES:
-        return Pixels(_received(results, size), *others)
+        return number, Pixels(_received(results, size), *others)
     # Memory of its own: the system has it back at once. Of other memory the C library keeps some per thread.
     columns = mmap.mmap(-1, size)
     if results.readinto(columns) != size:  # type: ignore[attr-defined]  # a buffered reader fills it
         raise _WorkerEndedError
-    return Pixels(columns, *others)
+    return number, Pixels(columns, *others)
 
 
 def _received(results: IO[bytes], size: int) -> bytes:

@@ -134,6 +134,20 @@ def test_a_worker_that_ends_while_its_tasks_are_sent_again(
         assert (pixels.errors, pixels.columns[0]) == ([DIED if is_deadly else ""], 0 if is_deadly else i % 12)
 
 
+def test_a_result_of_another_task_is_not_taken(paths: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    send, sent = workers._send, list[object]()
+
+    def once_lost(process: Any, task: Any) -> None:
+        sent.append(task)
+        if len(sent) != 3:
+            send(process, task)
+
+    monkeypatch.setattr(workers, "_send", once_lost)
+    with Workers(1) as decoders:
+        results = [decoders.submit([path], RECIPE) for path in paths]
+        assert [each.result(60).columns[0] for each in results] == list(range(12))
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no signals")
 @pytest.mark.parametrize(
     "last",
@@ -143,10 +157,10 @@ def test_a_worker_that_ends_while_its_tasks_are_sent_again(
         "os.write(1, b'noise of a start-up file\\n' + READY)",
         "os.write(1, READY); os.read(0, 1)",
         "os.write(1, READY); os.read(0, 1); os.write(1, bytes(5))",
-        "os.write(1, READY); os.read(0, 1); os.write(1, (5000).to_bytes(8, 'big'))",
-        "os.write(1, READY); os.read(0, 1); os.write(1, (5000).to_bytes(8, 'big') + bytes(4999))",
+        "os.write(1, READY); os.read(0, 1); os.write(1, bytes(8) + (5000).to_bytes(8, 'big'))",
+        "os.write(1, READY); os.read(0, 1); os.write(1, bytes(8) + (5000).to_bytes(8, 'big') + bytes(5000))",
     ],
-    ids=["start", "half ready", "ready", "task", "in the length", "length", "in the result"],
+    ids=["start", "half ready", "ready", "task", "in a number", "length", "in the result"],
 )
 @pytest.mark.parametrize("count", [1, 2])
 def test_a_worker_may_be_killed_at_any_moment(
