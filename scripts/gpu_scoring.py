@@ -17,7 +17,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(Path(__file__).resolve().parent)]  # xpnet need not be installed
 
-from bench_pipeline import SIDE, model_for, photos  # noqa: E402
+from bench_pipeline import SIDE, model_for, paths_of, photos  # noqa: E402
 from benching import table  # noqa: E402
 
 from xpnet.backend import Backend, select  # noqa: E402
@@ -30,11 +30,11 @@ SEPARATE = """
 import sys
 from xpnet.pipelines.images import Recipe, decode_all, expand_inputs
 
-folder, side, first, images = sys.argv[1], *map(int, sys.argv[2:])
-for _ in decode_all(list(expand_inputs([folder], None))[first : first + images], Recipe(side, side), 1):
+side = int(sys.argv[2])
+for _ in decode_all(expand_inputs([], sys.argv[1]), Recipe(side, side), 1):
     pass
 """
-"""Decodes some images by itself. Several such processes share nothing but the machine."""
+"""Decodes the images of a list by itself. Several such processes share nothing but the machine."""
 
 WORKERS = (1, 4, 8, 16)
 """Numbers of workers that only decode, as far as there are cores; and as many as there are cores."""
@@ -75,15 +75,17 @@ def rows(gpu: Backend, images: int = IMAGES, repeat: int = 3) -> list[dict[str, 
             return _images_per_second(["-c", DECODE, *given], images=sizes[count], folder=made)
 
         def separate() -> float:
-            each = images // most
-            given = [[str(folder), str(SIDE), str(i * each), str(each)] for i in range(most)]
-            return _images_per_second(*(["-c", SEPARATE, *one] for one in given), images=images, folder=made)
+            commands = [["-c", SEPARATE, name, str(SIDE)] for name in lists]
+            return _images_per_second(*commands, images=images, folder=made)
 
         def predict(device: str) -> float:
             given = [model, str(folder), "--output", f"{made}/rows.csv", "--workers", str(most), "--quiet"]
             command = ["-m", "xpnet", "predict", *given, "--device", device]
             return _images_per_second(command, images=images, folder=made)
 
+        lists = [f"{made}/images-{i}.txt" for i in range(most)]
+        for i, name in enumerate(lists):
+            Path(name).write_text("\n".join(paths_of(folder)[i::most]))
         devices = {"GPU": device_of(gpu), "CPU": "cpu"}
         predict(devices["GPU"])  # compiles its kernels, which CuPy keeps on the disk; and reads the images
         alone = {count: max(decode(count) for _ in range(min(2, repeat))) for count in counts[:-1]}

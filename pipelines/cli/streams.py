@@ -90,6 +90,7 @@ def end_process(code: int | str | None) -> NoReturn:
     Python would free every object and unload a GPU's libraries before, which takes as long as scoring
     thousands of images. What is registered for the end is still called. Output must have been flushed.
     """
+    # Not where Python would wait for a thread, print the code, or be used after the end (python -i).
     others = [thread for thread in threading.enumerate() if thread is not threading.main_thread()]
     if isinstance(code, str) or any(not thread.daemon for thread in others) or sys.flags.inspect:
         sys.exit(code)

@@ -41,10 +41,8 @@ Buffer: TypeAlias = "bytes | mmap"
 Task = tuple[int, list[str], "Recipe", "ReadAhead | None"]
 """The number of a task, and the arguments of `_decode`. A worker is sent the first three."""
 
-
 Result = tuple[list[bytes], list[str], list[int], dict[str, str]]
 """What `_decode` returns: the attributes of `Pixels`, but the columns one by one."""
-
 
 Done = tuple[int, Result]
 """The number of a task, and its result."""

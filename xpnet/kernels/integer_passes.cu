@@ -441,6 +441,7 @@ __device__ __forceinline__ void wait_for_products(int (*sums)[NT][4]) {
 // The copies of this thread that are complete can be read by such products.
 __device__ __forceinline__ void show_copies() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
 #else
+// sums[h] += left[h] digits, for each h, by each warp alone.
 __device__ __forceinline__ void multiply_tiles(int (*sums)[NT][4], const u32 (*left)[4], const u8* digits) {
     const u32* const of_lane = (const u32*)digits + threadIdx.x % 32;
 #pragma unroll
